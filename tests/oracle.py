@@ -1,0 +1,47 @@
+"""The slow, plain way to the same numbers, written apart from the package.
+
+Masking: the stock eager kernel is run for its attention weights; those of the masked heads are
+replaced by equal shares over what the mask lets them see; values are weighted again, every query
+head with its own copy of the values. Losses: whole logits, log-softmax, one position at a time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def uniform_heads(hf: torch.nn.Module, heads: list[tuple[int, int]]) -> Iterator[None]:
+    """Replace the eager kernel of `hf`'s modeling file while the block lasts."""
+    assert hf.config._attn_implementation == "eager"
+    modeling = sys.modules[type(hf).__module__]
+    stock = modeling.eager_attention_forward
+
+    def eager(module, query, key, value, attention_mask, **kwargs):
+        _, weights = stock(module, query, key, value, attention_mask, **kwargs)
+        weights = weights.clone()
+        for head in [h for layer, h in heads if layer == module.layer_idx]:
+            for b in range(weights.shape[0]):
+                for i in range(weights.shape[2]):
+                    shown = attention_mask[b % attention_mask.shape[0], 0, i] == 0
+                    weights[b, head, i] = shown.float() / max(int(shown.sum()), 1)
+        copies = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
+        return (weights @ copies).transpose(1, 2).contiguous(), weights
+
+    modeling.eager_attention_forward = eager
+    try:
+        yield
+    finally:
+        modeling.eager_attention_forward = stock
+
+
+def losses(hf: torch.nn.Module, ids: list[int]) -> list[float]:
+    """-log p(ids[t+1] | ids[..t]) for every t, in nats."""
+    with torch.no_grad():
+        logits = hf(input_ids=torch.tensor([ids]), use_cache=False).logits[0].double()
+    table = torch.log_softmax(logits, dim=-1)
+    return [-float(table[t, ids[t + 1]]) for t in range(len(ids) - 1)]

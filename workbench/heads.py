@@ -1,0 +1,288 @@
+"""Query heads and sets of them: how they are named, chosen, combined and stored.
+
+A head is one *query* head of one decoder layer, both counted from 0. Nothing here needs a model in
+memory: a set knows the geometry (layers x query heads) that it belongs to, and that is all.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NAME = re.compile(r"L(\d{1,5})H(\d{1,5})", re.IGNORECASE)
+
+
+class Head(NamedTuple):
+    """One query head: decoder layer and position inside the layer, both from 0."""
+
+    layer: int
+    head: int
+
+    def __str__(self) -> str:
+        return f"L{self.layer}H{self.head}"
+
+
+class HasGeometry(Protocol):
+    """Anything that says how many layers and query heads a layer it has (a `Model`, say)."""
+
+    @property
+    def layers(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class HeadSet:
+    """An immutable set of heads of a model with `layers` x `heads_per_layer` query heads.
+
+    The members are kept in model order (layer, then head) and each stands once. `|`, `&`, `-`, `^`
+    and `~` combine sets of the same geometry. `origin` says where the set came from and travels
+    into manifests; it takes no part in equality.
+    """
+
+    members: tuple[Head, ...]
+    layers: int
+    heads_per_layer: int
+    origin: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.layers < 1 or self.heads_per_layer < 1:
+            raise ValueError(
+                f"a model has at least one layer and one head a layer, got {self.layers} layers x "
+                f"{self.heads_per_layer} heads"
+            )
+        members = tuple(sorted({Head(int(layer), int(head)) for layer, head in self.members}))
+        for one in members:
+            if not (0 <= one.layer < self.layers and 0 <= one.head < self.heads_per_layer):
+                raise ValueError(
+                    f"{one} is not a head of this model: layers go from 0 to {self.layers - 1}, "
+                    f"query heads from 0 to {self.heads_per_layer - 1}"
+                )
+        object.__setattr__(self, "members", members)
+
+    # ---- making one -------------------------------------------------------------------------
+
+    @classmethod
+    def of(cls, members: Iterable[tuple[int, int]], model: HasGeometry) -> HeadSet:
+        """The heads given as (layer, head) pairs of `model`."""
+        return cls(tuple(Head(*pair) for pair in members), model.layers, model.heads)
+
+    @classmethod
+    def parse(cls, text: str, model: HasGeometry) -> HeadSet:
+        """Read `"L17H3 L18H6"` (spaces or commas between; upper or lower case; "" is empty).
+
+        Raises ValueError for anything that is not a head name, or not a head of `model`.
+        """
+        words = text.replace(",", " ").split()
+        for word in words:
+            if not _NAME.fullmatch(word):
+                raise ValueError(
+                    f"{word[:40]!r} is not a head: expected names like 'L17H3' (layer 17, query "
+                    "head 3, both from 0) with spaces or commas between them"
+                )
+        found = [_NAME.fullmatch(word) for word in words]
+        return cls.of([(int(m[1]), int(m[2])) for m in found if m], model)
+
+    @classmethod
+    def top(
+        cls, scores: pd.DataFrame, fraction: float = 0.05, *, allow_ties: bool = False
+    ) -> HeadSet:
+        """The `fraction` of all heads with the highest scores, rounded up (METHOD section 1).
+
+        `scores` has one row for each head of the model, with columns layer, head and score. A cut
+        that falls among heads of equal score, or that takes heads of score 0, would be decided by
+        the order of the rows, so it raises ValueError unless `allow_ties` is set (then the lower
+        layer and head wins).
+        """
+        layers, heads_per_layer = _geometry(scores)
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
+        size = _ceil(fraction * layers * heads_per_layer)
+        ranked = scores.sort_values(
+            ["score", "layer", "head"], ascending=[False, True, True], kind="stable"
+        )
+        value = ranked["score"].to_numpy(dtype=float)
+        last, following = value[size - 1], value[size]
+        if not allow_ties and last <= 0:
+            raise ValueError(
+                f"the top {size} heads would include heads that score 0: only "
+                f"{int((value > 0).sum())} of {len(value)} heads copied anything. Use more or "
+                "longer probes, a smaller fraction, or allow_ties=True"
+            )
+        if not allow_ties and last == following:
+            tied = int((value == last).sum())
+            raise ValueError(
+                f"{tied} heads tie at the cut (score {last:.6g}), so the top {size} heads are not "
+                "determined. Use more probes, another fraction, or allow_ties=True"
+            )
+        by = scores.attrs.get("by", "score")
+        origin = {
+            "chosen": f"top {fraction:g} of {len(value)} heads by {by}",
+            "fraction": fraction,
+            "score_at_cut": round(float(last), 6),
+            "score_after_cut": round(float(following), 6),
+            **scores.attrs.get("origin", {}),
+        }
+        pairs = ranked[["layer", "head"]].to_numpy()[:size]
+        return cls(tuple(Head(int(a), int(b)) for a, b in pairs), layers, heads_per_layer, origin)
+
+    @classmethod
+    def random(
+        cls,
+        scores: pd.DataFrame | HasGeometry,
+        exclude: HeadSet | None = None,
+        seed: int = 0,
+        size: int | None = None,
+    ) -> HeadSet:
+        """A control: `size` heads (default: as many as `exclude`) drawn from the others.
+
+        The draw depends on the seed alone, and can never contain an excluded head.
+        """
+        if hasattr(scores, "columns"):
+            layers, heads_per_layer = _geometry(scores)  # type: ignore[arg-type]
+        else:
+            layers, heads_per_layer = scores.layers, scores.heads
+        everything = cls((), layers, heads_per_layer).complement()
+        pool = everything - exclude if exclude else everything
+        size = len(exclude) if size is None and exclude is not None else size
+        if size is None:
+            raise ValueError("say how many heads to draw: give exclude= (as many) or size=")
+        if not 0 <= size <= len(pool):
+            raise ValueError(
+                f"{size} heads were asked for, but only {len(pool)} are not excluded: draw fewer"
+            )
+        picks = np.random.default_rng(seed).choice(len(pool), size=size, replace=False)
+        origin = {"chosen": f"{size} of {len(pool)} heads at random", "seed": seed}
+        return cls(tuple(pool.members[i] for i in picks), layers, heads_per_layer, origin)
+
+    # ---- algebra ----------------------------------------------------------------------------
+
+    def complement(self) -> HeadSet:
+        """Every head of the model that is not in this set."""
+        inside = set(self.members)
+        every = (Head(x, y) for x in range(self.layers) for y in range(self.heads_per_layer))
+        return self._same([one for one in every if one not in inside])
+
+    def __or__(self, other: HeadSet) -> HeadSet:
+        return self._same([*self.members, *self._checked(other)])
+
+    def __and__(self, other: HeadSet) -> HeadSet:
+        return self._same(set(self.members) & self._checked(other))
+
+    def __sub__(self, other: HeadSet) -> HeadSet:
+        return self._same(set(self.members) - self._checked(other))
+
+    def __xor__(self, other: HeadSet) -> HeadSet:
+        return self._same(set(self.members) ^ self._checked(other))
+
+    def __invert__(self) -> HeadSet:
+        return self.complement()
+
+    def jaccard(self, other: HeadSet) -> float:
+        """|both| / |either|, 1.0 for two empty sets."""
+        either = len(self | other)
+        return len(self & other) / either if either else 1.0
+
+    def _checked(self, other: HeadSet) -> set[Head]:
+        if (self.layers, self.heads_per_layer) != (other.layers, other.heads_per_layer):
+            raise ValueError(
+                f"these sets belong to different models: {self.layers} x {self.heads_per_layer} "
+                f"and {other.layers} x {other.heads_per_layer} heads"
+            )
+        return set(other.members)
+
+    def _same(self, members: Iterable[Head]) -> HeadSet:
+        return HeadSet(tuple(members), self.layers, self.heads_per_layer)
+
+    # ---- looking ----------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Head]:
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __contains__(self, head: object) -> bool:
+        return head in self.members
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.members))
+
+    def __repr__(self) -> str:
+        total = self.layers * self.heads_per_layer
+        return f"<HeadSet {len(self)} of {total} heads: {self or 'none'}>"
+
+    def by_layer(self) -> dict[int, list[int]]:
+        """{layer: [heads]} for the layers that have members, in order."""
+        grouped: dict[int, list[int]] = {}
+        for one in self.members:
+            grouped.setdefault(one.layer, []).append(one.head)
+        return grouped
+
+    # ---- storing ----------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict that `from_json` turns into an equal set."""
+        return {
+            "heads": str(self),
+            "layers": self.layers,
+            "heads_per_layer": self.heads_per_layer,
+            "origin": dict(self.origin),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any] | str) -> HeadSet:
+        """The set that `to_json` stored, from its dict or its JSON text."""
+        try:
+            stored = json.loads(stored) if isinstance(stored, str) else stored
+            if isinstance(stored, str):
+                raise TypeError("a text inside the text")
+            layers, width, text = stored["layers"], stored["heads_per_layer"], stored["heads"]
+            if not (type(layers) is int and type(width) is int and isinstance(text, str)):
+                raise TypeError("layers and heads_per_layer are whole numbers, heads is text")
+            origin = dict(stored.get("origin") or {})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                "not a stored head set: expected an object with 'heads' (\"L17H3 L18H6\"), "
+                f"'layers' and 'heads_per_layer' ({error!r})"
+            ) from error
+        return cls(cls.parse(text, _Shape(layers, width)).members, layers, width, origin)
+
+
+class _Shape(NamedTuple):
+    layers: int
+    heads: int
+
+
+def _geometry(scores: pd.DataFrame) -> tuple[int, int]:
+    """Layers and heads a layer of a complete score frame; anything incomplete is an error."""
+    missing = {"layer", "head", "score"} - set(scores.columns)
+    if missing:
+        raise ValueError(
+            f"a score frame needs the columns layer, head and score; {sorted(missing)} missing "
+            f"from {list(scores.columns)}"
+        )
+    if scores.empty:
+        raise ValueError("the score frame has no rows: expected one for each head of the model")
+    layers, heads = int(scores["layer"].max()) + 1, int(scores["head"].max()) + 1
+    if len(scores) != layers * heads or scores.duplicated(["layer", "head"]).any():
+        raise ValueError(
+            f"expected one row for each of {layers} x {heads} heads, got {len(scores)} rows"
+        )
+    if not np.isfinite(scores["score"].to_numpy(dtype=float)).all():
+        raise ValueError("some scores are not finite: heads cannot be ranked by them")
+    return layers, heads
+
+
+def _ceil(value: float) -> int:
+    """Round up, but not because 0.05 * 20 is 1.0000000000000002 in floating point."""
+    return max(1, math.ceil(value - 1e-9))

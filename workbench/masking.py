@@ -1,0 +1,101 @@
+"""Mask heads of a model for as long as a `with` block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import get_args
+
+import torch
+
+from workbench import attention
+from workbench.attention import Mode, Override, Seen
+from workbench.heads import HeadSet
+from workbench.models import Model
+
+
+@contextmanager
+def masked(
+    model: Model,
+    heads: HeadSet | None,
+    mode: Mode = "uniform",
+    *,
+    means: torch.Tensor | None = None,
+) -> Iterator[Model]:
+    """Inside the block, every pass through the model (forward, generate) runs with `heads` masked.
+
+    mode: "uniform" spreads each query over the positions that it may see (METHOD section 2, the
+    paper's choice); "zero" puts out nothing; "mean" puts out the head's average output over a
+    reference set, given as `means` (see `head_means`; by default that of a small sample of the
+    environment corpus). Query heads that share keys and values with a masked one are untouched.
+
+    The model is the stock one again after the block, however it is left, and other threads wait
+    until then. Raises ValueError for heads of another geometry, an unknown mode, or a model that is
+    masked already (combine the sets with `|` instead).
+    """
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+    if heads is not None and (heads.layers, heads.heads_per_layer) != (model.layers, model.heads):
+        raise ValueError(
+            f"these heads belong to a model of {heads.layers} layers x {heads.heads_per_layer} "
+            f"heads, this one has {model.layers} x {model.heads}"
+        )
+    with model.lock:
+        require_unmasked(model)
+        if heads and mode == "mean" and means is None:
+            means = _default_means(model)
+        with attention.carrying(model.sites, _overrides(heads, mode, means)):
+            yield model
+
+
+def require_unmasked(model: Model) -> None:
+    """Raise ValueError if heads of `model` are masked at this moment."""
+    if attention.is_overridden(model.sites):
+        raise ValueError(
+            "heads of this model are masked already: leave the `with masked(...)` block first, or "
+            "mask the union (`heads | others`)"
+        )
+
+
+def head_means(model: Model, texts: Iterable[str], max_tokens: int = 256) -> torch.Tensor:
+    """Mean output of every head, (layers, heads, head size), float32, over all positions.
+
+    texts: the reference set; the first `max_tokens` tokens of each are read. This is the reference
+    that masking with mode "mean" puts in a head's place.
+    """
+    sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
+    positions = 0
+
+    def add(seen: Seen) -> None:
+        sums[seen.layer] += seen.output[0].float().sum(dim=0).cpu()
+
+    with model.lock, torch.inference_mode():
+        require_unmasked(model)
+        with attention.carrying(model.sites, observer=add):
+            for text in texts:
+                ids = (model.special_prefix + model.encode(text))[: min(max_tokens, model.context)]
+                if ids:
+                    model.hidden(torch.tensor([ids], device=model.device))
+                    positions += len(ids)
+    if not positions:
+        raise ValueError("head_means needs at least one text with tokens, got none")
+    return sums / positions
+
+
+def _overrides(
+    heads: HeadSet | None, mode: Mode, means: torch.Tensor | None
+) -> dict[int, Override]:
+    return {
+        layer: Override(tuple(members), mode, means[layer, members] if means is not None else None)
+        for layer, members in (heads.by_layer() if heads else {}).items()
+    }
+
+
+def _default_means(model: Model) -> torch.Tensor:
+    """Means over 32 documents of the environment corpus, computed once a model."""
+    if "workbench_means" not in model.__dict__:
+        from workbench.environment import environment_corpus
+
+        texts = [document.text for document in environment_corpus(max_documents=32, seed=0)]
+        model.__dict__["workbench_means"] = head_means(model, texts)
+    return model.__dict__["workbench_means"]

@@ -1,0 +1,271 @@
+"""Load a model with its tokenizer, geometry, device, dtype and identity.
+
+Four ways in, one result: the embedded default, a Hugging Face id, a local folder, a GGUF file.
+Every model that comes out has its attention routed through `workbench.attention`, so that heads can
+be masked and watched; with nothing masked it computes what the stock model computes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from workbench import attention, embedded
+
+
+@dataclass(eq=False)
+class Model:
+    """A causal language model on the bench.
+
+    hf and tokenizer are the plain transformers objects; sites are the attention layers; context is
+    the largest number of tokens in one forward pass; source and revision say where the weights came
+    from. Calling the model, or `generate`, calls `hf`. One thread computes at a time: whoever uses
+    the model holds `lock`.
+    """
+
+    hf: PreTrainedModel
+    tokenizer: Tokenizer
+    sites: tuple[attention.Site, ...]
+    context: int
+    source: str
+    revision: str | None = None
+    head: Callable[[torch.Tensor], torch.Tensor] | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder layers."""
+        return len(self.sites)
+
+    @property
+    def heads(self) -> int:
+        """Number of query heads in each layer."""
+        return self.sites[0].heads
+
+    @property
+    def kv_heads(self) -> int:
+        """Number of key-value heads in each layer; `heads / kv_heads` query heads share one."""
+        return self.sites[0].kv_heads
+
+    @property
+    def device(self) -> torch.device:
+        return self.hf.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.hf.dtype
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.hf(*args, **kwargs)
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        return self.hf.generate(*args, **kwargs)  # type: ignore[operator]
+
+    def __repr__(self) -> str:
+        size = sum(p.numel() for p in self.hf.parameters())
+        return (
+            f"<Model {self.source}: {self.layers} layers x {self.heads} query heads "
+            f"({self.kv_heads} KV heads), {size / 1e6:.0f} M parameters, context {self.context}, "
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}>"
+        )
+
+    # ---- text to tokens ---------------------------------------------------------------------
+
+    @cached_property
+    def special_prefix(self) -> list[int]:
+        """The ids that the tokenizer puts before a text by itself (BOS, or nothing).
+
+        They go before every window. What a tokenizer would append is left out, since the loss is
+        that of the document's own tokens.
+        """
+        with_special = self.tokenizer("a").input_ids
+        plain = self.tokenizer("a", add_special_tokens=False).input_ids
+        for start in range(len(with_special) - len(plain) + 1):
+            if with_special[start : start + len(plain)] == plain:
+                return list(with_special[:start])
+        return []
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text` alone, no special token added."""
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+
+    # ---- tokens to numbers ------------------------------------------------------------------
+
+    def hidden(self, ids: torch.Tensor) -> torch.Tensor:
+        """Final hidden states (B, T, width) of `ids` (B, T), before the vocabulary projection."""
+        return self.hf.base_model(input_ids=ids, use_cache=False).last_hidden_state
+
+    def logits(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Logits (len(positions), vocabulary) of one row of `ids` (1, T) at some positions."""
+        if self.head is None:
+            return self.hf(input_ids=ids, use_cache=False).logits[0, positions]
+        return self.head(self.hidden(ids)[0, positions])
+
+    # ---- identity ---------------------------------------------------------------------------
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Who this model is, for fingerprints and manifests (JSON-able).
+
+        weights_sha256 covers names, shapes, dtypes and values of all parameters and buffers as they
+        are in memory, so it does not depend on the file format; tokenizer_sha256 covers the
+        vocabulary and, for fast tokenizers, the whole pipeline.
+        """
+        return {
+            "source": self.source,
+            "revision": self.revision,
+            "weights_sha256": weights_sha256(self.hf),
+            "tokenizer_sha256": _tokenizer_sha256(self.tokenizer),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "layers": self.layers,
+            "heads": self.heads,
+            "special_tokens_prepended": self.special_prefix,
+        }
+
+
+def load_model(
+    source: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str | torch.dtype = "auto",
+    context: int | None = None,
+    trust_remote_code: bool = False,
+) -> Model:
+    """Load a causal language model and put it on the bench.
+
+    source: None for the embedded default (SmolLM2-135M-Instruct, fetched once into the user's
+    cache); a folder or a .gguf file; or a Hugging Face id, with `revision`. device "auto" takes
+    CUDA, then Apple's MPS, then the CPU; dtype "auto" takes the checkpoint's own on an accelerator
+    and float32 on a CPU. context limits the tokens of one pass (default: the model's own).
+
+    Only safetensors and GGUF weights are read, never pickles, and no code from the checkpoint runs
+    unless `trust_remote_code` is set. Raises FileNotFoundError or ValueError with what to do, and
+    `CannotMask` if the architecture cannot be masked head by head.
+    """
+    if source is None:
+        source, name = embedded.ensure(), embedded.NAME
+    else:
+        name = str(source)
+        path = Path(source).expanduser()
+        if path.suffix == ".gguf":
+            source, name = embedded.convert_gguf(path), path.name
+        elif path.exists():
+            source, name = path, path.resolve().name  # where it lies is the user's own affair
+        elif isinstance(source, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
+            raise FileNotFoundError(
+                f"no model at {name}: expected a folder with config.json and safetensors weights, "
+                "a .gguf file, or a Hugging Face id such as 'HuggingFaceTB/SmolLM2-135M'"
+            )
+    device = _pick_device(device)
+    if dtype == "auto" and device == "cpu":
+        dtype = torch.float32
+    options: dict[str, Any] = {"revision": revision} if revision else {}
+    options["trust_remote_code"] = trust_remote_code
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        hf = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, **options
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"could not load {name!r} as a causal language model: {error}. Expected a folder or "
+            "Hugging Face id with config.json, tokenizer files and safetensors weights (pickled "
+            ".bin weights are not read), or a .gguf file"
+        ) from error
+    hf.to(device)  # type: ignore[arg-type]
+    revision = getattr(hf.config, "_commit_hash", None) or revision
+    return from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
+
+
+def from_transformers(
+    hf: PreTrainedModel,
+    tokenizer: Tokenizer,
+    *,
+    source: str | None = None,
+    revision: str | None = None,
+    context: int | None = None,
+) -> Model:
+    """Put a transformers model that you already hold on the bench (it is switched to eval mode)."""
+    hf.eval()
+    sites = attention.install(hf)
+    config = hf.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    context = context or limit
+    if context is None:
+        raise ValueError(
+            f"{type(hf).__name__} does not say how many tokens it can read: pass context="
+        )
+    if context < 2 or (limit is not None and context > limit):
+        raise ValueError(f"context must lie between 2 and the model's {limit}, got {context}")
+    embedded_tokens = attention.vocabulary_size(hf)
+    if len(tokenizer) > embedded_tokens:
+        raise ValueError(
+            f"the tokenizer knows {len(tokenizer)} tokens, the model embeds only "
+            f"{embedded_tokens}: they do not belong together"
+        )
+    return Model(hf, tokenizer, sites, context, source or config.model_type, revision, _head_of(hf))
+
+
+def weights_sha256(hf: torch.nn.Module) -> str:
+    """sha256 over (name, dtype, shape, bytes) of every tensor in the state dict, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(hf.state_dict().items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        raw = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        digest.update(memoryview(raw.numpy()))
+    return digest.hexdigest()
+
+
+def _tokenizer_sha256(tokenizer: Tokenizer) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = repr(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _pick_device(device: str) -> str:
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _head_of(hf: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """A function from final hidden states to the model's own logits, or None.
+
+    Running it on a few positions at a time means that all logits of a text are never in memory.
+    Some models scale or cap their logits after the projection; whether we did the same as the model
+    is tried out, and if not, the caller runs the whole model instead.
+    """
+    projection, config = hf.get_output_embeddings(), hf.config.get_text_config()
+    if projection is None:
+        return None
+    scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
+    scale = scale / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+
+    def head(hidden: torch.Tensor) -> torch.Tensor:
+        logits = projection(hidden)
+        logits = logits * scale if scale != 1.0 else logits
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    ids = attention.sample_ids(hf)
+    with torch.inference_mode():
+        whole = hf(input_ids=ids, use_cache=False).logits
+        try:
+            ours = head(hf.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+        except (AttributeError, RuntimeError, TypeError):
+            return None
+    same = ours.shape == whole.shape and torch.allclose(ours, whole, rtol=1e-5, atol=1e-5)
+    return head if same else None

@@ -1,0 +1,152 @@
+"""Which heads retrieve: the score of every head on lookup probes, and what masking does to them.
+
+Attention matrices are never held. For each probe the queries that predict the answer (about 30
+rows) are compared with all keys, layer by layer, while the model runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from workbench import attention
+from workbench.attention import Mode, Seen
+from workbench.heads import HeadSet
+from workbench.masking import masked, require_unmasked
+from workbench.models import Model
+from workbench.probes import Probe, Probes
+from workbench.progress import tracked
+
+
+def retrieval_scores(
+    model: Model, probes: Probes, *, only_solved: bool = False, bootstrap: int = 1000
+) -> pd.DataFrame:
+    """Retrieval score of every head: the share of answer tokens that it copies (METHOD section 1).
+
+    Returns one row a head with layer, head, score (mean over probes, in [0, 1]) and low, high (95 %
+    percentile bootstrap over probes). attrs["per_probe"] keeps the scores behind the means, one
+    list of layers x heads values a probe; attrs["origin"] says which probes. only_solved leaves out
+    probes in whose answer the model gets fewer than half of the tokens right, and records how many.
+
+    Source: Wu et al., arXiv 2404.15574; Hua et al., arXiv 2505.07293.
+    """
+    if probes.tokenizer_sha256 != model.identity["tokenizer_sha256"]:
+        raise ValueError(
+            "these probes were made with another tokenizer than this model's: make them with "
+            "make_probes(model, ...)"
+        )
+    rows, left_out = [], 0
+    for probe in tracked(probes, "detecting heads", unit="probe"):
+        copied, solved = _copied(model, probe)
+        if only_solved and not solved:
+            left_out += 1
+            continue
+        rows.append(copied)
+    if not rows:
+        raise ValueError(
+            f"the model solves none of the {len(probes)} probes: use shorter ones (max_tokens) or "
+            "only_solved=False"
+        )
+    per_probe = np.stack(rows)  # (probes, layers * heads)
+    low, high = _bootstrap(per_probe, bootstrap)
+    layer, head = np.divmod(np.arange(model.layers * model.heads), model.heads)
+    frame = pd.DataFrame(
+        {"layer": layer, "head": head, "score": per_probe.mean(axis=0), "low": low, "high": high}
+    )
+    frame.attrs["by"] = "retrieval score"
+    frame.attrs["per_probe"] = per_probe.tolist()
+    frame.attrs["origin"] = {
+        "probes": len(rows),
+        "probes_left_out": left_out,
+        "probe_tokens": probes.max_tokens,
+        "probe_seed": probes.seed,
+        "probes_sha256": probes.digest,
+    }
+    return frame
+
+
+def lookup_losses(
+    model: Model,
+    probes: Probes,
+    heads: Sequence[HeadSet | None] = (None,),
+    *,
+    mode: Mode = "uniform",
+) -> pd.DataFrame:
+    """How well the model answers the probes under each head set.
+
+    Returns one row a probe and head set: column (index into heads), probe (index), loss (mean nats
+    a token of the answer) and accuracy (share of answer tokens that are the model's first choice,
+    the true answer being fed).
+    """
+    rows = []
+    for number, probe in enumerate(tracked(probes, "answering probes", unit="probe")):
+        ids, positions, targets = _answer(model, probe)
+        for column, one in enumerate(heads):
+            with masked(model, one, mode), torch.inference_mode():
+                logits = model.logits(ids, positions).float()
+            loss = torch.nn.functional.cross_entropy(logits, targets)
+            accuracy = (logits.argmax(dim=-1) == targets).float().mean()
+            rows.append((column, number, float(loss), float(accuracy)))
+    return pd.DataFrame(rows, columns=["column", "probe", "loss", "accuracy"])
+
+
+def _answer(model: Model, probe: Probe) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """ids (1, T) with BOS, the positions that *predict* the answer, and the answer's tokens."""
+    prefix = model.special_prefix
+    ids = torch.tensor([[*prefix, *probe.ids]], device=model.device)
+    start, stop = (len(prefix) + edge for edge in probe.answer)
+    positions = torch.arange(start - 1, stop - 1, device=model.device)
+    return ids, positions, ids[0, start:stop]
+
+
+def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
+    """Share of the answer copied by each head, (layers * heads,), and whether the model solves it.
+
+    Head h copies the token at t when the row of the query at t-1 has its largest entry at a key j
+    in the value's span inside the JSON object, and token j is token t.
+    """
+    ids, positions, targets = _answer(model, probe)
+    offset = len(model.special_prefix)
+    first, last = (offset + edge for edge in probe.value)
+    copied = np.zeros((model.layers, model.heads), dtype=np.float64)
+
+    def look(seen: Seen) -> None:
+        top = strongest_keys(seen, positions)  # (H, R)
+        inside = (top >= first) & (top < last) & (ids[0, top] == targets)
+        copied[seen.layer] = inside.double().mean(dim=-1).cpu().numpy()
+
+    with model.lock, torch.inference_mode():
+        require_unmasked(model)
+        with attention.carrying(model.sites, observer=look):
+            logits = model.logits(ids, positions)
+    solved = bool((logits.argmax(dim=-1) == targets).float().mean() >= 0.5)
+    return copied.reshape(-1), solved
+
+
+def strongest_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
+    """The key at the peak of each head's attention row, (H, R), for the queries `rows` of row 0.
+
+    Softmax, scaling and soft-capping keep the order of the scores, so none of them is computed.
+    """
+    kv_heads, keys, size = seen.key.shape[1:]
+    query = seen.query[0, :, rows].float()  # (H, R, D)
+    query = query.reshape(kv_heads, -1, size)  # heads of one group are neighbours
+    scores = (query @ seen.key[0].float().transpose(1, 2)).reshape(-1, len(rows), keys)
+    if isinstance(seen.visible, torch.Tensor):
+        hidden = ~seen.visible[0][:, rows]
+    elif seen.visible == "causal":
+        hidden = (torch.arange(keys, device=rows.device) > rows[:, None])[None]
+    else:
+        hidden = torch.zeros(1, 1, 1, dtype=torch.bool, device=rows.device)
+    return scores.masked_fill(hidden, -torch.inf).argmax(dim=-1)
+
+
+def _bootstrap(per_probe: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """2.5 and 97.5 percentiles of the mean over resampled probes; (heads,) each."""
+    count = len(per_probe)
+    weights = np.random.default_rng(0).multinomial(count, [1 / count] * count, size=draws) / count
+    low, high = np.percentile(weights @ per_probe, [2.5, 97.5], axis=0)
+    return low, high
