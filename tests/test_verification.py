@@ -1,0 +1,281 @@
+"""Verifying a manifest: no change to what it speaks of goes unseen, and no garbage crashes it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import types
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from run_folders import (
+    IDENTITY,
+    LISTED,
+    documents,
+    edit_json,
+    failures,
+    lay_down_manifest,
+    score_table,
+)
+
+from workbench.corpus import Document
+from workbench.files import plain_file, sha256_of
+from workbench.verification import verify_manifest
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One run with its manifest; tests that change it work on a copy."""
+    return lay_down_manifest(tmp_path_factory.mktemp("made") / "run")
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "run")
+
+
+def restate(folder, *paths):
+    """Bring hash and size of changed files up to date in the manifest, as an attacker would."""
+
+    def change(manifest):
+        for entry in manifest["distribution"]:
+            if entry["contentUrl"] in paths:
+                path = folder / entry["contentUrl"]
+                entry["sha256"] = sha256_of(path)
+                entry["contentSize"] = f"{path.stat().st_size} B"
+
+    edit_json(folder / "manifest.json", change)
+
+
+def rewrite_selection(folder, change):
+    path = folder / "selection.parquet"
+    schema = pq.read_schema(path)
+    frame = change(pq.ParquetFile(path).read().to_pandas())
+    pq.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False), path)
+    # from_pandas leaves metadata in the schema; the attacker is careful
+    stored = pq.read_table(path).replace_schema_metadata(None)
+    pq.write_table(stored, path)
+    restate(folder, "selection.parquet")
+
+
+def test_an_untouched_folder_passes(made):
+    report = verify_manifest(made, corpus=documents())
+    assert report.ok
+    unseen = report.checks.loc[report.checks["ok"].isna(), "check"].tolist()
+    assert unseen == ["model identity", "sample scored again"]
+    assert "Verification: ok" in repr(report)
+
+
+@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize("place", [0.0, 0.01, 0.3, 0.5, 0.7, 0.99, 1.0])
+def test_finds_a_changed_byte_in_every_listed_file(name, place, folder):
+    data = bytearray((folder / name).read_bytes())
+    data[round(place * (len(data) - 1))] ^= 1
+    (folder / name).write_bytes(data)
+    assert f"file {name!r}" in failures(folder)
+
+
+@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"{]", b"[" * 5000])
+def test_reports_garbage_even_when_its_hash_is_stated(name, content, folder):
+    (folder / name).write_bytes(content)
+    assert f"file {name!r}" in failures(folder)
+    restate(folder, name)
+    assert failures(folder)
+
+
+def test_reports_a_truncated_file_whose_hash_is_stated(folder):
+    path = folder / "selection.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    restate(folder, path.name)
+    assert "selection rows" in failures(folder)
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_finds_a_missing_file(name, folder):
+    (folder / name).unlink()
+    assert f"file {name!r}" in failures(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'"x"', b"\xff\xfe", b"[" * 99999])
+def test_reports_a_manifest_that_is_none(content, folder):
+    (folder / "manifest.json").write_bytes(content)
+    assert failures(folder) == ["manifest"]
+
+
+def test_reports_a_folder_without_a_manifest(tmp_path):
+    assert failures(tmp_path / "nowhere") == ["manifest"]
+
+
+def _paths(value, path=()):
+    """Every place in a JSON value, as the keys that lead to it; of a list the first item only."""
+    yield path
+    items = value.items() if isinstance(value, dict) else ()
+    for key, item in enumerate(value[:1]) if isinstance(value, list) else items:
+        yield from _paths(item, (*path, key))
+
+
+def test_any_term_that_is_missing_or_of_another_type_is_reported(folder):
+    whole = json.loads((folder / "manifest.json").read_text())
+    terms = [key for key in whole if key.startswith(("aiw:", "prov:", "distribution"))]
+    places = [place for term in terms for place in _paths(whole[term], (term,))]
+    # What a file is called and how it is encoded is not about the selection.
+    places = [p for p in places if p[0] != "distribution" or p[-1] in ("contentUrl", "sha256", 0)]
+    assert len(places) > 80
+    for number, place in enumerate(places):
+        changed = json.loads(json.dumps(whole))
+        parent = changed
+        for key in place[:-1]:
+            parent = parent[key]
+        values = [None, "x", -1, [], {}, [None], "é" * 9]
+        wrong = next(value for value in values[number % 7 :] + values if value != parent[place[-1]])
+        parent[place[-1]] = wrong
+        (folder / "manifest.json").write_text(json.dumps(changed))
+        assert not verify_manifest(folder, strict=False).ok, (place, wrong)
+
+
+def test_finds_a_removed_row(folder):
+    rewrite_selection(folder, lambda frame: frame.drop(index=frame.index[-1]))
+    failed = failures(folder)
+    assert {"rows are the scored rows", "ranks and thresholds", "counts"} <= set(failed)
+
+
+def test_finds_a_removed_row_that_is_declared_excluded(folder):
+    rewrite_selection(folder, lambda frame: frame.drop(index=frame.index[0]))
+    edit_json(
+        folder / "manifest.json",
+        lambda m: m["aiw:documents"].update(excluded=1, ranked=23, selected=8),
+    )
+    assert "ranks and thresholds" in failures(folder)
+
+
+def test_finds_a_row_that_is_there_twice(folder):
+    rewrite_selection(folder, lambda frame: pd.concat([frame, frame.iloc[-1:]]))
+    assert {"ranks and thresholds", "counts"} <= set(failures(folder))
+
+
+def test_finds_a_moved_threshold(folder):
+    edit_json(folder / "manifest.json", lambda m: m["aiw:domains"][1].update(threshold=0.0))
+    assert failures(folder) == ["ranks and thresholds"]
+
+
+@pytest.mark.parametrize("column", ["score", "loss_ref", "loss_base"])
+def test_finds_values_swapped_between_two_rows(column, folder):
+    def swap(frame):
+        frame.loc[[1, 5], column] = frame.loc[[5, 1], column].to_numpy()
+        return frame
+
+    rewrite_selection(folder, swap)
+    assert {"scores follow from losses", "rows are the scored rows"} <= set(failures(folder))
+
+
+def test_finds_a_score_swapped_in_a_score_file_too(folder):
+    path = folder / "scores/part-0.parquet"
+    frame = pd.read_parquet(path)
+    frame.loc[[0, 3], "tokens"] = frame.loc[[3, 0], "tokens"].to_numpy()
+    frame.to_parquet(path)
+    restate(folder, "scores/part-0.parquet")
+    assert {"list of files", "rows are the scored rows"} <= set(failures(folder))
+
+
+def test_finds_a_row_chosen_by_hand(folder):
+    def choose(frame):
+        frame.loc[frame.index[-1], ["selected", "repeat"]] = [True, 1]
+        return frame
+
+    rewrite_selection(folder, choose)
+    assert {"ranks and thresholds", "counts"} <= set(failures(folder))
+
+
+def test_finds_other_heads(folder):
+    edit_json(
+        folder / "manifest.json",
+        lambda m: m["aiw:run"]["heads"].update(text="L0H0", heads="L0H0"),
+    )
+    assert set(failures(folder)) == {"run record", "run.json"}
+
+
+def test_finds_another_tally_of_the_skipped(folder):
+    edit_json(folder / "manifest.json", lambda m: m["aiw:skippedReasons"][0].update(reason="other"))
+    assert failures(folder) == ["skipped documents"]
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside", "/etc/hostname", "scores/../run.json", "a\\b", "./run.json", "C:/x", ""]
+)
+def test_refuses_a_path_out_of_the_folder(path, folder):
+    (folder.parent / "outside").write_text("x")
+
+    def add(manifest):
+        entry = {**manifest["distribution"][0], "@id": "odd", "contentUrl": path}
+        manifest["distribution"].append(entry)
+
+    edit_json(folder / "manifest.json", add)
+    assert f"file {path!r}" in failures(folder)
+    with pytest.raises(ValueError, match="path"):
+        plain_file(folder, path)
+
+
+@pytest.mark.parametrize("name", ["selection.parquet", "scores/part-0.parquet", "scores"])
+def test_refuses_symbolic_links(name, folder):
+    (folder / name).rename(folder.parent / "moved")
+    (folder / name).symlink_to(folder.parent / "moved")
+    failed = failures(folder)
+    assert any("scores/part-0" in check or name in check for check in failed)
+
+
+def test_refuses_a_manifest_behind_a_symbolic_link(folder):
+    (folder / "manifest.json").rename(folder / "real.json")
+    (folder / "manifest.json").symlink_to(folder / "real.json")
+    assert failures(folder) == ["manifest"]
+
+
+def test_finds_a_file_that_is_there_but_not_listed(folder):
+    edit_json(
+        folder / "manifest.json",
+        lambda m: m.update(distribution=[d for d in m["distribution"] if d["name"] != "run.json"]),
+    )
+    assert failures(folder) == ["list of files"]
+
+
+def test_finds_another_model(made):
+    right = types.SimpleNamespace(identity=dict(IDENTITY))
+    assert failures(made, model=right) == []
+    for key in IDENTITY:
+        wrong = types.SimpleNamespace(identity={**IDENTITY, key: "c" * 64})
+        assert failures(made, model=wrong) == ["model identity"]
+    assert failures(made, model=types.SimpleNamespace(identity={})) == ["model identity"]
+    assert failures(made, model=object()) == ["model identity"]
+
+
+def test_finds_a_changed_and_a_missing_text(made):
+    corpus = documents()
+    changed = [*corpus[:5], Document(**{**vars(corpus[5]), "text": "x"}), *corpus[6:]]
+    assert failures(made, corpus=changed) == ["texts of the corpus"]
+    assert failures(made, corpus=corpus[:-1]) == ["texts of the corpus"]
+
+
+@pytest.mark.parametrize(("factor", "failed"), [(1.00001, []), (1.01, ["sample scored again"])])
+def test_scores_a_sample_again(factor, failed, made, monkeypatch):
+    table = score_table().set_index("row")
+    asked = {}
+
+    def score_documents(model, heads, given, **options):
+        asked.update(options, heads=str(heads), rows=[document.row for document in given])
+        rows = table.loc[asked["rows"]]
+        return [
+            {"loss_base": row.loss_base, "loss_ref": row.loss_ref * factor, "score": row.score}
+            for row in rows.itertuples()
+        ]
+
+    # The model is the only thing here that a test of the manifest can do without.
+    module = types.SimpleNamespace(score_documents=score_documents)
+    monkeypatch.setitem(sys.modules, "workbench.influence", module)
+    model = types.SimpleNamespace(identity=IDENTITY)
+    assert failures(made, model=model, corpus=documents(), sample=5) == failed
+    assert (asked["mode"], asked["window"], asked["max_tokens"]) == ("uniform", 8192, 512)
+    assert "L17H3" in asked["heads"]
+    assert len(asked["rows"]) == 5

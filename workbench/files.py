@@ -1,0 +1,128 @@
+"""Files on disk: writing so that a reader never sees half a file, hashing, and refusing odd paths.
+
+Scores, receipts and manifests are all published through this one door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import re
+import secrets
+import stat
+from typing import Any
+
+_ABSOLUTE = re.compile(r"/+[^\s/]|~[^\s/]*/|\\\\|[A-Za-z]:[\\/]|file:/")
+# In a sentence a lone "/word" is more often a quotient than a path: two components are asked for.
+_MENTIONED = re.compile(
+    r"(?<![^\s\"'(=])(?:/+[^\s/]+/|~[^\s/]*/|\\\\|[A-Za-z]:[\\/]|file:/)[^\s\"')]*"
+)
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> pathlib.Path:
+    """Write `data` to `path` whole or not at all, and return the path.
+
+    The bytes go to a temporary file in the same folder (a rename is atomic only inside one file
+    system), are forced to disk, and replace the target in one step. An error leaves the old file,
+    or no file, and no temporary one. The folder must exist.
+
+    Raises OSError when the folder cannot be written.
+    """
+    target = pathlib.Path(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    # os.open, not tempfile: the user's umask then decides who may read the published file.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+    return target
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes as 64 lower-case hexadecimal digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def plain_file(folder: str | os.PathLike[str], relative: object) -> pathlib.Path:
+    """Return `folder / relative` if that is an ordinary file reached by an ordinary path.
+
+    A manifest comes from elsewhere, so the names in it may try to reach outside its folder.
+    Raises ValueError, with the reason, for anything but a relative path in forward slashes
+    without `.`, `..` or empty parts, and for a path with a symbolic link on it or without a
+    regular file at its end.
+    """
+    if not isinstance(relative, str) or not relative:
+        raise ValueError(f"a file path must be a non-empty string, got {relative!r:.200}")
+    parts = relative.split("/")
+    if (
+        any(part in ("", ".", "..") for part in parts)
+        or any(character in relative for character in "\\\0")
+        or pathlib.PureWindowsPath(relative).drive
+    ):
+        raise ValueError(
+            f"path {relative!r:.200} is not a plain relative path inside the folder; "
+            "absolute paths, '..' and backslashes are refused"
+        )
+    path = pathlib.Path(folder)
+    for part in parts:
+        path = path / part
+        if path.is_symlink():
+            raise ValueError(f"path {relative!r:.200} goes over a symbolic link, which is refused")
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ValueError(f"file {relative!r:.200} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"path {relative!r:.200} is not a regular file")
+    return path
+
+
+def is_absolute(text: str) -> bool:
+    """Whether a whole string looks like an absolute path (POSIX, home, Windows or file: URL)."""
+    return _ABSOLUTE.match(text) is not None
+
+
+def mentions_absolute(text: str) -> bool:
+    """Whether an absolute path stands anywhere in a sentence."""
+    return _MENTIONED.search(text) is not None
+
+
+def without_paths(value: Any) -> Any:
+    """Return JSON in which every absolute path, alone or in a sentence, is its last component.
+
+    What is published must not tell where on somebody's machine a thing lay.
+    """
+    if isinstance(value, dict):
+        return {key: without_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_paths(item) for item in value]
+    if isinstance(value, str) and is_absolute(value):
+        return _last_component(value)  # the whole of it, since folder names may hold spaces
+    if isinstance(value, str):
+        return _MENTIONED.sub(lambda found: _last_component(found.group()), value)
+    return value
+
+
+def _last_component(path: str) -> str:
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1]
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    """Make the rename itself survive a power cut, where the system lets folders be synced."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

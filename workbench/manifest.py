@@ -1,0 +1,290 @@
+"""The manifest: what was selected, from which scores, made by which model with which heads masked.
+
+A manifest is `manifest.json` (Croissant 1.1 JSON-LD, http://mlcommons.org/croissant/1.1, with
+W3C PROV and our own `aiw:` terms) beside `selection.parquet`. It never holds document text or an
+absolute path. `workbench.verification` reads it back and checks its statements.
+
+The `aiw:` terms are JSON literals: `aiw:format` (int), `aiw:run` (see `public_record`),
+`aiw:documents` (counts), `aiw:skippedReasons` (list of reason, documents; or null), `aiw:corpus`
+(note, sources, text_digest), `aiw:selection` (fraction, by and the rules in words) and
+`aiw:domains` (the rows of `Selection.domains`).
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workbench.croissant import SELECTION_FILE, SELECTION_SCHEMA, dataset, file_object
+from workbench.files import (
+    is_absolute,
+    mentions_absolute,
+    plain_file,
+    sha256_of,
+    without_paths,
+    write_atomically,
+)
+from workbench.selection import SCORE_COLUMNS, TIE_RULE, Selection
+
+MANIFEST_FILE, RUN_FILE = "manifest.json", "run.json"
+FORMAT = 1
+DUPLICATE_POLICY = "exact duplicates are kept and counted"
+
+# What a run record must hold before anything can be said about its scores.
+RUN_SHAPE: dict[str, type | tuple[type, ...]] = {
+    "software": dict, "model": dict, "heads": dict, "mode": str, "formula": str,
+    "window": (int, type(None)), "max_tokens": (int, type(None)), "documents": dict,
+    "score_files": list, "skipped_file": (dict, type(None)),
+}  # fmt: skip
+
+
+def write_manifest(
+    selection: Selection,
+    folder: str | os.PathLike[str],
+    *,
+    name: str = "attention-influence-selection",
+    corpus_note: str | None = None,
+    license: str | None = None,
+    date: datetime.date | None = None,
+) -> pathlib.Path:
+    """Write `selection.parquet` and `manifest.json` into `folder` and return the latter's path.
+
+    Args:
+        selection: what `workbench.selection.select` returned.
+        folder: usually the folder of the run, where score files, `skipped.jsonl` and `run.json`
+            lie: these are then listed too, and every ranked row must be found in the score files
+            with the same values. Any other folder works and is made when missing.
+        name: name of the data set.
+        corpus_note: which corpus this is, in words (name, revision, where it can be had).
+        license: URL or SPDX name for the published rows.
+        date: date of publication; today when None, the only thing that differs between two calls.
+
+    Both files are replaced atomically; nothing is written when an error is raised.
+
+    Raises ValueError when there is no run record, when record, files and selection disagree, or
+    when a source name or the note is an absolute path.
+    """
+    folder = pathlib.Path(folder)
+    table = selection.table
+    if corpus_note and mentions_absolute(corpus_note):
+        raise ValueError("corpus_note holds an absolute path; name the corpus, not where it lies")
+    local = [name for name in table["source"].unique() if is_absolute(name)]
+    if local:
+        raise ValueError(
+            f"{len(local)} sources are absolute paths, which a manifest must not publish; "
+            "score the corpus with relative source names"
+        )
+    record = public_record(_find_run(selection, folder))
+    listed = run_files(folder, record)
+    excluded = _count_excluded(table, folder, record)
+    reasons = None
+    if record["skipped_file"] and record["skipped_file"]["path"] in listed:
+        reasons = tally_skipped(folder / record["skipped_file"]["path"])
+        skipped = sum(reason["documents"] for reason in reasons)
+        if skipped != record["documents"]["skipped"]:
+            raise ValueError(
+                f"the skipped file has {skipped} rows, but the run skipped "
+                f"{record['documents']['skipped']}; the folder is not that of this run"
+            )
+    parquet = _parquet(table)
+    terms = {
+        "aiw:format": FORMAT,
+        "aiw:run": record,
+        "aiw:documents": {
+            **{key: record["documents"][key] for key in ("read", "scored", "skipped")},
+            "excluded": excluded,
+            "ranked": len(table),
+            "selected": int(table["selected"].sum()),
+        },
+        "aiw:skippedReasons": reasons,
+        "aiw:corpus": {
+            "note": corpus_note,
+            "sources": int(table["source"].nunique()),
+            "text_digest": text_digest(table),
+        },
+        "aiw:selection": {
+            "fraction": selection.fraction,
+            "by": selection.by,
+            "tie_rule": TIE_RULE,
+            "duplicate_policy": DUPLICATE_POLICY,
+        },
+        "aiw:domains": selection.domains.to_dict("records"),
+    }
+    files = [file_object(SELECTION_FILE, hashlib.sha256(parquet).hexdigest(), len(parquet))]
+    for path in listed:
+        files.append(file_object(path, sha256_of(folder / path), (folder / path).stat().st_size))
+    manifest = dataset(name, terms, files, license, date or datetime.date.today())
+    text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / SELECTION_FILE, parquet)
+    # Last, so that a manifest never speaks of rows that are not there yet.
+    return write_atomically(folder / MANIFEST_FILE, text.encode())
+
+
+def public_record(run: Any) -> dict[str, Any]:
+    """Return a copy of a run record that may be published.
+
+    Strings that are absolute paths are cut to their last component, and `model.source_kind` says
+    whether that happened to `model.source`. Raises ValueError when `run` is not a run record.
+    """
+    if not isinstance(run, dict):
+        raise ValueError(f"a run record is a JSON object, got {type(run).__name__}")
+    for key, kind in RUN_SHAPE.items():
+        if key not in run or not isinstance(run[key], kind):
+            raise ValueError(
+                f"the run record lacks {key!r} or has it in another form; give the table of "
+                "score_corpus with its attrs, or the folder of a run that was finished"
+            )
+    counts = [run["documents"].get(key) for key in ("read", "scored", "skipped")]
+    if not all(isinstance(count, int) for count in counts) or counts[0] != counts[1] + counts[2]:
+        raise ValueError(f"documents read must be scored + skipped, got {counts}")
+    for file in [*run["score_files"], run["skipped_file"] or {"path": "", "rows": 0}]:
+        if not (
+            isinstance(file, dict)
+            and isinstance(file.get("path"), str)
+            and isinstance(file.get("rows"), int)
+        ):
+            raise ValueError("each file of the run record needs a path (text) and rows (integer)")
+    record = without_paths(json.loads(json.dumps(run)))
+    local = is_absolute(str(run["model"].get("source")))
+    record["model"]["source_kind"] = "last component of a local path" if local else "as given"
+    return record
+
+
+def run_files(folder: pathlib.Path, record: dict[str, Any]) -> list[str]:
+    """Return the run's files that lie in `folder`, as relative paths: run.json, skipped, scores.
+
+    Raises ValueError when only some of the score files are there, or a path is not a plain one.
+    """
+    scores = [file["path"] for file in record["score_files"]]
+    present = [path for path in scores if os.path.lexists(folder / path)]
+    if present and present != scores:
+        raise ValueError(
+            f"{len(present)} of the run's {len(scores)} score files are in the folder; "
+            "all or none of them must be"
+        )
+    skipped = [record["skipped_file"]["path"]] if record["skipped_file"] else []
+    beside = [path for path in [RUN_FILE, *skipped] if os.path.lexists(folder / path)]
+    for path in beside + present:
+        plain_file(folder, path)
+    return beside + present
+
+
+def read_scores(paths: Iterable[pathlib.Path]) -> pd.DataFrame:
+    """Read score files into one frame with the columns SCORE_COLUMNS, or raise ValueError."""
+    frames = []
+    for path in paths:
+        # ParquetFile, not read_table: a folder or file name must never add a column.
+        frame = pq.ParquetFile(path).read().to_pandas(ignore_metadata=True)
+        missing = [column for column in SCORE_COLUMNS if column not in frame.columns]
+        if missing:
+            raise ValueError(f"score file {path.name!r:.100} lacks the columns {missing}")
+        frames.append(frame[list(SCORE_COLUMNS)])
+    return pd.concat(frames, ignore_index=True)
+
+
+def differences(table: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
+    """Say in what ways ranked rows are not rows of the score files; an empty list when they are."""
+    problems = []
+    twice = int(scores.duplicated(["source", "row"]).sum())
+    if twice:
+        problems.append(f"{twice} documents are scored twice")
+    both = table[list(SCORE_COLUMNS)].merge(
+        scores.drop_duplicates(["source", "row"]),
+        on=["source", "row"], how="left", suffixes=("", "_scored"), indicator=True,
+    )  # fmt: skip
+    found = both["_merge"] == "both"
+    if not found.all():
+        problems.append(f"{int((~found).sum())} ranked rows are not in the score files")
+    for column in SCORE_COLUMNS:
+        if column not in ("source", "row"):
+            left, right = both.loc[found, column], both.loc[found, f"{column}_scored"]
+            unequal = int(((left != right) & ~(left.isna() & right.isna())).sum())
+            if unequal:
+                problems.append(f"{unequal} ranked rows have another {column} than was scored")
+    return problems
+
+
+def tally_skipped(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Count the reasons in a skipped.jsonl: dicts of reason and documents, most frequent first."""
+    counts: collections.Counter[str] = collections.Counter()
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            row = json.loads(line)
+            if not isinstance(row, dict) or not isinstance(row.get("reason"), str):
+                raise ValueError(f"line {number} of {path.name} has no reason")
+            reason = row["reason"].encode("utf-8", "backslashreplace").decode()
+            counts[without_paths(reason)] += 1
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [{"reason": reason, "documents": count} for reason, count in ordered]
+
+
+def text_digest(table: pd.DataFrame) -> str:
+    """SHA-256 over the ranked documents' hashes: which texts these were, in any order of rows."""
+    rows = sorted(zip(table["source"], table["row"], table["text_sha256"], strict=True))
+    lines = "".join(json.dumps([source, int(row), text]) + "\n" for source, row, text in rows)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _find_run(selection: Selection, folder: pathlib.Path) -> Any:
+    """Return the run record of the selection or of the folder, which must be one and the same."""
+    beside = None
+    if os.path.lexists(folder / RUN_FILE):
+        beside = json.loads(plain_file(folder, RUN_FILE).read_bytes())
+    if selection.run is None:
+        if beside is None:
+            raise ValueError(
+                "nothing says how these scores were made: the table has no attrs['run'] and "
+                f"{RUN_FILE} is not in the folder; select from the table of score_corpus itself, "
+                "or write into the folder of its run"
+            )
+        return beside
+    run = json.loads(json.dumps(selection.run))
+    if beside is not None and beside != run:
+        keys = sorted(key for key in {*run, *beside} if run.get(key) != beside.get(key))
+        raise ValueError(
+            f"{RUN_FILE} in the folder is of another run (it differs in {keys}); "
+            "write into the folder of this run, or into an empty one"
+        )
+    return run
+
+
+def _count_excluded(table: pd.DataFrame, folder: pathlib.Path, record: dict[str, Any]) -> int:
+    """Return how many scored documents the user left out, having checked all the others."""
+    scored = record["documents"]["scored"]
+    paths = [file["path"] for file in record["score_files"]]
+    if paths and os.path.lexists(folder / paths[0]):
+        for file in record["score_files"]:
+            if sha256_of(folder / file["path"]) != file.get("sha256"):
+                raise ValueError(f"score file {file['path']} was changed since; score it again")
+        scores = read_scores(folder / path for path in paths)
+        problems = differences(table, scores)
+        if len(scores) != scored:
+            problems.append(f"the score files hold {len(scores)} rows, the run scored {scored}")
+        if problems:
+            raise ValueError(
+                f"the selection is not one of this folder's scores: {'; '.join(problems)}; "
+                "select again from the score files"
+            )
+    if len(table) > scored:
+        raise ValueError(f"{len(table)} documents are ranked, but the run scored only {scored}")
+    return scored - len(table)
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    """Return selection.parquet: the same table gives the same bytes (no pandas metadata)."""
+    frame = table.assign(repeat=table["selected"].astype("int64"))[SELECTION_SCHEMA.names]
+    rows = pa.Table.from_pandas(frame, schema=SELECTION_SCHEMA, preserve_index=False)
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.replace_schema_metadata(None), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()

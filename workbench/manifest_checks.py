@@ -1,0 +1,289 @@
+"""The single checks of a manifest, each a function that a verification calls.
+
+A check returns (what later checks need of it, a detail for the report), or raises: Failed when a
+statement does not hold, NotChecked when there is nothing to hold it against. Garbage may make it
+raise anything else, which `workbench.verification` reports as a failure too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from workbench.croissant import CONFORMS_TO, SELECTION_FILE, SELECTION_SCHEMA, provenance
+from workbench.files import plain_file, sha256_of
+from workbench.manifest import (
+    DUPLICATE_POLICY,
+    FORMAT,
+    MANIFEST_FILE,
+    RUN_FILE,
+    differences,
+    public_record,
+    read_scores,
+    run_files,
+    tally_skipped,
+    text_digest,
+)
+from workbench.selection import SCORE_COLUMNS, TIE_RULE, select
+
+FORMULA_TOLERANCE = 1e-9
+RESCORE_TOLERANCE = 1e-4
+_TERMS: dict[str, type | tuple[type, ...]] = {
+    "aiw:run": dict, "aiw:documents": dict, "aiw:skippedReasons": (list, type(None)),
+    "aiw:corpus": dict, "aiw:selection": dict, "aiw:domains": list, "distribution": list,
+}  # fmt: skip
+
+
+class Failed(Exception):
+    """A statement does not hold; the message says which, and what was found."""
+
+
+class NotChecked(Exception):
+    """A statement could not be looked at; the message says why."""
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raise Failed with the message `otherwise` unless the statement holds."""
+    if not holds:
+        raise Failed(otherwise)
+
+
+def manifest_terms(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
+    """manifest.json is Croissant that holds our terms; gives the parsed manifest."""
+    stated = json.loads(plain_file(folder, MANIFEST_FILE).read_bytes())
+    require(isinstance(stated, dict), "manifest.json is not a JSON object")
+    require(stated.get("conformsTo") == CONFORMS_TO, f"it does not conform to {CONFORMS_TO}")
+    found = stated.get("aiw:format")
+    require(found == FORMAT, f"aiw:format is {found!r:.50}, this version reads {FORMAT}")
+    wrong = [term for term, kind in _TERMS.items() if not isinstance(stated.get(term, 0), kind)]
+    require(not wrong, f"missing, or in another form: {wrong}")
+    return stated, f"Croissant with the aiw terms, format {FORMAT}"
+
+
+def run_record(manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The run record is complete, tells no absolute path, and PROV says the same; gives it."""
+    record = manifest["aiw:run"]
+    published = public_record(record)
+    # source_kind speaks of the source before it was cut, so it cannot be computed again.
+    published["model"]["source_kind"] = record["model"].get("source_kind")
+    require(published == record, "it holds an absolute path, which a manifest must not")
+    for term, stated in provenance(manifest).items():
+        require(manifest.get(term) == stated, f"{term} says something else than aiw:run")
+    return record, "complete, and the PROV statements repeat it"
+
+
+def listed_file(folder: pathlib.Path, entry: dict[str, Any]) -> tuple[pathlib.Path, str]:
+    """One file of the distribution is in the folder as stated; gives its path."""
+    path = plain_file(folder, entry.get("contentUrl"))
+    size = path.stat().st_size
+    stated = entry.get("contentSize")
+    require(stated == f"{size} B", f"it has {size} B, the manifest says {stated!r:.50}")
+    digest = sha256_of(path)
+    require(digest == entry.get("sha256"), f"its sha256 is {digest}, the manifest says otherwise")
+    return path, f"{size} B, sha256 as stated"
+
+
+def listing(
+    folder: pathlib.Path, manifest: dict[str, Any], record: dict[str, Any]
+) -> tuple[bool, str]:
+    """The list of files is complete, without strangers, and the run record names the same files."""
+    stated = {entry["contentUrl"]: entry["sha256"] for entry in manifest["distribution"]}
+    require(len(stated) == len(manifest["distribution"]), "a file is listed twice")
+    expected = {SELECTION_FILE, *run_files(folder, record)}
+    odd = sorted(expected ^ set(stated))
+    require(not odd, f"listed but not of this run, or in the folder but not listed: {odd!r:.300}")
+    for file in [*record["score_files"], *filter(None, [record["skipped_file"]])]:
+        if file["path"] in stated:
+            same = stated[file["path"]] == file.get("sha256")
+            require(same, f"{file['path']!r:.120} is not the file of the run record (sha256)")
+    return True, f"{len(stated)} files, those of the run"
+
+
+def run_file(manifest: dict[str, Any], files: dict[str, pathlib.Path]) -> tuple[bool, str]:
+    """run.json says of model, heads, mode and the rest what the manifest says."""
+    if RUN_FILE not in files:
+        raise NotChecked(f"{RUN_FILE} is not in the folder, or failed its own check")
+    stated, found = manifest["aiw:run"], public_record(json.loads(files[RUN_FILE].read_bytes()))
+    keys = sorted(key for key in {*stated, *found} if stated.get(key) != found.get(key))
+    require(not keys, f"manifest and {RUN_FILE} differ in {keys!r:.300}")
+    return True, "the manifest says the same of model, heads, mode and all the rest"
+
+
+def selection_rows(files: dict[str, pathlib.Path]) -> tuple[pd.DataFrame, str]:
+    """selection.parquet has the columns and types of a selection and no nulls; gives the frame."""
+    if SELECTION_FILE not in files:
+        raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
+    stored = pq.ParquetFile(files[SELECTION_FILE]).read()
+    require(
+        stored.schema.equals(SELECTION_SCHEMA),
+        f"its columns are {', '.join(stored.schema.names):.300}; expected, with their types, "
+        f"{', '.join(SELECTION_SCHEMA.names)}",
+    )
+    stored.validate(full=True)
+    table = stored.to_pandas(ignore_metadata=True)
+    nulls = {name for name in SELECTION_SCHEMA.names if stored[name].null_count}
+    nulls -= {"compression_ratio"}  # it may be unknown, nothing is computed from it
+    require(not nulls, f"it holds nulls in {nulls}")
+    return table, f"{len(table)} rows"
+
+
+def formula(table: pd.DataFrame) -> tuple[bool, str]:
+    """Losses are finite and each score is (loss_ref - loss_base) / loss_base (METHOD section 3)."""
+    base, ref, score = (table[name].to_numpy() for name in ("loss_base", "loss_ref", "score"))
+    require(bool(np.isfinite([base, ref, score]).all()), "a loss or score is not finite")
+    require(bool((base > 0).all()), "a base loss is not above zero")
+    # Relative to the quotient that the subtraction starts from: a score near 0 has no digits left.
+    error = np.abs(score - (ref - base) / base) / np.maximum(np.abs(ref / base), 1)
+    bad = error > FORMULA_TOLERANCE
+    require(not bad.any(), f"{int(bad.sum())} scores are not (loss_ref - loss_base) / loss_base")
+    return True, f"all {len(table)} within {FORMULA_TOLERANCE:g}"
+
+
+def scored_rows(
+    table: pd.DataFrame,
+    manifest: dict[str, Any],
+    record: dict[str, Any],
+    files: dict[str, pathlib.Path],
+) -> tuple[bool, str]:
+    """The ranked rows are the rows of the score files less the stated number of excluded ones."""
+    paths = [file["path"] for file in record["score_files"]]
+    if not paths or any(path not in files for path in paths):
+        raise NotChecked("the score files are not in the folder, or failed their own check")
+    scores = read_scores(files[path] for path in paths)
+    problems = differences(table, scores)
+    left, excluded = len(scores) - len(table), manifest["aiw:documents"].get("excluded")
+    if left != excluded:
+        problems.append(f"{left} scored rows are not ranked, the manifest says {excluded!r:.50}")
+    require(not problems, "; ".join(problems))
+    return True, f"all {len(table)} found among {len(scores)} scored rows, {left} excluded"
+
+
+def ranking(table: pd.DataFrame, manifest: dict[str, Any]) -> tuple[bool, str]:
+    """Ranks, chosen rows and the domains' figures come out again from the scores alone."""
+    stated = manifest["aiw:selection"]
+    again = select(table[list(SCORE_COLUMNS)], stated.get("fraction"), stated.get("by"))
+    problems = []
+    for column in ("source", "row", "rank", "selected"):
+        unequal = int((again.table[column] != table[column]).sum())
+        if unequal:
+            problems.append(f"{unequal} rows differ in {column} (or in their order)")
+    if not (table["repeat"] == table["selected"].astype("int64")).all():
+        problems.append("repeat is not 1 for the selected rows and 0 for the others")
+    domains = again.domains.to_dict("records")
+    if domains != manifest["aiw:domains"]:
+        wrong = [row["domain"] for row in domains if row not in manifest["aiw:domains"]]
+        problems.append(f"the domains' thresholds, counts or shares are others: {wrong!r:.300}")
+    if (stated.get("tie_rule"), stated.get("duplicate_policy")) != (TIE_RULE, DUPLICATE_POLICY):
+        problems.append("the tie rule or the duplicate policy is not the one in force")
+    require(not problems, "; ".join(problems))
+    return True, f"{len(domains)} domains ranked again, all as stated"
+
+
+def counts(
+    table: pd.DataFrame, manifest: dict[str, Any], record: dict[str, Any]
+) -> tuple[bool, str]:
+    """Read, scored, skipped, excluded, ranked and selected add up, and the corpus digest holds."""
+    run = record["documents"]
+    expected = {
+        **{key: run[key] for key in ("read", "scored", "skipped")},
+        "excluded": run["scored"] - len(table),
+        "ranked": len(table),
+        "selected": int(table["selected"].sum()),
+    }
+    require(manifest["aiw:documents"] == expected, f"aiw:documents should be {expected}")
+    require(expected["excluded"] >= 0, "more documents are ranked than were scored")
+    rows = sum(file["rows"] for file in record["score_files"])
+    require(not rows or rows == run["scored"], f"the score files have {rows} rows by the record")
+    corpus = {"sources": int(table["source"].nunique()), "text_digest": text_digest(table)}
+    same = all(manifest["aiw:corpus"].get(key) == value for key, value in corpus.items())
+    require(same, f"aiw:corpus should say {corpus}")
+    return True, ", ".join(f"{count} {key}" for key, count in expected.items())
+
+
+def skipped(
+    manifest: dict[str, Any], record: dict[str, Any], files: dict[str, pathlib.Path]
+) -> tuple[bool, str]:
+    """The skipped file has the stated rows and reasons."""
+    stated = record["skipped_file"]
+    if stated is None or stated["path"] not in files:
+        raise NotChecked("the skipped file is not in the folder, or failed its own check")
+    reasons = tally_skipped(files[stated["path"]])
+    rows = sum(reason["documents"] for reason in reasons)
+    same = rows == stated["rows"] == record["documents"]["skipped"]
+    require(same, f"it has {rows} rows, the run record says otherwise")
+    require(reasons == manifest["aiw:skippedReasons"], "the reasons are tallied otherwise")
+    return True, f"{rows} rows, {len(reasons)} reasons"
+
+
+def texts(
+    table: pd.DataFrame, corpus: Any, sample: int
+) -> tuple[list[tuple[Any, float, float]], str]:
+    """Hash every ranked text again; give a seeded sample of (document, loss_base, loss_ref)."""
+    from workbench.corpus import read_corpus, text_sha256
+
+    keys = list(zip(table["source"], table["row"], strict=True))
+    hashes = dict(zip(keys, table["text_sha256"], strict=True))
+    drawn = table.sample(min(sample, len(table)), random_state=0)
+    pairs = zip(drawn["loss_base"].tolist(), drawn["loss_ref"].tolist(), strict=True)
+    losses = dict(zip(zip(drawn["source"], drawn["row"], strict=True), pairs, strict=True))
+    seen, changed, documents = set(), [], []
+    for document in read_corpus(corpus):
+        key = (document.source, document.row)
+        if key not in hashes or hasattr(document, "reason"):
+            continue
+        seen.add(key)
+        if text_sha256(document.text) != hashes[key]:
+            changed.append(key)
+        elif key in losses:
+            documents.append((document, *losses[key]))
+    missing = sorted(hashes.keys() - seen)
+    require(
+        not changed and not missing,
+        f"{len(changed)} texts have another sha256, {len(missing)} are not in the corpus; "
+        f"first: {(changed + missing)[:1]!r:.200}",
+    )
+    return documents, f"all {len(table)} ranked texts have the stated sha256"
+
+
+def identity(record: dict[str, Any], model: Any) -> tuple[bool, str]:
+    """The given model has the stated weights and tokenizer."""
+    for key in ("weights_sha256", "tokenizer_sha256"):
+        found, stated = model.identity.get(key), record["model"].get(key)
+        require(
+            isinstance(stated, str) and found == stated,
+            f"{key} of the given model is {found!r:.80}, the manifest says {stated!r:.80}",
+        )
+    return True, "weights and tokenizer of the given model are those of the manifest"
+
+
+def scored_again(
+    record: dict[str, Any], model: Any, known: bool, drawn: list[tuple[Any, float, float]]
+) -> tuple[bool, str]:
+    """The losses of the sample come out again; the score follows from them, see `formula`."""
+    if not drawn:
+        raise NotChecked("the sample is empty")
+    from workbench.heads import HeadSet
+    from workbench.influence import score_documents
+
+    found = score_documents(
+        model,
+        HeadSet.from_json(record["heads"]),
+        [document for document, _, _ in drawn],
+        mode=record["mode"],
+        window=record["window"],
+        max_tokens=record["max_tokens"],
+    )
+    require(len(found) == len(drawn), f"{len(drawn)} documents gave {len(found)} scores")
+    wrong = []
+    for (document, *stated), scored in zip(drawn, found, strict=True):
+        for name, loss in zip(("loss_base", "loss_ref"), stated, strict=True):
+            if not math.isclose(scored[name], loss, rel_tol=RESCORE_TOLERANCE):
+                wrong.append(f"{document.doc_id!r:.80} {name} {scored[name]:.6f}, not {loss:.6f}")
+    require(not wrong, f"{len(wrong)} losses differ; first: {wrong[:1]}")
+    return True, f"{len(drawn)} documents, losses within {RESCORE_TOLERANCE:g} relative"
