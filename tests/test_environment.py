@@ -31,11 +31,14 @@ def timed() -> tuple[list[Document], float]:
     return drawn, time.perf_counter() - start
 
 
-def install(site: Path, name: str, files: dict[str, str | bytes], description: str = "") -> None:
+def install(
+    site: Path, name: str, files: dict[str, str | bytes], description: str = "", needs: str = ""
+) -> None:
     """Lay a distribution into the folder `site` as an installer would."""
     info = site / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
-    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n\n"
+    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    head += "".join(f"Requires-Dist: {need}\n" for need in needs.split("|") if need) + "\n"
     (info / "METADATA").write_text(head + description, encoding="utf-8")
     for place, content in files.items():
         path = site / place
@@ -197,6 +200,7 @@ def test_unusable_files_are_passed_over(tmp_path, monkeypatch):
     (tmp_path / "deep" / "site" / "odd" / "gone.py").unlink(missing_ok=True)
     record = tmp_path / "deep" / "site" / "odd-1.0.dist-info" / "RECORD"
     record.write_text(record.read_text() + "odd/gone.py,,\n", encoding="utf-8")
+    install(tmp_path / "deep" / "site", "attention_influence_workbench", {}, needs="odd")
     monkeypatch.setattr(sys, "path", [str(tmp_path / "deep" / "site")])
     found = [
         one.doc_id for one in environment_corpus(None, domains=["code"]) if "odd" in one.doc_id
@@ -206,6 +210,7 @@ def test_unusable_files_are_passed_over(tmp_path, monkeypatch):
 
 def test_a_long_readme_is_cut_at_the_end_of_a_paragraph(tmp_path, monkeypatch):
     paragraphs = [f"Paragraph {i}. " + "word " * 50 for i in range(20)]
+    install(tmp_path, "attention_influence_workbench", {}, needs="wordy|solid")
     install(tmp_path, "wordy", {}, "\n\n".join(paragraphs))
     install(tmp_path, "solid", {}, "one block without an end " * 100)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
@@ -215,14 +220,25 @@ def test_a_long_readme_is_cut_at_the_end_of_a_paragraph(tmp_path, monkeypatch):
     assert one.text == "\n\n".join(paragraphs[:3])
 
 
-def test_the_project_itself_is_left_out(tmp_path, monkeypatch):
-    install(tmp_path, "Attention_Influence.Workbench", {}, "About the bench itself. " * 40)
-    install(tmp_path, "other", {}, "About something else. " * 40)
+def test_only_what_the_project_needs_is_read_and_not_the_project_itself(tmp_path, monkeypatch):
+    about = {name: f"About {name}, at some length. " * 40 for name in "abcdefg"}
+    needs = "b|c[more]>=1|d; python_version < '3'|nvidia-x|missing"
+    own = "attention_influence_workbench"
+    install(tmp_path, own, {}, "About the bench itself. " * 40, needs=needs)
+    install(tmp_path, "a", {}, about["a"])  # somebody else's
+    install(tmp_path, "b", {}, about["b"], needs="e|b")
+    install(tmp_path, "c", {}, about["c"], needs="f; extra == 'more'|g; extra == 'less'")
+    for name in "defg":
+        install(tmp_path, name, {}, about[name])
+    install(tmp_path, "nvidia_x", {}, "About an accelerator's library. " * 40)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert [one.doc_id for one in environment_corpus(domains=["readme"])] == ["readme/other"]
+    found = {one.doc_id for one in environment_corpus(domains=["readme"])}
+    assert found == {"readme/b", "readme/c", "readme/e", "readme/f"}
 
 
 def test_a_distribution_with_broken_metadata_is_passed_over(tmp_path, monkeypatch):
+    own = "attention_influence_workbench"
+    install(tmp_path, own, {}, needs="broken|empty|other")
     install(tmp_path, "other", {}, "About something else. " * 40)
     (tmp_path / "broken-1.0.dist-info").mkdir()
     (tmp_path / "broken-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\xfe\n\n" + b"x" * 999)

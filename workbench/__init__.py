@@ -12,6 +12,8 @@ wb.write_manifest(chosen, "run/")
 wb.verify_manifest("run/")
 """
 
+from workbench import figures
+from workbench.analysis import confounds
 from workbench.attention import CannotMask
 from workbench.corpus import CorpusError, Document, Skipped, read_corpus
 from workbench.environment import environment_corpus
@@ -22,7 +24,7 @@ from workbench.manifest import write_manifest
 from workbench.masking import head_means, masked
 from workbench.models import Model, from_transformers, load_model
 from workbench.probes import Probe, Probes, make_probes
-from workbench.retrieval import lookup_losses, retrieval_scores
+from workbench.retrieval import lookup_losses, lookup_summary, retrieval_scores
 from workbench.runs import load_scores
 from workbench.selection import Selection, select
 from workbench.verification import Verification, VerificationError, verify_manifest
@@ -40,12 +42,15 @@ __all__ = [
     "Skipped",
     "Verification",
     "VerificationError",
+    "confounds",
     "environment_corpus",
+    "figures",
     "from_transformers",
     "head_means",
     "load_model",
     "load_scores",
     "lookup_losses",
+    "lookup_summary",
     "make_probes",
     "masked",
     "read_corpus",

@@ -233,6 +233,8 @@ def _reported(as_json: bool) -> Iterator[None]:
     """Turn what the user can mend into one readable message and exit code 1."""
     try:
         yield
+    except typer.Exit:  # it is a RuntimeError, but no error
+        raise
     except KeyboardInterrupt:
         messages.print("stopped; what was finished is kept, the same command goes on from there")
         raise typer.Exit(130) from None

@@ -22,6 +22,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from workbench.corpus import Document, text_sha256
 
 MATH_PACKAGES = ("sympy", "mpmath", "scipy")
@@ -54,10 +57,10 @@ def environment_corpus(
 ) -> list[Document]:
     """A sample of the text of this Python environment, in up to four domains with equal shares.
 
-    `code`: modules of the standard library and of installed distributions, no tests;
+    `code`: modules of the standard library and of distributions that this package needs, no tests;
     `math`: docstrings of public functions, classes and methods of sympy, mpmath and scipy, at most
-    three from a file; `readme`: long descriptions of distributions; `reference`: the topics of
-    Python's `help`. What one domain cannot fill goes to the others. `max_documents=None` takes
+    three from a file; `readme`: long descriptions of those distributions; `reference`: the topics
+    of Python's `help`. What one domain cannot fill goes to the others. `max_documents=None` takes
     everything there is, thousands of documents.
 
     Documents have `min_characters` to `max_characters` characters. Longer ones are left out, but
@@ -162,16 +165,31 @@ def _python_files(folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
 
 
 def _distributions() -> Iterator[tuple[str, importlib.metadata.Distribution]]:
-    """The installed distributions with their normalised names, without broken ones and our own."""
-    for distribution in importlib.metadata.distributions():
-        try:
-            metadata = distribution.metadata
-        except (OSError, UnicodeError):  # a broken installation of others is not our error
+    """The installed distributions that ours needs, directly or not, with their normalised names.
+
+    What else is installed does not matter, so that the corpus is the same wherever the same
+    versions are pinned, whether for the demo, the tests or a user's own work beside it.
+    """
+    todo, seen = [(_OWN_NAME, "")], set()
+    while todo:
+        name, extra = wanted = todo.pop()
+        if wanted in seen:
             continue
-        name = metadata["Name"] if metadata is not None and "Name" in metadata else ""
-        normal = re.sub(r"[-_.]+", "-", name).lower()
-        if normal and normal != _OWN_NAME:
-            yield normal, distribution
+        seen.add(wanted)
+        try:
+            distribution = importlib.metadata.distribution(name)
+            needs = map(Requirement, distribution.requires or ())
+            todo += [
+                (canonicalize_name(need.name), inner)
+                for need in needs
+                if not need.marker or need.marker.evaluate({"extra": extra})
+                for inner in ("", *need.extras)
+            ]
+        except (importlib.metadata.PackageNotFoundError, OSError, ValueError):
+            continue  # absent or broken installations of others are not our error
+        # The accelerator's libraries come with some builds of torch and not with others.
+        if not extra and name != _OWN_NAME and not name.startswith(("nvidia-", "cuda-", "triton")):
+            yield name, distribution
 
 
 def _code(seed: int) -> list[_Candidate]:

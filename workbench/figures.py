@@ -52,13 +52,13 @@ def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
         figure.add_scatter(
             x=[one.layer for one in heads], y=[one.head for one in heads], mode="markers",
             marker={"symbol": "circle-open", "size": 13, "color": "white", "line": {"width": 2}},
-            hoverinfo="skip", name=f"chosen ({len(heads)})", showlegend=True,
+            hoverinfo="skip", showlegend=False,
         )  # fmt: skip
+    rings = f" (rings: the {len(heads)} chosen)" if heads else ""
     figure.update_layout(
-        title=f"{by.capitalize()} of {len(scores)} query heads",
+        title=f"{by.capitalize()} of {len(scores)} query heads{rings}",
         xaxis={"title": "layer", "dtick": 1 if len(grid.columns) <= 16 else 5, "showgrid": False},
         yaxis={"title": "query head", "dtick": 1 if len(grid) <= 16 else 8, "showgrid": False},
-        legend={"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"},
     )
     return _styled(figure, height=360)
 
@@ -117,7 +117,7 @@ def lookup_bars(table: pd.DataFrame, labels: Sequence[str]) -> go.Figure:
     return _styled(figure, height=380)
 
 
-def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 12) -> go.Figure:
+def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 9) -> go.Figure:
     """The tokens of a text in reading order, each coloured by its loss change in nats.
 
     tokens: one string a token; change: as many values, NaN where a token has no prediction.
@@ -132,7 +132,8 @@ def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 12) -
     reach = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
     figure = go.Figure(
         go.Heatmap(
-            z=values, text=words, texttemplate="%{text}", colorscale=DIVERGING, zmid=0,
+            z=values, text=words, texttemplate="%{text}", textfont={"size": 13},
+            colorscale=DIVERGING, zmid=0,
             zmin=-reach, zmax=reach, xgap=2, ygap=2, colorbar={"title": "nats"},
             hovertemplate="%{text}: %{z:+.2f} nats<extra></extra>", hoverongaps=False,
         )
@@ -140,7 +141,7 @@ def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 12) -
     figure.update_layout(title="Loss change of each token (red: harder to predict)")
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, autorange="reversed")
-    return _styled(figure, height=110 + 30 * rows)
+    return _styled(figure, height=140 + 36 * rows)
 
 
 def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
@@ -176,8 +177,8 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
 def confound_panel(table: pd.DataFrame) -> go.Figure:
     """Score against compression ratio, base loss and length, one colour a domain."""
     panels = (
-        ("compression_ratio", "compression ratio (low: repetitive)"),
-        ("loss_base", "base loss (nats a token)"),
+        ("compression_ratio", "compression ratio<br>(low: repetitive)"),
+        ("loss_base", "base loss<br>(nats a token)"),
         ("tokens", "tokens"),
     )
     figure = make_subplots(cols=3, shared_yaxes=True, horizontal_spacing=0.03)

@@ -126,7 +126,7 @@ class HeadSet:
             )
         by = scores.attrs.get("by", "score")
         origin = {
-            "chosen": f"top {fraction:g} of {len(value)} heads by {by}",
+            "chosen": f"top {100 * fraction:g} % of {len(value)} heads by {by}",
             "fraction": fraction,
             "score_at_cut": round(float(last), 6),
             "score_after_cut": round(float(following), 6),

@@ -5,6 +5,7 @@ TQDM_DISABLE=1 in the environment silences it (notebook tests do that: a bar can
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -25,5 +26,7 @@ def tracked(items: Sequence[T], title: str, unit: str) -> Iterator[T]:
 @contextmanager
 def counted(title: str, unit: str, total: int | None) -> Iterator[Callable[[int], object]]:
     """A bar that the block moves on by calling what it is given with a number of finished units."""
-    with tqdm(desc=title, total=total, unit=unit, mininterval=0.5) as bar:
+    # tqdm itself reads this variable in a terminal only, not in a notebook.
+    silent = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+    with tqdm(desc=title, total=total, unit=unit, mininterval=0.5, disable=silent) as bar:
         yield bar.update

@@ -93,6 +93,20 @@ def lookup_losses(
     return pd.DataFrame(rows, columns=["column", "probe", "loss", "accuracy"])
 
 
+def lookup_summary(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Mean loss and accuracy of each head set with 95 % intervals (bootstrap over probes).
+
+    table: what `lookup_losses` returned; labels: a name for each of its columns, the index of the
+    result. Columns: loss, loss_low, loss_high, accuracy, accuracy_low, accuracy_high.
+    """
+    parts: dict[str, np.ndarray] = {}
+    for measure in ("loss", "accuracy"):
+        wide = table.pivot(index="probe", columns="column", values=measure)
+        low, high = _bootstrap(wide.to_numpy(), 1000)
+        parts |= {measure: wide.mean().to_numpy(), f"{measure}_low": low, f"{measure}_high": high}
+    return pd.DataFrame(parts, index=list(labels))
+
+
 def _answer(model: Model, probe: Probe) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """ids (1, T) with BOS, the positions that *predict* the answer, and the answer's tokens."""
     prefix = model.special_prefix

@@ -1,0 +1,175 @@
+"""The gate on `pytest --nbval notebooks`: what must really be compared before it may pass.
+
+nbval passes a notebook without having compared anything: a cell that was never executed is run
+and not compared, and neither is a cell without text. A green session therefore says little by
+itself. This gate counts the cells whose stored text was compared and found equal, and fails the
+session when a notebook has fewer of them than `MINIMUM` asks for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nbformat import NotebookNode
+
+# Notebook, as named from this folder -> the least number of its cells that must be compared.
+MINIMUM = {
+    "01_find_the_heads.ipynb": 6,
+    "02_mask_and_see.ipynb": 6,
+    "03_score_and_select.ipynb": 6,
+}
+
+HERE = Path(__file__).resolve().parent
+FIGURE = "application/vnd.plotly.v1+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+TEXT = ("text/plain", "text/html")
+
+
+@dataclass
+class Notebook:
+    cells: int = 0
+    compared: int = 0
+    figures: int = 0
+    unrun: list[int] = field(default_factory=list)
+    stored_by: str = ""  # the Python that stored the outputs, as "3.11"
+
+    @property
+    def comparable(self) -> bool:
+        """Stored text holds only for the Python that wrote it: the documents of the environment
+        corpus are made of the standard library's sources."""
+        return self.stored_by in ("", running())
+
+
+def running() -> str:
+    return minor(sys.version.split()[0])
+
+
+def minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+gate = pytest.StashKey[dict[str, Notebook]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[gate] = {}
+
+
+def is_notebook_cell(item: pytest.Item) -> bool:
+    return type(item).__name__ == "IPyNbCell"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
+    for item in filter(is_notebook_cell, items):
+        notebook = config.stash[gate].setdefault(name_of(item), Notebook())
+        if not notebook.cells:
+            language = item.parent.nb.metadata.get("language_info", {})
+            notebook.stored_by = minor(language.get("version", ""))
+            item.parent.skip_compare += (FIGURE,)
+        notebook.cells += 1
+        notebook.figures += sum(map(is_figure, item.cell.outputs))
+        if item.cell.execution_count is None:
+            notebook.unrun.append(item.cell_num)
+        if not notebook.comparable:
+            item.options["check"] = False
+        compare_without_figures(item)
+
+
+def name_of(item: Any) -> str:
+    path = item.path.resolve()
+    return path.relative_to(HERE).as_posix() if path.is_relative_to(HERE) else str(path)
+
+
+def is_figure(output: NotebookNode) -> bool:
+    return FIGURE in output.get("data", {})
+
+
+def compare_without_figures(item: Any) -> None:
+    """Of a figure, hold only that it is there.
+
+    The last digits of what it draws differ between machines, and the HTML beside it carries a
+    random id. HTML in general stays compared: tables are HTML too.
+    """
+    compare = item.compare_outputs
+
+    def without_figures(test: list[Any], stored: list[Any], *more: Any) -> bool:
+        return compare(list(map(plain, test)), list(map(plain, stored)), *more)
+
+    item.compare_outputs = without_figures
+
+
+def plain(output: Any) -> Any:
+    if not is_figure(output):
+        return output
+    return NotebookNode(output_type="display_data", data={"a plotly figure": "is shown"})
+
+
+def holds_text(output: NotebookNode) -> bool:
+    if output.output_type == "stream":
+        return bool("".join(output.text).strip())
+    data = output.get("data", {})
+    # The text beside a widget is only its name, so it does not count as something compared.
+    return not (FIGURE in data or WIDGET in data) and any(
+        "".join(data.get(kind, "")).strip() for kind in TEXT
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, Any]:
+    report: Any = yield
+    if report.when == "call" and report.passed and is_notebook_cell(item):
+        run = item.cell.execution_count is not None
+        if run and item.options["check"] and any(map(holds_text, item.cell.outputs)):
+            item.config.stash[gate][name_of(item)].compared += 1
+    return report
+
+
+def problems(notebooks: dict[str, Notebook]) -> list[str]:
+    found = [f"{name} is listed in MINIMUM, and was not run" for name in MINIMUM.keys() - notebooks]
+    for name, notebook in notebooks.items():
+        if name not in MINIMUM:
+            found.append(f"{name} was run, and is not listed in MINIMUM of {Path(__file__).name}")
+        elif notebook.comparable and notebook.compared < MINIMUM[name]:
+            found.append(f"{name}: {notebook.compared} cells compared, {MINIMUM[name]} asked for")
+        if notebook.unrun:
+            found.append(f"{name}: never executed: cells {notebook.unrun}; run `make notebooks`")
+        if not notebook.stored_by:
+            found.append(f"{name} does not say which Python stored its outputs")
+    return sorted(found)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if asked(session.config) and problems(session.config.stash[gate]) and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def asked(config: pytest.Config) -> bool:
+    return bool(config.getoption("nbval", False)) and not config.getoption("collectonly")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if not asked(config):
+        return
+    notebooks = config.stash[gate]
+    terminalreporter.section("notebooks")
+    for name, notebook in sorted(notebooks.items()):
+        line = f"{name}: {notebook.compared} of {notebook.cells} cells compared"
+        if notebook.comparable:
+            terminalreporter.line(line)
+        else:
+            terminalreporter.line(
+                f"{name}: RUN ONLY, NOT COMPARED: its outputs were stored by Python "
+                f"{notebook.stored_by}, this is {running()}",
+                yellow=True,
+                bold=True,
+            )
+    compared = sum(notebook.compared for notebook in notebooks.values())
+    figures = sum(notebook.figures for notebook in notebooks.values())
+    terminalreporter.line(f"nbval: {compared} cells compared, {figures} figures not compared")
+    for problem in problems(notebooks):
+        terminalreporter.line(f"nbval: FAILED: {problem}", red=True, bold=True)

@@ -1,0 +1,141 @@
+"""The gate on the notebooks (notebooks/conftest.py), shown on tiny notebooks of our own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import v4
+
+GATE = Path(__file__).parents[1] / "notebooks" / "conftest.py"
+PLOTLY = "application/vnd.plotly.v1+json"
+SHOW = "from IPython.display import display\ndisplay({data!r}, raw=True)"
+FIGURE = {PLOTLY: {"data": [{"y": [1.0]}], "layout": {}}, "text/html": "<div id='a1'></div>"}
+
+
+def printing(source: str, text: str, count: int | None = 1) -> nbformat.NotebookNode:
+    shown = [v4.new_output("stream", name="stdout", text=text)] if text else []
+    return v4.new_code_cell(source, outputs=shown, execution_count=count)
+
+
+def showing(data: dict[str, object], stored: dict[str, object]) -> nbformat.NotebookNode:
+    output = v4.new_output("display_data", data=stored)
+    return v4.new_code_cell(SHOW.format(data=data), outputs=[output], execution_count=1)
+
+
+def run(
+    folder: Path,
+    *cells: nbformat.NotebookNode,
+    minimum: dict[str, int],
+    version: str = platform.python_version(),
+) -> tuple[int, str]:
+    """Exit status and output of nbval on one notebook `tiny.ipynb` under the gate."""
+    notebook = v4.new_notebook(cells=list(cells))
+    if version:
+        notebook.metadata["language_info"] = {"name": "python", "version": version}
+    nbformat.write(notebook, folder / "tiny.ipynb")
+    shutil.copy(GATE, folder)
+    with (folder / GATE.name).open("a", encoding="utf-8") as gate:
+        gate.write(f"\nMINIMUM = {minimum!r}\n")
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--color=no"]
+    # Options of the session that runs this test are not for the session under test.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    done = subprocess.run(
+        [*command, f"--rootdir={folder}", "-p", "no:cacheprovider", folder],
+        cwd=folder,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_passes_when_enough_cells_are_compared(tmp_path):
+    table = {"text/plain": "a b", "text/html": "<table></table>"}
+    status, said = run(
+        tmp_path,
+        printing("print('one')", "one\n"),
+        printing("quiet = 1", ""),
+        printing("# NBVAL_IGNORE_OUTPUT\nprint('other')", "something\n"),
+        showing(table, table),
+        minimum={"tiny.ipynb": 2},
+    )
+    assert status == 0, said
+    assert "nbval: 2 cells compared, 0 figures not compared" in said
+    assert "4 passed" in said.splitlines()[-1]
+
+
+def test_a_figure_is_not_compared_and_does_not_count(tmp_path):
+    other = {PLOTLY: {"data": [{"y": [1.5]}], "layout": {}}, "text/html": "<div id='b2'></div>"}
+    cells = printing("print('one')", "one\n"), showing(FIGURE, other)
+    status, said = run(tmp_path, *cells, minimum={"tiny.ipynb": 1})
+    assert status == 0, said
+    assert "nbval: 1 cells compared, 1 figures not compared" in said
+
+    status, said = run(tmp_path, *cells, minimum={"tiny.ipynb": 2})
+    assert status == 1
+    assert "2 passed" in said
+    assert "tiny.ipynb: 1 cells compared, 2 asked for" in said
+
+
+def test_fails_when_a_figure_is_no_longer_shown(tmp_path):
+    gone = v4.new_code_cell("quiet = 1", outputs=showing(FIGURE, FIGURE).outputs, execution_count=1)
+    status, said = run(tmp_path, gone, minimum={"tiny.ipynb": 0})
+    assert status == 1
+    assert "Missing output fields" in said
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        printing("print('one')", "two\n"),
+        showing({"text/html": "<b>one</b>"}, {"text/html": "<b>two</b>"}),
+    ],
+    ids=["text", "table"],
+)
+def test_fails_when_what_is_shown_differs(tmp_path, cell):
+    status, said = run(tmp_path, cell, minimum={"tiny.ipynb": 0})
+    assert status == 1
+    assert "Cell outputs differ" in said
+    assert "nbval: 0 cells compared" in said
+
+
+def test_fails_on_a_cell_that_was_never_executed(tmp_path):
+    cells = printing("print('one')", "one\n"), printing("print('two')", "", count=None)
+    status, said = run(tmp_path, *cells, minimum={"tiny.ipynb": 1})
+    assert status == 1
+    assert "2 passed" in said  # nbval alone would let it through
+    assert "tiny.ipynb: never executed: cells [1]" in said
+
+
+def test_fails_when_the_list_and_the_folder_differ(tmp_path):
+    status, said = run(tmp_path, printing("print(1)", "1\n"), minimum={"absent.ipynb": 0})
+    assert status == 1
+    assert "absent.ipynb is listed in MINIMUM, and was not run" in said
+    assert "tiny.ipynb was run, and is not listed" in said
+
+
+def test_fails_when_no_python_is_named(tmp_path):
+    status, said = run(tmp_path, printing("print(1)", "1\n"), minimum={"tiny.ipynb": 1}, version="")
+    assert status == 1
+    assert "does not say which Python" in said
+
+
+def test_another_python_only_runs_the_notebook_and_says_so(tmp_path):
+    cells = [printing("print('one')", "two\n")]
+    status, said = run(tmp_path, *cells, minimum={"tiny.ipynb": 1}, version="3.9.1")
+    assert status == 0, said
+    assert "tiny.ipynb: RUN ONLY, NOT COMPARED" in said
+    assert "nbval: 0 cells compared" in said
+
+    cells.append(printing("1 / 0", ""))
+    status, said = run(tmp_path, *cells, minimum={"tiny.ipynb": 1}, version="3.9.1")
+    assert status == 1
+    assert "ZeroDivisionError" in said
