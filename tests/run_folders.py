@@ -20,7 +20,7 @@ from workbench.verification import VerificationError, verify_manifest
 
 DATE = datetime.date(2026, 1, 2)
 HOSTILE = '<img src=x onerror=alert(1)> "@id": \n ../../etc'
-IDENTITY = {"weights_sha256": "a" * 64, "tokenizer_sha256": "b" * 64}
+IDENTITY = {"dtype": "float32", "weights_sha256": "a" * 64, "tokenizer_sha256": "b" * 64}
 SKIPPED = [("too short", 3), ("not text", 1)]
 LISTED = ["selection.parquet", "run.json", "skipped.jsonl", "scores/part-0.parquet"]
 
@@ -67,7 +67,6 @@ def run_record(table):
             "source": "/home/somebody/models/small-lm",
             "revision": None,
             **IDENTITY,
-            "dtype": "float32",
             "device": "cpu",
             "layers": 30,
             "heads": 9,

@@ -77,6 +77,11 @@ def test_the_histogram_counts_every_document_once(table):
     assert sum(sum(bar.y) for bar in figure.data if bar.name == "chosen") == 8
 
 
+def test_many_domains_fit_into_one_histogram(table):
+    many = table.assign(domain=[f"d{i}" for i in range(40)])
+    assert len(wb.figures.influence_histogram(wb.select(many)).layout.annotations) == 40
+
+
 def test_confounds_are_measured_inside_each_domain(table):
     found = wb.confounds(table).set_index(["domain", "confound"])
     assert found.loc[("b", "loss_base"), "spearman"] == pytest.approx(-1.0)

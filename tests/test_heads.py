@@ -108,6 +108,11 @@ def test_fractions_outside_0_to_1_are_refused(fraction):
         HeadSet.top(frame(np.arange(20) + 1.0), fraction)
 
 
+def test_a_fraction_that_takes_every_head_is_refused():
+    with pytest.raises(ValueError, match="takes all 20 heads"):
+        HeadSet.top(frame(np.arange(20) + 1.0), 0.99)
+
+
 def test_incomplete_score_frames_are_refused():
     scores = frame(np.arange(20) + 1.0)
     with pytest.raises(ValueError, match="one row for each"):

@@ -104,7 +104,7 @@ def test_without_a_folder_the_same_numbers_come_back(tiny, heads, tmp_path):
 def test_a_second_call_scores_nothing_again_and_changes_no_byte(tiny, heads, tmp_path, monkeypatch):
     first = wb.score_corpus(tiny, heads, corpus_of(9), out=tmp_path, shard_size=4)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
-    monkeypatch.setattr("workbench.influence._score", lambda *_: pytest.fail("scored again"))
+    monkeypatch.setattr("workbench.influence._scored", lambda *_: pytest.fail("scored again"))
     again = wb.score_corpus(tiny, heads, corpus_of(9), out=tmp_path, shard_size=4)
     pd.testing.assert_frame_equal(first, again)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before
@@ -139,7 +139,7 @@ def test_a_damaged_shard_is_scored_again(tiny, heads, tmp_path, damage):
         "bit": whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :],
     }[damage]
     victim.write_bytes(broken)
-    with pytest.raises(ValueError, match="missing or changed"):
+    with pytest.raises(ValueError, match="changed since"):
         wb.load_scores(tmp_path)
     again = wb.score_corpus(tiny, heads, corpus_of(8), out=tmp_path, shard_size=4)
     pd.testing.assert_frame_equal(first, again)
@@ -270,3 +270,66 @@ def test_score_files_are_plain_parquet_in_corpus_order(tiny, heads, tmp_path):
     parts = sorted((tmp_path / "scores").iterdir())
     rows = [row for part in parts for row in pq.read_table(part)["doc_id"].to_pylist()]
     assert rows == [f"d{i}" for i in range(6)]
+
+
+class Once:
+    """An iterable that is no Iterator, yet gives its documents only once."""
+
+    def __init__(self, documents):
+        self.documents = iter(documents)
+
+    def __iter__(self):
+        return self.documents
+
+
+def test_an_iterable_that_can_be_read_only_once_loses_nothing(tiny, heads):
+    assert len(wb.score_corpus(tiny, heads, Once(corpus_of(5)))) == 5
+    assert len(wb.score_corpus(tiny, heads, iter(corpus_of(5)))) == 5
+
+
+def test_a_refused_call_does_not_spoil_the_folder(tiny, heads, tmp_path):
+    foreign = wb.HeadSet(((0, 0),), 30, 9)
+    for change in ({"mode": "unifrom"}, {"mode": "mean"}, {"window": 999}, {"heads": foreign}):
+        given = {"heads": heads, **change}
+        with pytest.raises(ValueError):  # noqa: PT011
+            wb.score_corpus(tiny, corpus=corpus_of(3), out=tmp_path, **given)
+    with pytest.raises(TypeError, match="HeadSet"):
+        wb.score_corpus(tiny, "L0H1", corpus_of(3), out=tmp_path)
+    assert len(wb.score_corpus(tiny, heads, corpus_of(3), out=tmp_path)) == 3
+
+
+def test_a_call_that_fails_leaves_the_finished_run_as_it_was(tiny, heads, tmp_path):
+    first = wb.score_corpus(tiny, heads, corpus_of(6), out=tmp_path, shard_size=4)
+
+    def broken():
+        yield from corpus_of(3)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="disk"):
+        wb.score_corpus(tiny, heads, broken(), out=tmp_path, shard_size=4)
+    pd.testing.assert_frame_equal(wb.load_scores(tmp_path), first)
+
+
+def test_the_score_folder_holds_every_document_once(tiny, heads, tmp_path):
+    wb.score_corpus(tiny, heads, corpus_of(10), out=tmp_path, shard_size=4)
+    wb.score_corpus(tiny, heads, corpus_of(11), out=tmp_path, shard_size=4)
+    rows = pq.read_table(tmp_path / "scores")["doc_id"].to_pylist()
+    assert sorted(rows) == sorted(f"d{i}" for i in range(11))
+
+
+def test_joined_streams_with_equal_places_are_skipped_before_the_work(tiny, heads):
+    frame = pd.DataFrame(corpus_of(3))
+    joined = [*wb.read_corpus(frame), *wb.read_corpus(frame.assign(id=["x", "y", "z"]))]
+    table = wb.score_corpus(tiny, heads, joined)
+    assert len(table) == 3
+    assert {one["reason"] for one in table.attrs["skipped"]} == {
+        "duplicate place: another document has this source and row"
+    }
+    wb.select(table)
+
+
+@pytest.mark.parametrize("record", ["[]", "{}", '{"documents": {}}', "x"])
+def test_a_broken_run_record_is_named(tmp_path, record):
+    (tmp_path / "run.json").write_text(record)
+    with pytest.raises(ValueError, match="not the record of a run"):
+        wb.load_scores(tmp_path)

@@ -65,7 +65,7 @@ def test_windows_cover_every_token_once_and_fit_with_bos():
 def test_long_texts_are_the_windows_one_after_the_other():
     model, plain = make_model(bos=True), make_hf("llama", "eager")
     ids = model.encode(TEXT)
-    ours = losses_of_ids(model, ids, [None], window=20)[0]
+    ours = next(losses_of_ids(model, [ids], [None], window=20))[0]
     expected = [loss for one in windows(model, ids, 20) for loss in oracle.losses(plain, one)]
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
     assert len(ours) == len(ids)  # with BOS every token of the text is predicted
@@ -73,7 +73,7 @@ def test_long_texts_are_the_windows_one_after_the_other():
 
 def test_without_bos_the_first_token_of_each_window_has_no_prediction(tiny):
     ids = tiny.encode(TEXT)
-    ours = losses_of_ids(tiny, ids, [None], window=20)[0]
+    ours = next(losses_of_ids(tiny, [ids], [None], window=20))[0]
     assert len(ours) == len(ids) - -(-len(ids) // 20)
 
 
@@ -108,6 +108,10 @@ def test_likely_slips_are_named(tiny):
         wb.token_losses(tiny, TEXT)
     with pytest.raises(TypeError, match="list with one entry"):
         wb.token_losses(tiny, [TEXT], wb.HeadSet.of([(0, 0)], tiny))
+    with pytest.raises(TypeError, match=r"texts\[1\] is not a text but of type NoneType"):
+        wb.token_losses(tiny, [TEXT, None])
+    with pytest.raises(ValueError, match="not be negative"):
+        wb.token_losses(tiny, [TEXT], max_tokens=-2)
     for window in (1, 129, -3):
         with pytest.raises(ValueError, match="window must lie between"):
             wb.token_losses(tiny, [TEXT], window=window)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import oracle
 import pytest
@@ -195,7 +197,29 @@ def test_masks_do_not_nest_in_silence(tiny):
         pass
 
 
+def test_another_thread_waits_until_the_mask_is_gone(tiny):
+    ids = torch.tensor([tiny.encode(TEXT)])
+    with torch.no_grad():
+        stock = tiny(input_ids=ids).logits
+        seen = []
+
+        def call():
+            with torch.no_grad():
+                seen.append(tiny(input_ids=ids).logits)
+
+        thread = threading.Thread(target=call)
+        with wb.masked(tiny, heads_of(tiny)):
+            thread.start()
+            thread.join(timeout=0.3)
+            assert not seen
+        thread.join()
+    assert torch.equal(seen[0], stock)
+
+
 def test_bad_requests_say_what_was_expected(tiny):
+    for slip in ("L1H1", [(1, 1)], {"heads": "L1H1"}):
+        with pytest.raises(TypeError, match="must be a HeadSet"), wb.masked(tiny, slip):
+            pass
     with pytest.raises(ValueError, match="uniform, zero, mean"), wb.masked(tiny, None, "half"):
         pass
     foreign = wb.HeadSet(((0, 0),), 30, 9)

@@ -193,3 +193,35 @@ def test_kernels_that_would_ignore_masks_are_refused(kernel):
     hf.set_attn_implementation(kernel)
     with pytest.raises(wb.CannotMask, match="cannot be overridden"):
         wb.from_transformers(hf, make_tokenizer())
+
+
+def test_text_that_spells_a_control_token_is_text(default):
+    ids = default.encode("a<|im_end|>b")
+    assert default.tokenizer.eos_token_id not in ids
+    assert default.tokenizer.decode(ids) == "a<|im_end|>b"
+
+
+@pytest.mark.parametrize("name", ["bf16", "bfloat16", torch.bfloat16])
+def test_half_precision_goes_the_whole_road(folder, name):
+    model = wb.load_model(folder, dtype=name)
+    assert model.identity["dtype"] == "bfloat16"
+    heads = wb.HeadSet.of([(1, 1)], model)
+    table = wb.score_corpus(model, heads, [{"text": "some words, " * 9}])
+    exact = wb.score_corpus(wb.load_model(folder), heads, [{"text": "some words, " * 9}])
+    assert table["loss_base"].item() == pytest.approx(exact["loss_base"].item(), rel=0.05)
+
+
+def test_unknown_dtypes_and_absent_devices_are_named(folder):
+    with pytest.raises(ValueError, match="dtype must be auto, float32, bfloat16, float16"):
+        wb.load_model(folder, dtype="int3")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="'cuda' is not there"):
+            wb.load_model(folder, device="cuda")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x00\xff"])
+def test_a_broken_model_folder_is_one_message(folder, file, content):
+    (folder / file).write_bytes(content)
+    with pytest.raises(ValueError, match="could not load"):
+        wb.load_model(folder)

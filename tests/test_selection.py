@@ -210,3 +210,9 @@ def test_any_order_gives_the_same_shortest_prefix(rows, percent, by, random):
         held, before = int(size.iloc[:count].sum()), int(size.iloc[: count - 1].sum())
         # in hundredths, so that the comparison is exact
         assert held * 100 >= percent * int(size.sum()) > before * 100
+
+
+def test_rows_come_in_the_order_of_domain_and_rank():
+    table = select(scores([("b", 0.1), ("a", 0.2), ("b", 0.9), ("a", 0.7), ("a", 0.5)])).table
+    places = list(zip(table["domain"], table["rank"], strict=True))
+    assert places == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]

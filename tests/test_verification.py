@@ -279,3 +279,35 @@ def test_scores_a_sample_again(factor, failed, made, monkeypatch):
     assert (asked["mode"], asked["window"], asked["max_tokens"]) == ("uniform", 8192, 512)
     assert "L17H3" in asked["heads"]
     assert len(asked["rows"]) == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"description": "another story"},
+        {"citeAs": "somebody else"},
+        {"recordSet": []},
+        {"prov:wasGeneratedBy": {}},
+        {"added": 1},
+    ],
+)
+def test_what_follows_from_our_terms_may_not_say_otherwise(tmp_path, change):
+    lay_down_manifest(tmp_path)
+    edit_json(tmp_path / "manifest.json", lambda manifest: manifest.update(change))
+    assert failures(tmp_path) == ["run record"]
+    assert next(iter(change)) in verify_manifest(tmp_path, strict=False).failed[0]
+
+
+def test_a_score_file_of_no_run_is_found(tmp_path):
+    lay_down_manifest(tmp_path)
+    (tmp_path / "scores" / "part-000099-x.parquet").write_bytes(b"left over")
+    assert failures(tmp_path) == ["list of files"]
+    assert "belong to no run" in verify_manifest(tmp_path, strict=False).failed[0]
+
+
+def test_another_dtype_is_named_before_the_digests_that_follow_from_it(tmp_path):
+    lay_down_manifest(tmp_path)
+    stated = json.loads((tmp_path / "run.json").read_text())["model"]
+    model = types.SimpleNamespace(identity={**stated, "dtype": "bfloat16", "weights_sha256": "x"})
+    (line,) = verify_manifest(tmp_path, model=model, strict=False).failed
+    assert "dtype of the given model is 'bfloat16'" in line

@@ -6,28 +6,26 @@ and with the attention module itself. Ours calls the stock kernel and then, wher
 `Override`, replaces what the masked query heads put out. Where a layer carries an `Observer`, it
 shows the observer what the kernel saw. There is no code for any single architecture, and a layer
 that carries neither gets the stock kernel's result untouched.
-
-`install` switches a model over and proves, with one short pass, that every layer goes through the
-interface in a form that the override gets right. Whatever would be masked wrongly is refused.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 Mode = Literal["uniform", "zero", "mean"]
 KERNELS = ("sdpa", "eager")
+SLOTS = ("workbench_overrides", "workbench_observer", "workbench_spans")  # on attention modules
 
 
 class CannotMask(ValueError):
@@ -39,12 +37,41 @@ class Override:
     """What replaces the output of some query heads of one layer.
 
     heads: the query heads; mode: what they put out instead; means: (len(heads), head size), the
-    output of each under mode "mean".
+    output of each under mode "mean"; rows: the rows of the batch that it holds for.
     """
 
     heads: tuple[int, ...]
     mode: Mode
     means: torch.Tensor | None = None
+    rows: slice = field(default_factory=lambda: slice(None))
+
+
+class Spans:
+    """Texts that lie end to end in every row of a batch: each attends to itself alone.
+
+    bounds: (start, stop) of each text. One object serves all layers of a pass.
+    """
+
+    def __init__(self, bounds: Sequence[tuple[int, int]]) -> None:
+        self.slices = [slice(start, stop) for start, stop in bounds]
+        self._masks: dict[int, tuple[torch.Tensor, list[torch.Tensor | None]]] = {}
+
+    def masks(self, whole: torch.Tensor | None) -> list[torch.Tensor | None]:
+        """The part of the layer's mask (B, 1, T, T) for each text; None where that is causal."""
+        if whole is None:
+            return [None] * len(self.slices)
+        if id(whole) not in self._masks:  # layers of one kind share their mask
+            parts = [whole[..., one, one] for one in self.slices]
+            self._masks[id(whole)] = whole, [None if _is_causal(one) else one for one in parts]
+        return self._masks[id(whole)][1]
+
+
+def _is_causal(mask: torch.Tensor) -> bool:
+    """Whether a bool mask says no more than "nothing after yourself" (SDPA needs no mask then)."""
+    if mask.dtype != torch.bool:
+        return False
+    causal = torch.ones(mask.shape[-2:], dtype=torch.bool, device=mask.device).tril()
+    return bool((mask == causal).all())
 
 
 @dataclass(frozen=True)
@@ -77,7 +104,7 @@ class Site:
     head_size: int  # of the values, hence of what a head puts out
 
 
-_discovered: ContextVar[list[tuple[Site, str | None]] | None] = ContextVar(
+discovered: ContextVar[list[tuple[Site, str | None]] | None] = ContextVar(
     "discovered", default=None
 )
 
@@ -94,19 +121,41 @@ def _attention(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    spans: Spans | None = module.__dict__.get("workbench_spans")
+    if spans is None:
+        return _attend(kernel_name, module, query, key, value, attention_mask, **kwargs)
+    parts = []
+    for one, mask in zip(spans.slices, spans.masks(attention_mask), strict=True):
+        q, k, v = query[:, :, one], key[:, :, one], value[:, :, one]
+        parts.append(_attend(kernel_name, module, q, k, v, mask, **kwargs)[0])
+    return torch.cat(parts, dim=1), None
+
+
+def _attend(
+    kernel_name: str,
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     output, weights = _kernel(kernel_name, module)(
         module, query, key, value, attention_mask, **kwargs
     )
-    found = _discovered.get()
+    found = discovered.get()
     if found is not None:
         found.append(_site(module, query, value, attention_mask, kwargs))
-    override: Override | None = module.__dict__.get("workbench_override")
+    overrides: Sequence[Override] = module.__dict__.get("workbench_overrides", ())
     observer: Observer | None = module.__dict__.get("workbench_observer")
-    if override is None and observer is None:
+    if not overrides and observer is None:
         return output, weights
     visible = visible_keys(kernel_name, module, query, attention_mask, kwargs)
-    if override is not None:
-        output, weights = _overridden(override, output, weights, value, visible)
+    if overrides and torch.is_grad_enabled():  # autograd must not see its saved tensors change
+        output = output.clone()
+        weights = None if weights is None else weights.clone()
+    for override in overrides:
+        _override(override, output, weights, value, visible)
     if observer is not None:
         observer(Seen(int(module.layer_idx), query, key, value, visible, output))  # type: ignore[arg-type]
     return output, weights
@@ -183,22 +232,22 @@ def uniform_output(
     return (weights @ chosen[:, back]).to(value.dtype)
 
 
-def _overridden(
+def _override(
     override: Override,
     output: torch.Tensor,
     weights: torch.Tensor | None,
     value: torch.Tensor,
     visible: torch.Tensor | Literal["causal", "all"],
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    heads = list(override.heads)
+) -> None:
+    """Replace, in place, what the override's heads put out in its rows."""
+    heads, rows = list(override.heads), override.rows
+    output, value = output[rows], value[rows]
     queries, query_heads = output.shape[1], output.shape[2]
-    if torch.is_grad_enabled():  # autograd must not see its saved tensors change
-        output = output.clone()
-        weights = None if weights is None else weights.clone()
+    if isinstance(visible, torch.Tensor):
+        visible = visible[rows] if visible.shape[0] > 1 else visible
+        visible = visible[:, heads] if visible.shape[1] > 1 else visible
     if override.mode == "uniform":
-        if isinstance(visible, torch.Tensor):
-            visible = visible[:, heads] if visible.shape[1] > 1 else visible
-        elif visible == "causal":
+        if isinstance(visible, str) and visible == "causal":
             value = value[:, :, :queries]  # a static cache is longer than what was written so far
         group = query_heads // value.shape[1]
         mean = uniform_output(value, [head // group for head in heads], visible)
@@ -209,11 +258,8 @@ def _overridden(
         assert override.means is not None
         output[:, :, heads] = override.means.to(output)
     if weights is not None:  # a caller who asks for attentions sees what the heads now do
-        pattern: torch.Tensor | float = 0.0
-        if override.mode == "uniform":
-            pattern = _uniform_pattern(visible, weights)
-        weights[:, heads] = pattern
-    return output, weights
+        uniform = override.mode == "uniform"
+        weights[rows][:, heads] = _uniform_pattern(visible, weights) if uniform else 0.0
 
 
 def _uniform_pattern(
@@ -223,89 +269,6 @@ def _uniform_pattern(
         shown = torch.ones(weights.shape[-2:], dtype=torch.bool, device=weights.device)
         visible = (shown.tril() if visible == "causal" else shown)[None, None]
     return (visible / visible.sum(dim=-1, keepdim=True).clamp(min=1)).to(weights.dtype)
-
-
-# ---- carrying overrides and observers ---------------------------------------------------------
-
-
-@contextmanager
-def carrying(
-    sites: tuple[Site, ...],
-    overrides: dict[int, Override] | None = None,
-    observer: Observer | None = None,
-) -> Iterator[None]:
-    """Let the layers carry `overrides` (by layer) and the observer; take them away at the end.
-
-    Taken away on every way out, so an error or an interrupt leaves the stock model behind.
-    """
-    try:
-        for site in sites:
-            if overrides and site.layer in overrides:
-                site.module.__dict__["workbench_override"] = overrides[site.layer]
-            if observer is not None:
-                site.module.__dict__["workbench_observer"] = observer
-        yield
-    finally:
-        for site in sites:
-            if overrides:
-                site.module.__dict__.pop("workbench_override", None)
-            if observer is not None:
-                site.module.__dict__.pop("workbench_observer", None)
-
-
-def is_overridden(sites: tuple[Site, ...]) -> bool:
-    """Whether any layer carries an override at this moment."""
-    return any("workbench_override" in site.module.__dict__ for site in sites)
-
-
-# ---- switching a model over -------------------------------------------------------------------
-
-
-def install(hf: PreTrainedModel) -> tuple[Site, ...]:
-    """Route all attention of `hf` through `_attention`; return its layers' sites in order.
-
-    Raises CannotMask, and leaves the model as it was, if some layer does not go through the
-    interface (ALiBi models with code of their own, recurrent or hybrid layers), adds attention
-    sinks or a position bias, or is not causal.
-    """
-    before = hf.config._attn_implementation
-    if str(before).startswith("workbench_"):
-        before = str(before).removeprefix("workbench_")
-    if before not in KERNELS:
-        raise CannotMask(
-            f"attention implementation {before!r} cannot be overridden head by head; load the "
-            f"model with attn_implementation set to one of {', '.join(map(repr, KERNELS))}"
-        )
-    try:
-        hf.set_attn_implementation(f"workbench_{before}")
-        calls = _discover(hf)
-        _check_calls(hf, calls)
-    except BaseException:
-        hf.set_attn_implementation(before)
-        raise
-    return tuple(site for site, _ in sorted(calls, key=lambda call: call[0].layer))
-
-
-def sample_ids(hf: PreTrainedModel) -> torch.Tensor:
-    """Eight valid token ids, (1, 8): enough to see how a model computes."""
-    return torch.arange(8, device=hf.device)[None] % vocabulary_size(hf)
-
-
-def vocabulary_size(hf: PreTrainedModel) -> int:
-    """How many tokens the model embeds."""
-    weight = hf.get_input_embeddings().weight
-    assert isinstance(weight, torch.Tensor)
-    return len(weight)
-
-
-def _discover(hf: PreTrainedModel) -> list[tuple[Site, str | None]]:
-    token = _discovered.set([])
-    try:
-        with torch.inference_mode():
-            hf(input_ids=sample_ids(hf), use_cache=False)
-        return list(_discovered.get() or [])
-    finally:
-        _discovered.reset(token)
 
 
 def _site(
@@ -336,21 +299,34 @@ def _kv(value: torch.Tensor) -> tuple[int, int]:
     return value.shape[1], value.shape[3]
 
 
-def _check_calls(hf: PreTrainedModel, calls: list[tuple[Site, str | None]]) -> None:
-    name = type(hf).__name__
-    layers = hf.config.get_text_config().num_hidden_layers
-    problems = sorted({problem for _, problem in calls if problem})
-    if problems:
-        raise CannotMask(f"{name} cannot be masked rightly: it uses {'; '.join(problems)}")
-    if sorted(site.layer for site, _ in calls) != list(range(layers)):
-        raise CannotMask(
-            f"{name} sends {len(calls)} of its {layers} layers through transformers' attention "
-            "interface; the others (recurrent layers, ALiBi or other attention with code of its "
-            "own) cannot be masked. Models such as Llama, Mistral, Qwen, Gemma, GPT-2, GPT-NeoX, "
-            "OLMo 2 and Phi can"
-        )
-    shapes = {(site.heads, site.kv_heads) for site, _ in calls}
-    if len({heads for heads, _ in shapes}) > 1 or any(heads % kv for heads, kv in shapes):
-        raise CannotMask(
-            f"{name} has layers of different head counts (query heads, KV heads): {sorted(shapes)}"
-        )
+# ---- carrying overrides and observers ---------------------------------------------------------
+
+
+@contextmanager
+def carrying(
+    sites: Sequence[Site],
+    overrides: Mapping[int, Sequence[Override]] | None = None,
+    observer: Observer | None = None,
+    spans: Spans | None = None,
+) -> Iterator[None]:
+    """Let the layers carry overrides (by layer), an observer and spans; take them away at the end.
+
+    Taken away on every way out, so an error or an interrupt leaves the stock model behind.
+    """
+    carried = []
+    try:
+        for site in sites:
+            here = (overrides or {}).get(site.layer)
+            for slot, load in zip(SLOTS, (here, observer, spans), strict=True):
+                if load is not None:
+                    carried.append((site.module, slot))
+                    site.module.__dict__[slot] = load
+        yield
+    finally:
+        for module, slot in carried:
+            module.__dict__.pop(slot, None)
+
+
+def is_overridden(sites: Sequence[Site]) -> bool:
+    """Whether any layer carries an override at this moment."""
+    return any(SLOTS[0] in site.module.__dict__ for site in sites)

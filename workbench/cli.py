@@ -33,7 +33,8 @@ ModelName = Annotated[
 ]
 Revision = Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Columns = Annotated[str, typer.Option(help="Column with the document id.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")]
+IdColumn = Annotated[str, typer.Option(help="Column with the document id.")]
 TextColumn = Annotated[str, typer.Option("--text", help="Column with the text.")]
 DomainColumn = Annotated[str, typer.Option("--domain", help="Column with the domain.")]
 
@@ -75,6 +76,7 @@ def detect(
     model: ModelName = None,
     revision: Revision = None,
     device: Device = "auto",
+    dtype: Dtype = "auto",
     probes: Annotated[int, typer.Option(help="Number of lookup probes.")] = 64,
     max_tokens: Annotated[int, typer.Option(help="Tokens of a probe, at most.")] = 1024,
     seed: Annotated[int, typer.Option(help="Seed of the probes.")] = 0,
@@ -93,7 +95,9 @@ def detect(
         import workbench as wb
         from workbench.files import write_atomically
 
-        loaded = wb.load_model(model, revision=revision, device=device)
+        for path in filter(None, (out, scores_out)):  # before the work, not after it
+            path.parent.mkdir(parents=True, exist_ok=True)
+        loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype)
         found = list(wb.read_corpus(list(texts))) if texts else None
         prose = [one.text for one in found if isinstance(one, wb.Document)] if found else None
         made = wb.make_probes(loaded, n=probes, max_tokens=max_tokens, seed=seed, texts=prose)
@@ -130,12 +134,13 @@ def score(
     model: ModelName = None,
     revision: Revision = None,
     device: Device = "auto",
+    dtype: Dtype = "auto",
     mode: Annotated[str, typer.Option(help="uniform, zero or mean.")] = "uniform",
     window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only the first tokens of each document.")
     ] = None,
-    id: Columns = "id",
+    id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
     overwrite: Annotated[bool, typer.Option(help="Replace scores of other settings.")] = False,
@@ -149,7 +154,7 @@ def score(
             raise ValueError("give either files to score, or --environment N")
         if not heads:
             raise ValueError("say which heads to mask: --heads heads.json (see `workbench detect`)")
-        loaded = wb.load_model(model, revision=revision, device=device)
+        loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype)
         chosen = _heads(heads, loaded)
         documents: Any = corpus
         if corpus and corpus[0].startswith("hf://"):
@@ -162,6 +167,10 @@ def score(
             overwrite=overwrite,
         )  # fmt: skip
         counts = table.attrs["run"]["documents"]
+        if not counts["scored"]:
+            raise ValueError(
+                f"none of {counts['read']} documents could be scored, see {out / 'skipped.jsonl'}"
+            )
         if as_json:
             _print_json({"documents": counts, "folder": str(out)})
             return
@@ -200,11 +209,17 @@ def select_(
 def verify(
     folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
     model: ModelName = None,
+    revision: Revision = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     embedded: Annotated[bool, typer.Option(help="Check against the embedded model.")] = False,
     corpus: Annotated[
         list[str] | None, typer.Option(help="Also check the text of these documents.")
     ] = None,
-    id: Columns = "id",
+    environment: Annotated[
+        int | None, typer.Option(help="The corpus was this many documents of the environment.")
+    ] = None,
+    id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
     as_json: AsJson = False,
@@ -213,8 +228,14 @@ def verify(
     with _reported(as_json):
         import workbench as wb
 
-        loaded = wb.load_model(model) if model or embedded else None
-        documents = wb.read_corpus(corpus, id=id, text=text, domain=domain) if corpus else None
+        loaded = None
+        if model or embedded:
+            loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype)
+        documents: Any = None
+        if corpus:
+            documents = wb.read_corpus(corpus, id=id, text=text, domain=domain)
+        elif environment is not None:
+            documents = wb.environment_corpus(max_documents=environment)
         report = wb.verify_manifest(folder, model=loaded, corpus=documents, strict=False)
         if as_json:
             checks = json.loads(report.checks.to_json(orient="records"))

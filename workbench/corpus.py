@@ -72,16 +72,21 @@ def _judged(rows: Rows, default_domain: str) -> Iterator[Document | Skipped]:
             item = raw if isinstance(raw, Skipped) else _judge(raw, default_domain)
             if isinstance(item, Document):
                 # Only a document claims its id: a rejected row must not push a good one out.
-                first = _first_place(seen, item)
-                if first is not None:
-                    reason = f"duplicate id: first seen in {first[0]} row {first[1]}"
+                first = _first_place(seen, f"id {item.doc_id}", item)
+                reason = first and f"duplicate id: first seen in {first[0]} row {first[1]}"
+                # Streams that were joined by hand may count their rows alike.
+                if not reason and _first_place(seen, f"at {item.row} {item.source}", item):
+                    reason = "duplicate place: another document has this source and row"
+                if reason:
                     item = Skipped(item.doc_id, item.domain, item.source, item.row, reason)
             yield item
 
 
-def _first_place(seen: sqlite3.Connection, document: Document) -> tuple[str, int] | None:
-    """Where the id of `document` was seen before; None, and it is noted, if it is new."""
-    digest = hashlib.blake2b(document.doc_id.encode(), digest_size=16).digest()
+def _first_place(
+    seen: sqlite3.Connection, claim: str, document: Document
+) -> tuple[str, int] | None:
+    """Where `claim` was made before; None, and it is noted for `document`, if it is new."""
+    digest = hashlib.blake2b(claim.encode(), digest_size=16).digest()
     place = (digest, document.source, document.row)
     if seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", place).rowcount:
         return None

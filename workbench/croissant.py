@@ -103,7 +103,7 @@ def provenance(terms: dict[str, Any]) -> dict[str, Any]:
     """
     run = terms["aiw:run"]
     revision = run["model"].get("revision")
-    heads = run["heads"].get("text") or run["heads"].get("heads")
+    heads = run["heads"].get("heads")
     return {
         "prov:wasDerivedFrom": {
             "@type": "prov:Entity",

@@ -6,7 +6,6 @@ in labels and hovers.
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.heads import HeadSet
+from workbench.heads import HeadSet, cut_size
 from workbench.selection import Selection
 
 # Okabe-Ito: told apart by colour-blind readers, in this order.
@@ -65,7 +64,7 @@ def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
 
 def ranked_heads(scores: pd.DataFrame, fraction: float = 0.05, top: int = 30) -> go.Figure:
     """The `top` heads by score with their 95 % intervals, and the cut after `fraction` of all."""
-    size = math.ceil(fraction * len(scores) - 1e-9)
+    size = cut_size(fraction, len(scores))
     best = scores.sort_values("score", ascending=False, kind="stable").head(max(top, size + 1))
     names = [f"L{a}H{b}" for a, b in zip(best["layer"], best["head"], strict=True)]
     value = best["score"].to_numpy()
@@ -148,7 +147,7 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
     """Scores of every domain, with the cut above which its documents were chosen."""
     domains = selection.domains
     figure = make_subplots(
-        rows=len(domains), shared_xaxes=True, vertical_spacing=0.06,
+        rows=len(domains), shared_xaxes=True, vertical_spacing=min(0.06, 0.5 / len(domains)),
         subplot_titles=[
             f"{shown(str(d.domain))}: {d.documents_selected} of {d.documents_seen} documents, "
             f"{d.tokens_share:.0%} of the tokens"

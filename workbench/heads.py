@@ -106,7 +106,9 @@ class HeadSet:
         layers, heads_per_layer = _geometry(scores)
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
-        size = _ceil(fraction * layers * heads_per_layer)
+        size = cut_size(fraction, layers * heads_per_layer)
+        if size == layers * heads_per_layer:
+            raise ValueError(f"fraction {fraction} takes all {size} heads: nothing is left to rank")
         ranked = scores.sort_values(
             ["score", "layer", "head"], ascending=[False, True, True], kind="stable"
         )
@@ -283,6 +285,7 @@ def _geometry(scores: pd.DataFrame) -> tuple[int, int]:
     return layers, heads
 
 
-def _ceil(value: float) -> int:
-    """Round up, but not because 0.05 * 20 is 1.0000000000000002 in floating point."""
-    return max(1, math.ceil(value - 1e-9))
+def cut_size(fraction: float, total: int) -> int:
+    """How many of `total` heads are `fraction` of them, rounded up, at least one."""
+    # Not rounded up because 0.05 * 20 is 1.0000000000000002 in floating point.
+    return max(1, math.ceil(fraction * total - 1e-9))

@@ -19,13 +19,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from workbench import runs
 from workbench.attention import Mode
 from workbench.corpus import Document, Skipped, read_corpus, text_sha256
 from workbench.heads import HeadSet
-from workbench.losses import losses_of_ids
+from workbench.losses import losses_of_ids, require_window
+from workbench.masking import require_fitting, require_unmasked
 from workbench.models import Model
 from workbench.progress import counted
 
@@ -68,12 +70,22 @@ def score_corpus(
         raise ValueError(f"max_tokens must be at least 2, got {max_tokens}")
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
-    settings = {"mode": mode, "window": window or model.context, "max_tokens": max_tokens}
+    require_fitting(model, heads, mode)
+    require_unmasked(model)
+    if mode == "mean":
+        raise ValueError(
+            "mode 'mean' depends on a reference set that no manifest names, so scores made with "
+            "it could not be verified: score with 'uniform' (the paper's) or 'zero'"
+        )
+    window = require_window(model, window)
+    settings = {"mode": mode, "window": window, "max_tokens": max_tokens}
     run = runs.run_record(model, heads, settings)
     columns = {"id": id, "text": text, "domain": domain}
-    # A first look through the text costs little beside scoring it, and gives the time left.
-    once = isinstance(corpus, Iterator)
-    total = None if once else sum(1 for _ in read_corpus(corpus, **columns))
+    # A first look through the text costs little beside scoring it, and gives the time left. What
+    # may give its documents only once, or has to fetch them, is not looked through.
+    total = None
+    if isinstance(corpus, Path) or (hasattr(corpus, "__len__") and not _is_remote(corpus)):
+        total = sum(1 for _ in read_corpus(corpus, **columns))
     shards = _shards(read_corpus(corpus, **columns), shard_size)
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room if out is None else out)
@@ -87,8 +99,8 @@ def score_corpus(
                     done(len(documents))
                 else:
                     results = []
-                    for one in documents:
-                        results.append(_score(model, heads, one, mode, window, max_tokens))
+                    for one in _scored(model, heads, documents, mode, window, max_tokens):
+                        results.append(one)
                         done(1)
                     runs.write_shard(path, results)
                 files.append(path)
@@ -110,7 +122,7 @@ def score_documents(
     max_tokens: int | None = None,
 ) -> list[dict[str, Any]]:
     """Score rows (the columns of `score_corpus`) of a few documents, without the unscorable."""
-    rows = (_score(model, heads, one, mode, window, max_tokens) for one in documents)
+    rows = _scored(model, heads, documents, mode, window, max_tokens)
     return [row for row in rows if isinstance(row, dict)]
 
 
@@ -123,22 +135,35 @@ def compression_ratio(text: str) -> float:
 # ---- one document, one shard ------------------------------------------------------------------
 
 
-def _score(
+def _is_remote(corpus: Any) -> bool:
+    given = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
+    return any(isinstance(one, str) and one.startswith("hf://") for one in given)
+
+
+def _scored(
     model: Model,
     heads: HeadSet,
-    document: Document,
+    documents: Sequence[Document],
     mode: Mode,
     window: int | None,
     max_tokens: int | None,
-) -> dict[str, Any] | Skipped:
-    ids = model.encode(document.text)
-    base, ref = losses_of_ids(model, ids[:max_tokens], [None, heads], mode=mode, window=window)
+) -> Iterator[dict[str, Any] | Skipped]:
+    """A score row, or why there is none, for each document in order."""
+    tokens = [model.encode(one.text) for one in documents]
+    read = [ids[:max_tokens] for ids in tokens]
+    losses = losses_of_ids(model, read, [None, heads], mode=mode, window=window)
+    for document, ids, (base, ref) in zip(documents, tokens, losses, strict=True):
+        yield _row(document, len(ids), base, ref)
 
+
+def _row(
+    document: Document, tokens: int, base: np.ndarray, ref: np.ndarray
+) -> dict[str, Any] | Skipped:
     def skipped(reason: str) -> Skipped:
         return Skipped(document.doc_id, document.domain, document.source, document.row, reason)
 
     if not len(base):
-        return skipped(f"too short: {len(ids)} token, so no token is predicted")
+        return skipped(f"too short: {tokens} token, so no token is predicted")
     loss_base, loss_ref = float(base.mean(dtype="float64")), float(ref.mean(dtype="float64"))
     if not (math.isfinite(loss_base) and math.isfinite(loss_ref)):
         return skipped(f"loss is not finite: base {loss_base}, masked {loss_ref}")
@@ -149,7 +174,7 @@ def _score(
         "domain": document.domain,
         "source": document.source,
         "row": document.row,
-        "tokens": len(ids),
+        "tokens": tokens,
         "predicted": len(base),
         "loss_base": loss_base,
         "loss_ref": loss_ref,

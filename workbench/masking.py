@@ -29,10 +29,29 @@ def masked(
     reference set, given as `means` (see `head_means`; by default that of a small sample of the
     environment corpus). Query heads that share keys and values with a masked one are untouched.
 
-    The model is the stock one again after the block, however it is left, and other threads wait
-    until then. Raises ValueError for heads of another geometry, an unknown mode, or a model that is
-    masked already (combine the sets with `|` instead).
+    The model is the stock one again after the block, however it is left. Other threads that call
+    the Model wait until then (the bare `model.hf` knows no lock, and a deep copy of it that is made
+    inside the block stays masked).
+
+    Raises TypeError for anything but a HeadSet, ValueError for heads of another geometry, an
+    unknown mode, or a model that is masked already (combine the sets with `|` instead).
     """
+    require_fitting(model, heads, mode)
+    with model.lock:
+        require_unmasked(model)
+        if heads and mode == "mean" and means is None:
+            means = default_means(model)
+        with attention.carrying(model.sites, overrides_of(heads, mode, means)):
+            yield model
+
+
+def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
+    """Raise TypeError or ValueError unless `heads` are heads of `model` and the mode is known."""
+    if heads is not None and not isinstance(heads, HeadSet):
+        raise TypeError(
+            f"heads must be a HeadSet or None, got {type(heads).__name__}: make one with "
+            "HeadSet.parse('L17H3 L18H6', model) or HeadSet.of([(17, 3), (18, 6)], model)"
+        )
     if mode not in get_args(Mode):
         raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
     if heads is not None and (heads.layers, heads.heads_per_layer) != (model.layers, model.heads):
@@ -40,12 +59,6 @@ def masked(
             f"these heads belong to a model of {heads.layers} layers x {heads.heads_per_layer} "
             f"heads, this one has {model.layers} x {model.heads}"
         )
-    with model.lock:
-        require_unmasked(model)
-        if heads and mode == "mean" and means is None:
-            means = _default_means(model)
-        with attention.carrying(model.sites, _overrides(heads, mode, means)):
-            yield model
 
 
 def require_unmasked(model: Model) -> None:
@@ -82,16 +95,22 @@ def head_means(model: Model, texts: Iterable[str], max_tokens: int = 256) -> tor
     return sums / positions
 
 
-def _overrides(
-    heads: HeadSet | None, mode: Mode, means: torch.Tensor | None
-) -> dict[int, Override]:
+def overrides_of(
+    heads: HeadSet | None,
+    mode: Mode,
+    means: torch.Tensor | None = None,
+    rows: slice = slice(None),
+) -> dict[int, list[Override]]:
+    """What each layer must carry so that `heads` are masked in the given rows of a batch."""
     return {
-        layer: Override(tuple(members), mode, means[layer, members] if means is not None else None)
-        for layer, members in (heads.by_layer() if heads else {}).items()
+        layer: [
+            Override(tuple(inside), mode, None if means is None else means[layer, inside], rows)
+        ]
+        for layer, inside in (heads.by_layer() if heads else {}).items()
     }
 
 
-def _default_means(model: Model) -> torch.Tensor:
+def default_means(model: Model) -> torch.Tensor:
     """Means over 32 documents of the environment corpus, computed once a model."""
     if "workbench_means" not in model.__dict__:
         from workbench.environment import environment_corpus

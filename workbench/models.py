@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from workbench import attention, embedded
+from workbench import embedded
+from workbench.attention import Site
+from workbench.install import install, vocabulary_size
+from workbench.vocabulary import VocabularyHead, head_of
 
 
 @dataclass(eq=False)
@@ -34,11 +37,11 @@ class Model:
 
     hf: PreTrainedModel
     tokenizer: Tokenizer
-    sites: tuple[attention.Site, ...]
+    sites: tuple[Site, ...]
     context: int
     source: str
     revision: str | None = None
-    head: Callable[[torch.Tensor], torch.Tensor] | None = None
+    head: VocabularyHead | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
@@ -65,10 +68,12 @@ class Model:
         return self.hf.dtype
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.hf(*args, **kwargs)
+        with self.lock:
+            return self.hf(*args, **kwargs)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        return self.hf.generate(*args, **kwargs)  # type: ignore[operator]
+        with self.lock:
+            return self.hf.generate(*args, **kwargs)  # type: ignore[operator]
 
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.hf.parameters())
@@ -95,8 +100,14 @@ class Model:
         return []
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text` alone, no special token added."""
-        return list(self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+        """Token ids of `text` alone, no special token added.
+
+        A text that spells out a control token ("<|im_end|>") is text: it is split like any other.
+        """
+        encoded = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, verbose=False
+        )
+        return list(encoded.input_ids)
 
     # ---- tokens to numbers ------------------------------------------------------------------
 
@@ -168,8 +179,7 @@ def load_model(
                 "a .gguf file, or a Hugging Face id such as 'HuggingFaceTB/SmolLM2-135M'"
             )
     device = _pick_device(device)
-    if dtype == "auto" and device == "cpu":
-        dtype = torch.float32
+    dtype = _pick_dtype(dtype, device)
     options: dict[str, Any] = {"revision": revision} if revision else {}
     options["trust_remote_code"] = trust_remote_code
     try:
@@ -177,13 +187,14 @@ def load_model(
         hf = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, use_safetensors=True, **options
         )
-    except (OSError, ValueError) as error:
+        hf.to(device)  # type: ignore[arg-type]
+    # Broken files make the readers beneath raise nearly anything; it is always the same message.
+    except (OSError, ValueError, LookupError, RuntimeError, TypeError, SafetensorError) as error:
         raise ValueError(
             f"could not load {name!r} as a causal language model: {error}. Expected a folder or "
             "Hugging Face id with config.json, tokenizer files and safetensors weights (pickled "
             ".bin weights are not read), or a .gguf file"
         ) from error
-    hf.to(device)  # type: ignore[arg-type]
     revision = getattr(hf.config, "_commit_hash", None) or revision
     return from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
 
@@ -198,7 +209,7 @@ def from_transformers(
 ) -> Model:
     """Put a transformers model that you already hold on the bench (it is switched to eval mode)."""
     hf.eval()
-    sites = attention.install(hf)
+    sites = install(hf)
     config = hf.config.get_text_config()
     limit = getattr(config, "max_position_embeddings", None)
     context = context or limit
@@ -208,13 +219,13 @@ def from_transformers(
         )
     if context < 2 or (limit is not None and context > limit):
         raise ValueError(f"context must lie between 2 and the model's {limit}, got {context}")
-    embedded_tokens = attention.vocabulary_size(hf)
+    embedded_tokens = vocabulary_size(hf)
     if len(tokenizer) > embedded_tokens:
         raise ValueError(
             f"the tokenizer knows {len(tokenizer)} tokens, the model embeds only "
             f"{embedded_tokens}: they do not belong together"
         )
-    return Model(hf, tokenizer, sites, context, source or config.model_type, revision, _head_of(hf))
+    return Model(hf, tokenizer, sites, context, source or config.model_type, revision, head_of(hf))
 
 
 def weights_sha256(hf: torch.nn.Module) -> str:
@@ -234,38 +245,23 @@ def _tokenizer_sha256(tokenizer: Tokenizer) -> str:
 
 
 def _pick_device(device: str) -> str:
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return next((name for name, present in there.items() if present), "cpu")
+    if not there.get(device.partition(":")[0], True):
+        raise ValueError(
+            f"device {device!r} is not there: this torch ({torch.__version__}) sees "
+            f"{', '.join([*(name for name, present in there.items() if present), 'cpu'])}"
+        )
+    return device
 
 
-def _head_of(hf: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """A function from final hidden states to the model's own logits, or None.
-
-    Running it on a few positions at a time means that all logits of a text are never in memory.
-    Some models scale or cap their logits after the projection; whether we did the same as the model
-    is tried out, and if not, the caller runs the whole model instead.
-    """
-    projection, config = hf.get_output_embeddings(), hf.config.get_text_config()
-    if projection is None:
-        return None
-    scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
-    scale = scale / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
-    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
-
-    def head(hidden: torch.Tensor) -> torch.Tensor:
-        logits = projection(hidden)
-        logits = logits * scale if scale != 1.0 else logits
-        return torch.tanh(logits / cap) * cap if cap else logits
-
-    ids = attention.sample_ids(hf)
-    with torch.inference_mode():
-        whole = hf(input_ids=ids, use_cache=False).logits
-        try:
-            ours = head(hf.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-        except (AttributeError, RuntimeError, TypeError):
-            return None
-    same = ours.shape == whole.shape and torch.allclose(ours, whole, rtol=1e-5, atol=1e-5)
-    return head if same else None
+def _pick_dtype(dtype: str | torch.dtype, device: str) -> str | torch.dtype:
+    if dtype == "auto":
+        return torch.float32 if device == "cpu" else "auto"
+    names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+    known = {name: getattr(torch, name) for name in names.values()}
+    found = known.get(names.get(str(dtype), str(dtype).removeprefix("torch.")))
+    if found is None:
+        raise ValueError(f"dtype must be auto, {', '.join(known)}, got {dtype!r}")
+    return found

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workbench.documents import Document
 from workbench.models import Model
 
 INSTRUCTION = "Extract the value corresponding to the specified key from the JSON object below.\n\n"
@@ -106,14 +107,15 @@ def make_probes(
     n: int = 64,
     max_tokens: int = 1024,
     seed: int = 0,
-    texts: Iterable[str] | None = None,
+    texts: Iterable[str | Document] | None = None,
 ) -> Probes:
     """Draw `n` probes, each close to and never above `max_tokens` tokens, answer and BOS included.
 
-    texts: where the sentences come from (default: the environment corpus). The paper uses 800
-    probes of 4,096 tokens. Raises ValueError if max_tokens is too small for a lookup with one pair
-    more than the demonstrations, larger than the model's context, or if the texts hold too few
-    sentences.
+    texts: texts or Documents that the sentences come from (default: the environment corpus).
+    The paper uses 800 probes of 4,096 tokens.
+
+    Raises ValueError if max_tokens is too small for a lookup with one pair more than the
+    demonstrations, larger than the model's context, or if the texts hold too few sentences.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
@@ -124,29 +126,31 @@ def make_probes(
             "probes need to know which characters each token covers; this tokenizer cannot say. "
             "Load the model with a fast tokenizer"
         )
-    sentences = _sentences(model, _default_texts() if texts is None else texts)
+    given = _default_texts() if texts is None else texts
+    plain = [one.text if isinstance(one, Document) else one for one in given]
+    sentences = _sentences(model, plain)
     rng = np.random.default_rng(seed)
     room = max_tokens - len(model.special_prefix)
     items = tuple(_draw(model, sentences, room, rng) for _ in range(n))
     return Probes(items, max_tokens, seed, model.identity["tokenizer_sha256"])
 
 
-def _default_texts() -> list[str]:
+def _default_texts() -> list[Document]:
     from workbench.environment import environment_corpus
 
-    return [document.text for document in environment_corpus(max_documents=200, seed=0)]
+    return environment_corpus(max_documents=200, seed=0)
 
 
 # ---- one probe --------------------------------------------------------------------------------
 
 
 def _draw(model: Model, sentences: Sequence[str], room: int, rng: np.random.Generator) -> Probe:
-    """Add pairs while they fit, then place demonstrations and query among them at random."""
+    """The largest lookup that fits, with demonstrations and query at random places in it."""
     order = rng.permutation(len(sentences))
     keys = ["".join(rng.choice(_ALPHABET, KEY_LENGTH)) for _ in range(len(order))]
     pairs = [(key, sentences[i]) for key, i in zip(keys, order, strict=True)]
     asked = rng.permutation(_fitting(model, pairs, room))
-    # Demonstrations and query are picked among the pairs that surely fit; the object then grows.
+    # From the largest that might fit downwards: the size cannot be told before it is tokenized.
     for size in range(len(asked), SHOTS, -1):
         chosen = [int(i) for i in asked if i < size][: SHOTS + 1]
         probe = _build(model, pairs[:size], chosen)

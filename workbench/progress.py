@@ -1,4 +1,4 @@
-"""Progress with time left for long loops: a tqdm bar that steps aside where nobody watches.
+"""Progress with time left for long loops: a tqdm bar.
 
 TQDM_DISABLE=1 in the environment silences it (notebook tests do that: a bar cannot be compared).
 """

@@ -26,6 +26,7 @@ _PARQUET = (".parquet", ".pq")
 _JSONL = (".jsonl", ".ndjson", ".json", ".gz", ".zst")
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 _HUB = re.compile(r"hf://([\w.-]+(?:/[\w.-]+)?)(?:@([^:]*)(?::(.+))?)?")
+_TABLE = (".csv", ".tsv", ".xlsx", ".xls")  # one text to us, a table to their owner
 _BATCH_ROWS = 128  # rows of a Parquet file that are decoded at a time
 
 
@@ -164,6 +165,11 @@ def _file(path: Path, source: str, columns: Columns) -> Rows:
         return _guarded(_parquet(path, source, columns), source)
     if path.name.endswith(_JSONL):
         return _guarded(_items(_lines(path, source), source, columns), source)
+    if path.name.lower().endswith(_TABLE):
+        raise CorpusError(
+            f"{source} is a table of a kind that is not read; convert it to Parquet or JSON Lines, "
+            "or read it with pandas and give the frame."
+        )
     return _guarded(_whole_text(path, source, None, columns), source)
 
 
@@ -195,6 +201,11 @@ def _lines(path: Path, source: str) -> Iterator[tuple[int, Any]]:
         # Bytes first: a line that is not UTF-8 costs one document and not the file.
         for row, line in enumerate(io.BufferedReader(stream)):
             line = line.removeprefix(codecs.BOM_UTF8) if row == 0 else line
+            if row == 0 and path.suffix == ".json" and line.lstrip().startswith(b"["):
+                raise CorpusError(
+                    f"{source} is a JSON array; expected JSON Lines, one object a line. Convert "
+                    "it, or read it with pandas and give the frame."
+                )
             if not line.strip():
                 continue
             try:

@@ -6,7 +6,7 @@ rows) are compared with all keys, layer by layer, while the model runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import torch
 
 from workbench import attention
 from workbench.attention import Mode, Seen
+from workbench.engine import engine_of
 from workbench.heads import HeadSet
 from workbench.masking import masked, require_unmasked
 from workbench.models import Model
@@ -84,13 +85,31 @@ def lookup_losses(
     rows = []
     for number, probe in enumerate(tracked(probes.items, "answering probes", "probe")):
         ids, positions, targets = _answer(model, probe)
-        for column, one in enumerate(heads):
-            with masked(model, one, mode), torch.inference_mode():
-                logits = model.logits(ids, positions).float()
+        for column, logits in enumerate(_logits(model, ids, positions, heads, mode)):
             loss = torch.nn.functional.cross_entropy(logits, targets)
             accuracy = (logits.argmax(dim=-1) == targets).float().mean()
             rows.append((column, number, float(loss), float(accuracy)))
     return pd.DataFrame(rows, columns=["column", "probe", "loss", "accuracy"])
+
+
+def _logits(
+    model: Model,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    heads: Sequence[HeadSet | None],
+    mode: Mode,
+) -> Iterator[torch.Tensor]:
+    """Logits (positions, vocabulary) in float32 of one row of ids, for each head set in turn."""
+    engine = engine_of(model)
+    if engine is not None and model.head is not None:
+        for states in engine.hidden(ids.tolist(), heads, mode):
+            with torch.inference_mode():
+                yield model.head(states[positions]).float()
+        return
+    for one in heads:
+        with masked(model, one, mode), torch.inference_mode():
+            logits = model.logits(ids, positions).float()
+        yield logits
 
 
 def lookup_summary(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
@@ -130,7 +149,7 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
     def look(seen: Seen) -> None:
         top = strongest_keys(seen, positions)  # (H, R)
         inside = (top >= first) & (top < last) & (ids[0, top] == targets)
-        copied[seen.layer] = inside.double().mean(dim=-1).cpu().numpy()
+        copied[seen.layer] = inside.cpu().double().mean(dim=-1).numpy()
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)

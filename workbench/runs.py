@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.corpus import Document, Skipped, text_sha256
-from workbench.files import sha256_of, write_atomically
+from workbench.files import plain_file, sha256_of, write_atomically
 from workbench.heads import HeadSet
 from workbench.models import Model
 
@@ -53,22 +53,24 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
     folder = Path(folder)
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        finished, files = run["documents"] is not None, run["score_files"]
+        listed = [(file["path"], file["sha256"]) for file in files]
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{folder} holds no run.json: expected a folder written by score_corpus(out=...)"
         ) from None
-    if run.get("documents") is None:
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'run.json'} is not the record of a run: {error!r}") from error
+    if not finished:
         raise ValueError(
             f"the run in {folder} is not finished: call score_corpus again with the same settings "
             "and it goes on where it stopped"
         )
     tables = []
-    for file in run["score_files"]:
-        path = folder / file["path"]
-        if not path.is_file() or sha256_of(path) != file["sha256"]:
-            raise ValueError(
-                f"{path} is missing or changed since it was written: remove it and score again"
-            )
+    for name, digest in listed:
+        path = plain_file(folder, name)
+        if sha256_of(path) != digest:
+            raise ValueError(f"{path} was changed since it was written: remove it and score again")
         tables.append(pq.read_table(path, schema=SCHEMA))
     table = pa.concat_tables(tables).to_pandas() if tables else SCHEMA.empty_table().to_pandas()
     table.attrs["run"] = run
@@ -102,7 +104,7 @@ def _fingerprint(run: dict[str, Any]) -> dict[str, Any]:
         **{f"model.{key}": value for key, value in model.items()},
         "heads": run["heads"]["heads"],
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
-        "workbench": run["software"]["workbench"],
+        **{name: run["software"][name] for name in ("workbench", "torch", "transformers")},
     }
 
 
@@ -153,9 +155,14 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def start(folder: Path, run: dict[str, Any], overwrite: bool) -> None:
-    """Write the unfinished record, or refuse a folder whose scores have another fingerprint."""
+    """Write the unfinished record, or refuse a folder whose scores have another fingerprint.
+
+    A finished record of the same fingerprint stays until `finish` replaces it, so that a run that
+    fails on the way leaves what was there before.
+    """
     path = folder / "run.json"
-    if path.exists() and not overwrite:
+    scored = any((folder / "scores").glob("part-*.parquet"))
+    if path.exists() and scored and not overwrite:
         try:
             before = _fingerprint(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -163,20 +170,21 @@ def start(folder: Path, run: dict[str, Any], overwrite: bool) -> None:
                 f"{path} cannot be read ({error!r}): give another folder, or overwrite=True"
             ) from error
         now = _fingerprint(run)
-        changed = [f"{k}: {before.get(k)!r} then, {v!r} now" for k, v in now.items()
-                   if before.get(k) != v]  # fmt: skip
+        changed = [key for key in now if before.get(key) != now[key]]
         if changed:
+            differences = "; ".join(f"{k}: {before.get(k)!r} then, {now[k]!r} now" for k in changed)
             raise ValueError(
-                f"{folder} holds scores made with other settings ({'; '.join(changed)}). Scores "
-                "of different settings are not mixed: give another folder, or overwrite=True"
+                f"{folder} holds scores made with other settings ({differences}). Scores of "
+                "different settings are not mixed: give another folder, or overwrite=True"
             )
+        return
     write_atomically(path, _json_bytes(run))
 
 
 def finish(
     folder: Path, run: dict[str, Any], files: Sequence[Path], skipped: Sequence[dict[str, Any]]
 ) -> None:
-    """List the shards and the skipped documents, and complete run.json."""
+    """List the shards and the skipped documents, complete run.json, remove what is not of it."""
     lines = "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in skipped)
     write_atomically(folder / "skipped.jsonl", lines.encode())
     run["score_files"] = [_file(folder, path, pq.read_metadata(path).num_rows) for path in files]
@@ -186,6 +194,10 @@ def finish(
         "read": scored + len(skipped), "scored": scored, "skipped": len(skipped)
     }  # fmt: skip
     write_atomically(folder / "run.json", _json_bytes(run))
+    # Shards of an earlier corpus or of overwritten settings: whoever reads all files of the folder
+    # must not find a document twice.
+    for path in set((folder / "scores").glob("part-*.parquet")) - set(files):
+        path.unlink()
 
 
 def _file(folder: Path, path: Path, rows: int) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""The engine against the plain path: same numbers on every architecture, else the plain way."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from conftest import ARCHITECTURES, make_model
+
+import workbench as wb
+from workbench import engine
+from workbench.engine import engine_of
+from workbench.losses import plain_losses
+
+TEXTS = [
+    "The first of three texts.",
+    "x",
+    "",
+    "A second one, somewhat longer than the first.",
+    "ab",
+]
+
+
+def sets_of(model):
+    pairs = ([(0, 1)], [(1, 0), (2, 3)], [(2, 2)], [(0, 0), (1, 3), (2, 1)])
+    return [None, *(wb.HeadSet.of(one, model) for one in pairs), wb.HeadSet.of([], model)]
+
+
+@pytest.mark.parametrize("mode", ["uniform", "zero", "mean"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_losses_equal_the_plain_path(name, mode):
+    model = make_model(name, bos=name in ("llama", "gpt2"))
+    model.__dict__["workbench_means"] = wb.head_means(model, ["a small reference text"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no fallback
+        assert engine_of(model) is not None
+        found = wb.token_losses(model, TEXTS, sets_of(model), mode=mode, window=30)
+    for text, columns in zip(TEXTS, found, strict=True):
+        ids = model.encode(text)
+        for heads, losses in zip(sets_of(model), columns, strict=True):
+            room = 30 - len(model.special_prefix)
+            cut = [model.special_prefix + ids[i : i + room] for i in range(0, len(ids), room)]
+            plain = [plain_losses(model, one, heads, mode) for one in cut]
+            expected = np.concatenate([np.zeros(0), *plain])
+            np.testing.assert_allclose(losses, expected, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 1, 1], [2]])
+def test_the_order_of_the_head_sets_does_not_matter(tiny, order):
+    base = [None, *(wb.HeadSet.of(one, tiny) for one in ([(0, 1)], [(2, 2)]))]
+    for i, losses in zip(order, wb.token_losses(tiny, TEXTS[:1], [base[i] for i in order])[0],
+                         strict=True):  # fmt: skip
+        expected = plain_losses(tiny, tiny.encode(TEXTS[0]), base[i])
+        np.testing.assert_allclose(losses, expected, rtol=2e-5)
+
+
+def test_many_windows_fill_several_rows(monkeypatch, tiny):
+    monkeypatch.setattr(engine, "ROW_TOKENS", 64)
+    model = make_model()
+    texts = [f"text number {i} " * (1 + i % 3) for i in range(20)]
+    found = wb.token_losses(model, texts, sets_of(model)[:3])
+    for text, columns in zip(texts, found, strict=True):
+        for heads, losses in zip(sets_of(model)[:3], columns, strict=True):
+            expected = plain_losses(model, model.encode(text), heads)
+            np.testing.assert_allclose(losses, expected, rtol=2e-5, atol=1e-6)
+
+
+def test_a_document_does_not_see_its_neighbours(tiny):
+    first, _ = wb.token_losses(tiny, [TEXTS[0], TEXTS[3]])
+    second, _ = wb.token_losses(tiny, [TEXTS[0], "another neighbour altogether, and a longer one"])
+    assert np.abs(first[0] - second[0]).max() < 1e-5
+
+
+def test_exponentials_that_overflow_go_the_careful_way():
+    model = make_model()
+    with torch.no_grad():
+        model.hf.lm_head.weight *= 400
+    ids = model.encode(TEXTS[3])
+    expected = plain_losses(model, ids)
+    assert expected.max() > 100
+    losses = wb.token_losses(model, [TEXTS[3]])[0][0]
+    np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_model_that_the_engine_gets_wrong_goes_the_plain_way_with_a_warning():
+    model = make_model("gpt2")
+    stock = model.hf.transformer.forward
+    # A model with learned positions that takes no notice of them would mix up packed texts.
+    model.hf.transformer.forward = lambda *a, position_ids=None, **k: stock(*a, **k)
+    with pytest.warns(UserWarning, match="fast path does not fit"):
+        losses = wb.token_losses(model, TEXTS[:1], [None])[0][0]
+    np.testing.assert_allclose(losses, plain_losses(model, model.encode(TEXTS[0])), rtol=1e-6)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_in_the_middle_leaves_a_stock_model(tiny, error):
+    heads = sets_of(tiny)[2]
+    before = plain_losses(tiny, tiny.encode(TEXTS[0]))
+
+    def broken(*_):
+        raise error
+
+    handle = tiny.hf.model.layers[2].register_forward_hook(broken)
+    try:
+        with pytest.raises(error):
+            wb.token_losses(tiny, TEXTS[:1], [None, heads])
+    finally:
+        handle.remove()
+    assert np.array_equal(plain_losses(tiny, tiny.encode(TEXTS[0])), before)
+    assert not any("workbench_overrides" in site.module.__dict__ for site in tiny.sites)
+    assert not any("workbench_spans" in site.module.__dict__ for site in tiny.sites)
+    assert not any(block._forward_pre_hooks for block in tiny.hf.model.layers)
+
+
+def test_scores_of_the_default_model_agree_to_2e_5(default):
+    texts = [one.text for one in wb.environment_corpus(max_documents=8)]
+    heads = wb.HeadSet.parse("L17H3 L18H6 L20H6 L23H2 L24H2", default)
+    found = wb.token_losses(default, texts, [None, heads], max_tokens=160)
+    for text, (base, ref) in zip(texts, found, strict=True):
+        ids = default.encode(text)[:160]
+        plain = [plain_losses(default, ids, one).mean(dtype=float) for one in (None, heads)]
+        score = (ref.mean(dtype=float) - base.mean(dtype=float)) / base.mean(dtype=float)
+        assert abs(score - (plain[1] - plain[0]) / plain[0]) < 2e-5

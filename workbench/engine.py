@@ -1,0 +1,254 @@
+"""Hidden states and losses of many windows under many head sets in one pass: the fast path.
+
+Four facts make it fast, and none of them changes what is computed:
+
+- Windows are laid end to end in rows of about a thousand tokens. Positions start anew and attention
+  stays inside each window, so nothing is padded.
+- Layers below the first masked one are the same for all head sets. They are computed once; a set
+  gets a row of the batch to itself where its first masked head comes.
+- Uniform attention costs no attention (see `workbench.attention`).
+- The vocabulary is worked through in tiles; the logits of a whole window are never held.
+
+`workbench.losses` keeps the plain path, one window and one head set at a time. Every model is held
+against it once before the engine is used (`engine_of`); a model that the engine gets wrong goes the
+plain way, with a warning.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench import attention
+from workbench.attention import Mode, Override
+from workbench.heads import HeadSet
+from workbench.install import vocabulary_size
+from workbench.masking import (
+    default_means,
+    overrides_of,
+    require_fitting,
+    require_unmasked,
+)
+from workbench.models import Model
+
+ROW_TOKENS = 1024  # windows are packed into rows of about this length
+POSITIONS, TILE = 2048, 4096  # logits in memory at once: 32 MiB in float32
+
+Sets = Sequence[HeadSet | None]
+
+
+class Engine:
+    """The fast path of one model; made by `engine_of`."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.blocks = _blocks(model)
+        # These rotary embeddings depend on the longest text in the batch: no company then.
+        rope = str(getattr(model.hf.config.get_text_config(), "rope_parameters", ""))
+        self.row_tokens = 1 if "longrope" in rope or "dynamic" in rope else ROW_TOKENS
+
+    def losses(
+        self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
+    ) -> Iterator[list[np.ndarray]]:
+        """For each window in order, one float32 array a head set: nats of each predicted token.
+
+        windows hold token ids with the special prefix, as `losses.windows` gives them.
+        """
+        first = max(len(self.model.special_prefix), 1)  # the first token that is predicted
+        for packed in self._rows(windows):
+            starts = np.cumsum([0, *map(len, packed)])[:-1]
+            counts = [max(len(one) - first, 0) for one in packed]
+            at = np.concatenate(
+                [start + first - 1 + np.arange(n) for start, n in zip(starts, counts, strict=True)]
+            ).astype(np.int64)
+            if not len(at):
+                yield from ([np.zeros(0, np.float32)] * len(sets) for _ in packed)
+                continue
+            positions = torch.from_numpy(at).to(self.model.device)
+            hidden = self.hidden(packed, sets, mode)[:, positions]
+            ids = torch.tensor([token for one in packed for token in one])
+            targets = ids[at + 1].to(self.model.device).repeat(len(sets))
+            with torch.inference_mode():
+                flat = self._cross_entropy(hidden.flatten(0, 1), targets)
+            columns = flat.view(len(sets), -1).cpu().numpy()
+            for pieces in zip(*(np.split(c, np.cumsum(counts)[:-1]) for c in columns), strict=True):
+                yield list(pieces)
+
+    def hidden(
+        self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
+    ) -> torch.Tensor:
+        """Final hidden states (len(sets), tokens, width) of windows laid end to end."""
+        model = self.model
+        lengths = [len(one) for one in windows]
+        ids = torch.tensor([[token for one in windows for token in one]], device=model.device)
+        positions = torch.cat([torch.arange(n) for n in lengths])[None].to(model.device)
+        stops = np.cumsum(lengths)
+        bounds = list(zip((stops - lengths).tolist(), stops.tolist(), strict=True))
+        spans = attention.Spans(bounds) if len(bounds) > 1 else None
+        with model.lock, torch.inference_mode():
+            for one in sets:
+                require_fitting(model, one, mode)
+            require_unmasked(model)
+            overrides, widenings, row_of = _plan(model, sets, mode)
+            with attention.carrying(model.sites, overrides, spans=spans), self._widened(widenings):
+                states = model.hf.base_model(
+                    input_ids=ids, position_ids=positions, use_cache=False
+                ).last_hidden_state
+        return states[row_of]
+
+    def _rows(self, windows: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+        """Consecutive windows that fit a row together; a longer one has a row to itself."""
+        packed: list[Sequence[int]] = []
+        for one in windows:
+            if packed and sum(map(len, packed)) + len(one) > self.row_tokens:
+                yield packed
+                packed = []
+            packed.append(one)
+        if packed:
+            yield packed
+
+    @contextmanager
+    def _widened(self, widenings: dict[int, int]) -> Iterator[None]:
+        """Let the batch grow by so many copies of its first row in front of each given layer."""
+
+        def hook(count: int) -> Any:
+            def widen(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+                given = args[0] if args else kwargs["hidden_states"]
+                wide = torch.cat([given, given[:1].expand(count, -1, -1)])
+                if args:
+                    return (wide, *args[1:]), kwargs
+                return args, {**kwargs, "hidden_states": wide}
+
+            return widen
+
+        with ExitStack() as stack:
+            for layer, count in widenings.items():
+                block = self.blocks[layer]
+                handle = block.register_forward_pre_hook(hook(count), with_kwargs=True)
+                stack.callback(handle.remove)
+            yield
+
+    def _cross_entropy(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy (N,) in float32 of hidden states (N, width) for target tokens (N,)."""
+        parts = []
+        for states, wanted in zip(hidden.split(POSITIONS), targets.split(POSITIONS), strict=True):
+            loss = self._tiled(states, wanted) if states.dtype == torch.float32 else None
+            if loss is None:
+                assert self.model.head is not None
+                pieces = [
+                    torch.nn.functional.cross_entropy(
+                        self.model.head(some).float(), w, reduction="none"
+                    )
+                    for some, w in zip(states.split(256), wanted.split(256), strict=True)
+                ]
+                loss = torch.cat(pieces)
+            parts.append(loss)
+        return torch.cat(parts)
+
+    def _tiled(self, states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
+        """Log of the summed exponentials, tile by tile, without a maximum; None if that overflows.
+
+        Logits of a language model stay far from 88, where float32 overflows; subtracting the
+        maximum first would take a second pass over the tiles.
+        """
+        head = self.model.head
+        assert head is not None
+        total = torch.zeros(len(states), device=states.device)
+        buffer = torch.empty(len(states) * TILE, device=states.device)
+        for start in range(0, head.size, TILE):
+            total += head.tile(states, start, start + TILE, buffer).exp_().sum(dim=1)
+        loss = total.log() - head.of(states, wanted)
+        return loss if bool(torch.isfinite(loss).all()) else None
+
+
+def engine_of(model: Model) -> Engine | None:
+    """The engine of `model`, or None (with one warning) where it does not reproduce the plain path.
+
+    Tried out once a model, on two short windows and three head sets.
+    """
+    if "workbench_engine" not in model.__dict__:
+        engine, problem = None, None
+        try:
+            engine = Engine(model)
+            problem = _difference(engine)
+        except (
+            AttributeError,
+            KeyError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            engine = None
+            warnings.warn(
+                f"{model.source}: the fast path does not fit this model ({problem}); losses are "
+                "computed one window and one head set at a time",
+                stacklevel=2,
+            )
+        model.__dict__["workbench_engine"] = engine
+    return model.__dict__["workbench_engine"]
+
+
+def _difference(engine: Engine) -> str | None:
+    """How the engine's losses differ from the plain ones on a small sample; None if they do not."""
+    from workbench.losses import plain_losses
+
+    model = engine.model
+    if model.head is None:
+        return "its vocabulary projection cannot be run alone"
+    size = vocabulary_size(model.hf)
+    windows = [[*model.special_prefix, *(i * 37 % size for i in range(n))] for n in (9, 14)]
+    last = model.layers - 1
+    sets = [HeadSet.of(pairs, model) for pairs in ([(last // 2, 0), (last, 0)], [(0, 0)])]
+    tolerance = 1e-4 if model.dtype == torch.float32 else 0.1
+    for window, found in zip(windows, engine.losses(windows, [None, *sets]), strict=True):
+        for one, losses in zip([None, *sets], found, strict=True):
+            expected = plain_losses(model, window, one)
+            worst = float(np.abs(losses - expected).max())
+            if not worst <= tolerance * max(1.0, float(expected.max())):
+                return f"a loss differs by {worst:.2g} nats"
+    return None
+
+
+def _blocks(model: Model) -> Sequence[torch.nn.Module]:
+    """The decoder layers, found as the one list of modules that holds each attention in order."""
+    for module in model.hf.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == model.layers:
+            pairs = zip(module, model.sites, strict=True)
+            if all(any(m is site.module for m in block.modules()) for block, site in pairs):
+                return list(module)
+    raise LookupError("its decoder layers do not lie in one list")
+
+
+def _plan(
+    model: Model, sets: Sets, mode: Mode
+) -> tuple[dict[int, list[Override]], dict[int, int], list[int]]:
+    """What the layers carry, where the batch grows and by how much, and the row of each set.
+
+    The set whose first masked layer comes last (no mask: never) keeps row 0, which every other
+    branches off from.
+    """
+    means = default_means(model) if mode == "mean" and any(sets) else None
+    first = [min(one.by_layer()) if one else math.inf for one in sets]
+    order = sorted(range(len(sets)), key=lambda i: first[i])
+    row_of = [0] * len(sets)
+    overrides: dict[int, list[Override]] = {}
+    widenings: dict[int, int] = {}
+    for row, i in enumerate(order[:-1], start=1):
+        if first[i] == math.inf:  # the same as the last, which has no mask either
+            continue
+        row_of[i] = row
+        widenings[int(first[i])] = widenings.get(int(first[i]), 0) + 1
+    for i, one in enumerate(sets):
+        rows = slice(row_of[i], row_of[i] + 1)
+        for layer, loads in overrides_of(one, mode, means, rows).items():
+            overrides.setdefault(layer, []).extend(loads)
+    return overrides, widenings, row_of

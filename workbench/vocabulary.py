@@ -1,0 +1,77 @@
+"""From final hidden states to logits: the vocabulary head of a model, run on a part at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from workbench.install import sample_ids
+
+
+@dataclass(frozen=True, eq=False)
+class VocabularyHead:
+    """From final hidden states to logits, as the model itself does it, on any part of either.
+
+    Running it on a few positions, or on a tile of the vocabulary, means that all logits of a text
+    are never in memory. scale multiplies the logits (Cohere, Granite), cap soft-caps them (Gemma).
+    """
+
+    projection: torch.nn.Linear
+    scale: float = 1.0
+    cap: float | None = None
+
+    @property
+    def size(self) -> int:
+        """How many tokens have a logit."""
+        return self.projection.out_features
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits (..., vocabulary) of hidden states (..., width)."""
+        return self._finished(self.projection(hidden))
+
+    def tile(
+        self, hidden: torch.Tensor, start: int, stop: int, buffer: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits (N, tile) of hidden states (N, width) for tokens [start, stop), in `buffer`."""
+        weight = self.projection.weight[start:stop]
+        out = buffer[: len(hidden) * len(weight)].view(len(hidden), len(weight))
+        torch.mm(hidden, weight.T, out=out)
+        if self.projection.bias is not None:
+            out += self.projection.bias[start:stop]
+        return self._finished(out)
+
+    def of(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """The one logit (N,) that each hidden state (N, width) gives its token (N,)."""
+        logits = (hidden * self.projection.weight[tokens]).sum(dim=-1)
+        if self.projection.bias is not None:
+            logits += self.projection.bias[tokens]
+        return self._finished(logits)
+
+    def _finished(self, logits: torch.Tensor) -> torch.Tensor:
+        if self.scale != 1.0:
+            logits *= self.scale
+        if self.cap is not None:
+            logits = logits.div_(self.cap).tanh_().mul_(self.cap)
+        return logits
+
+
+def head_of(hf: PreTrainedModel) -> VocabularyHead | None:
+    """The head of `hf`, or None if running it alone does not give the model's own logits."""
+    projection, config = hf.get_output_embeddings(), hf.config.get_text_config()
+    if not isinstance(projection, torch.nn.Linear):
+        return None
+    scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
+    scale = scale / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+    head = VocabularyHead(projection, scale, cap)
+    ids = sample_ids(hf)
+    with torch.inference_mode():
+        whole = hf(input_ids=ids, use_cache=False).logits
+        try:
+            ours = head(hf.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+        except (AttributeError, RuntimeError, TypeError):
+            return None
+    same = ours.shape == whole.shape and torch.allclose(ours, whole, rtol=1e-5, atol=1e-5)
+    return head if same else None
