@@ -291,12 +291,8 @@ def _site(
     layer = getattr(module, "layer_idx", None)
     if layer is None:
         problem = problem or "attention modules that do not know their layer"
-    site = Site(module, -1 if layer is None else int(layer), query.shape[1], *_kv(value))
-    return site, problem
-
-
-def _kv(value: torch.Tensor) -> tuple[int, int]:
-    return value.shape[1], value.shape[3]
+    where = -1 if layer is None else int(layer)
+    return Site(module, where, query.shape[1], value.shape[1], value.shape[3]), problem
 
 
 # ---- carrying overrides and observers ---------------------------------------------------------
