@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 LAB_OPTIONS ?=
+BENCH_OPTIONS ?=
 
 BIN = .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
@@ -20,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME
 # Two targets asked for at once must not install into the same folder at once.
 .NOTPARALLEL:
 .DEFAULT_GOAL = help
-.PHONY: help demo test check lab notebooks clean
+.PHONY: help demo test check lab notebooks bench clean
 
 # $(call timed,what,command): says how long it took, and keeps the command's exit status.
 define timed
@@ -69,8 +70,12 @@ notebooks: .venv/.dev-installed ## run the notebooks and store what they show (n
 		--to notebook --execute --inplace --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
 	@$(BIN)/python -c "$$STRIP_TIMES" notebooks/*.ipynb
 
+bench: .venv/.test-installed ## measure against other ways; BENCH_OPTIONS='--quick' to try it out
+	$(call timed,fetch the default model unless it is there,$(BIN)/workbench fetch)
+	@cd tests && HF_HUB_OFFLINE=1 $(QUIET) ../$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
+
 clean: ## remove the environment, the demo's output and every cache
-	rm -rf .venv demo-run build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .bench demo-run build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find workbench widgets tests notebooks \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from workbench.certificate import Certificate, Check
+from workbench.certificate_checks import CHECKS
 from workbench.corpus import Document
 from workbench.files import sha256_of
 from workbench.manifest import write_manifest
@@ -59,6 +61,12 @@ def score_table():
     )
 
 
+def certificate():
+    """A certificate in which every check passed, as a run record holds it."""
+    checks = [Check(c.name, True, 0.0, 0.0, c.bound, c.unit, c.tested) for c in CHECKS]
+    return Certificate(tuple(checks), "float32", "cpu", "sdpa", True).to_json()
+
+
 def run_record(table):
     return {
         "format": 1,
@@ -72,6 +80,7 @@ def run_record(table):
             "heads": 9,
             "special_tokens_prepended": [],
         },
+        "certificate": certificate(),
         "heads": {
             "heads": "L17H3 L18H6",
             "text": "L17H3 L18H6",

@@ -113,7 +113,9 @@ def test_a_missing_manifest_is_a_failed_check(tmp_path):
     assert not as_json("verify", tmp_path, code=1)["ok"]
 
 
-@pytest.mark.parametrize("command", ["demo", "detect", "score", "select", "verify", "fetch"])
+@pytest.mark.parametrize(
+    "command", ["demo", "certify", "detect", "score", "select", "verify", "fetch"]
+)
 def test_every_command_explains_itself(command):
     assert "--json" in run(command, "--help").stdout
 

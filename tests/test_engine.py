@@ -123,3 +123,29 @@ def test_scores_of_the_default_model_agree_to_2e_5(default):
         plain = [plain_losses(default, ids, one).mean(dtype=float) for one in (None, heads)]
         score = (ref.mean(dtype=float) - base.mean(dtype=float)) / base.mean(dtype=float)
         assert abs(score - (plain[1] - plain[0]) / plain[0]) < 2e-5
+
+
+@pytest.mark.parametrize("limit", [90, 40, 20])
+def test_a_row_that_does_not_fit_the_memory_is_computed_in_parts(limit):
+    """A layer that runs out of memory above `limit` tokens in its batch, as a small GPU would."""
+    model = make_model()
+    fast = engine.Engine(model)
+    windows = [model.encode(text) or [64] for text in TEXTS]
+    expected = list(fast.losses(windows, sets_of(model)))
+
+    def full(_, args):
+        if args[0].shape[0] * args[0].shape[1] > limit:
+            raise torch.OutOfMemoryError("out of memory")
+
+    hook = model.hf.model.layers[2].mlp.register_forward_pre_hook(full)
+    if limit < max(map(len, windows)):
+        with pytest.raises(torch.OutOfMemoryError, match=r"tokens does not fit .* smaller window="):
+            list(fast.losses(windows, sets_of(model)))
+    else:
+        found = list(fast.losses(windows, sets_of(model)))
+        for one, other in zip(found, expected, strict=True):
+            for a, b in zip(one, other, strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-5)
+        assert fast.row_tokens < engine.ROW_TOKENS
+    hook.remove()
+    assert not any("workbench_overrides" in s.module.__dict__ for s in model.sites)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,6 +92,39 @@ def test_confounds_are_measured_inside_each_domain(table):
     assert row["low"] < 0 < row["high"]  # lengths were drawn at random
     constant = wb.confounds(table.assign(tokens=5)).set_index(["domain", "confound"])
     assert np.isnan(constant.loc[("b", "tokens"), "spearman"])
+
+
+def head_report(scores, measured):
+    """A report on 12 heads of known scores, with the panels of a model or without."""
+    per_probe = scores["score"].to_numpy() + np.linspace(-0.05, 0.05, 9)[:, None]
+    scores.attrs = {"by": "<i>score</i>", "per_probe": per_probe.tolist()}
+    report = wb.head_report(scores, fraction=0.2)
+    if not measured:
+        return report
+    return dataclasses.replace(
+        report,
+        table=report.table.assign(
+            shuffled=0.1, locos=np.arange(12.0), locos_share=[0] * 9 + [1] * 3
+        ),
+        chance={"expected": 0.001, "band_95": 0.01, "band_99": 0.02, "best_99": 0.03},
+        shuffled={"survives": 0.2, "low": 0.1, "high": 0.3, "band_95": 0.1, "band_99": 0.1},
+        locos={"jaccard": 1.0, "spearman": 1.0},
+    )
+
+
+def test_the_head_report_draws_what_was_measured_and_leaves_out_the_rest(scores):
+    whole = head_report(scores, measured=True).figure()
+    traces = {one.name: one for one in whole.data if one.name}
+    assert set(traces["keys shuffled"].y) == {0.1}
+    assert set(traces["best of all heads by chance (99 %)"].y) == {0.03}
+    assert sorted(traces["both detectors"].text) == ["L2H1", "L2H2", "L2H3"]
+    assert len(traces["neither"].x) == 9
+    bars = next(one for one in whole.data if one.type == "bar")
+    assert list(bars.x[:3]) == ["L2H3", "L2H2", "L2H1"]
+    assert list(bars.y[:4]) == [1, 1, 1, 0]
+    part = head_report(scores, measured=False).figure()
+    assert {one.name for one in part.data if one.name} == {"score"}
+    assert "<i>" not in whole.to_json()
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_without_a_folder_the_same_numbers_come_back(tiny, heads, tmp_path):
 def test_a_second_call_scores_nothing_again_and_changes_no_byte(tiny, heads, tmp_path, monkeypatch):
     first = wb.score_corpus(tiny, heads, corpus_of(9), out=tmp_path, shard_size=4)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
-    monkeypatch.setattr("workbench.influence._scored", lambda *_: pytest.fail("scored again"))
+    monkeypatch.setattr("workbench.influence.scored", lambda *_: pytest.fail("scored again"))
     again = wb.score_corpus(tiny, heads, corpus_of(9), out=tmp_path, shard_size=4)
     pd.testing.assert_frame_equal(first, again)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 
@@ -12,7 +14,8 @@ from conftest import make_hf, make_model, make_tokenizer
 from planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
-from workbench.probes import Probe, Probes
+from workbench.controls import shortened, shuffled_keys
+from workbench.probes import INSTRUCTION, Probe, Probes
 
 PROSE = [  # short sentences: the tokenizer of the tests has one token a byte
     f"The {a} {b} saw a {c}."
@@ -167,6 +170,79 @@ def test_impossible_probes_say_why(tiny):
         wb.make_probes(tiny, n=1, max_tokens=128, texts=["Short."])
     with pytest.raises(ValueError, match="at least 1"):
         wb.make_probes(tiny, n=0, max_tokens=128, texts=PROSE)
+
+
+def text_model(bos: bool = False) -> wb.Model:
+    """A model that reads long probes; its geometry does not matter."""
+    model = wb.from_transformers(make_hf("gpt-neox"), make_tokenizer(bos), context=128)
+    model.context = 4096
+    return model
+
+
+def parsed(model, probe):
+    """The object of a probe as JSON, its demonstrations, its asked key and its answer."""
+    text = model.tokenizer.decode(probe.ids)
+    body, _, queries = text.removeprefix(INSTRUCTION).partition("}\n\n")
+    shown = re.findall(r'Key: "(.*)"\nValue: "(.*)', queries)
+    return json.loads(body + "}"), [(k, v.removesuffix('"')) for k, v in shown[:-1]], shown[-1]
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_shuffled_keys_lead_nowhere_and_change_nothing_else(bos):
+    model = text_model(bos)
+    probes = wb.make_probes(model, n=4, max_tokens=1500, seed=3, texts=PROSE)
+    dealt = shuffled_keys(model, probes, seed=1)
+    assert dealt.variant in repr(dealt)
+    assert dealt.digest != probes.digest
+    assert dealt == shuffled_keys(model, probes, seed=1) != shuffled_keys(model, probes, seed=2)
+    for before, after in zip(probes, dealt, strict=True):
+        true, shots, (key, answer) = parsed(model, before)
+        false, same_shots, asked = parsed(model, after)
+        assert asked == (key, answer)
+        assert same_shots == shots
+        assert list(false.values()) == list(true.values())
+        assert sorted(false) == sorted(true)
+        demonstrated = {name for name, _ in shots}
+        for name in true:
+            assert (false[name] == true[name]) == (name in demonstrated)
+        value = model.tokenizer.decode(after.ids[slice(*after.value)])
+        assert value == answer == model.tokenizer.decode(after.ids[slice(*after.answer)])
+        assert len(after.ids) == len(before.ids)
+
+
+def test_shortened_probes_ask_the_same_among_fewer_pairs():
+    model = text_model(bos=True)
+    probes = wb.make_probes(model, n=4, max_tokens=1500, seed=3, texts=PROSE)
+    short = shortened(model, probes, 900)
+    for before, after in zip(probes, short, strict=True):
+        assert 750 < len(after.ids) + 1 <= 900
+        long_object, *asked = parsed(model, before)
+        short_object, *still_asked = parsed(model, after)
+        assert still_asked == asked
+        assert short_object.items() < long_object.items()
+        assert after.pairs == len(short_object) >= 4
+        assert after.ids[slice(*after.value)] == after.ids[slice(*after.answer)]
+    assert shortened(model, probes, 1500).items == probes.items
+    with pytest.raises(ValueError, match="cannot be cut to 300"):
+        shortened(model, probes, 300)
+    least = shortened(model, probes, 640)
+    assert {one.pairs for one in least} <= {4, 5}
+    with pytest.raises(ValueError, match="from 5 pairs on"):
+        shuffled_keys(model, shortened(model, probes, 620))
+
+
+def test_controls_need_probes_that_can_be_read_back(planted):
+    for control in (shuffled_keys, lambda m, p: shortened(m, p, 60)):
+        with pytest.raises(ValueError, match="cannot be read back"):
+            control(planted, planted_probes(planted))
+
+
+def test_probes_as_drawn_keep_the_digest_that_they_had_before_variants(planted, tmp_path):
+    probes = planted_probes(planted)
+    assert "variant" not in probes._json()
+    changed = Probes(probes.items, 128, 0, probes.tokenizer_sha256, "keys shuffled")
+    changed.save(tmp_path / "probes.json")
+    assert Probes.load(tmp_path / "probes.json") == changed != probes
 
 
 # ---- the default model --------------------------------------------------------------------------

@@ -15,15 +15,22 @@ wb.verify_manifest("run/")
 from workbench import figures
 from workbench.analysis import confounds
 from workbench.attention import CannotMask
+from workbench.cascade import Cascade, select_cascade
+from workbench.certificate import Certificate, NotCertified, certify
 from workbench.corpus import CorpusError, Document, Skipped, read_corpus
+from workbench.effects import HeadEffects, head_effects
 from workbench.environment import environment_corpus
+from workbench.head_card import HeadReport
+from workbench.head_report import head_report
 from workbench.heads import Head, HeadSet
 from workbench.influence import score_corpus, score_documents
+from workbench.locos import CannotSplit, locos_scores
 from workbench.losses import token_losses
 from workbench.manifest import write_manifest
 from workbench.masking import head_means, masked
 from workbench.models import Model, from_transformers, load_model
 from workbench.probes import Probe, Probes, make_probes
+from workbench.residuals import ResidualCache
 from workbench.retrieval import lookup_losses, lookup_summary, retrieval_scores
 from workbench.runs import load_scores
 from workbench.selection import Selection, select
@@ -31,24 +38,35 @@ from workbench.verification import Verification, VerificationError, verify_manif
 
 __all__ = [
     "CannotMask",
+    "CannotSplit",
+    "Cascade",
+    "Certificate",
     "CorpusError",
     "Document",
     "Head",
+    "HeadEffects",
+    "HeadReport",
     "HeadSet",
     "Model",
+    "NotCertified",
     "Probe",
     "Probes",
+    "ResidualCache",
     "Selection",
     "Skipped",
     "Verification",
     "VerificationError",
+    "certify",
     "confounds",
     "environment_corpus",
     "figures",
     "from_transformers",
+    "head_effects",
     "head_means",
+    "head_report",
     "load_model",
     "load_scores",
+    "locos_scores",
     "lookup_losses",
     "lookup_summary",
     "make_probes",
@@ -58,6 +76,7 @@ __all__ = [
     "score_corpus",
     "score_documents",
     "select",
+    "select_cascade",
     "token_losses",
     "verify_manifest",
     "write_manifest",

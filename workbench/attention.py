@@ -4,8 +4,9 @@
 uses the interface then calls it with the per-head queries, keys and values, after rotary embedding,
 and with the attention module itself. Ours calls the stock kernel and then, where a layer carries an
 `Override`, replaces what the masked query heads put out. Where a layer carries an `Observer`, it
-shows the observer what the kernel saw. There is no code for any single architecture, and a layer
-that carries neither gets the stock kernel's result untouched.
+shows the observer what the kernel saw. A `Planted` pattern gives the kernel other queries and keys:
+a head of known behaviour, to try out detection on. There is no code for any single architecture,
+and a layer that carries none of these gets the stock kernel's result untouched.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 Mode = Literal["uniform", "zero", "mean"]
 KERNELS = ("sdpa", "eager")
-SLOTS = ("workbench_overrides", "workbench_observer", "workbench_spans")  # on attention modules
+SLOTS = (  # on attention modules
+    "workbench_overrides", "workbench_observer", "workbench_spans", "workbench_planted"
+)  # fmt: skip
 
 
 class CannotMask(ValueError):
@@ -79,7 +82,7 @@ class Seen:
     """What one attention call saw and gave, as an observer gets it.
 
     query (B, H, Tq, D); key and value (B, KV, Tk, D), not repeated over the group; visible: see
-    `visible_keys`; output (B, Tq, H, D).
+    `visible_keys`; output (B, Tq, H, D); options: the kernel's other arguments (scaling, softcap).
     """
 
     layer: int
@@ -88,9 +91,12 @@ class Seen:
     value: torch.Tensor
     visible: torch.Tensor | Literal["causal", "all"]
     output: torch.Tensor
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 Observer = Callable[[Seen], None]
+# (query, key) as the kernel would get them -> the ones that it gets: attention with a known pattern
+Planted = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,9 @@ def _attend(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    planted: Planted | None = module.__dict__.get("workbench_planted")
+    if planted is not None:
+        query, key = planted(query, key)
     output, weights = _kernel(kernel_name, module)(
         module, query, key, value, attention_mask, **kwargs
     )
@@ -155,9 +164,10 @@ def _attend(
         output = output.clone()
         weights = None if weights is None else weights.clone()
     for override in overrides:
-        _override(override, output, weights, value, visible)
+        override_output(override, output, weights, value, visible)
     if observer is not None:
-        observer(Seen(int(module.layer_idx), query, key, value, visible, output))  # type: ignore[arg-type]
+        layer = int(module.layer_idx)  # type: ignore[arg-type]
+        observer(Seen(layer, query, key, value, visible, output, kwargs))
     return output, weights
 
 
@@ -232,7 +242,7 @@ def uniform_output(
     return (weights @ chosen[:, back]).to(value.dtype)
 
 
-def _override(
+def override_output(
     override: Override,
     output: torch.Tensor,
     weights: torch.Tensor | None,
@@ -304,16 +314,18 @@ def carrying(
     overrides: Mapping[int, Sequence[Override]] | None = None,
     observer: Observer | None = None,
     spans: Spans | None = None,
+    planted: Mapping[int, Planted] | None = None,
 ) -> Iterator[None]:
-    """Let the layers carry overrides (by layer), an observer and spans; take them away at the end.
+    """Let the layers carry overrides and planted attention (both by layer), an observer and spans.
 
-    Taken away on every way out, so an error or an interrupt leaves the stock model behind.
+    All are taken away on every way out, so an error or an interrupt leaves the stock model behind.
     """
     carried = []
     try:
         for site in sites:
             here = (overrides or {}).get(site.layer)
-            for slot, load in zip(SLOTS, (here, observer, spans), strict=True):
+            pattern = (planted or {}).get(site.layer)
+            for slot, load in zip(SLOTS, (here, observer, spans, pattern), strict=True):
                 if load is not None:
                     carried.append((site.module, slot))
                     site.module.__dict__[slot] = load

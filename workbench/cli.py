@@ -72,6 +72,33 @@ def fetch(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def certify(
+    model: ModelName = None,
+    revision: Revision = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Try out on a model that masks, losses and detection are right on it."""
+    with _reported(as_json):
+        import workbench as wb
+
+        loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype, certify=False)
+        certificate = wb.certify(loaded)
+        if as_json:
+            _print_json({"model": loaded.identity, **certificate.to_json()})
+        else:
+            _print_table(
+                ("", "check", "measured", "limit", "tested"),
+                [("ok" if one.passed else "FAILED", one.name, one.found, one.allowed, one.tested)
+                 for one in certificate.checks],
+            )  # fmt: skip
+            print(certificate.heading)
+        if not certificate.ok:
+            raise typer.Exit(1)
+
+
+@app.command()
 def detect(
     model: ModelName = None,
     revision: Revision = None,
@@ -297,7 +324,10 @@ def _print_domains(domains: list[dict[str, Any]]) -> None:
 
 
 def _print_demo(report: dict[str, Any]) -> None:
-    print(f"\n{report['model']}\nretrieval heads: {report['heads']}\n")
+    checks = report["certificate"]["checks"]
+    passed = sum(one["passed"] for one in checks)
+    print(f"\n{report['model']}\ncertificate: {passed} of {len(checks)} checks passed")
+    print(f"retrieval heads: {report['heads']}\n")
     rows = [(k, f"{v['loss']:.2f}", f"{v['accuracy']:.0%}") for k, v in report["lookups"].items()]
     _print_table(("masked heads", "loss on lookups (nats)", "tokens right"), rows)
     _print_domains(report["domains"])

@@ -104,6 +104,8 @@ def provenance(terms: dict[str, Any]) -> dict[str, Any]:
     run = terms["aiw:run"]
     revision = run["model"].get("revision")
     heads = run["heads"].get("heads")
+    checks = run["certificate"].get("checks") or []
+    passed = sum(one.get("passed") is True for one in checks)
     return {
         "prov:wasDerivedFrom": {
             "@type": "prov:Entity",
@@ -121,6 +123,10 @@ def provenance(terms: dict[str, Any]) -> dict[str, Any]:
                     "sha256": str(run["model"].get("weights_sha256")),
                 },
                 {"@type": "prov:Entity", "name": f"heads {heads}"},
+                {
+                    "@type": "prov:Entity",
+                    "name": f"certificate of the model: {passed} of {len(checks)} checks passed",
+                },
             ],
             "prov:wasAssociatedWith": [
                 {"@type": "prov:SoftwareAgent", "name": str(name), "version": str(version)}

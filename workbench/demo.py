@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench import figures
 from workbench.analysis import confounds
+from workbench.certificate import certify
 from workbench.environment import environment_corpus
 from workbench.files import write_atomically
 from workbench.heads import HeadSet
@@ -73,8 +74,10 @@ def run(folder: Path, say: Callable[[str], None], *, overwrite: bool = False) ->
 
     repetition = confounds(table).query("confound == 'compression_ratio'")
     means = lookups.groupby("column")[["loss", "accuracy"]].mean()
+    certificate = certify(model)
     return {
         "model": repr(model),
+        "certificate": certificate.to_json(),
         "heads": str(heads),
         "lookups": {
             label: values

@@ -28,7 +28,7 @@ import torch
 from workbench import attention
 from workbench.attention import Mode, Override
 from workbench.heads import HeadSet
-from workbench.install import vocabulary_size
+from workbench.install import decoder_layers, vocabulary_size
 from workbench.masking import (
     default_means,
     overrides_of,
@@ -37,8 +37,7 @@ from workbench.masking import (
 )
 from workbench.models import Model
 
-ROW_TOKENS = 1024  # windows are packed into rows of about this length
-POSITIONS, TILE = 2048, 4096  # logits in memory at once: 32 MiB in float32
+ROW_TOKENS = 1024  # windows are packed into rows of about this length (CUDA: of more)
 
 Sets = Sequence[HeadSet | None]
 
@@ -48,10 +47,11 @@ class Engine:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.blocks = _blocks(model)
+        self.blocks = decoder_layers(model.hf, model.sites)
         # These rotary embeddings depend on the longest text in the batch: no company then.
         rope = str(getattr(model.hf.config.get_text_config(), "rope_parameters", ""))
-        self.row_tokens = 1 if "longrope" in rope or "dynamic" in rope else ROW_TOKENS
+        alone = "longrope" in rope or "dynamic" in rope
+        self.row_tokens = 1 if alone else _row_tokens(model)
 
     def losses(
         self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
@@ -60,25 +60,53 @@ class Engine:
 
         windows hold token ids with the special prefix, as `losses.windows` gives them.
         """
-        first = max(len(self.model.special_prefix), 1)  # the first token that is predicted
         for packed in self._rows(windows):
-            starts = np.cumsum([0, *map(len, packed)])[:-1]
-            counts = [max(len(one) - first, 0) for one in packed]
-            at = np.concatenate(
-                [start + first - 1 + np.arange(n) for start, n in zip(starts, counts, strict=True)]
-            ).astype(np.int64)
-            if not len(at):
-                yield from ([np.zeros(0, np.float32)] * len(sets) for _ in packed)
-                continue
-            positions = torch.from_numpy(at).to(self.model.device)
-            hidden = self.hidden(packed, sets, mode)[:, positions]
-            ids = torch.tensor([token for one in packed for token in one])
-            targets = ids[at + 1].to(self.model.device).repeat(len(sets))
-            with torch.inference_mode():
-                flat = self._cross_entropy(hidden.flatten(0, 1), targets)
-            columns = flat.view(len(sets), -1).cpu().numpy()
-            for pieces in zip(*(np.split(c, np.cumsum(counts)[:-1]) for c in columns), strict=True):
-                yield list(pieces)
+            yield from self._row_losses(packed, sets, mode)
+
+    def _row_losses(
+        self, packed: Sequence[Sequence[int]], sets: Sets, mode: Mode
+    ) -> list[list[np.ndarray]]:
+        """`losses` of windows that share a row; in smaller parts where the memory does not do."""
+        try:
+            return self._whole_row_losses(packed, sets, mode)
+        except torch.OutOfMemoryError:
+            if len(packed) == 1 and len(sets) == 1:
+                raise torch.OutOfMemoryError(
+                    f"one window of {len(packed[0])} tokens does not fit the memory of "
+                    f"{self.model.device}: give a smaller window= (now up to "
+                    f"{self.model.context}), or load the model with dtype='bfloat16'"
+                ) from None
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(packed) > 1:
+            self.row_tokens = max(1, sum(map(len, packed)) // 2)  # later rows: the same would come
+            half = len(packed) // 2
+            parts = (packed[:half], packed[half:])
+            return [one for part in parts for one in self._row_losses(part, sets, mode)]
+        columns = [self._row_losses(packed, [one], mode)[0][0] for one in sets]
+        return [columns]
+
+    def _whole_row_losses(
+        self, packed: Sequence[Sequence[int]], sets: Sets, mode: Mode
+    ) -> list[list[np.ndarray]]:
+        first = max(len(self.model.special_prefix), 1)  # the first token that is predicted
+        starts = np.cumsum([0, *map(len, packed)])[:-1]
+        counts = [max(len(one) - first, 0) for one in packed]
+        at = np.concatenate(
+            [start + first - 1 + np.arange(n) for start, n in zip(starts, counts, strict=True)]
+        ).astype(np.int64)
+        if not len(at):
+            return [[np.zeros(0, np.float32)] * len(sets) for _ in packed]
+        positions = torch.from_numpy(at).to(self.model.device)
+        hidden = self.hidden(packed, sets, mode)[:, positions]
+        ids = torch.tensor([token for one in packed for token in one])
+        targets = ids[at + 1].to(self.model.device).repeat(len(sets))
+        assert self.model.head is not None  # `engine_of` makes none without it
+        with torch.inference_mode():
+            flat = self.model.head.cross_entropy(hidden.flatten(0, 1), targets)
+        columns = flat.view(len(sets), -1).cpu().numpy()
+        cuts = np.cumsum(counts)[:-1]
+        return [list(one) for one in zip(*(np.split(c, cuts) for c in columns), strict=True)]
 
     def hidden(
         self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
@@ -134,38 +162,6 @@ class Engine:
                 stack.callback(handle.remove)
             yield
 
-    def _cross_entropy(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy (N,) in float32 of hidden states (N, width) for target tokens (N,)."""
-        parts = []
-        for states, wanted in zip(hidden.split(POSITIONS), targets.split(POSITIONS), strict=True):
-            loss = self._tiled(states, wanted) if states.dtype == torch.float32 else None
-            if loss is None:
-                assert self.model.head is not None
-                pieces = [
-                    torch.nn.functional.cross_entropy(
-                        self.model.head(some).float(), w, reduction="none"
-                    )
-                    for some, w in zip(states.split(256), wanted.split(256), strict=True)
-                ]
-                loss = torch.cat(pieces)
-            parts.append(loss)
-        return torch.cat(parts)
-
-    def _tiled(self, states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
-        """Log of the summed exponentials, tile by tile, without a maximum; None if that overflows.
-
-        Logits of a language model stay far from 88, where float32 overflows; subtracting the
-        maximum first would take a second pass over the tiles.
-        """
-        head = self.model.head
-        assert head is not None
-        total = torch.zeros(len(states), device=states.device)
-        buffer = torch.empty(len(states) * TILE, device=states.device)
-        for start in range(0, head.size, TILE):
-            total += head.tile(states, start, start + TILE, buffer).exp_().sum(dim=1)
-        loss = total.log() - head.of(states, wanted)
-        return loss if bool(torch.isfinite(loss).all()) else None
-
 
 def engine_of(model: Model) -> Engine | None:
     """The engine of `model`, or None (with one warning) where it does not reproduce the plain path.
@@ -218,14 +214,16 @@ def _difference(engine: Engine) -> str | None:
     return None
 
 
-def _blocks(model: Model) -> Sequence[torch.nn.Module]:
-    """The decoder layers, found as the one list of modules that holds each attention in order."""
-    for module in model.hf.modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == model.layers:
-            pairs = zip(module, model.sites, strict=True)
-            if all(any(m is site.module for m in block.modules()) for block, site in pairs):
-                return list(module)
-    raise LookupError("its decoder layers do not lie in one list")
+def _row_tokens(model: Model) -> int:
+    """Tokens in a row: enough to keep the device busy, few enough for its free memory."""
+    if model.device.type != "cuda":
+        return ROW_TOKENS
+    free, _ = torch.cuda.mem_get_info(model.device)
+    config = model.hf.config.get_text_config()
+    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    # For each of two head sets: the feed-forward layer's parts and a few residual streams.
+    token = 2 * (3 * wide + 8 * config.hidden_size) * torch.finfo(model.dtype).bits // 8
+    return min(max(ROW_TOKENS, free // (2 * token)), 32 * ROW_TOKENS)
 
 
 def _plan(

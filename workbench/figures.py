@@ -59,7 +59,7 @@ def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
         xaxis={"title": "layer", "dtick": 1 if len(grid.columns) <= 16 else 5, "showgrid": False},
         yaxis={"title": "query head", "dtick": 1 if len(grid) <= 16 else 8, "showgrid": False},
     )
-    return _styled(figure, height=360)
+    return styled(figure, height=360)
 
 
 def ranked_heads(scores: pd.DataFrame, fraction: float = 0.05, top: int = 30) -> go.Figure:
@@ -89,7 +89,7 @@ def ranked_heads(scores: pd.DataFrame, fraction: float = 0.05, top: int = 30) ->
         xaxis={"title": "head", "tickangle": -60},
         yaxis={"title": "share of the answer copied", "rangemode": "tozero"},
     )
-    return _styled(figure, height=400)
+    return styled(figure, height=400)
 
 
 def lookup_bars(table: pd.DataFrame, labels: Sequence[str]) -> go.Figure:
@@ -113,7 +113,7 @@ def lookup_bars(table: pd.DataFrame, labels: Sequence[str]) -> go.Figure:
         )  # fmt: skip
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(title="What masking does to lookups", showlegend=False)
-    return _styled(figure, height=380)
+    return styled(figure, height=380)
 
 
 def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 9) -> go.Figure:
@@ -140,7 +140,7 @@ def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 9) ->
     figure.update_layout(title="Loss change of each token (red: harder to predict)")
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, autorange="reversed")
-    return _styled(figure, height=140 + 36 * rows)
+    return styled(figure, height=140 + 36 * rows)
 
 
 def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
@@ -170,7 +170,7 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
         title="AttentionInfluence inside each domain (dashed: the cut)", barmode="stack", bargap=0
     )
     figure.update_xaxes(title_text="score", row=len(domains), col=1)
-    return _styled(figure, height=120 + 150 * len(domains))
+    return styled(figure, height=120 + 150 * len(domains))
 
 
 def confound_panel(table: pd.DataFrame) -> go.Figure:
@@ -194,10 +194,10 @@ def confound_panel(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(type="log", row=1, col=3)
     figure.update_yaxes(title_text="score", row=1, col=1)
     figure.update_layout(title="What the score goes along with")
-    return _styled(figure, height=380)
+    return styled(figure, height=380)
 
 
-def _styled(figure: go.Figure, height: int) -> go.Figure:
+def styled(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(
         template="plotly_white", height=height, margin={"l": 60, "r": 20, "t": 70, "b": 60}
     )

@@ -24,6 +24,7 @@ import pandas as pd
 
 from workbench import runs
 from workbench.attention import Mode
+from workbench.certificate import certify, require_certified
 from workbench.corpus import Document, Skipped, read_corpus, text_sha256
 from workbench.heads import HeadSet
 from workbench.losses import losses_of_ids, require_window
@@ -46,6 +47,7 @@ def score_corpus(
     domain: str = "domain",
     shard_size: int = 32,
     overwrite: bool = False,
+    require_certificate: bool = True,
 ) -> pd.DataFrame:
     """Score every document of `corpus` under `heads`; one row a document.
 
@@ -54,6 +56,10 @@ def score_corpus(
     the beginning of each document. out: a folder; shards are written to it as they are done and are
     not scored again by a later call with the same settings. A folder that holds scores made with
     other settings is refused, unless `overwrite` is set.
+
+    A model that fails a check of its certificate is refused with NotCertified. With
+    require_certificate=False it is scored all the same; the record keeps the failed certificate,
+    and the manifest will not verify.
 
     Columns: doc_id, domain, source, row, tokens (of the whole document), predicted (tokens that
     the mean losses are over), loss_base and loss_ref (nats a token), score, compression_ratio (zlib
@@ -79,7 +85,8 @@ def score_corpus(
         )
     window = require_window(model, window)
     settings = {"mode": mode, "window": window, "max_tokens": max_tokens}
-    run = runs.run_record(model, heads, settings)
+    certificate = require_certified(model) if require_certificate else certify(model)
+    run = runs.run_record(model, heads, settings, certificate)
     columns = {"id": id, "text": text, "domain": domain}
     # A first look through the text costs little beside scoring it, and gives the time left. What
     # may give its documents only once, or has to fetch them, is not looked through.
@@ -99,7 +106,7 @@ def score_corpus(
                     done(len(documents))
                 else:
                     results = []
-                    for one in _scored(model, heads, documents, mode, window, max_tokens):
+                    for one in scored(model, heads, documents, mode, window, max_tokens):
                         results.append(one)
                         done(1)
                     runs.write_shard(path, results)
@@ -120,9 +127,15 @@ def score_documents(
     mode: Mode = "uniform",
     window: int | None = None,
     max_tokens: int | None = None,
+    require_certificate: bool = True,
 ) -> list[dict[str, Any]]:
-    """Score rows (the columns of `score_corpus`) of a few documents, without the unscorable."""
-    rows = _scored(model, heads, documents, mode, window, max_tokens)
+    """Score rows (the columns of `score_corpus`) of a few documents, without the unscorable.
+
+    Raises NotCertified for a model that fails a check of its certificate, unless told otherwise.
+    """
+    if require_certificate:
+        require_certified(model)
+    rows = scored(model, heads, documents, mode, window, max_tokens)
     return [row for row in rows if isinstance(row, dict)]
 
 
@@ -140,7 +153,7 @@ def _is_remote(corpus: Any) -> bool:
     return any(isinstance(one, str) and one.startswith("hf://") for one in given)
 
 
-def _scored(
+def scored(
     model: Model,
     heads: HeadSet,
     documents: Sequence[Document],

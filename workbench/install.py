@@ -6,6 +6,8 @@ interface in a form that an override gets right. Whatever would be masked wrongl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from transformers import PreTrainedModel
 
@@ -77,3 +79,16 @@ def _check_calls(hf: PreTrainedModel, calls: list[tuple[Site, str | None]]) -> N
         raise CannotMask(
             f"{name} has layers of different head counts (query heads, KV heads): {sorted(shapes)}"
         )
+
+
+def decoder_layers(hf: PreTrainedModel, sites: Sequence[Site]) -> list[torch.nn.Module]:
+    """The decoder layers, found as the one list of modules that holds each attention in order.
+
+    Raises LookupError if there is no such list.
+    """
+    for module in hf.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == len(sites):
+            pairs = zip(module, sites, strict=True)
+            if all(any(m is site.module for m in layer.modules()) for layer, site in pairs):
+                return list(module)
+    raise LookupError("its decoder layers do not lie in one list")

@@ -42,8 +42,8 @@ DUPLICATE_POLICY = "exact duplicates are kept and counted"
 
 # What a run record must hold before anything can be said about its scores.
 RUN_SHAPE: dict[str, type | tuple[type, ...]] = {
-    "software": dict, "model": dict, "heads": dict, "mode": str, "formula": str,
-    "window": (int, type(None)), "max_tokens": (int, type(None)), "documents": dict,
+    "software": dict, "model": dict, "certificate": dict, "heads": dict, "mode": str,
+    "formula": str, "window": (int, type(None)), "max_tokens": (int, type(None)), "documents": dict,
     "score_files": list, "skipped_file": (dict, type(None)),
 }  # fmt: skip
 

@@ -2,14 +2,14 @@
 
 A check returns (what later checks need of it, a detail for the report), or raises: Failed when a
 statement does not hold, NotChecked when there is nothing to hold it against. Garbage may make it
-raise anything else, which `workbench.verification` reports as a failure too.
+raise anything else, which `workbench.verification` reports as a failure too. What is said of the
+model is checked in `workbench.manifest_model`.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-import math
 import pathlib
 from typing import Any
 
@@ -34,8 +34,6 @@ from workbench.manifest import (
 from workbench.selection import SCORE_COLUMNS, TIE_RULE, select
 
 FORMULA_TOLERANCE = 1e-9
-# Relative; half precision on another device rounds differently, document by document.
-RESCORE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 _TERMS: dict[str, type | tuple[type, ...]] = {
     "aiw:run": dict, "aiw:documents": dict, "aiw:skippedReasons": (list, type(None)),
     "aiw:corpus": dict, "aiw:selection": dict, "aiw:domains": list, "distribution": list,
@@ -258,42 +256,3 @@ def texts(
         f"first: {(changed + missing)[:1]!r:.200}",
     )
     return documents, f"all {len(table)} ranked texts have the stated sha256"
-
-
-def identity(record: dict[str, Any], model: Any) -> tuple[bool, str]:
-    """The given model has the stated weights and tokenizer."""
-    for key in ("dtype", "weights_sha256", "tokenizer_sha256"):  # another dtype, other digests
-        found, stated = model.identity.get(key), record["model"].get(key)
-        require(
-            isinstance(stated, str) and found == stated,
-            f"{key} of the given model is {found!r:.80}, the manifest says {stated!r:.80}",
-        )
-    return True, "weights and tokenizer of the given model are those of the manifest"
-
-
-def scored_again(
-    record: dict[str, Any], model: Any, known: bool, drawn: list[tuple[Any, float, float]]
-) -> tuple[bool, str]:
-    """The losses of the sample come out again; the score follows from them, see `formula`."""
-    if not drawn:
-        raise NotChecked("the sample is empty")
-    from workbench.heads import HeadSet
-    from workbench.influence import score_documents
-
-    found = score_documents(
-        model,
-        HeadSet.from_json(record["heads"]),
-        [document for document, _, _ in drawn],
-        mode=record["mode"],
-        window=record["window"],
-        max_tokens=record["max_tokens"],
-    )
-    tolerance = RESCORE_TOLERANCE.get(record["model"].get("dtype"), 1e-4)
-    require(len(found) == len(drawn), f"{len(drawn)} documents gave {len(found)} scores")
-    wrong = []
-    for (document, *stated), scored in zip(drawn, found, strict=True):
-        for name, loss in zip(("loss_base", "loss_ref"), stated, strict=True):
-            if not math.isclose(scored[name], loss, rel_tol=tolerance):
-                wrong.append(f"{document.doc_id!r:.80} {name} {scored[name]:.6f}, not {loss:.6f}")
-    require(not wrong, f"{len(wrong)} losses differ; first: {wrong[:1]}")
-    return True, f"{len(drawn)} documents, losses within {tolerance:g} relative"

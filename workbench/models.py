@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -152,13 +153,16 @@ def load_model(
     dtype: str | torch.dtype = "auto",
     context: int | None = None,
     trust_remote_code: bool = False,
+    certify: bool = True,
 ) -> Model:
     """Load a causal language model and put it on the bench.
 
     source: None for the embedded default (SmolLM2-135M-Instruct, fetched once into the user's
     cache); a folder or a .gguf file; or a Hugging Face id, with `revision`. device "auto" takes
     CUDA, then Apple's MPS, then the CPU; dtype "auto" takes the checkpoint's own on an accelerator
-    and float32 on a CPU. context limits the tokens of one pass (default: the model's own).
+    and float32 on a CPU. context limits the tokens of one pass (default: the model's own). certify
+    tries out that masks and losses are right on this model (a dozen short passes, see
+    `workbench.certificate`) and warns where they are not.
 
     Only safetensors and GGUF weights are read, never pickles, and no code from the checkpoint runs
     unless `trust_remote_code` is set. Raises FileNotFoundError or ValueError with what to do, and
@@ -196,7 +200,10 @@ def load_model(
             ".bin weights are not read), or a .gguf file"
         ) from error
     revision = getattr(hf.config, "_commit_hash", None) or revision
-    return from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
+    model = from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
+    if certify:
+        _warn_unless_certified(model)
+    return model
 
 
 def from_transformers(
@@ -226,6 +233,14 @@ def from_transformers(
             f"{embedded_tokens}: they do not belong together"
         )
     return Model(hf, tokenizer, sites, context, source or config.model_type, revision, head_of(hf))
+
+
+def _warn_unless_certified(model: Model) -> None:
+    from workbench import certificate  # it stands on masking and losses, which stand on this file
+
+    found = certificate.certify(model)
+    if not found.ok:
+        warnings.warn(f"{model.source}: {found.complaint()}", stacklevel=3)
 
 
 def weights_sha256(hf: torch.nn.Module) -> str:

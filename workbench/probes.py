@@ -59,6 +59,7 @@ class Probes:
     max_tokens: int
     seed: int
     tokenizer_sha256: str
+    variant: str = ""  # what was changed after they were drawn; "" for probes as drawn
 
     def __len__(self) -> int:
         return len(self.items)
@@ -73,7 +74,8 @@ class Probes:
         tokens = [len(one.ids) for one in self.items]
         return (
             f"<Probes: {len(self)} lookups of {min(tokens)} to {max(tokens)} tokens, "
-            f"{self.items[0].pairs} pairs in the first, seed {self.seed}>"
+            f"{self.items[0].pairs} pairs in the first, seed {self.seed}"
+            f"{', ' + self.variant if self.variant else ''}>"
         )
 
     @property
@@ -99,7 +101,10 @@ class Probes:
             raise ValueError(f"{path} is not a file written by Probes.save: {error!r}") from error
 
     def _json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        stored = asdict(self)
+        if not self.variant:  # probes as drawn keep the digest that they had before variants
+            del stored["variant"]
+        return json.dumps(stored, sort_keys=True)
 
 
 def make_probes(
@@ -153,7 +158,7 @@ def _draw(model: Model, sentences: Sequence[str], room: int, rng: np.random.Gene
     # From the largest that might fit downwards: the size cannot be told before it is tokenized.
     for size in range(len(asked), SHOTS, -1):
         chosen = [int(i) for i in asked if i < size][: SHOTS + 1]
-        probe = _build(model, pairs[:size], chosen)
+        probe = build_probe(model, pairs[:size], chosen)
         if len(probe.ids) <= room and size == len(pairs) and len(probe.ids) < 0.8 * room:
             raise ValueError(
                 f"{len(pairs)} usable sentences fill only {len(probe.ids)} of {room} tokens: give "
@@ -185,14 +190,23 @@ def _object(pairs: Sequence[tuple[str, str]]) -> str:
     return "{" + ",\n".join(f'"{key}": "{value}"' for key, value in pairs) + "}"
 
 
-def _build(model: Model, pairs: Sequence[tuple[str, str]], chosen: Sequence[int]) -> Probe:
-    """The probe that demonstrates the first three of `chosen` and asks for the last."""
+def build_probe(
+    model: Model,
+    pairs: Sequence[tuple[str, str]],
+    chosen: Sequence[int],
+    asked_key: str | None = None,
+) -> Probe:
+    """The probe that demonstrates the first three of `chosen` and asks for the last.
+
+    asked_key: another key to ask with (a control: then no key leads to the answer).
+    """
     text = INSTRUCTION + _object(pairs) + "\n\n"
-    for i in chosen:
-        text += f'Key: "{pairs[i][0]}"\nValue: "{pairs[i][1]}"\n\n'
+    beside, value = pairs[chosen[-1]]
+    in_object = text.index(beside) + KEY_LENGTH + len('": "')
+    shown = [*(pairs[i] for i in chosen[:-1]), (asked_key or beside, value)]
+    for key, of_key in shown:
+        text += f'Key: "{key}"\nValue: "{of_key}"\n\n'
     text = text[: -len('"\n\n')]  # the answer ends with its last word
-    value = pairs[chosen[-1]][1]
-    in_object = text.index(pairs[chosen[-1]][0]) + KEY_LENGTH + len('": "')
     encoded = model.tokenizer(
         text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
     )

@@ -34,37 +34,59 @@ def retrieval_scores(
 
     Source: Wu et al., arXiv 2404.15574; Hua et al., arXiv 2505.07293.
     """
-    if probes.tokenizer_sha256 != model.identity["tokenizer_sha256"]:
-        raise ValueError(
-            "these probes were made with another tokenizer than this model's: make them with "
-            "make_probes(model, ...)"
-        )
-    rows, left_out = [], 0
-    for probe in tracked(probes.items, "detecting heads", "probe"):
+    require_tokenizer(model, probes)
+    rows, kept = [], []
+    for number, probe in enumerate(tracked(probes.items, "detecting heads", "probe")):
         copied, solved = _copied(model, probe)
-        if only_solved and not solved:
-            left_out += 1
-            continue
-        rows.append(copied)
+        if solved or not only_solved:
+            rows.append(copied)
+            kept.append(number)
     if not rows:
         raise ValueError(
             f"the model solves none of the {len(probes)} probes: use shorter ones (max_tokens) or "
             "only_solved=False"
         )
-    per_probe = np.stack(rows)  # (probes, layers * heads)
+    return score_frame(model, np.stack(rows), "retrieval score", probes, bootstrap, kept)
+
+
+def require_tokenizer(model: Model, probes: Probes) -> None:
+    """Raise ValueError unless the probes were made with this model's tokenizer."""
+    if probes.tokenizer_sha256 != model.identity["tokenizer_sha256"]:
+        raise ValueError(
+            "these probes were made with another tokenizer than this model's: make them with "
+            "make_probes(model, ...)"
+        )
+
+
+def score_frame(
+    model: Model,
+    per_probe: np.ndarray,
+    by: str,
+    probes: Probes,
+    bootstrap: int,
+    kept: Sequence[int] | None = None,
+) -> pd.DataFrame:
+    """The frame that `retrieval_scores` describes, of per_probe (probes, layers * heads).
+
+    by: the name of the score; kept: the indices of the probes behind the rows (default: all). They
+    are in attrs["kept"].
+    """
+    kept = range(len(probes)) if kept is None else kept
     low, high = _bootstrap(per_probe, bootstrap)
     layer, head = np.divmod(np.arange(model.layers * model.heads), model.heads)
     frame = pd.DataFrame(
         {"layer": layer, "head": head, "score": per_probe.mean(axis=0), "low": low, "high": high}
     )
-    frame.attrs["by"] = "retrieval score"
+    frame.attrs["by"] = by
     frame.attrs["per_probe"] = per_probe.tolist()
+    frame.attrs["kept"] = list(kept)
     frame.attrs["origin"] = {
-        "probes": len(rows),
-        "probes_left_out": left_out,
+        "probes": len(per_probe),
+        "probes_left_out": len(probes) - len(per_probe),
         "probe_tokens": probes.max_tokens,
         "probe_seed": probes.seed,
         "probes_sha256": probes.digest,
+        **({"probes_changed": probes.variant} if probes.variant else {}),
     }
     return frame
 
@@ -84,7 +106,7 @@ def lookup_losses(
     """
     rows = []
     for number, probe in enumerate(tracked(probes.items, "answering probes", "probe")):
-        ids, positions, targets = _answer(model, probe)
+        ids, positions, targets = answer_rows(model, probe)
         for column, logits in enumerate(_logits(model, ids, positions, heads, mode)):
             loss = torch.nn.functional.cross_entropy(logits, targets)
             accuracy = (logits.argmax(dim=-1) == targets).float().mean()
@@ -126,7 +148,7 @@ def lookup_summary(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(parts, index=list(labels))
 
 
-def _answer(model: Model, probe: Probe) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def answer_rows(model: Model, probe: Probe) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """ids (1, T) with BOS, the positions that *predict* the answer, and the answer's tokens."""
     prefix = model.special_prefix
     ids = torch.tensor([[*prefix, *probe.ids]], device=model.device)
@@ -141,7 +163,7 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
     Head h copies the token at t when the row of the query at t-1 has its largest entry at a key j
     in the value's span inside the JSON object, and token j is token t.
     """
-    ids, positions, targets = _answer(model, probe)
+    ids, positions, targets = answer_rows(model, probe)
     offset = len(model.special_prefix)
     first, last = (offset + edge for edge in probe.value)
     copied = np.zeros((model.layers, model.heads), dtype=np.float64)
@@ -168,13 +190,17 @@ def strongest_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
     query = seen.query[0, :, rows].float()  # (H, R, D)
     query = query.reshape(kv_heads, -1, size)  # heads of one group are neighbours
     scores = (query @ seen.key[0].float().transpose(1, 2)).reshape(-1, len(rows), keys)
+    return scores.masked_fill(hidden_keys(seen, rows), -torch.inf).argmax(dim=-1)
+
+
+def hidden_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
+    """Which keys the queries `rows` of row 0 may not see: bool (1 or H, 1 or R, 1 or keys)."""
     if isinstance(seen.visible, torch.Tensor):
-        hidden = ~seen.visible[0][:, rows]
-    elif seen.visible == "causal":
-        hidden = (torch.arange(keys, device=rows.device) > rows[:, None])[None]
-    else:
-        hidden = torch.zeros(1, 1, 1, dtype=torch.bool, device=rows.device)
-    return scores.masked_fill(hidden, -torch.inf).argmax(dim=-1)
+        return ~seen.visible[0][:, rows]
+    if seen.visible == "causal":
+        keys = torch.arange(seen.key.shape[2], device=rows.device)
+        return (keys > rows[:, None])[None]
+    return torch.zeros(1, 1, 1, dtype=torch.bool, device=rows.device)
 
 
 def _bootstrap(per_probe: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@
     skipped.jsonl          documents without a score, each with its reason
 
 Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
-and a folder takes scores of one fingerprint only.
+and a folder takes scores of one fingerprint only. The certificate stands in the record but not in
+the fingerprint, since what its checks measure may differ in the last digits.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from workbench.certificate import Certificate
 from workbench.corpus import Document, Skipped, text_sha256
 from workbench.files import plain_file, sha256_of, write_atomically
 from workbench.heads import HeadSet
@@ -79,7 +81,9 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
     return table
 
 
-def run_record(model: Model, heads: HeadSet, settings: dict[str, Any]) -> dict[str, Any]:
+def run_record(
+    model: Model, heads: HeadSet, settings: dict[str, Any], certificate: Certificate
+) -> dict[str, Any]:
     """The record of a run before it starts; `finish` adds the counts."""
     packages = ("attention-influence-workbench", "torch", "transformers")
     names = ("workbench", "torch", "transformers")
@@ -88,6 +92,7 @@ def run_record(model: Model, heads: HeadSet, settings: dict[str, Any]) -> dict[s
         "format": 1,
         "software": software | {"python": platform.python_version()},
         "model": model.identity,
+        "certificate": certificate.to_json(),
         "heads": heads.to_json(),
         **settings,
         "formula": FORMULA,

@@ -1,9 +1,9 @@
 """Checking a manifest: is everything that it says about the selection so?
 
 Everything is computed again from the files beside it, offline: hashes, the scores' formula, ranks,
-thresholds and counts. With the corpus the texts are hashed again, with the model too a sample is
-scored again. A manifest is not signed, so a check proves that it agrees with its files, its corpus
-and its model, not who wrote it.
+thresholds and counts. With the corpus the texts are hashed again, with the model its certificate is
+made again, and with both a sample is scored again. A manifest is not signed, so a check proves that
+it agrees with its files, its corpus and its model, not who wrote it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from workbench import manifest_checks as checks
+from workbench import manifest_model
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -101,8 +102,8 @@ def verify_manifest(
     Args:
         folder: where manifest.json and the files beside it lie.
         model: a loaded model; its `identity` must hold the stated weights_sha256 and
-            tokenizer_sha256. With `corpus`, `sample` documents are scored again and both losses
-            must agree within 1e-4, relative.
+            tokenizer_sha256, and it must pass the checks of `certify`. With `corpus`, `sample`
+            documents are scored again and both losses must agree within 1e-4, relative.
         corpus: anything that `workbench.corpus.read_corpus` takes. It is streamed once, and the
             text of every ranked row, found by (source, row), must have the stated SHA-256.
         sample: how many ranked documents to score again, drawn with a fixed seed.
@@ -117,6 +118,7 @@ def verify_manifest(
     steps = _Steps()
     manifest = steps.run("manifest", checks.manifest_terms, folder)
     record = steps.run("run record", checks.run_record, manifest)
+    steps.run("certificate", manifest_model.certificate, record)
     files = _files(steps, folder, manifest)
     steps.run("list of files", checks.listing, folder, manifest, record)
     steps.run("run.json", checks.run_file, manifest, files)
@@ -133,12 +135,14 @@ def verify_manifest(
         drawn = steps.run("texts of the corpus", checks.texts, table, corpus, sample)
     if model is None:
         steps.skip("model identity", "no model= was given")
+        steps.skip("certificate again", "no model= was given")
     else:
-        known = steps.run("model identity", checks.identity, record, model)
+        known = steps.run("model identity", manifest_model.identity, record, model)
+        steps.run("certificate again", manifest_model.certified_again, model)
     if model is None or corpus is None:
         steps.skip("sample scored again", "it takes both model= and corpus=")
     else:
-        steps.run("sample scored again", checks.scored_again, record, model, known, drawn)
+        steps.run("sample scored again", manifest_model.scored_again, record, model, known, drawn)
     report = Verification(_frame(steps.rows))
     if strict and not report.ok:
         raise VerificationError(report)

@@ -9,6 +9,8 @@ from transformers import PreTrainedModel
 
 from workbench.install import sample_ids
 
+POSITIONS, TILE = 2048, 4096  # logits in memory at once: 32 MiB in float32
+
 
 @dataclass(frozen=True, eq=False)
 class VocabularyHead:
@@ -31,6 +33,37 @@ class VocabularyHead:
         """Logits (..., vocabulary) of hidden states (..., width)."""
         return self._finished(self.projection(hidden))
 
+    def cross_entropy(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Nats (N,) in float32 that hidden states (N, width) need for their targets (N,).
+
+        The vocabulary is worked through in tiles: the logits of all states are never in memory.
+        """
+        parts = []
+        for states, wanted in zip(hidden.split(POSITIONS), targets.split(POSITIONS), strict=True):
+            loss = self._tiled(states, wanted)
+            if loss is None:
+                pieces = [
+                    torch.nn.functional.cross_entropy(self(some).float(), w, reduction="none")
+                    for some, w in zip(states.split(256), wanted.split(256), strict=True)
+                ]
+                loss = torch.cat(pieces)
+            parts.append(loss)
+        return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
+
+    def _tiled(self, states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
+        """Log of the summed exponentials, tile by tile, without a maximum; None if that overflows.
+
+        Logits of a language model stay far from 88, where float32 overflows; subtracting the
+        maximum first would take a second pass over the tiles. Logits are in the model's dtype, as
+        in the model itself; what is summed is in float32.
+        """
+        total = torch.zeros(len(states), device=states.device)
+        buffer = torch.empty(len(states) * TILE, device=states.device, dtype=states.dtype)
+        for start in range(0, self.size, TILE):
+            total += self.tile(states, start, start + TILE, buffer).float().exp_().sum(dim=1)
+        loss = total.log() - self.of(states, wanted).float()
+        return loss if bool(torch.isfinite(loss).all()) else None
+
     def tile(
         self, hidden: torch.Tensor, start: int, stop: int, buffer: torch.Tensor
     ) -> torch.Tensor:
@@ -44,7 +77,8 @@ class VocabularyHead:
 
     def of(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """The one logit (N,) that each hidden state (N, width) gives its token (N,)."""
-        logits = (hidden * self.projection.weight[tokens]).sum(dim=-1)
+        products = hidden.float() * self.projection.weight[tokens].float()
+        logits = products.sum(dim=-1).to(hidden.dtype)
         if self.projection.bias is not None:
             logits += self.projection.bias[tokens]
         return self._finished(logits)
@@ -53,7 +87,9 @@ class VocabularyHead:
         if self.scale != 1.0:
             logits *= self.scale
         if self.cap is not None:
-            logits = logits.div_(self.cap).tanh_().mul_(self.cap)
+            logits = logits.div_(self.cap).tanh_()
+            # tanh keeps its result for its gradient, so that must not change in place.
+            logits = logits * self.cap if logits.requires_grad else logits.mul_(self.cap)
         return logits
 
 

@@ -1,0 +1,81 @@
+"""The command: `make bench`, or in tests/ `python -m benchmarks --only scoring --rounds 7`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from benchmarks import detection, growth, memory, report, scoring, sessions
+from benchmarks.settings import NAMES, Settings, circumstances
+
+SECTIONS = {one.NAME: one for one in (scoring, sessions, memory, growth, detection)}
+
+
+def main() -> int:
+    asked = _arguments()
+    from workbench import embedded
+
+    quick = {"rounds": 1, "documents": 6, "longest": 256} if asked.quick else {}
+    given = {"rounds": asked.rounds, "documents": asked.documents, "longest": asked.longest}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    settings = Settings(
+        model=embedded.ensure(),
+        quick=asked.quick,
+        contestants=tuple(asked.contestants),
+        **{**quick, **chosen},
+    )
+    where = circumstances(settings)
+
+    def save(name: str, measured: dict[str, Any]) -> None:
+        report.keep(settings.out, name, measured, where)
+        report.write(settings.out, SECTIONS.values())
+
+    try:
+        for name in [] if asked.render else asked.only:
+            print(f"== {SECTIONS[name].TITLE}", flush=True)
+            saving: Callable[[dict[str, Any]], None] = partial(save, name)
+            SECTIONS[name].run(settings, saving)
+    except KeyboardInterrupt:
+        print("stopped; what was measured is kept", file=sys.stderr)
+        return 130
+    finally:
+        print(report.write(settings.out, SECTIONS.values()))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, help="of the scoring section (default 7)")
+    parser.add_argument("--documents", type=int, help="of the scoring section (default 56)")
+    parser.add_argument("--longest", type=int, help="tokens of its longest (default 1,024)")
+    parser.add_argument(
+        "--only", type=_listed(SECTIONS), default=list(SECTIONS), help=", ".join(SECTIONS)
+    )
+    parser.add_argument(
+        "--contestants", type=_listed(NAMES), default=list(NAMES), help=", ".join(NAMES)
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few minutes, results in .bench/quick only"
+    )
+    parser.add_argument(
+        "--render", action="store_true", help="measure nothing, write RESULTS.md from results.json"
+    )
+    return parser.parse_args()
+
+
+def _listed(known: dict[str, Any]) -> Callable[[str], list[str]]:
+    def read(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
+        return names
+
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())
