@@ -201,7 +201,7 @@ SABOTAGE = {
     numbers_a_little_off: {"empty mask"},
     a_model_that_looks_ahead: {"no look ahead", "no look ahead, masked", "batched as single"},
     windows_that_see_each_other: {"batched as single"},
-    detection_that_breaks: {"planted head found", "no other head found"},
+    detection_that_breaks: {"planted head found", "siblings not found"},
 }  # fmt: skip
 
 

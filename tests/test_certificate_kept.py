@@ -87,7 +87,7 @@ def test_a_measured_number_is_no_setting(tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c["checks"].pop(), "it lacks the checks ['no other head found']"),
+        (lambda c: c["checks"].pop(), "it lacks the checks ['siblings not found']"),
         (lambda c: c.update(dtype="float16"), "it was made for"),
         (lambda c: c.update(device="cuda"), "it was made for"),
         (lambda c: c.update(checks=[], ok=True), "it lacks the checks"),

@@ -119,6 +119,18 @@ def test_layers_arrive_from_the_last_downwards_and_a_map_can_be_stopped(tiny):
     np.testing.assert_array_equal(found.effect[1:], whole.effect[1:])
 
 
+def test_a_listener_may_stop_an_estimate_too(tiny):
+    heard = []
+
+    def listen(layer, _):
+        heard.append(layer)
+        raise StopIteration
+
+    found = wb.head_effects(tiny, TEXT, method="gradient", on_layer=listen)
+    assert heard == [2]
+    assert np.isfinite(found.effect).all()
+
+
 def test_a_model_that_cannot_resume_gives_the_same_map(tiny):
     model = make_model()
     model.__dict__["workbench_can_resume"] = False
@@ -142,6 +154,8 @@ def test_bad_input_is_refused(tiny):
         wb.head_effects(tiny, "y" * 300)
     with pytest.raises(ValueError, match="token must lie between 1 and 25"):
         wb.head_effects(tiny, TEXT, token=0)
+    with pytest.raises(ValueError, match="max_tokens must be at least 2, got -3"):
+        wb.head_effects(tiny, TEXT, max_tokens=-3)
     with pytest.raises(ValueError, match="method must be"):
         wb.head_effects(tiny, TEXT, method="fast")
     assert wb.head_effects(tiny, "y" * 300, max_tokens=5).per_token.shape == (3, 4, 4)

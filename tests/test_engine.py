@@ -149,3 +149,22 @@ def test_a_row_that_does_not_fit_the_memory_is_computed_in_parts(limit):
         assert fast.row_tokens < engine.ROW_TOKENS
     hook.remove()
     assert not any("workbench_overrides" in s.module.__dict__ for s in model.sites)
+
+
+@pytest.mark.parametrize("level", [-95.0, -150.0, 60.0, 120.0])
+def test_logits_far_from_zero_lose_nothing(level):
+    """GPT-2's logits lie about -100: plain exponentials of float32 would lose all but the first."""
+    model = make_model()
+    head = model.head
+    torch.manual_seed(0)
+    states = torch.randn(70, 48)
+    wanted = torch.randint(0, 320, (70,))
+    shifted = torch.nn.Linear(48, 320)
+    with torch.no_grad():
+        shifted.weight.copy_(head.projection.weight)
+        shifted.bias.fill_(level)
+        exact = torch.nn.functional.cross_entropy(
+            shifted.double()(states.double()), wanted, reduction="none"
+        )
+        found = type(head)(shifted.float()).cross_entropy(states, wanted)
+    np.testing.assert_allclose(found, exact, atol=5e-5, rtol=1e-5)

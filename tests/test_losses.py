@@ -110,7 +110,7 @@ def test_likely_slips_are_named(tiny):
         wb.token_losses(tiny, [TEXT], wb.HeadSet.of([(0, 0)], tiny))
     with pytest.raises(TypeError, match=r"texts\[1\] is not a text but of type NoneType"):
         wb.token_losses(tiny, [TEXT, None])
-    with pytest.raises(ValueError, match="not be negative"):
+    with pytest.raises(ValueError, match="max_tokens must be at least 0, got -2"):
         wb.token_losses(tiny, [TEXT], max_tokens=-2)
     for window in (1, 129, -3):
         with pytest.raises(ValueError, match="window must lie between"):

@@ -86,6 +86,18 @@ def test_what_two_streams_share_is_counted_and_stored_once(tiny):
     assert cache.used == 0
 
 
+def test_other_weights_are_never_answered_from_the_cache():
+    model = make_model()
+    cache = wb.ResidualCache(model)
+    before = cache.losses(TEXT)
+    digest = model.identity["weights_sha256"]
+    with torch.no_grad():
+        model.hf.model.layers[1].mlp.down_proj.weight += 0.1
+    assert not np.allclose(cache.losses(TEXT), before, atol=1e-3)
+    close(model, cache, TEXT, None)
+    assert model.identity["weights_sha256"] != digest
+
+
 def test_a_text_longer_than_the_context_is_cut_into_windows(tiny):
     cache = wb.ResidualCache(tiny)
     text = "abc " * 60

@@ -21,7 +21,7 @@ import torch
 from workbench.certificate_checks import CHECKS, Claim
 from workbench.certificate_trial import Trial
 from workbench.masking import require_unmasked
-from workbench.models import Model
+from workbench.models import Model, state_of
 
 Bound = Literal["at most", "at least"]
 
@@ -174,7 +174,7 @@ def certify(model: Model) -> Certificate:
     """
     with model.lock:
         require_unmasked(model)
-        state = _state(model)
+        state = state_of(model)
         kept = model.__dict__.get("workbench_certificate")
         if kept is None or kept[0] != state:
             kept = state, _certified(model)
@@ -224,16 +224,3 @@ def _keeps(measured: float, limit: float, bound: Bound) -> bool:
     """Whether a number keeps to its limit; one that is not finite never does."""
     inside = measured <= limit if bound == "at most" else measured >= limit
     return inside and math.isfinite(measured)
-
-
-def _state(model: Model) -> tuple[Any, ...]:
-    """What a certificate holds for, told without reading the weights.
-
-    Every in-place change of a parameter that torch knows of counts up its version; only one through
-    `.data` goes unseen.
-    """
-    weights = tuple(
-        (one.data_ptr(), 0 if one.is_inference() else one._version) for one in model.hf.parameters()
-    )
-    implementation = str(model.hf.config._attn_implementation)
-    return model.dtype, model.device, implementation, model.hf.training, weights

@@ -190,11 +190,13 @@ def _first(output: Any) -> torch.Tensor:
 
 def _compared(before: Seen, after: Seen, head: int) -> tuple[float, float]:
     """Change of the other heads, and distance of `head` from the mean, computed row by row."""
-    value = after.value[0, head // (after.query.shape[1] // after.value.shape[1])].double().cpu()
+    value = after.value[0, head // (after.query.shape[1] // after.value.shape[1])].cpu().double()
     scale = float(after.value.abs().max())
-    change = (after.output[0].double() - before.output[0].double()).abs().amax(dim=(0, 2))
+    # On the CPU, since Apple's GPUs know no float64.
+    now, stock = after.output[0].cpu().double(), before.output[0].cpu().double()
+    change = (now - stock).abs().amax(dim=(0, 2))
     change[head] = 0
-    rows = after.output[0, :, head].double().cpu()
+    rows = now[:, head]
     worst = torch.zeros(())
     for i, row in enumerate(rows):
         shown = value[: i + 1]

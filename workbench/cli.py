@@ -162,7 +162,7 @@ def score(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    mode: Annotated[str, typer.Option(help="uniform, zero or mean.")] = "uniform",
+    mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
     window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only the first tokens of each document.")

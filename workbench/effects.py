@@ -12,6 +12,7 @@ stays. What a set of heads is worth is told by masking the set.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +23,7 @@ import torch
 from workbench import attention
 from workbench.attention import Mode, Override, Seen, override_output
 from workbench.heads import HeadSet
-from workbench.losses import plain_losses
+from workbench.losses import plain_losses, require_max_tokens
 from workbench.masking import default_means, require_fitting, require_unmasked
 from workbench.models import Model
 from workbench.progress import counted
@@ -80,13 +81,14 @@ def head_effects(
 
     on_layer(layer, effects (heads,)) hears of every layer as it is done, from the last layer
     downwards: heads that retrieve sit high, and high layers are cheap. If it raises
-    `StopIteration`, the map ends there and what is missing stays NaN.
+    `StopIteration`, an exact map ends there and what is missing stays NaN.
 
     Raises ValueError for a text that is too long or has no prediction, or a token without one.
     """
     require_fitting(model, None, mode)
     if method not in ("exact", "gradient"):
         raise ValueError(f"method must be 'exact' or 'gradient', got {method!r}")
+    require_max_tokens(max_tokens)
     ids = [*model.special_prefix, *model.encode(text)[:max_tokens]]
     first = max(len(model.special_prefix), 1)  # the first token that is predicted
     if len(ids) <= first:
@@ -113,8 +115,10 @@ def head_effects(
         require_unmasked(model)
         if method == "gradient":
             effect, base = _gradient(model, ids, positions, mode)
-            for layer in reversed(range(model.layers)) if on_layer else ():
-                on_layer(layer, effect[layer])  # type: ignore[misc]
+            if on_layer is not None:
+                with suppress(StopIteration):
+                    for layer in reversed(range(model.layers)):
+                        on_layer(layer, effect[layer])
             return HeadEffects(effect, base, None, token, mode, method)
         rises, base = _exact(model, ids, positions, mode, on_layer)
     per_token = rises if token is None else None

@@ -173,6 +173,8 @@ def engine_of(model: Model) -> Engine | None:
         try:
             engine = Engine(model)
             problem = _difference(engine)
+        except torch.OutOfMemoryError:
+            raise  # says nothing about the model
         except (
             AttributeError,
             KeyError,

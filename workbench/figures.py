@@ -40,22 +40,28 @@ def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
     """
     by = scores.attrs.get("by", "score")
     grid = scores.pivot(index="head", columns="layer", values="score")
+    scale: dict[str, object] = {"colorscale": "Viridis", "zmin": 0}
+    ring = "white"
+    if scores["score"].min() < 0:  # effects can have either sign
+        ring = "black"
+        reach = float(scores["score"].abs().max())
+        scale = {"colorscale": DIVERGING, "zmid": 0, "zmin": -reach, "zmax": reach}
     figure = go.Figure(
         go.Heatmap(
             z=grid.to_numpy().round(4), x=list(grid.columns), y=list(grid.index),
-            colorscale="Viridis", zmin=0, xgap=1, ygap=1, colorbar={"title": by},
+            **scale, xgap=1, ygap=1, colorbar={"title": by.split(",")[0]},
             hovertemplate="layer %{x}, head %{y}<br>score %{z:.3f}<extra></extra>",
         )
     )  # fmt: skip
     if heads:
         figure.add_scatter(
             x=[one.layer for one in heads], y=[one.head for one in heads], mode="markers",
-            marker={"symbol": "circle-open", "size": 13, "color": "white", "line": {"width": 2}},
+            marker={"symbol": "circle-open", "size": 13, "color": ring, "line": {"width": 2}},
             hoverinfo="skip", showlegend=False,
         )  # fmt: skip
     rings = f" (rings: the {len(heads)} chosen)" if heads else ""
     figure.update_layout(
-        title=f"{by.capitalize()} of {len(scores)} query heads{rings}",
+        title=f"{by[0].upper()}{by[1:]}: {len(scores)} query heads{rings}",
         xaxis={"title": "layer", "dtick": 1 if len(grid.columns) <= 16 else 5, "showgrid": False},
         yaxis={"title": "query head", "dtick": 1 if len(grid) <= 16 else 8, "showgrid": False},
     )

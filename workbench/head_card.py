@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The thresholds of the verdict. Public score files of larger models show halves that agree at 0.88
 # to 0.95 (METHOD section 1); below 0.6 a quarter of each half's set is not in the other's.
 SURE, UNSURE = 0.95, 0.05  # membership of a head that is in, or out, beyond doubt
-AGREE = 0.6  # halves, lengths: the same set in the main
+AGREE = 0.6  # halves, lengths: mostly the same set
 SECOND = 0.5  # second detector, and share of the score that is there without the key
 
 
@@ -34,9 +34,10 @@ class HeadReport:
     halves: agreement (Jaccard) of two halves of the probes, mean and 95 % range; gap: the cut (see
     stability.gap_at_cut); zeros: heads that score 0, and ties; counts: agreement by number of
     probes. checked: how many probes the rest was measured on; chance: what random looking scores;
-    shuffled: share of the set's score that survives shuffled keys (low, high: 95 %) and the 95 %
-    and 99 % quantiles of all heads under them; lengths: agreement by probe length; locos: agreement
-    with the second detector. missing: what was not measured, and why.
+    shuffled: share of the set's score that survives shuffled keys (low, high: 95 %) and the null
+    band, the 95 % and 99 % quantiles of the heads outside the set under them; lengths: agreement by
+    probe length; locos: agreement with the second detector. missing: what was not measured, and
+    why.
     """
 
     heads: HeadSet
@@ -143,15 +144,16 @@ class HeadReport:
             columns = (self.lengths[name] for name in ("pairs", "tokens", "jaccard", "spearman"))
             found += [
                 f"With {pairs:.0f} pairs in {tokens} tokens "
-                f"{'the same set in the main' if jaccard >= AGREE else 'another set'} comes out "
+                f"{'mostly the same set' if jaccard >= AGREE else 'another set'} comes out "
                 f"(Jaccard {jaccard:.2f}, rank correlation {rank:.2f})."
                 for pairs, tokens, jaccard, rank in zip(*columns, strict=True)
             ]
         if self.locos is not None:
-            same = self.locos["jaccard"] >= SECOND
+            jaccard, size = self.locos["jaccard"], len(self.heads)
+            shared = round(2 * size * jaccard / (1 + jaccard))
             found.append(
-                f"LOCOS, which asks what a head writes, {'agrees' if same else 'picks other heads'}"
-                f" (Jaccard {self.locos['jaccard']:.2f}, rank correlation "
+                f"LOCOS, which asks what a head writes, has {shared} of the {size} heads in its "
+                f"own top set (Jaccard {jaccard:.2f}, rank correlation "
                 f"{self.locos['spearman']:.2f})."
             )
         return (*found, *(f"{name[0].upper()}{name[1:]}: {why}." for name, why in self._missing()))
@@ -173,7 +175,7 @@ class HeadReport:
             text += "The score rests on finding the place by its key."
         if self.without_key:
             text += (
-                f" For {len(self.without_key)} of the {len(self.heads)} heads the loss cannot be "
+                f" For {len(self.without_key)} of the {len(self.heads)} heads the drop cannot be "
                 f"told from 0: {self.without_key}."
             )
         return text
@@ -202,6 +204,11 @@ class HeadReport:
             outside = self._named(~self.table["chosen"] & (self.table["membership"] > UNSURE))
             lines.append(f"Just outside: {outside or 'none'}")
         lines.append(f"Heads that score 0: {self.zeros['heads']} of {total}")
+        if self.shuffled is not None:
+            lines.append(
+                f"Null band: with shuffled keys 99 % of the heads outside the set score at most "
+                f"{self.shuffled['band_99']:.3f}"
+            )
         if self.chance is not None:
             lines.append(
                 f"Random looking scores {self.chance['expected']:.4f}; the best of {total} heads "

@@ -59,6 +59,10 @@ def head_report(
             "model and probes belong together: give both (head_report(scores, model, probes)) or "
             "neither"
         )
+    if not all(0 < share < 1 for share in lengths):
+        raise ValueError(
+            f"lengths are shares of the probe length, between 0 and 1, got {list(lengths)}"
+        )
     if draws < 100 or limit < LEAST_PROBES:
         raise ValueError(
             f"expected at least 100 draws and a limit of at least {LEAST_PROBES} probes, got "
@@ -67,6 +71,7 @@ def head_report(
     size = len(heads)
     score = rounded["score"].to_numpy()
     table = rounded[["layer", "head", "score"]].copy()
+    table.attrs = {}  # pandas copies attrs in depth at every step, and these are large
     table["chosen"] = [Head(*pair) in heads for pair in _pairs(table)]
     table["membership"] = stability.membership(per_probe, size, draws, seed)
     gap = stability.gap_at_cut(per_probe, size, draws, seed)
@@ -116,14 +121,15 @@ def _measured(
     seed: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table with the columns of the controls, and the report's parts that need the model."""
-    some = replace(probes, items=tuple(probes[i] for i in kept[:limit]))
+    every = replace(probes, items=tuple(probes[i] for i in kept))
+    some = replace(every, items=every.items[:limit])
     before = per_probe[:limit]
     chosen = table["chosen"].to_numpy()
     size = int(chosen.sum())
     missing: dict[str, str] = {}
     parts: dict[str, Any] = {
         "checked": len(some),
-        "chance": chance_band(some, len(model.special_prefix), len(table)),
+        "chance": chance_band(every, len(model.special_prefix), len(table)),
         "missing": missing,
     }
     try:
@@ -178,7 +184,8 @@ def _survival(
     weights = stability.resampled(len(before), draws, seed)
     weights = weights[weights @ own > 0]  # a draw in which the set copies nothing has no share
     low, high = np.percentile((weights @ left) / (weights @ own), [2.5, 97.5])
-    band = np.quantile(after.mean(axis=0), [0.95, 0.99])
+    # Of the heads outside the set, most of which copy nothing.
+    band = np.quantile(after.mean(axis=0)[~chosen], [0.95, 0.99])
     return {
         "survives": float(left.sum() / own.sum()), "low": float(low), "high": float(high),
         "band_95": float(band[0]), "band_99": float(band[1]),

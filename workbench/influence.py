@@ -27,7 +27,7 @@ from workbench.attention import Mode
 from workbench.certificate import certify, require_certified
 from workbench.corpus import Document, Skipped, read_corpus, text_sha256
 from workbench.heads import HeadSet
-from workbench.losses import losses_of_ids, require_window
+from workbench.losses import losses_of_ids, require_max_tokens, require_window
 from workbench.masking import require_fitting, require_unmasked
 from workbench.models import Model
 from workbench.progress import counted
@@ -72,8 +72,7 @@ def score_corpus(
     """
     if not heads:
         raise ValueError("no heads to mask: every score would be 0. Give at least one head")
-    if max_tokens is not None and max_tokens < 2:
-        raise ValueError(f"max_tokens must be at least 2, got {max_tokens}")
+    require_max_tokens(max_tokens)
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
     require_fitting(model, heads, mode)
@@ -133,6 +132,7 @@ def score_documents(
 
     Raises NotCertified for a model that fails a check of its certificate, unless told otherwise.
     """
+    require_max_tokens(max_tokens)
     if require_certificate:
         require_certified(model)
     rows = scored(model, heads, documents, mode, window, max_tokens)

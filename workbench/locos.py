@@ -97,7 +97,7 @@ def _written(
         elsewhere = (parts.elsewhere * wanted).sum(dim=-1)
         contrast = needle - ratio[:, None] * elsewhere
         for row, one in enumerate((needle, elsewhere, contrast)):
-            sums[row, seen.layer] = one.mean(dim=0).double().cpu().numpy()
+            sums[row, seen.layer] = one.mean(dim=0).cpu().double().numpy()
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)

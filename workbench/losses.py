@@ -45,8 +45,7 @@ def token_losses(
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"texts[{number}] is not a text but of type {type(text).__name__}")
-    if max_tokens is not None and max_tokens < 0:
-        raise ValueError(f"max_tokens must not be negative, got {max_tokens}")
+    require_max_tokens(max_tokens, least=0)
     ids = [model.encode(text)[:max_tokens] for text in texts]
     return list(losses_of_ids(model, ids, heads, mode=mode, window=window))
 
@@ -94,6 +93,12 @@ def require_window(model: Model, window: int | None) -> int:
             f"got {window}"
         )
     return window
+
+
+def require_max_tokens(max_tokens: int | None, least: int = 2) -> None:
+    """Raise ValueError if reading `max_tokens` of a text would leave nothing to predict."""
+    if max_tokens is not None and max_tokens < least:
+        raise ValueError(f"max_tokens must be at least {least}, got {max_tokens}")
 
 
 def plain_losses(

@@ -44,6 +44,7 @@ class Model:
     revision: str | None = None
     head: VocabularyHead | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _identity: tuple[tuple[Any, ...], dict[str, Any]] | None = field(default=None, repr=False)
 
     @property
     def layers(self) -> int:
@@ -124,14 +125,20 @@ class Model:
 
     # ---- identity ---------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def identity(self) -> dict[str, Any]:
         """Who this model is, for fingerprints and manifests (JSON-able).
 
         weights_sha256 covers names, shapes, dtypes and values of all parameters and buffers as they
         are in memory, so it does not depend on the file format; tokenizer_sha256 covers the
-        vocabulary and, for fast tokenizers, the whole pipeline.
+        vocabulary and, for fast tokenizers, the whole pipeline. Computed anew when weights changed.
         """
+        state = state_of(self)
+        if self._identity is None or self._identity[0] != state:
+            self._identity = state, self._identified()
+        return self._identity[1]
+
+    def _identified(self) -> dict[str, Any]:
         return {
             "source": self.source,
             "revision": self.revision,
@@ -241,6 +248,19 @@ def _warn_unless_certified(model: Model) -> None:
     found = certificate.certify(model)
     if not found.ok:
         warnings.warn(f"{model.source}: {found.complaint()}", stacklevel=3)
+
+
+def state_of(model: Model) -> tuple[Any, ...]:
+    """What certificates, digests and cached passes of `model` hold for; differs after any change.
+
+    Told without reading the weights: every in-place change of a parameter that torch knows of
+    counts up its version; only one through `.data` goes unseen.
+    """
+    weights = tuple(
+        (one.data_ptr(), 0 if one.is_inference() else one._version) for one in model.hf.parameters()
+    )
+    implementation = str(model.hf.config._attn_implementation)
+    return model.dtype, model.device, implementation, model.hf.training, weights
 
 
 def weights_sha256(hf: torch.nn.Module) -> str:

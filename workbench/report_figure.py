@@ -54,12 +54,14 @@ def head_report_figure(report: HeadReport) -> go.Figure:
     figure.update_layout(
         title={
             "text": f"Head set of {size} by {shown(report.by)}, {report.probes} probes"
-            f"<br><sub>{shown(report.verdict)}</sub>"
+            f"<br><sub>{shown(report.verdict).replace('; ', '<br>')}</sub>",  # a line each
+            "y": 0.97,
+            "yanchor": "top",
         },
         legend={"orientation": "h", "y": -0.14, "x": 0},
     )
-    figure = styled(figure, height=760)
-    return figure.update_layout(margin={"t": 130, "b": 90})
+    figure = styled(figure, height=790)
+    return figure.update_layout(margin={"t": 150, "b": 90})
 
 
 def _membership_panel(figure: go.Figure, near: pd.DataFrame, size: int) -> None:
@@ -89,11 +91,17 @@ def _score_panel(figure: go.Figure, near: pd.DataFrame, size: int, report: HeadR
                 "color": COLOURS[1], "width": 2}}, row=1, col=2,
             hovertemplate="%{x}, keys shuffled: %{y:.3f}<extra></extra>",
         )  # fmt: skip
+    lines = []
+    if report.shuffled is not None:
+        level = report.shuffled["band_99"]
+        lines.append(("null band: other heads, keys shuffled (99 %)", level, COLOURS[3], "dashdot"))
     if report.chance is not None:
+        level = report.chance["best_99"]
+        lines.append(("best of all heads by chance (99 %)", level, COLOURS[2], "dot"))
+    for name, level, colour, dash in lines:
         figure.add_scatter(
-            x=names, y=[round(report.chance["best_99"], 4)] * len(names), mode="lines",
-            name="best of all heads by chance (99 %)", line={"color": COLOURS[2], "dash": "dot"},
-            row=1, col=2, hovertemplate="chance: %{y:.4f}<extra></extra>",
+            x=names, y=[round(level, 4)] * len(names), mode="lines", name=name, row=1, col=2,
+            line={"color": colour, "dash": dash}, hovertemplate="%{y:.4f}<extra></extra>",
         )  # fmt: skip
     figure.add_vline(x=size - 0.5, line_dash="dash", line_color=COLOURS[1], row=1, col=2)
     figure.update_xaxes(tickangle=-60, dtick=1, row=1, col=2)

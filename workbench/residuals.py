@@ -25,7 +25,7 @@ from workbench.heads import HeadSet
 from workbench.install import decoder_layers, sample_ids
 from workbench.losses import plain_losses, windows
 from workbench.masking import default_means, overrides_of, require_fitting, require_unmasked
-from workbench.models import Model
+from workbench.models import Model, state_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,8 @@ def can_resume(model: Model) -> bool:
                 if not torch.equal(resumed, whole):
                     worst = float((resumed - whole).abs().max())
                     problem = f"a pass from layer {layer} differs by {worst:.2g}"
+        except torch.OutOfMemoryError:
+            raise  # says nothing about the model
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:
@@ -152,6 +154,7 @@ class ResidualCache:
         self.memory = memory
         self.computed_layers = 0  # over all passes so far: what a session has really cost
         self._streams: OrderedDict[tuple[Any, ...], Stream] = OrderedDict()
+        self._state: tuple[Any, ...] = ()
 
     @property
     def used(self) -> int:
@@ -160,8 +163,15 @@ class ResidualCache:
         return sum(t.numel() * t.element_size() for t in unique.values())
 
     def clear(self) -> None:
-        """Forget all streams (after the weights were changed, say)."""
+        """Forget all streams."""
         self._streams.clear()
+
+    def _forget_other_weights(self) -> None:
+        """Streams belong to the weights, dtype, device and kernel that they were computed with."""
+        state = state_of(self.model)
+        if state != self._state:
+            self.clear()
+            self._state = state
 
     def losses(
         self,
@@ -195,9 +205,10 @@ class ResidualCache:
         model = self.model
         require_fitting(model, heads, mode)
         heads = heads if heads is not None else HeadSet.of([], model)
-        key = (tuple(ids), heads.members, mode if heads else "")
         with model.lock:
             require_unmasked(model)
+            self._forget_other_weights()
+            key = (tuple(ids), heads.members, mode if heads else "")
             if key not in self._streams:
                 self._streams[key] = self._pass(key[0], heads, mode)
             self._streams.move_to_end(key)

@@ -124,7 +124,15 @@ def _logits(
     """Logits (positions, vocabulary) in float32 of one row of ids, for each head set in turn."""
     engine = engine_of(model)
     if engine is not None and model.head is not None:
-        for states in engine.hidden(ids.tolist(), heads, mode):
+        try:
+            every = engine.hidden(ids.tolist(), heads, mode)
+        except torch.OutOfMemoryError:
+            if len(heads) == 1:
+                raise
+            for one in heads:  # one after the other takes less
+                yield from _logits(model, ids, positions, [one], mode)
+            return
+        for states in every:
             with torch.inference_mode():
                 yield model.head(states[positions]).float()
         return

@@ -109,6 +109,7 @@ def _fingerprint(run: dict[str, Any]) -> dict[str, Any]:
         **{f"model.{key}": value for key, value in model.items()},
         "heads": run["heads"]["heads"],
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
+        **{f"certificate.{key}": run["certificate"][key] for key in ("ok", "kernel")},
         **{name: run["software"][name] for name in ("workbench", "torch", "transformers")},
     }
 

@@ -103,7 +103,8 @@ def verify_manifest(
         folder: where manifest.json and the files beside it lie.
         model: a loaded model; its `identity` must hold the stated weights_sha256 and
             tokenizer_sha256, and it must pass the checks of `certify`. With `corpus`, `sample`
-            documents are scored again and both losses must agree within 1e-4, relative.
+            documents are scored again and both losses must agree (within 1e-4, relative, in
+            float32).
         corpus: anything that `workbench.corpus.read_corpus` takes. It is streamed once, and the
             text of every ranked row, found by (source, row), must have the stated SHA-256.
         sample: how many ranked documents to score again, drawn with a fixed seed.

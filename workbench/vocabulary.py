@@ -42,6 +42,8 @@ class VocabularyHead:
         for states, wanted in zip(hidden.split(POSITIONS), targets.split(POSITIONS), strict=True):
             loss = self._tiled(states, wanted)
             if loss is None:
+                loss = self._tiled(states, wanted, shifted=True)
+            if loss is None:
                 pieces = [
                     torch.nn.functional.cross_entropy(self(some).float(), w, reduction="none")
                     for some, w in zip(states.split(256), wanted.split(256), strict=True)
@@ -50,19 +52,28 @@ class VocabularyHead:
             parts.append(loss)
         return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
-    def _tiled(self, states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
-        """Log of the summed exponentials, tile by tile, without a maximum; None if that overflows.
+    def _tiled(
+        self, states: torch.Tensor, wanted: torch.Tensor, shifted: bool = False
+    ) -> torch.Tensor | None:
+        """Log of the summed exponentials, tile by tile; None where float32 does not hold the sum.
 
-        Logits of a language model stay far from 88, where float32 overflows; subtracting the
-        maximum first would take a second pass over the tiles. Logits are in the model's dtype, as
-        in the model itself; what is summed is in float32.
+        Most models' logits are small enough for plain exponentials, and finding the maximum first
+        would take a second pass over the tiles. Where they are not (GPT-2's lie about -100), they
+        are shifted by the target's logit: the sum is then at least 1, and overflows only for a loss
+        of 88 nats. Logits are in the model's dtype, as in the model itself, sums in float32.
         """
+        own = self.of(states, wanted).float()
+        shift = own if shifted else torch.zeros_like(own)
         total = torch.zeros(len(states), device=states.device)
         buffer = torch.empty(len(states) * TILE, device=states.device, dtype=states.dtype)
         for start in range(0, self.size, TILE):
-            total += self.tile(states, start, start + TILE, buffer).float().exp_().sum(dim=1)
-        loss = total.log() - self.of(states, wanted).float()
-        return loss if bool(torch.isfinite(loss).all()) else None
+            logits = self.tile(states, start, start + TILE, buffer).float()
+            if shifted:
+                logits -= shift[:, None]
+            total += logits.exp_().sum(dim=1)
+        loss = total.log() + shift - own
+        # Far below 1e-30 the exponentials of all but the largest logits would be lost.
+        return loss if bool((torch.isfinite(loss) & (total > 1e-30)).all()) else None
 
     def tile(
         self, hidden: torch.Tensor, start: int, stop: int, buffer: torch.Tensor

@@ -23,7 +23,7 @@ from benchmarks.settings import HEADS, NAMES, Settings
 NAME = "growth"
 TITLE = "How the cost grows"
 PAIR = ("workbench", "naive-sdpa")
-ROUNDS, SECONDS = 3, 90  # a point gets no new round after so many seconds
+ROUNDS, SECONDS = 2, 40  # a point gets no new round after so many seconds
 
 # Random weights: time does not depend on their values. SmolLM2's shapes, and one smaller.
 SIZES: dict[str, dict[str, int]] = {

@@ -21,7 +21,6 @@ def logits_of(spec: Spec) -> Logits:
     hf = load_hf(spec, "sdpa")
     traced = NNsight(hf)
     kv_heads = hf.config.num_key_value_heads
-    kv_heads = hf.config.num_key_value_heads
     group = hf.config.num_attention_heads // kv_heads
 
     def passed(ids: torch.Tensor, heads: Heads | None) -> torch.Tensor:
