@@ -21,7 +21,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
     from transformers import AutoTokenizer
 
     text = documents.long_document(AutoTokenizer.from_pretrained(settings.model), 128)
-    rounds, every, corpus = (2, 27, 40) if settings.quick else (ROUNDS, 9, 160)
+    rounds, every, corpus = (2, 27, 40) if settings.quick else (ROUNDS, 9, 100)
     reading = 96 if settings.quick else 512
     asked: dict[str, dict[str, Any]] = {
         "toggles": {"document": text, "layers": LAYERS, "rounds": rounds},
@@ -80,7 +80,7 @@ def render(data: dict[str, Any]) -> str:
 
 
 def _cascade(found: dict[str, Any]) -> str:
-    times = {name: median(values) for name, values in found["seconds"].items()}
+    times = {name: median(values) for name, values in found["times"].items()}
     naive = times["naive"] * found["naive_share"]
     rows = [
         ["naive eager", significant(naive), "1", "-"],

@@ -85,7 +85,7 @@ def maps(model: wb.Model) -> Callable[..., dict[str, Any]]:
         again = seconds(plainly)
         effects = kept["exact"]
         rises = [float((losses - effects.base).mean()) for losses in kept["plain"]]
-        worst = max(abs(effects.effect[p] - r) for p, r in zip(pairs, rises, strict=True))
+        worst = float(max(abs(effects.effect[p] - r) for p, r in zip(pairs, rises, strict=True)))
         rank = spearmanr(effects.effect.ravel(), kept["gradient"].effect.ravel()).statistic
         return {
             **measured,
@@ -158,7 +158,7 @@ def cascade(model: wb.Model) -> Callable[..., dict[str, Any]]:
         ]
         share = sum(sizes) / sum(sizes[::every])
         return {
-            "seconds": {name: values for name, values in measured.items()},
+            "times": measured,
             "naive_share": share,
             "documents": len(some),
             "tokens": sum(sizes),
