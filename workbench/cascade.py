@@ -39,7 +39,7 @@ from workbench.progress import counted
 from workbench.selection import By, Selection, select
 
 SAMPLE = 24  # documents scored both ways before anything is trusted
-BATCH = 32  # documents scored exactly between two looks at the risk
+BATCH = 32  # documents scored exactly between two looks at the risk, at most
 PAYS = 1.2  # how much faster the cheap pass must be
 LEAST = 12  # of the sample that must have a score
 TAIL = 4  # degrees of freedom of the errors
@@ -154,9 +154,10 @@ def select_cascade(
         risk = float(odds.sum())
         if risk <= 1 - confidence:
             break
-        worst = odds.sort_values(ascending=False, kind="stable").index[:BATCH]
+        worst = odds.sort_values(ascending=False, kind="stable")
+        needed = int((risk - worst.cumsum() > 1 - confidence).sum()) + 1  # were the cut to stay
         position = selection.table["position"]
-        doubtful = [int(position[i]) for i in worst if odds[i] > 0]
+        doubtful = [int(position[i]) for i in worst.index[: min(needed, BATCH)]]
         race.run(model, doubtful, "exactly near the cut", race.exact)
     selection.table.drop(columns=["position", "spread"], inplace=True)
     skipped = (*unreadable, *race.skipped.values())
