@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME
 # Two targets asked for at once must not install into the same folder at once.
 .NOTPARALLEL:
 .DEFAULT_GOAL = help
-.PHONY: help demo test check lab notebooks bench clean
+.PHONY: help demo test check browser lab notebooks bench clean
 
 # $(call timed,what,command): says how long it took, and keeps the command's exit status.
 define timed
@@ -35,7 +35,7 @@ help: ## list these targets
 demo: .venv/.demo-installed ## from the default model to a verified manifest, in demo-run/
 	@$(BIN)/workbench demo
 
-test: .venv/.test-installed check ## everything a change must pass: check, tests, notebooks
+test: .venv/.test-installed check browser ## everything a change must pass: check, tests, notebooks
 	$(call timed,fetch the default model unless it is there,$(BIN)/workbench fetch)
 	@echo "== tests"
 	@HF_HUB_OFFLINE=1 $(QUIET) $(BIN)/python -m pytest tests
@@ -47,6 +47,17 @@ check: .venv/.test-installed ## ruff and mypy
 	$(call timed,ruff check,$(BIN)/ruff check $(CHECKED))
 	$(call timed,ruff format,$(BIN)/ruff format --check $(FORMATTED))
 	$(call timed,mypy,$(BIN)/mypy)
+
+# The widget tests and the figures that notebooks carry need a browser, from Debian's packages.
+FIND_BROWSER = { command -v chromium || command -v chromium-browser || command -v google-chrome || command -v chrome; }
+AS_ROOT = $$(test "$$(id -u)" = 0 || echo 'sudo -n')
+
+browser: ## see to it that there is a Chromium, installed by apt if need be and allowed
+	@$(FIND_BROWSER) >/dev/null || { echo "== no Chromium found: installing it with apt-get ..."; \
+		{ $(AS_ROOT) apt-get update -qq && \
+			$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } >/dev/null 2>&1; \
+		$(FIND_BROWSER) >/dev/null || { echo "The tests of the widgets need a browser and could not" \
+			"install one. Install Chromium, for example: sudo apt-get install chromium" >&2; exit 1; }; }
 
 lab: .venv/.demo-installed ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
@@ -64,10 +75,11 @@ for path in sys.argv[1:]:
 endef
 export STRIP_TIMES
 
-notebooks: .venv/.dev-installed ## run the notebooks and store what they show (needs Chromium)
+notebooks: .venv/.dev-installed browser ## run the notebooks and store what they show
 	$(call timed,fetch the default model unless it is there,$(BIN)/workbench fetch)
 	@HF_HUB_OFFLINE=1 $(QUIET) PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert \
-		--to notebook --execute --inplace --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
+		--to notebook --execute --inplace --ExecutePreprocessor.timeout=600 \
+		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
 	@$(BIN)/python -c "$$STRIP_TIMES" notebooks/*.ipynb
 
 bench: .venv/.test-installed ## measure against other ways; BENCH_OPTIONS='--quick' to try it out

@@ -24,7 +24,8 @@ MINIMUM = {
     "01_find_the_heads.ipynb": 8,
     "02_mask_and_see.ipynb": 7,
     "03_score_and_select.ipynb": 10,
-    "04_right_and_real.ipynb": 4,
+    "04_explore.ipynb": 9,
+    "05_right_and_real.ipynb": 4,
 }
 
 HERE = Path(__file__).resolve().parent

@@ -2,6 +2,15 @@
 
 This room draws and listens. It imports `workbench` and hands it what was clicked or typed;
 `workbench` never imports it, so that everything can be computed without a browser. There is no
-arithmetic here: every number on the screen was computed in `workbench`. The head grid and the
-token view come in the next release.
+arithmetic here: every number on the screen was computed in `workbench`.
+
+    from widgets import Explorer
+    Explorer(wb.load_model())
 """
+
+from widgets.document_table import DocumentTable
+from widgets.explorer import Explorer
+from widgets.head_grid import HeadGrid
+from widgets.token_view import TokenView
+
+__all__ = ["DocumentTable", "Explorer", "HeadGrid", "TokenView"]

@@ -15,8 +15,10 @@ wb.verify_manifest("run/")
 from workbench import figures
 from workbench.analysis import confounds
 from workbench.attention import CannotMask
+from workbench.browse import ScoredCorpus
 from workbench.cascade import Cascade, select_cascade
 from workbench.certificate import Certificate, NotCertified, certify
+from workbench.colouring import HeadColours
 from workbench.corpus import CorpusError, Document, Skipped, read_corpus
 from workbench.effects import HeadEffects, head_effects
 from workbench.environment import environment_corpus
@@ -28,12 +30,15 @@ from workbench.locos import CannotSplit, locos_scores
 from workbench.losses import token_losses
 from workbench.manifest import write_manifest
 from workbench.masking import head_means, masked
+from workbench.masking_curve import masking_curve
 from workbench.models import Model, from_transformers, load_model
 from workbench.probes import Probe, Probes, make_probes
 from workbench.residuals import ResidualCache
 from workbench.retrieval import lookup_losses, lookup_summary, retrieval_scores
 from workbench.runs import load_scores
 from workbench.selection import Selection, select
+from workbench.session import Session
+from workbench.tokens import TokenChanges
 from workbench.verification import Verification, VerificationError, verify_manifest
 
 __all__ = [
@@ -44,6 +49,7 @@ __all__ = [
     "CorpusError",
     "Document",
     "Head",
+    "HeadColours",
     "HeadEffects",
     "HeadReport",
     "HeadSet",
@@ -52,8 +58,11 @@ __all__ = [
     "Probe",
     "Probes",
     "ResidualCache",
+    "ScoredCorpus",
     "Selection",
+    "Session",
     "Skipped",
+    "TokenChanges",
     "Verification",
     "VerificationError",
     "certify",
@@ -71,6 +80,7 @@ __all__ = [
     "lookup_summary",
     "make_probes",
     "masked",
+    "masking_curve",
     "read_corpus",
     "retrieval_scores",
     "score_corpus",

@@ -24,6 +24,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from workbench.progress import stop_if_asked
+
 Mode = Literal["uniform", "zero", "mean"]
 KERNELS = ("sdpa", "eager")
 SLOTS = (  # on attention modules
@@ -127,6 +129,7 @@ def _attention(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    stop_if_asked()  # here a pass of any model can be left, and nothing stays behind
     spans: Spans | None = module.__dict__.get("workbench_spans")
     if spans is None:
         return _attend(kernel_name, module, query, key, value, attention_mask, **kwargs)

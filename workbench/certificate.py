@@ -22,6 +22,7 @@ from workbench.certificate_checks import CHECKS, Claim
 from workbench.certificate_trial import Trial
 from workbench.masking import require_unmasked
 from workbench.models import Model, state_of
+from workbench.progress import gives_way
 
 Bound = Literal["at most", "at least"]
 
@@ -163,6 +164,7 @@ class Certificate:
         )
 
 
+@gives_way  # as a whole: it holds the lock over many passes
 def certify(model: Model) -> Certificate:
     """Try out on `model` itself that masking, losses and detection do what they should.
 

@@ -26,7 +26,7 @@ from workbench.heads import HeadSet
 from workbench.losses import plain_losses, require_max_tokens
 from workbench.masking import default_means, require_fitting, require_unmasked
 from workbench.models import Model
-from workbench.progress import counted
+from workbench.progress import counted, gives_way
 from workbench.residuals import can_resume, run_from
 
 TOKENS = 4096  # heads x tokens in one pass
@@ -111,16 +111,16 @@ def head_effects(
         raise ValueError(
             f"{model.source}: its vocabulary projection cannot be run alone, which a map needs"
         )
-    with model.lock:
-        require_unmasked(model)
-        if method == "gradient":
-            effect, base = _gradient(model, ids, positions, mode)
-            if on_layer is not None:
-                with suppress(StopIteration):
-                    for layer in reversed(range(model.layers)):
-                        on_layer(layer, effect[layer])
-            return HeadEffects(effect, base, None, token, mode, method)
-        rises, base = _exact(model, ids, positions, mode, on_layer)
+    require_unmasked(model)
+    if method == "gradient":
+        effect, base = _gradient(model, ids, positions, mode)
+        if on_layer is not None:
+            with suppress(StopIteration):
+                for layer in reversed(range(model.layers)):
+                    on_layer(layer, effect[layer])
+        return HeadEffects(effect, base, None, token, mode, method)
+    # Each of its passes takes the lock for itself: another thread's toggle need not wait for all.
+    rises, base = _exact(model, ids, positions, mode, on_layer)
     per_token = rises if token is None else None
     return HeadEffects(rises.mean(axis=-1), base, per_token, token, mode, method)
 
@@ -186,6 +186,7 @@ def _nats(model: Model, final: torch.Tensor, ids: list[int], positions: list[int
 # ---- gradient --------------------------------------------------------------------------------
 
 
+@gives_way
 def _gradient(
     model: Model, ids: list[int], positions: list[int], mode: Mode
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +204,7 @@ def _gradient(
             seen.output.requires_grad_()
         calls[seen.layer] = seen
 
-    with torch.inference_mode(False), torch.enable_grad():
+    with model.lock, torch.inference_mode(False), torch.enable_grad():
         row = torch.tensor([ids], device=model.device)
         with attention.carrying(model.sites, observer=look):
             hidden = model.hidden(row)

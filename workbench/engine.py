@@ -36,6 +36,7 @@ from workbench.masking import (
     require_unmasked,
 )
 from workbench.models import Model
+from workbench.progress import gives_way
 
 ROW_TOKENS = 1024  # windows are packed into rows of about this length (CUDA: of more)
 
@@ -108,6 +109,7 @@ class Engine:
         cuts = np.cumsum(counts)[:-1]
         return [list(one) for one in zip(*(np.split(c, cuts) for c in columns), strict=True)]
 
+    @gives_way
     def hidden(
         self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
     ) -> torch.Tensor:

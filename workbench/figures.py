@@ -6,7 +6,6 @@ in labels and hovers.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ from plotly.subplots import make_subplots
 
 from workbench.heads import HeadSet, cut_size
 from workbench.selection import Selection
+from workbench.visible import visible
 
 # Okabe-Ito: told apart by colour-blind readers, in this order.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
@@ -24,13 +24,7 @@ DIVERGING = "RdBu_r"  # red: the loss rises; blue: it falls
 
 def shown(text: str) -> str:
     """`text` so that plotly shows it as it is: no markup, no control or direction characters."""
-    visible = "".join(
-        "\N{SYMBOL FOR NEWLINE}" if c == "\n"
-        else f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn")
-        else c
-        for c in text
-    )  # fmt: skip
-    return visible.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
@@ -122,6 +116,52 @@ def lookup_bars(table: pd.DataFrame, labels: Sequence[str]) -> go.Figure:
     return styled(figure, height=380)
 
 
+def masking_curve(table: pd.DataFrame) -> go.Figure:
+    """Retrieval accuracy, answer loss and text loss against the number of masked heads.
+
+    table: what `masking_curve` returned. The detected order is a line; the random orders are their
+    mean inside the band from the lowest to the highest draw.
+    """
+    panels = {
+        "accuracy": "answer accuracy",
+        "lookup_loss": "answer loss (nats a token)",
+        "text_loss": "text loss (nats a token)",
+    }
+    shown_panels = {key: name for key, name in panels.items() if table[key].notna().any()}
+    draws = int(table.loc[table["order"] == "random", "draw"].nunique())
+    figure = make_subplots(
+        cols=len(shown_panels), horizontal_spacing=0.07, subplot_titles=list(shown_panels.values())
+    )
+    for column, measure in enumerate(shown_panels, start=1):
+        detected = table[table["order"] == "detected"]
+        random = table[table["order"] == "random"].groupby("heads")[measure]
+        low, mean, high = random.min(), random.mean(), random.max()
+        figure.add_scatter(
+            x=[*low.index, *high.index[::-1]], y=[*low.round(4), *high.iloc[::-1].round(4)],
+            mode="lines", fill="toself", fillcolor="rgba(153,153,153,0.3)", line={"width": 0},
+            row=1, col=column,
+            name=f"range of {draws} random draws", showlegend=column == 1, hoverinfo="skip",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=mean.index, y=mean.round(4), mode="lines+markers", row=1, col=column,
+            name="mean of the draws", showlegend=column == 1,
+            line={"color": COLOURS[6], "dash": "dot"},
+            hovertemplate="%{x} random heads: %{y:.2f}<extra></extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=detected["heads"], y=detected[measure].round(4), mode="lines+markers", row=1,
+            col=column, name="detected order", showlegend=column == 1,
+            line={"color": COLOURS[1]},
+            hovertemplate="first %{x} heads: %{y:.2f}<extra></extra>",
+        )  # fmt: skip
+        figure.update_xaxes(title_text="masked heads", row=1, col=column)
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(
+        title="What is lost as heads are masked", legend={"orientation": "h", "y": -0.3}
+    )
+    return styled(figure, height=380)
+
+
 def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 9) -> go.Figure:
     """The tokens of a text in reading order, each coloured by its loss change in nats.
 
@@ -207,4 +247,14 @@ def styled(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(
         template="plotly_white", height=height, margin={"l": 60, "r": 20, "t": 70, "b": 60}
     )
+    return figure
+
+
+def themed(figure: go.Figure, theme: str) -> go.Figure:
+    """The figure in the colours of a "light" or "dark" page, whose background shines through."""
+    clear = "rgba(0,0,0,0)"
+    figure.update_layout(
+        template="plotly_dark" if theme == "dark" else "plotly_white",
+        paper_bgcolor=clear, plot_bgcolor=clear,
+    )  # fmt: skip
     return figure

@@ -16,6 +16,7 @@ from workbench.engine import engine_of
 from workbench.heads import HeadSet
 from workbench.masking import masked, require_fitting, require_unmasked
 from workbench.models import Model
+from workbench.progress import gives_way
 
 POSITIONS = 256  # logits in memory at once on the plain path: 256 x vocabulary
 
@@ -101,6 +102,7 @@ def require_max_tokens(max_tokens: int | None, least: int = 2) -> None:
         raise ValueError(f"max_tokens must be at least {least}, got {max_tokens}")
 
 
+@gives_way
 def plain_losses(
     model: Model, ids: Sequence[int], heads: HeadSet | None = None, mode: Mode = "uniform"
 ) -> np.ndarray:

@@ -62,8 +62,10 @@ def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
 
 
 def require_unmasked(model: Model) -> None:
-    """Raise ValueError if heads of `model` are masked at this moment."""
-    if attention.is_overridden(model.sites):
+    """Raise ValueError if this thread masks heads of `model`; wait while another thread does."""
+    with model.lock:
+        already = attention.is_overridden(model.sites)
+    if already:
         raise ValueError(
             "heads of this model are masked already: leave the `with masked(...)` block first, or "
             "mask the union (`heads | others`)"

@@ -8,6 +8,7 @@ be masked and watched; with nothing masked it computes what the stock model comp
 from __future__ import annotations
 
 import hashlib
+import inspect
 import threading
 import warnings
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class Model:
     source: str
     revision: str | None = None
     head: VocabularyHead | None = None
+    loaded_by: str | None = None  # the call of load_model, as Python
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _identity: tuple[tuple[Any, ...], dict[str, Any]] | None = field(default=None, repr=False)
 
@@ -175,6 +177,8 @@ def load_model(
     unless `trust_remote_code` is set. Raises FileNotFoundError or ValueError with what to do, and
     `CannotMask` if the architecture cannot be masked head by head.
     """
+    call = _call(source, revision=revision, dtype=dtype, context=context,
+                 trust_remote_code=trust_remote_code)  # fmt: skip
     if source is None:
         source, name = embedded.ensure(), embedded.NAME
     else:
@@ -208,6 +212,7 @@ def load_model(
         ) from error
     revision = getattr(hf.config, "_commit_hash", None) or revision
     model = from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
+    model.loaded_by = call
     if certify:
         _warn_unless_certified(model)
     return model
@@ -240,6 +245,19 @@ def from_transformers(
             f"{embedded_tokens}: they do not belong together"
         )
     return Model(hf, tokenizer, sites, context, source or config.model_type, revision, head_of(hf))
+
+
+def _call(source: str | Path | None, **options: Any) -> str:
+    """The call of load_model that loads the same model, without the device, which machines differ
+    in."""
+    usual = inspect.signature(load_model).parameters
+    given = [] if source is None else [repr(str(source))]
+    given += [
+        f"{name}={str(value).removeprefix('torch.')!r}" if name == "dtype" else f"{name}={value!r}"
+        for name, value in options.items()
+        if value != usual[name].default
+    ]
+    return f"wb.load_model({', '.join(given)})"
 
 
 def _warn_unless_certified(model: Model) -> None:

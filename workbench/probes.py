@@ -168,7 +168,7 @@ def _draw(model: Model, sentences: Sequence[str], room: int, rng: np.random.Gene
             return probe
     raise ValueError(
         f"{room} tokens are too few for a lookup with {SHOTS} demonstrations and a query: "
-        "raise max_tokens (about 400 is the least for most tokenizers)"
+        "raise max_tokens (about 500 is the least for most tokenizers)"
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,9 @@ from workbench.install import decoder_layers, sample_ids
 from workbench.losses import plain_losses, windows
 from workbench.masking import default_means, overrides_of, require_fitting, require_unmasked
 from workbench.models import Model, state_of
+from workbench.progress import counted, gives_way
+
+SHARED = 1 << 29  # bytes for the streams of all sessions with a model
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +48,20 @@ class Stream:
         return [*self.entering.values(), self.final]
 
 
+@gives_way
 def run_from(
     model: Model,
     ids: Sequence[int],
     start: tuple[int, torch.Tensor] | None = None,
     overrides: Mapping[int, Sequence[Override]] | None = None,
     keep: Sequence[int] = (),
+    reached: Callable[[int], object] = lambda layers: None,
 ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
     """Final hidden states (B, T, width) of a window, and what entered the layers in `keep`.
 
     start: a layer and the residual stream (B, T, width) that enters it; layers below are not
-    computed. None: a whole pass over one row. Runs under the lock; the caller sees to it that the
-    model is unmasked.
+    computed. None: a whole pass over one row. reached: is told 1 at each layer in `keep`. Runs
+    under the lock; the caller sees to it that the model is unmasked.
     """
     layers = decoder_layers(model.hf, model.sites)
     kept: dict[int, torch.Tensor] = {}
@@ -64,6 +69,7 @@ def run_from(
     def recorder(layer: int) -> Any:
         def record(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             kept[layer] = args[0] if args else kwargs["hidden_states"]
+            reached(1)
 
         return record
 
@@ -198,6 +204,7 @@ class ResidualCache:
             targets = torch.tensor(ids[first:], device=model.device)
             return model.head.cross_entropy(states, targets).cpu().numpy()
 
+    @gives_way
     def hidden(
         self, ids: Sequence[int], heads: HeadSet | None = None, mode: Mode = "uniform"
     ) -> torch.Tensor:
@@ -229,13 +236,16 @@ class ResidualCache:
                 self._streams.move_to_end(key)  # what others start from is worth keeping
         stride = self._stride(len(ids))
         means = default_means(model) if mode == "mean" and heads else None
-        final, entering = run_from(
-            model,
-            ids,
-            None if parent is None else (start, parent.entering[start]),
-            overrides_of(heads, mode, means),
-            keep=[layer for layer in range(start, model.layers) if layer % stride == 0],
-        )
+        keep = [layer for layer in range(start, model.layers) if layer % stride == 0]
+        with counted("reading the text", "layer", len(keep), bar=False) as done:
+            final, entering = run_from(
+                model,
+                ids,
+                None if parent is None else (start, parent.entering[start]),
+                overrides_of(heads, mode, means),
+                keep=keep,
+                reached=done,
+            )
         self.computed_layers += model.layers - start
         below = {} if parent is None else parent.entering
         shared_part = {layer: t for layer, t in below.items() if layer <= start}
@@ -247,6 +257,13 @@ class ResidualCache:
         one_layer = tokens * width * torch.finfo(self.model.dtype).bits // 8
         room = max(self.memory // 2, 1)
         return max(1, math.ceil(one_layer * (self.model.layers + 1) / room))
+
+
+def streams_of(model: Model) -> ResidualCache:
+    """The cache that sessions with `model` share: a session made anew costs no memory anew."""
+    if "workbench_streams" not in model.__dict__:
+        model.__dict__["workbench_streams"] = ResidualCache(model, SHARED)
+    return model.__dict__["workbench_streams"]
 
 
 def _first_difference(stream: Stream, heads: HeadSet, mode: Mode, layers: int) -> int:

@@ -19,7 +19,7 @@ from workbench.heads import HeadSet
 from workbench.masking import masked, require_unmasked
 from workbench.models import Model
 from workbench.probes import Probe, Probes
-from workbench.progress import tracked
+from workbench.progress import gives_way, tracked
 
 
 def retrieval_scores(
@@ -106,12 +106,20 @@ def lookup_losses(
     """
     rows = []
     for number, probe in enumerate(tracked(probes.items, "answering probes", "probe")):
-        ids, positions, targets = answer_rows(model, probe)
-        for column, logits in enumerate(_logits(model, ids, positions, heads, mode)):
-            loss = torch.nn.functional.cross_entropy(logits, targets)
-            accuracy = (logits.argmax(dim=-1) == targets).float().mean()
-            rows.append((column, number, float(loss), float(accuracy)))
+        for column, (loss, accuracy) in enumerate(answered(model, probe, heads, mode)):
+            rows.append((column, number, loss, accuracy))
     return pd.DataFrame(rows, columns=["column", "probe", "loss", "accuracy"])
+
+
+def answered(
+    model: Model, probe: Probe, heads: Sequence[HeadSet | None], mode: Mode = "uniform"
+) -> Iterator[tuple[float, float]]:
+    """Mean nats a token of one probe's answer, and the share of first choices, for each set."""
+    ids, positions, targets = answer_rows(model, probe)
+    for logits in _logits(model, ids, positions, heads, mode):
+        loss = torch.nn.functional.cross_entropy(logits, targets)
+        accuracy = (logits.argmax(dim=-1) == targets).float().mean()
+        yield float(loss), float(accuracy)
 
 
 def _logits(
@@ -165,6 +173,7 @@ def answer_rows(model: Model, probe: Probe) -> tuple[torch.Tensor, torch.Tensor,
     return ids, positions, ids[0, start:stop]
 
 
+@gives_way
 def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
     """Share of the answer copied by each head, (layers * heads,), and whether the model solves it.
 

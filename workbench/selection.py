@@ -83,9 +83,12 @@ def select(table: pd.DataFrame, fraction: float = 0.20, by: By = "documents") ->
     Raises ValueError when a column is missing or of the wrong type, the table is empty, a score
     is not finite, a (source, row) occurs twice, or `fraction` or `by` is out of range.
     """
-    share = _share(fraction)
-    if by not in ("documents", "tokens"):
-        raise ValueError(f"by must be 'documents' or 'tokens', got {by!r}")
+    return cut(rank(table), fraction, by)
+
+
+def rank(table: pd.DataFrame) -> pd.DataFrame:
+    """A score table sorted by domain and rank, with the column `rank`: the part of `select` that
+    does not depend on the fraction. Raises the same errors about the table."""
     _check(table)
     ranked = table.sort_values(
         ["domain", "score", "text_sha256", "source", "row"],
@@ -94,6 +97,17 @@ def select(table: pd.DataFrame, fraction: float = 0.20, by: By = "documents") ->
     )
     ranked.attrs = {}  # pandas copies attrs in depth at every step, and they may be large
     ranked["rank"] = ranked.groupby("domain", sort=False).cumcount().astype("int64") + 1
+    ranked.attrs = copy.deepcopy(table.attrs)
+    return ranked
+
+
+def cut(ranked: pd.DataFrame, fraction: float = 0.20, by: By = "documents") -> Selection:
+    """The top share of every domain of a table that `rank` returned; the other part of `select`."""
+    share = _share(fraction)
+    if by not in ("documents", "tokens"):
+        raise ValueError(f"by must be 'documents' or 'tokens', got {by!r}")
+    attrs, ranked = ranked.attrs, ranked.copy(deep=False)
+    ranked.attrs = {}
     selected = np.zeros(len(ranked), dtype=bool)
     rows = []
     for domain, group in ranked.groupby("domain", sort=False):
@@ -101,9 +115,8 @@ def select(table: pd.DataFrame, fraction: float = 0.20, by: By = "documents") ->
         selected[group.index[:count]] = True
         rows.append(_domain_row(str(domain), group, count))
     ranked["selected"] = selected
-    ranked.attrs = copy.deepcopy(table.attrs)
-    run = copy.deepcopy(table.attrs.get("run"))
-    return Selection(ranked, pd.DataFrame(rows), float(fraction), by, run)
+    ranked.attrs = copy.deepcopy(attrs)
+    return Selection(ranked, pd.DataFrame(rows), float(fraction), by, ranked.attrs.get("run"))
 
 
 def _share(fraction: float) -> Fraction:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks import detection, growth, memory, report, scoring, sessions
+from benchmarks import clicks, detection, growth, memory, report, scoring, sessions
 from benchmarks.settings import NAMES, Settings, circumstances
 
-SECTIONS = {one.NAME: one for one in (scoring, sessions, memory, growth, detection)}
+SECTIONS = {one.NAME: one for one in (scoring, sessions, clicks, memory, growth, detection)}
 
 
 def main() -> int:

@@ -1,0 +1,1 @@
+"""The ES modules of `widgets/` in a real browser, without Jupyter."""

@@ -1,0 +1,233 @@
+"""Python's side of the document table: real scored corpora, and the messages as they travel."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import comm
+import numpy as np
+import pandas as pd
+import pytest
+from comm.base_comm import BaseComm
+
+from browser.mounting import deliver, messages, mount, receive
+from browser.table_page import HOSTILE, MANY, ROW, on_screen, rest, row, scroll
+from widgets.document_table import COLUMNS, DocumentTable
+from workbench.browse import ScoredCorpus
+
+UNSEEN = str.maketrans(
+    {
+        "\u202e": "\\u202e", "\u202c": "\\u202c", "\u200b": "\\u200b", "\a": "\\u0007",
+        "\x1b": "\\u001b", "\0": "\\u0000", "\n": "\u2424",
+    }
+)  # fmt: skip
+
+
+class Wire(BaseComm):
+    """What a kernel does with a widget's messages, but they are kept: as JSON, as they travel."""
+
+    def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
+        # Jupyter allows no NaN in a message, and these carry no bytes.
+        assert not buffers
+        self.__dict__.setdefault("published", []).append(json.dumps(data, allow_nan=False))
+
+    def take(self):
+        taken, self.published = [json.loads(one) for one in self.published], []
+        return taken
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """A document table on a wire; an exception that it reports fails the test."""
+    monkeypatch.setattr(comm, "create_comm", Wire)
+    table = DocumentTable()
+    table.wire = table.comm
+    table.wire.take()
+    reported = []
+    table.report = reported.append
+    yield table
+    table.close()
+    assert reported == []
+
+
+def ask(table, **message):
+    """Send a message as the browser does; what the table answers."""
+    data = {"method": "custom", "content": message}
+    table.wire.handle_msg({"content": {"data": data}, "buffers": []})
+    return table.wire.take()
+
+
+def frame(count, seed=0):
+    """A score table of `count` documents in three domains, with hostile names."""
+    random = np.random.default_rng(seed)
+    base, ratio = random.uniform(1, 4, count), random.uniform(1, 3, count)
+    score = random.normal(0.2, 0.1, count)
+    ids = np.array([f"{HOSTILE[i % 50]} {i}" if i % 50 < len(HOSTILE) else f"doc {i}"
+                    for i in range(count)])  # fmt: skip
+    return pd.DataFrame(
+        {
+            "doc_id": ids,
+            "domain": np.array(["code", "math", "<b>web</b>\u202e"])[random.integers(0, 3, count)],
+            "source": "a.jsonl",
+            "row": np.arange(count),
+            "tokens": random.integers(5, 90_000, count),
+            "predicted": 4,
+            "loss_base": base,
+            "loss_ref": base * (1 + score),
+            "score": score,
+            "compression_ratio": np.where(np.arange(count) % 7 == 0, np.nan, ratio),
+            "text_sha256": [f"{i:064x}" for i in range(count)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def many():
+    return ScoredCorpus(frame(MANY))
+
+
+def expected(row):
+    """What the cells of a document must say, from its row of the selection."""
+    ratio = row["compression_ratio"]
+    return [
+        row["doc_id"].translate(UNSEEN), row["domain"].translate(UNSEEN), f"{row['rank']:,}",
+        f"{row['score']:.4f}", "yes" if row["selected"] else "", f"{row['to_cut']:.4f}",
+        f"{row['loss_base']:.3f}", f"{row['loss_ref']:.3f}", f"{row['tokens']:,}",
+        "\u2013" if np.isnan(ratio) else f"{ratio:.2f}",
+    ]  # fmt: skip
+
+
+def test_python_answers_exactly_the_rows_of_the_frame(table, many):
+    order = many.arrange("score", ascending=False)
+    table.show(many, order, "score", False)
+    (update,) = table.wire.take()
+    assert update["method"] == "update"
+    assert update["state"] == {"total": MANY, "by": "score", "ascending": False, "stamp": 1}
+    ranked = many.selection.table
+    threshold = many.selection.domains.set_index("domain")["threshold"]
+    ranked = ranked.assign(to_cut=ranked["score"] - ranked["domain"].map(threshold))
+    by_score = ranked.sort_values("score", ascending=False, kind="stable")
+    for first, count in [(0, 40), (50_000, 40), (MANY - 7, 40), (MANY, 5), (99, 0)]:
+        (answer,) = ask(table, action="rows", first=first, count=count, stamp=1)
+        content = answer["content"]
+        assert (content["kind"], content["stamp"], content["first"]) == ("rows", 1, first)
+        part = by_score.iloc[first : first + count]
+        assert [one["position"] for one in content["rows"]] == part.index.tolist()
+        cells = [expected(row) for _, row in part.iterrows()]
+        assert [one["cells"] for one in content["rows"]] == cells
+
+
+def test_python_does_not_answer_for_another_arrangement(table, many):
+    table.show(many, many.arrange(), "rank", True)
+    table.show(many, many.arrange("tokens", only_selected=True), "tokens", True)
+    assert (table.stamp, table.total, table.by) == (2, int(many.selection.table["selected"].sum()),
+                                                    "tokens")  # fmt: skip
+    table.wire.take()
+    assert ask(table, action="rows", first=0, count=10, stamp=1) == []
+    (answer,) = ask(table, action="rows", first=0, count=10, stamp=2)
+    assert all(one["cells"][4] == "yes" for one in answer["content"]["rows"])
+
+
+def test_one_answer_is_bounded(table, many):
+    table.show(many, many.arrange(), "rank", True)
+    table.wire.take()
+    (answer,) = ask(table, action="rows", first=0, count=10**9, stamp=1)
+    assert len(answer["content"]["rows"]) == 1000
+
+
+def test_the_owner_sorts_and_opens(table, many):
+    heard = []
+    ask(table, action="sort", by="tokens")  # nobody listens yet
+    table.on_sort = lambda by: heard.append(by)
+    table.on_open = lambda position: heard.append((position, table.opened))
+    ask(table, action="sort", by="tokens")
+    ask(table, action="open", position=17)
+    assert heard == ["tokens", (17, 17)]
+    table.show(many, many.arrange(), "rank", True)
+    table.opened = 5
+    table.show(many, many.arrange("score"), "score", True)
+    assert table.opened == 5
+    table.show(ScoredCorpus(frame(20)), np.arange(20), "rank", True)
+    assert table.opened == -1  # positions of another corpus
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"action": "open", "position": 3},
+        {"action": "rows", "first": 0, "count": 3, "stamp": 0},
+        {"action": "rows", "first": "0", "count": 3, "stamp": 0},
+        {"action": "format the disk"},
+        {},
+    ],
+)
+def test_errors_are_reported_and_not_swallowed(table, message):
+    reported = []
+    table.report = reported.append
+
+    def fail(position):
+        raise LookupError(position)
+
+    table.on_open = fail
+    ask(table, **message)
+    assert [type(one) for one in reported] == [
+        LookupError if message.get("action") == "open" else ValueError
+    ]
+
+
+def test_an_error_that_nobody_reports_is_raised(caplog):
+    message = {"method": "custom", "content": {"action": "nothing that it knows"}}
+    with caplog.at_level(logging.WARNING):
+        DocumentTable().comm.handle_msg({"content": {"data": message}, "buffers": []})
+    (record,) = caplog.records  # ipywidgets logs what a handler raises
+    assert isinstance(record.exc_info[1], ValueError)
+
+
+def test_browser_and_python_together(page, table, many):
+    """Scroll, sort and open a table of 100,000 documents; only the wire between is the test's."""
+
+    def sort(by):
+        table.show(many, many.arrange(by, ascending=False), by, False)
+
+    def carry():
+        """Pass on what each side has said until both are silent."""
+        told = 0
+        while True:
+            rest(page)
+            said = messages(page)
+            if len(said) == told:
+                return
+            for message in said[told:]:
+                for reply in ask(table, **message):
+                    if reply["method"] == "update":
+                        receive(page, **reply["state"])
+                    elif reply["method"] == "custom":
+                        deliver(page, reply["content"])
+            told = len(said)
+
+    ids = [one.translate(UNSEEN) for one in many.selection.table["doc_id"]]
+
+    def check(order):
+        for number, text in on_screen(page):
+            assert text == ids[order[number]]
+
+    table.on_sort = sort
+    table.show(many, many.arrange(), "rank", True)
+    state = {name: getattr(table, name) for name in ("total", "by", "ascending", "stamp", "opened")}
+    table.wire.take()
+    mount(page, "document_table", state | {"columns": COLUMNS}, theme="dark")
+    carry()
+    check(many.arrange())
+    page.get_by_role("columnheader", name="tokens").click()
+    carry()
+    order = many.arrange("tokens", ascending=False)
+    check(order)
+    scroll(page, 70_000 * ROW)
+    carry()
+    check(order)
+    assert on_screen(page)[0][0] == 70_000
+    row(page, 70_003).click()
+    carry()
+    assert table.opened == order[70_003]
+    assert page.locator(".aiw-opened").get_attribute("aria-rowindex") == str(70_005)

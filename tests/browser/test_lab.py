@@ -1,0 +1,318 @@
+"""The explorer in a real JupyterLab with the real default model: what a user does, in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import workbench as wb
+from browser.lab import DARK, LIGHT, PATIENCE, Lab, button, cell, menu, tab
+from browser.mounting import contrast, style
+from workbench.cli import app
+
+FOURTEEN = "L17H3 L17H4 L17H5 L18H6 L18H7 L20H5 L20H6 L21H8 L22H7 L23H1 L23H2 L23H7 L23H8 L24H2"
+OPEN = """
+import workbench as wb
+from widgets import Explorer
+model = wb.load_model()
+"""
+SCORED = """
+scores = wb.retrieval_scores(model, wb.make_probes(model, n=3, max_tokens=560))
+explorer = Explorer(model, scores=scores)
+explorer
+"""
+HEATS = (
+    "() => [...document.querySelectorAll('.aiw-token')]"
+    ".map((one) => one.style.getPropertyValue('--aiw-heat'))"
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def wide(page):
+    page.set_viewport_size({"width": 1400, "height": 1300})
+    page.set_default_timeout(60_000)
+    return page
+
+
+def test_toggle_heads_by_mouse_and_keyboard_and_ask_a_token(lab, wide):
+    lab.notebook("toggle.ipynb", OPEN, SCORED)
+    lab.show(wide, "toggle.ipynb")
+    assert wide.locator(".aiw-cell").count() == 270
+    assert lab.ask("len(explorer.session.heads)") == "0"
+
+    button(wide, "Top 5 %").click()
+    wide.wait_for_function("() => document.querySelectorAll('.aiw-masked').length === 14")
+    lab.settle()
+    chosen = lab.ask("explorer.session.heads").split()
+    assert lab.ask("explorer.session.heads == wb.HeadSet.top(scores, 0.05)") == "True"
+    wide.wait_for_function("() => document.querySelector('.aiw-summary').textContent.includes('%')")
+    before = wide.evaluate(HEATS)
+    assert any(not one.endswith("0.000)") for one in before)
+
+    # By mouse: the cell changes in the click itself, the tokens once Python has computed them.
+    toggled = next(h for h in ["L20H1", "L20H2", "L21H3"] if h not in chosen)
+    layer, head = map(int, re.findall(r"\d+", toggled))
+    struck = wide.evaluate(
+        """(i) => { const one = document.querySelector(`.aiw-cell[data-index="${i}"]`);
+            const at = one.getBoundingClientRect();
+            const where = {bubbles: true, button: 0, clientX: at.x + 3, clientY: at.y + 3};
+            one.dispatchEvent(new PointerEvent('pointerdown', where));
+            return one.classList.contains('aiw-masked'); }""",
+        layer * 9 + head,
+    )
+    assert struck
+    wide.mouse.up()
+    lab.until("len(explorer.session.heads)", "15")
+    assert toggled in lab.ask("explorer.session.heads")
+    wide.wait_for_function(f"(before) => JSON.stringify(({HEATS})()) !== before", arg=_json(before))
+    lab.settle()
+    mouse = wide.evaluate(HEATS)
+
+    # By keyboard: right of it, with the arrow key, Space.
+    wide.keyboard.press("ArrowRight")
+    wide.keyboard.press("Space")
+    other = f"L{layer + 1}H{head}"
+    lab.until(f"({layer + 1}, {head}) in explorer.session.heads", str(other not in chosen))
+    wide.wait_for_function(f"(before) => JSON.stringify(({HEATS})()) !== before", arg=_json(mouse))
+    lab.settle()
+
+    # The tokens have the losses of Python, and Python those of a plain masked pass.
+    plain = (
+        "abs(wb.token_losses(model, [explorer.session.text], [explorer.session.heads])[0][0]"
+        " - explorer.session.changes().after[1:]).max() < 1e-4"
+    )
+    assert lab.ask(plain) == "True"
+    change = float(lab.ask("explorer.session.changes().change[25]"))
+    said = wide.locator('.aiw-token[data-index="25"]').get_attribute("aria-label")
+    assert said.endswith(f"{change:+.2f}".replace("-", "\u2212"))
+
+    # Undo in the grid takes both back.
+    cell(wide, layer, head).focus()
+    wide.keyboard.press("Control+z")
+    wide.keyboard.press("Control+z")
+    lab.until("explorer.session.heads", " ".join(chosen))
+    wide.wait_for_function("() => document.querySelectorAll('.aiw-masked').length === 14")
+    wide.keyboard.press("Control+Shift+z")
+    lab.until("len(explorer.session.heads)", "15")
+    wide.keyboard.press("Control+z")
+    lab.settle()
+    wide.wait_for_function(f"(before) => JSON.stringify(({HEATS})()) === before", arg=_json(before))
+
+    # What is predicted in the place of a token, when it is pointed at.
+    wide.locator('.aiw-token[data-index="25"]').hover()
+    wide.wait_for_selector(".aiw-guesses")
+    first = lab.ask("explorer.session.predictions(25)[0][0].text").strip()
+    assert wide.locator(".aiw-guess").first.text_content().strip() == first
+    assert wide.locator(".aiw-guesses tr").count() == 6
+
+    # Which heads does this token need?
+    wide.locator('.aiw-token[data-index="25"]').click()
+    lab.until("explorer.session.palette.token", "25")
+    lab.settle()
+    need = lab.ask("explorer.session.needs(25).effect.argmax()")
+    value = float(lab.ask("explorer.session.needs(25).effect.max()"))
+    label = wide.locator(f'.aiw-cell[data-index="{need}"]').get_attribute("aria-label")
+    assert f"token 25 {value:.2f}," in label
+    assert wide.locator(".aiw-asked").get_attribute("data-index") == "25"
+    assert wide.locator(".aiw-unknown.aiw-cell").count() == 0
+
+    # A wrong head is an error in words, and nothing is lost.
+    names = wide.locator(".aiw-explorer input[placeholder='L17H3 L18H6']")
+    names.fill("L99H0")
+    names.press("Enter")
+    problem = wide.locator(".aiw-problem [role=alert]")
+    problem.wait_for()
+    assert "layers go from 0 to 29" in problem.text_content()
+    assert lab.ask("explorer.session.heads") == " ".join(chosen)
+
+    # The page is loaded anew while the kernel goes on: all is as it was, and works.
+    cell(wide, layer, head).focus()
+    wide.keyboard.press("Control+s")
+    wait_for_save(wide, lab.folder / "toggle.ipynb", "aiw-snapshot")
+    wide.reload()
+    wide.wait_for_selector(".aiw-token", timeout=PATIENCE)
+    wide.wait_for_function("() => document.querySelectorAll('.aiw-masked').length === 14")
+    cell(wide, 0, 0).click()
+    lab.until("len(explorer.session.heads)", "15")
+
+
+def _json(values):
+    return json.dumps(values, separators=(",", ":"))
+
+
+def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
+    corpus = lab.folder / "corpus.jsonl"
+    rows = [
+        {"id": one.doc_id, "text": one.text, "domain": one.domain}
+        for one in wb.environment_corpus(max_documents=40, domains=["code", "math"])
+    ]
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lab.notebook("score.ipynb", OPEN, f'explorer = Explorer(model, heads="{FOURTEEN}")\nexplorer')
+    lab.show(wide, "score.ipynb")
+    plain = "[float(x[0].sum()) for x in wb.token_losses(model, ['One two one two one two'])]"
+    stock = lab.ask(plain)
+
+    tab(wide, "Documents")
+    fill(wide, "Corpus", "corpus.jsonl")
+    fill(wide, "Run folder", "run")
+    fill(wide, "read at most", "160")
+    button(wide, "Score under the masked heads").click()
+    progress = wide.locator(".aiw-progress", has_text="scoring: ")
+    progress.get_by_text("left").wait_for()  # with the time left
+    assert lab.ask("explorer.lanes.long.busy") == "True"
+    # A click meanwhile is answered before the scoring goes on.
+    cell(wide, 29, 0).click()
+    lab.until("len(explorer.session.heads)", "15")
+    lab.until("explorer.lanes.look.wait(30), explorer.lanes.long.busy", "(True, True)")
+    cell(wide, 29, 0).click()
+    progress.get_by_role("button", name="Cancel").click()
+    lab.until("explorer.lanes.long.wait(30)", "True")
+    progress.wait_for(state="hidden")
+    assert lab.ask("explorer.session.corpus") == "None"
+    assert lab.ask(plain) == stock  # unmasked, to the last bit
+    lab.settle()
+
+    button(wide, "Score under the masked heads").click()
+    wide.locator(".aiw-doc-row:visible").first.wait_for(timeout=PATIENCE)
+    lab.settle()
+    assert lab.ask("len(explorer.session.corpus)") == "40"
+
+    # The documents of note, one click away.
+    button(wide, "Highest").click()
+    corpus = "explorer.session.corpus"
+    highest = lab.ask(f"{corpus}.rows({corpus}.extremes('highest'))[0]['doc_id']")
+    lab.until("explorer.session.document", highest)
+    lab.settle()
+    wide.locator(".aiw-tokens:visible").wait_for()  # its tab comes to the front
+    assert highest in wide.locator(".aiw-explorer", has_text=highest).first.text_content()
+
+    # The cut moves with the slider; the counts of documents and tokens with it.
+    tab(wide, "Selection")
+    wide.wait_for_selector(".aiw-counts")
+    assert wide.locator(".aiw-counts tr").count() == 3
+    slider = wide.locator(".widget-slider", has_text="Top share").locator(".noUi-handle")
+    slider.focus()
+    slider.press("ArrowRight")
+    lab.until("round(explorer.session.corpus.selection.fraction, 2)", "0.21")
+    lab.settle()
+    told = lab.ask("explorer.session.corpus.selection.domains.documents_selected.tolist()")
+    cells = wide.locator(".aiw-counts tr td:nth-child(2)").all_text_contents()
+    assert str([int(one) for one in cells]) == told
+    wide.wait_for_selector(".aiw-explorer .js-plotly-plot .barlayer")
+
+    button(wide, "Export the manifest").click()
+    wide.locator(".aiw-explorer", has_text="written: run/manifest.json").first.wait_for()
+    made = CliRunner().invoke(app, ["verify", str(lab.folder / "run")])
+    assert made.exit_code == 0, made.output
+
+
+def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
+    lab.notebook("again.ipynb", OPEN, f'explorer = Explorer(model, heads="{FOURTEEN}")\nexplorer')
+    lab.show(wide, "again.ipynb")
+    assert not wide.locator(".aiw-snapshot").is_visible()
+    button(wide, "Invert").click()  # the picture follows what is done in the browser
+    lab.until("len(explorer.session.heads)", "256")
+    lab.settle()
+    button(wide, "Undo").click()
+    assert button(wide, "Top 5 %").is_disabled()  # no head has a score yet
+    cell(wide, 0, 0).click()
+    lab.settle()
+    wide.locator(".aiw-snapshot", has_text="15 of 270").wait_for(state="attached")
+    wide.keyboard.press("Control+s")  # with the focus in the grid
+    wait_for_save(wide, lab.folder / "again.ipynb", "15 of 270")
+
+    stored = lab.saved("again.ipynb")
+    assert "widgets" not in stored["metadata"]  # no state of widgets
+    size = (lab.folder / "again.ipynb").stat().st_size
+    assert size < 300_000, f"{size} bytes"
+
+    menu(wide, "Kernel", "Restart Kernel…")
+    wide.get_by_role("button", name="Confirm Kernel Restart").click()
+    wide.wait_for_timeout(1000)
+    lab.open(wide, "again.ipynb")
+    wide.wait_for_selector(".aiw-snapshot", timeout=PATIENCE)
+    picture = wide.locator(".aiw-snapshot")
+    assert picture.is_visible()
+    assert picture.locator("td").count() == 270
+    assert picture.locator("td", has_text="\u00d7").count() == 15
+    words = "".join(picture.locator("span").all_text_contents())
+    assert words.startswith("Bring seven candles")
+    assert words.endswith("blue umbrella.")
+    assert not wide.get_by_text("Error displaying widget").is_visible()
+
+    lab.run_all(wide)
+    wide.wait_for_selector(".aiw-token", timeout=PATIENCE)
+    lab.settle()
+    assert not wide.locator(".aiw-snapshot").is_visible()
+    assert lab.ask("len(explorer.session.heads)") == "14"
+
+
+def test_interrupt_between_cells_stops_the_work_and_leaves_all_usable(lab, wide):
+    lab.notebook("interrupt.ipynb", OPEN, "explorer = Explorer(model)\nexplorer")
+    lab.show(wide, "interrupt.ipynb")
+    button(wide, "Find the retrieval heads").click()
+    wide.locator(".aiw-progress", has_text="probe").wait_for()
+    menu(wide, "Kernel", "Interrupt Kernel")
+    lab.until("explorer.lanes.long.wait(30), explorer.session.scores", "(True, None)")
+    cell(wide, 18, 6).click()
+    lab.until("str(explorer.session.heads)", "L18H6")
+    lab.settle()
+    base = lab.ask("'%.2f' % explorer.session.changes().means[0]")
+    assert lab.ask("explorer.text.tokens.summary").startswith(base)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_both_themes_are_readable(tmp_path, wide, theme):
+    dark = Lab(tmp_path, theme)
+    try:
+        dark.notebook(
+            "theme.ipynb", OPEN,
+            f'explorer = Explorer(model, heads="{FOURTEEN}")\nexplorer',
+        )  # fmt: skip
+        dark.show(wide, "theme.ipynb")
+        dark.until("explorer.text.tokens.theme", "dark" if theme == DARK else "light")
+        for inside in (".aiw-summary", ".aiw-label", ".aiw-legend", ".aiw-token-legend"):
+            ink = style(wide, inside, "color")
+            paper = style(wide, ".jp-Notebook", "backgroundColor")
+            assert contrast(wide, ink, paper) > 4.5, inside
+        for token in wide.locator(".aiw-token").all():
+            index = token.get_attribute("data-index")
+            this = f'.aiw-token[data-index="{index}"]'
+            found = contrast(wide, style(wide, this, "color"), style(wide, this, "backgroundColor"))
+            assert found > 3, index
+        wide.locator('.aiw-token[data-index="25"]').hover()
+        wide.wait_for_selector(".aiw-guesses")
+        wide.locator(".aiw-explorer").screenshot(path=tmp_path / "explorer.png")
+        assert (tmp_path / "explorer.png").stat().st_size > 50_000
+        keep = os.environ.get("SCREENSHOTS")
+        if keep:
+            Path(keep).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "explorer.png").rename(Path(keep) / f"{theme.split()[-1].lower()}.png")
+    finally:
+        dark.close()
+
+
+def fill(page, label, value):
+    box = page.locator(".aiw-explorer .widget-text", has_text=label).locator("input")
+    box.fill(value)
+    box.press("Tab")
+
+
+def wait_for_save(page, path, text, seconds=30):
+    end = time.monotonic() + seconds
+    while text not in path.read_text():
+        assert time.monotonic() < end, f"{text!r} was not saved"
+        page.wait_for_timeout(200)  # lets the page's requests through, which a sleep would not

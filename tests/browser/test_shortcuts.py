@@ -1,0 +1,62 @@
+"""Keys of a widget are its own, and JupyterLab keeps all others, such as Ctrl+S."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from browser.mounting import mount
+
+NOTHING = np.zeros(2, np.float32).tobytes()
+WIDGETS = {
+    "head_grid": (
+        {"layers": 1, "heads": 2, "mask": bytes(2), "values": NOTHING, "legend": {}},
+        ".aiw-cell",
+        ["ArrowRight", "Space", "l", "h", "Control+z", "Control+Shift+z", "Home"],
+    ),
+    "token_view": (
+        {"tokens": ["a", "b"], "before": NOTHING, "after": NOTHING, "reach": 1.0, "summary": "",
+         "note": "", "labels": ["x", "y"], "order": "text", "selected": -1, "stamp": 1,
+         "theme": ""},
+        ".aiw-token",
+        ["ArrowRight", "Space", "Enter", "Control+z", "PageDown"],
+    ),
+    "document_table": (
+        {"total": 2, "columns": [{"key": "a", "label": "a", "digits": None, "width": "9em"}],
+         "by": "a", "ascending": True, "stamp": 1, "opened": -1},
+        ".aiw-doc-row:visible",
+        ["ArrowDown", "PageDown", "Enter", "Home"],
+    ),
+}  # fmt: skip
+# What Lumino, under JupyterLab, does with a key: look for the attribute from the target upwards.
+LISTEN = """
+() => { window.taken = []; document.addEventListener("keydown", (event) =>
+  window.taken.push(event.target.closest("[data-lm-suppress-shortcuts]") === null), true); }
+"""
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_only_keys_with_a_meaning_are_kept_from_jupyterlab(name, page):
+    traits, first, own = WIDGETS[name]
+    mount(page, name, traits)
+    page.evaluate(LISTEN)
+    page.locator(first).first.focus()
+    for key in own:
+        page.keyboard.press(key)
+    # Modifiers are keys of their own, and nobody's.
+    pressed = page.evaluate("() => window.taken.splice(0)")
+    assert pressed.count(False) == len(own)
+    for key in ("Control+s", "Control+Enter", "Escape", "Control+b"):
+        page.keyboard.press(key)
+    assert all(page.evaluate("() => window.taken"))
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_a_widget_that_is_gone_claims_nothing(name, page):
+    traits, first, own = WIDGETS[name]
+    mount(page, name, traits)
+    page.evaluate("() => window.cleanup()")
+    page.evaluate(LISTEN)
+    page.locator(first).first.focus()
+    page.keyboard.press(own[0])
+    assert page.evaluate("() => window.taken") == [True]

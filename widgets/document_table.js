@@ -1,0 +1,362 @@
+// The table of scored documents, of any length: only the rows on the screen are here.
+//
+// A pool of row elements is filled anew as the table scrolls, and Python is asked for the rows that
+// are missing. Each arrangement (sorted, filtered, cut anew) has a number, the stamp; rows of another
+// arrangement are dropped, and those on the screen stay, faint, until the new ones come.
+
+const ROW = 26; // px
+const MARGIN = 10; // rows drawn and asked for beyond each edge
+const TALLEST = 15e6; // px: Firefox ends at 17.8 million, Chromium at 33.5 million
+const PAUSE = 30; // ms that the rows to ask for are collected
+const PATIENCE = 1000; // ms to wait for an answer before other rows are asked for
+const KEPT = 5000; // rows kept of those that have scrolled away
+
+function render({ model, el }) {
+  let known = new Map(); // row number -> {position, cells}, of the present stamp
+  let opened = model.get("opened");
+  let arranged = arrangement();
+  let focus = 0; // the row that the keys act on
+  let head = 0; // the column heading that Tab comes to
+  let offset = 0; // px from the top of the first row, were the table drawn at full height
+  let placed = -1; // the scrollTop that belongs to `offset`, so that rounding does not move it
+  let timer = 0;
+  let asked = null; // {range, at}: the request without an answer
+
+  el.classList.add("aiw-table-widget");
+  const table = element("div", "aiw-table", "grid");
+  table.setAttribute("aria-label", "scored documents");
+  table.style.setProperty("--aiw-doc-height", `${ROW}px`);
+  const heading = element("div", "aiw-doc-head", "row");
+  heading.setAttribute("aria-rowindex", 1);
+  const view = element("div", "aiw-view", "rowgroup");
+  const sheet = element("div", "aiw-sheet", "presentation");
+  view.append(sheet);
+  table.append(heading, view);
+  const empty = element("div", "aiw-empty", "status");
+  el.replaceChildren(table, empty);
+  const pool = []; // row elements; row i is always drawn in pool[i % pool.length]
+
+  const total = () => model.get("total");
+  const clamp = (value, low, high) => Math.max(low, Math.min(value, high));
+
+  // ---- columns -----------------------------------------------------------------------------
+
+  function makeColumns() {
+    const columns = model.get("columns");
+    table.setAttribute("aria-colcount", columns.length);
+    table.style.setProperty("--aiw-widths", columns.map((one) => one.width).join(" "));
+    head = clamp(head, 0, Math.max(columns.length - 1, 0));
+    heading.replaceChildren(
+      ...columns.map((column, i) => {
+        const one = element("div", "aiw-column", "columnheader");
+        one.classList.toggle("aiw-number", column.digits !== null);
+        one.textContent = column.label;
+        one.title = `sort by ${column.label}`;
+        one.dataset.key = column.key;
+        one.tabIndex = i === head ? 0 : -1;
+        return one;
+      }),
+    );
+    pool.splice(0).forEach((one) => one.remove());
+    showOrder();
+  }
+
+  function showOrder() {
+    for (const one of heading.children) {
+      const here = one.dataset.key === model.get("by");
+      const order = model.get("ascending") ? "ascending" : "descending";
+      one.setAttribute("aria-sort", here ? order : "none");
+    }
+  }
+
+  // ---- rows --------------------------------------------------------------------------------
+
+  function addRow() {
+    const line = element("div", "aiw-doc-row", "row");
+    for (const column of model.get("columns")) {
+      const cell = element("div", "aiw-doc-cell", "gridcell");
+      cell.classList.toggle("aiw-number", column.digits !== null);
+      line.append(cell);
+    }
+    line.tabIndex = -1;
+    line.number = -1; // which row it shows
+    line.shown = null; // what of it: null while Python has not answered
+    sheet.append(line);
+    pool.push(line);
+  }
+
+  function fill(line, number) {
+    const row = known.get(number) ?? null;
+    if (line.number !== number) {
+      if (line === document.activeElement) view.focus({ preventScroll: true });
+      line.number = number;
+      line.shown = null;
+      line.setAttribute("aria-rowindex", number + 2);
+      if (row === null) [...line.children].forEach((cell) => put(cell, ""));
+    }
+    if (row !== null && row !== line.shown) {
+      line.shown = row;
+      [...line.children].forEach((cell, i) => put(cell, row.cells[i]));
+    }
+    line.classList.toggle("aiw-loading", line.shown === null);
+    line.classList.toggle("aiw-stale", line.shown !== null && row === null);
+    line.setAttribute("aria-busy", row === null);
+    const open = line.shown !== null && line.shown.position === opened;
+    line.classList.toggle("aiw-opened", open);
+    line.setAttribute("aria-selected", open);
+  }
+
+  function put(cell, content) {
+    cell.textContent = content; // never markup: it comes from documents
+    cell.title = content;
+  }
+
+  const fullHeight = () => total() * ROW;
+  const sheetHeight = () => Math.min(fullHeight(), TALLEST);
+  const furthest = () => Math.max(fullHeight() - view.clientHeight, 0);
+
+  // How far the full table moves when the sheet scrolls by a pixel.
+  function pace() {
+    const room = sheetHeight() - view.clientHeight;
+    return room > 0 ? furthest() / room : 1;
+  }
+
+  function onScreen() {
+    const first = Math.floor(offset / ROW) - MARGIN;
+    const last = Math.ceil((offset + view.clientHeight) / ROW) + MARGIN; // the one after
+    return [clamp(first, 0, total()), clamp(last, 0, total())];
+  }
+
+  function draw() {
+    if (total() && !view.clientHeight) return; // in a tab that is not in front
+    if (view.scrollTop !== placed) offset = view.scrollTop * pace();
+    offset = clamp(offset, 0, furthest());
+    placed = view.scrollTop;
+    const [first, last] = onScreen();
+    while (pool.length < Math.ceil(view.clientHeight / ROW) + 1 + 2 * MARGIN) addRow();
+    const shift = placed - offset;
+    for (let i = first; i < first + pool.length; i++) {
+      const line = pool[i % pool.length];
+      line.hidden = i >= last;
+      if (line.hidden) {
+        if (line === document.activeElement) view.focus({ preventScroll: true });
+        line.number = -1;
+        continue;
+      }
+      fill(line, i);
+      line.style.transform = `translateY(${i * ROW + shift}px)`;
+    }
+    placeFocus();
+    plan(PAUSE);
+  }
+
+  // One tab stop: the row of the keys, or the view while that row is scrolled away.
+  function placeFocus() {
+    const line = lineOf(focus);
+    for (const one of pool) one.tabIndex = one === line ? 0 : -1;
+    view.tabIndex = line || total() === 0 ? -1 : 0;
+    if (line && document.activeElement === view) line.focus({ preventScroll: true });
+  }
+
+  const lineOf = (number) => pool.find((one) => !one.hidden && one.number === number);
+
+  function scrollTo(top) {
+    offset = clamp(top, 0, furthest());
+    view.scrollTop = offset / pace();
+    placed = view.scrollTop;
+    draw();
+  }
+
+  // ---- what is asked of Python -------------------------------------------------------------
+
+  function plan(wait) {
+    if (!timer) timer = setTimeout(ask, wait);
+  }
+
+  function ask() {
+    timer = 0;
+    let [first, last] = onScreen();
+    while (first < last && known.has(first)) first++;
+    while (last > first && known.has(last - 1)) last--;
+    if (first === last) return;
+    const range = `${first} ${last}`;
+    if (asked) {
+      // A busy Python is not asked for every place that the scrollbar was dragged past, and rows
+      // that it failed to give are not asked for again and again.
+      if (asked.range === range) return;
+      const left = asked.at + PATIENCE - performance.now();
+      if (left > 0) return plan(left);
+    }
+    asked = { range, at: performance.now() };
+    model.send({ action: "rows", first, count: last - first, stamp: model.get("stamp") });
+  }
+
+  function answered() {
+    asked = null;
+    clearTimeout(timer);
+    timer = 0;
+  }
+
+  const delivered = (message) => {
+    if (message.kind !== "rows" || message.stamp !== model.get("stamp")) return;
+    answered();
+    if (known.size > KEPT) {
+      const [first, last] = onScreen();
+      for (const number of known.keys()) if (number < first || number >= last) known.delete(number);
+    }
+    message.rows.forEach((row, i) => known.set(message.first + i, row));
+    draw();
+  };
+
+  // ---- acting on it ------------------------------------------------------------------------
+
+  function open(line) {
+    if (!line || line.shown === null) return;
+    opened = line.shown.position;
+    draw();
+    model.send({ action: "open", position: opened });
+  }
+
+  function moveTo(number) {
+    focus = clamp(number, 0, Math.max(total() - 1, 0));
+    const top = focus * ROW;
+    if (top < offset) scrollTo(top);
+    else if (top + ROW > offset + view.clientHeight) scrollTo(top + ROW - view.clientHeight);
+    else placeFocus();
+    lineOf(focus)?.focus({ preventScroll: true });
+  }
+
+  function moveHead(number) {
+    const headings = heading.children;
+    headings[head].tabIndex = -1;
+    head = clamp(number, 0, headings.length - 1);
+    headings[head].tabIndex = 0;
+    headings[head].focus();
+  }
+
+  const sort = (column) => model.send({ action: "sort", by: column.dataset.key });
+
+  table.addEventListener("click", (event) => {
+    const column = event.target.closest(".aiw-column");
+    const line = event.target.closest(".aiw-doc-row");
+    if (column) {
+      moveHead([...heading.children].indexOf(column));
+      sort(column);
+    } else if (line) {
+      moveTo(line.number);
+      open(line);
+    }
+  });
+
+  function headKey(key) {
+    if (key === "ArrowLeft") moveHead(head - 1);
+    else if (key === "ArrowRight") moveHead(head + 1);
+    else if (key === "ArrowDown") moveTo(focus);
+    else if (key === "Enter" || key === " ") sort(heading.children[head]);
+    else return false;
+    return true;
+  }
+
+  function rowKey(key) {
+    const page = Math.max(Math.floor(view.clientHeight / ROW) - 1, 1);
+    if (key === "ArrowUp") moveTo(focus - 1);
+    else if (key === "ArrowDown") moveTo(focus + 1);
+    else if (key === "PageUp") moveTo(focus - page);
+    else if (key === "PageDown") moveTo(focus + page);
+    else if (key === "Home") moveTo(0);
+    else if (key === "End") moveTo(total() - 1);
+    else if (key === "Enter" || key === " ") open(lineOf(focus));
+    else return false;
+    return true;
+  }
+
+  const KEYS = [
+    "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown", "Home", "End", "Enter", " ",
+  ];
+  const isOurs = (event) =>
+    !(event.ctrlKey || event.metaKey || event.altKey) && KEYS.includes(event.key);
+
+  // JupyterLab's shortcuts listen on the document and would take our keys first. All others are
+  // its own: Ctrl+S still saves.
+  const claimed = (event) => {
+    if (table.contains(event.target)) table.toggleAttribute("data-lm-suppress-shortcuts", isOurs(event));
+  };
+  window.addEventListener("keydown", claimed, true);
+
+  table.addEventListener("keydown", (event) => {
+    if (!isOurs(event)) return;
+    const act = event.target.closest(".aiw-column") ? headKey : rowKey;
+    if (!act(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  view.addEventListener("scroll", draw, { passive: true });
+
+  // ---- what Python changes -----------------------------------------------------------------
+
+  // A cut that moves leaves the reader where he was; another order or filter begins at the top.
+  function arrangement() {
+    return ["by", "ascending", "total"].map((key) => model.get(key)).join(" ");
+  }
+
+  function showTotal() {
+    table.setAttribute("aria-rowcount", total() + 1);
+    sheet.style.height = `${sheetHeight()}px`;
+    view.hidden = total() === 0;
+    empty.hidden = total() !== 0;
+    const none = "no document passes the filters";
+    empty.textContent = total() ? "" : model.get("stamp") ? none : "no scored corpus yet";
+  }
+
+  const arrangedAnew = () => {
+    known = new Map();
+    answered();
+    const before = arranged;
+    arranged = arrangement();
+    showTotal();
+    showOrder();
+    focus = arranged === before ? clamp(focus, 0, Math.max(total() - 1, 0)) : 0;
+    scrollTo(arranged === before ? offset : 0);
+  };
+  const openedChanged = () => {
+    opened = model.get("opened");
+    draw();
+  };
+  const columnsChanged = () => {
+    makeColumns();
+    known = new Map();
+    answered();
+    draw();
+  };
+  const changes = {
+    "change:stamp": arrangedAnew,
+    "change:opened": openedChanged,
+    "change:columns": columnsChanged,
+    "msg:custom": delivered,
+  };
+  for (const [name, listener] of Object.entries(changes)) model.on(name, listener);
+  makeColumns();
+  showTotal();
+  draw();
+  // Also tells when a hidden tab with the table in it comes to the front.
+  const sized = new ResizeObserver(draw);
+  sized.observe(view);
+
+  return () => {
+    for (const [name, listener] of Object.entries(changes)) model.off(name, listener);
+    view.removeEventListener("scroll", draw);
+    window.removeEventListener("keydown", claimed, true);
+    sized.disconnect();
+    clearTimeout(timer);
+  };
+}
+
+function element(tag, name, role) {
+  const one = document.createElement(tag);
+  one.className = name;
+  one.setAttribute("role", role);
+  return one;
+}
+
+export default { render };

@@ -1,0 +1,200 @@
+"""The explorer: heads, text, documents, cut and curves of one session, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ipywidgets as w
+import pandas as pd
+from IPython.display import HTML, DisplayHandle, display
+
+from widgets.curves_panel import CurvesPanel
+from widgets.documents_panel import DocumentsPanel
+from widgets.errors import ProblemBox, escaped
+from widgets.heads_panel import HeadsPanel
+from widgets.interrupt import on_interrupt
+from widgets.lanes import Lanes
+from widgets.selection_panel import SelectionPanel
+from widgets.snapshot import snapshot
+from widgets.text_panel import TextPanel
+from workbench.colouring import HeadColours
+from workbench.models import Model
+from workbench.session import Session
+from workbench.tokens import TokenChanges
+
+TABS = ("Text", "Documents", "Selection", "Curves", "Code")
+
+
+class Explorer(w.VBox):
+    """Toggle heads and see what the text loses.
+
+    model: a Model, or a Session to go on with; options are those of `Session` (text, heads, scores,
+    mode, ...). columns: a frame with layer and head whose numeric columns may colour the grid.
+    corpus: what the Documents tab scores. `session` is the state behind it all: whatever is clicked
+    can be called there, and the other way round.
+    """
+
+    _leave: tuple[Callable[[], object], ...] = ()  # what ends listening; none if making it failed
+
+    def __init__(
+        self,
+        model: Model | Session,
+        *,
+        columns: pd.DataFrame | None = None,
+        corpus: Any = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(model, Session) and options:
+            raise TypeError(f"a session has its {', '.join(options)} already: change it there")
+        self.session = session = model if isinstance(model, Session) else Session(model, **options)
+        self.problem = ProblemBox()
+        self.lanes = Lanes(self.problem)
+        self.title = w.HTML()
+        detect = w.Button(
+            description="Find the retrieval heads", icon="search", layout={"width": "auto"},
+            tooltip="Score every head on lookup probes: about a minute on a laptop",
+        )  # fmt: skip
+        detect.on_click(
+            self.problem.guarded(lambda _: self.lanes.begin("finding heads", session.detect))
+        )
+        self.heads = HeadsPanel(session, self.problem, detect)
+        self.text = TextPanel(session, self.problem)
+        self.documents = DocumentsPanel(session, self.problem, self.lanes, corpus)
+        self.selection = SelectionPanel(session, self.problem, self.lanes)
+        self.curves = CurvesPanel(session, self.problem, self.lanes)
+        self.code = w.HTML()
+        self.text.tokens.on_ask = self.problem.guarded(session.ask)
+        self.text.tokens.on_predict = self._predict
+        self.text.tokens.observe(self.problem.guarded(self._themed), "theme")
+        self.tabs = w.Tab(
+            [self.text, self.documents, self.selection, self.curves, self.code], titles=TABS
+        )
+        super().__init__([self.title, self.problem, *self.lanes.rows, self.heads, self.tabs])
+        self.add_class("aiw-explorer")
+        self._static: DisplayHandle | None = None
+        self._colours = HeadColours.none(session.model)
+        if columns is not None:
+            session.add_columns(columns)
+        self._leave = (session.on_change(self._changed), on_interrupt(self.lanes.cancel))
+        for what in ("state", "colours", *(["corpus"] if session.corpus is not None else [])):
+            self._changed(what)
+
+    def __repr__(self) -> str:
+        return f"<Explorer of {self.session!r}>"
+
+    # ---- the session speaks -----------------------------------------------------------------
+
+    def _changed(self, what: str) -> None:
+        act: Mapping[str, Any] = {
+            "state": self._state_changed,
+            "document": self._document_changed,
+            "scores": self.heads.follow,
+            "colours": self._colours_changed,
+            "corpus": self._corpus_changed,
+            "cut": self._cut_changed,
+        }
+        act[what]()
+
+    def _state_changed(self) -> None:
+        session = self.session
+        # First of all, since the reader waits for it; the controls follow meanwhile.
+        self.lanes.look.do("losses", self._losses, self._show_losses)
+        model, count = session.model, len(session.heads)
+        dtype = str(model.dtype).removeprefix("torch.")
+        self.title.value = (
+            f"<b>{escaped(model.source)}</b> &middot; {model.layers} layers &times; {model.heads} "
+            f"heads &middot; {dtype} on {model.device} &middot; {count} masked"
+        )
+        self.heads.follow()
+        self.text.follow()
+        self._code_changed()
+
+    def _document_changed(self) -> None:
+        self.text.follow()
+        if self.session.document is not None:  # it was opened to be looked at
+            self.tabs.selected_index = TABS.index("Text")
+
+    def _losses(self) -> tuple[TokenChanges, str, str]:
+        state = self.session.state
+        names = [f"{len(one)} heads masked" if one else "no mask"
+                 for one in (state.against, state.heads)]  # fmt: skip
+        return self.session.changes(), names[0], names[1]
+
+    def _show_losses(self, found: tuple[TokenChanges, str, str]) -> None:
+        self.text.tokens.show(*found)
+        self._renew_static()
+
+    def _colours_changed(self) -> None:
+        self.heads.follow()
+        self.text.follow()
+        self.lanes.map.do(
+            "colours", lambda: self.session.colours(self.heads.grid.colour), self._show_colours
+        )
+
+    def _show_colours(self, colours: HeadColours) -> None:
+        self._colours = colours
+        self.heads.grid.colour(colours)
+        self._renew_static()
+
+    def _corpus_changed(self) -> None:
+        self.documents.renew()
+        self.selection.renew()
+        self._code_changed()
+
+    def _cut_changed(self) -> None:
+        self.documents.arrange()
+        self.selection.follow()
+        self._code_changed()
+
+    def _code_changed(self) -> None:
+        self.code.value = f"<pre>{escaped(self.session.code())}</pre>"
+
+    # ---- the browser speaks -----------------------------------------------------------------
+
+    def _predict(self, token: int) -> None:
+        stamp = self.text.tokens.stamp
+        self.lanes.look.do(
+            "predictions",
+            lambda: self.session.predictions(token),
+            lambda found: self.text.tokens.tell(token, stamp, *found),
+        )
+
+    def _themed(self, change: Any) -> None:
+        for figure in (self.selection.figure, self.curves.figure):
+            figure.use_theme(change["new"])
+
+    # ---- without a browser ------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Stop all work; the model is left unmasked and the session as it was."""
+        self.lanes.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until nothing is computed any more; False after `timeout` seconds."""
+        return self.lanes.wait(timeout)
+
+    def snapshot(self) -> HTML:
+        """Grid and text as a picture in plain HTML, as they are now."""
+        return HTML(snapshot(self.session, self._colours, self.session.changes()))
+
+    def close(self) -> None:
+        """Stop all work for good, and forget the session."""
+        leave, self._leave = self._leave, ()
+        for end in leave:
+            end()
+        if leave:
+            self.lanes.close()
+        super().close()
+
+    def _ipython_display_(self) -> None:
+        # The picture stands beside the widget, which hides it: where no kernel runs it is all there
+        # is. Widget state is not saved into notebooks.
+        self.lanes.look.wait()
+        self.lanes.map.wait()
+        display(super()._repr_mimebundle_(), raw=True)
+        self._static = display(self.snapshot(), display_id=True)
+
+    def _renew_static(self) -> None:
+        if self._static is not None and self.text.tokens.theme:  # somebody looks at it
+            self._static.update(self.snapshot())

@@ -1,0 +1,57 @@
+"""The three kinds of work of an explorer, each with a thread and a line of progress of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from widgets.background import Lane
+from widgets.progress_row import ProgressRow
+
+
+class Lanes:
+    """look: what the reader waits for (losses, predictions), before which all else steps aside;
+    map: colours of the heads; long: work of minutes (detection, curves, scoring), in turn."""
+
+    def __init__(self, report: Callable[[BaseException], object]) -> None:
+        self.rows: list[ProgressRow] = []
+        self.look = self._lane(report, urgent=True)
+        self.map = self._lane(report)
+        self.long = self._lane(report)
+
+    def _lane(self, report: Callable[[BaseException], object], urgent: bool = False) -> Lane:
+        row = ProgressRow(lambda: lane.cancel())
+        lane = Lane(report, row.watch, urgent=urgent)
+        self.rows.append(row)
+        return lane
+
+    @property
+    def every(self) -> tuple[Lane, ...]:
+        return self.look, self.map, self.long
+
+    def begin(
+        self,
+        title: str,
+        work: Callable[[], Any],
+        then: Callable[[Any], object] = lambda result: None,
+    ) -> None:
+        """Do long work; ValueError if the same is under way, since minutes may lie in it."""
+        if title in self.long.keys:
+            raise ValueError(f"{title} is under way already: wait for it, or cancel it first")
+        self.long.do(title, work, then)
+
+    def cancel(self) -> None:
+        for lane in self.every:
+            lane.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until nothing is left to do; False after `timeout` seconds. Interrupt cancels it all."""
+        try:
+            return all(lane.wait(timeout) for lane in self.every)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
+
+    def close(self) -> None:
+        for lane in self.every:
+            lane.close()

@@ -1,0 +1,80 @@
+"""The cut through a scored corpus: how many documents and tokens it takes, and the manifest."""
+
+from __future__ import annotations
+
+import ipywidgets as w
+
+from widgets.errors import ProblemBox, escaped
+from widgets.lanes import Lanes
+from widgets.live_figure import LiveFigure
+from workbench.figures import influence_histogram
+from workbench.session import Session
+
+HEAD = ("domain", "documents", "of", "share", "tokens", "of", "share", "threshold")
+
+
+class SelectionPanel(w.VBox):
+    """Moves the cut of a session's corpus and exports the manifest."""
+
+    def __init__(self, session: Session, problem: ProblemBox, lanes: Lanes) -> None:
+        self.session, self.lanes = session, lanes
+        self.fraction = w.FloatSlider(
+            description="Top share", value=0.2, min=0.01, max=1, step=0.01, readout_format=".0%",
+            layout={"width": "420px"},
+        )  # fmt: skip
+        self.by = w.Dropdown(description="of the", options=["documents", "tokens"])
+        for control in (self.fraction, self.by):
+            control.observe(problem.guarded(lambda _: self._cut()), "value")
+        self.counts = w.HTML()
+        self.figure = LiveFigure()
+        self.folder = w.Text(description="Manifest in", layout={"width": "420px"})
+        self.export = w.Button(
+            description="Export the manifest", icon="save", layout={"width": "auto"},
+            tooltip="Write manifest.json and selection.parquet, which others can verify",
+        )  # fmt: skip
+        self.export.on_click(problem.guarded(lambda _: self._export()))
+        self.said = w.HTML()
+        self._parts = [
+            w.HBox([self.fraction, self.by]), self.counts, self.figure,
+            w.HBox([self.folder, self.export]), self.said,
+        ]  # fmt: skip
+        super().__init__([w.HTML("Score a corpus, or load a run, under <b>Documents</b> first.")])
+
+    def renew(self) -> None:
+        """Show the corpus of the session, another than before."""
+        corpus = self.session.corpus
+        if corpus is None:
+            return
+        self.folder.value = "" if corpus.folder is None else str(corpus.folder)
+        self.said.value = ""
+        self.children = self._parts
+        self.follow()
+
+    def follow(self) -> None:
+        """Show the present cut."""
+        corpus = self.session.corpus
+        if corpus is None:
+            return
+        chosen = corpus.selection
+        head = "".join(f"<th>{one}</th>" for one in HEAD)
+        rows = "".join(
+            f"<tr><td>{escaped(str(d.domain))}</td><td>{d.documents_selected:,}</td>"
+            f"<td>{d.documents_seen:,}</td><td>{d.documents_share:.1%}</td>"
+            f"<td>{d.tokens_selected:,}</td><td>{d.tokens_seen:,}</td>"
+            f"<td>{d.tokens_share:.1%}</td><td>{d.threshold:.4f}</td></tr>"
+            for d in chosen.domains.itertuples()
+        )
+        self.counts.value = f'<table class="aiw-counts"><tr>{head}</tr>{rows}</table>'
+        self.figure.show(influence_histogram(chosen))
+
+    def _cut(self) -> None:
+        fraction, by = self.fraction.value, self.by.value
+        self.lanes.look.do("cut", lambda: self.session.cut(fraction, by), lambda _: None)
+
+    def _export(self) -> None:
+        folder = self.folder.value.strip() or None
+        self.said.value = ""
+        self.lanes.begin("writing the manifest", lambda: self.session.export(folder), self._told)
+
+    def _told(self, path: object) -> None:
+        self.said.value = f"written: {escaped(str(path))}; <code>workbench verify</code> checks it"

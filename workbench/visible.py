@@ -1,0 +1,21 @@
+"""Text from the web made visible: nothing in it can act on a terminal, a page or its direction.
+
+The one place for this. Whoever writes markup escapes the result for that markup besides.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control, format (direction), surrogates, private, unassigned; line and paragraph separators.
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def visible(text: str, newline: str = "\N{SYMBOL FOR NEWLINE}") -> str:
+    """`text` with `newline` for line ends, \\uXXXX for what has no glyph or turns the direction."""
+    return "".join(
+        newline if c == "\n"
+        else f"\\u{ord(c):04x}" if unicodedata.category(c) in _UNSEEN
+        else c
+        for c in text
+    )  # fmt: skip
