@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from workbench.models import Model
 from workbench.session import Session
 from workbench.tokens import TokenChanges
 
+PAUSE = 0.7  # seconds without a change, after which the picture in the notebook is renewed
 TABS = ("Text", "Documents", "Selection", "Curves", "Code")
 
 
@@ -73,6 +75,7 @@ class Explorer(w.VBox):
         super().__init__([self.title, self.problem, *self.lanes.rows, self.heads, self.tabs])
         self.add_class("aiw-explorer")
         self._static: DisplayHandle | None = None
+        self._later = threading.Timer(0, lambda: None)  # that renews the picture
         self._colours = HeadColours.none(session.model)
         if columns is not None:
             session.add_columns(columns)
@@ -184,6 +187,7 @@ class Explorer(w.VBox):
         for end in leave:
             end()
         if leave:
+            self._later.cancel()
             self.lanes.close()
         super().close()
 
@@ -196,5 +200,17 @@ class Explorer(w.VBox):
         self._static = display(self.snapshot(), display_id=True)
 
     def _renew_static(self) -> None:
-        if self._static is not None and self.text.tokens.theme:  # somebody looks at it
-            self._static.update(self.snapshot())
+        """Bring the picture in the notebook up to date, once the reader pauses: JupyterLab takes
+        longer to lay it out than to recolour the tokens."""
+        if self._static is None or not self.text.tokens.theme:  # nobody looks
+            return
+        self._later.cancel()
+        self._later = threading.Timer(PAUSE, self._update_static)
+        self._later.daemon = True
+        self._later.start()
+
+    def _update_static(self) -> None:
+        try:
+            self._static.update(self.snapshot())  # type: ignore[union-attr]
+        except Exception as error:
+            self.problem(error)

@@ -94,6 +94,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
                     cell, tokens = page.evaluate(CLICK, index)
                     times = {"cell": cell, "tokens": tokens, "plain": plain}
                     lab.ask("explorer.session.undo(), explorer.wait(60)")
+                    page.wait_for_timeout(1500)  # the picture in the notebook follows later
                     if number >= 0:
                         for key, value in times.items():
                             data["layers"][str(layer)][key].append(value)
