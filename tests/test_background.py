@@ -135,7 +135,7 @@ def test_a_closed_lane_says_so(lane, heard):
 
 
 def test_the_same_long_work_is_not_begun_twice():
-    lanes = Lanes(lambda error: None)
+    lanes = Lanes(ProblemBox())
     started, go = threading.Event(), threading.Event()
     try:
         lanes.begin("scoring", busy(started, go))
@@ -154,7 +154,7 @@ def test_urgent_work_comes_between_the_passes_of_a_map():
     model = make_model()
     text = "abc abd abe " * 8
     alone = wb.head_effects(model, text).effect
-    lanes = Lanes(lambda error: found.append(error))
+    lanes = Lanes(ProblemBox())
     found: list = []
     between: list = []
     try:
@@ -188,6 +188,9 @@ def test_the_row_of_progress_is_hidden_until_work_takes_long():
     row.watch("scoring", None)
     row.watch("scoring", Progress("scoring", "doc", 1, 10, 0.1))
     assert row.layout.display == "none"
+    at_once = ProgressRow(lambda: None, at_once=True)
+    at_once.watch("scoring", None)
+    assert (at_once.layout.display, at_once.words.value) == ("", "scoring ...")
     row.watch("scoring", Progress("scoring", "doc", 5, 10, 5.0))
     assert row.layout.display == ""
     assert row.words.value == "scoring: 5 of 10 doc, 0:05 left"
@@ -208,6 +211,14 @@ def test_an_error_is_shown_as_text_and_goes_with_the_next_success():
     careful = box.guarded(act)
     careful(True)
     assert isinstance(box.error, KeyError)
+    careful(False)
+    assert box.error is None
+    box.keep(KeyError("after minutes"))
+    careful(False)
+    assert isinstance(box.error, KeyError)  # of work that ran for itself: until it is dismissed
+    box.children[1].click()
+    assert box.error is None
+    careful(True)
     (words,) = [child.value for child in box.children if hasattr(child, "value")]
     assert "&lt;b&gt;not&lt;/b&gt;" in words
     assert "\u202e" not in words

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_model
+from planted import planted_model, planted_probes
+from test_session import scores_of
 
 import workbench as wb
 from widgets import Explorer, TokenView
 from widgets.interrupt import _interrupted
+from workbench import session as room
 from workbench.visible import visible
 
 TEXT = "one two three one two three"
@@ -193,8 +197,8 @@ def test_errors_are_shown_and_nothing_is_lost(explorer, act, said):
     assert explorer.problem.layout.display == ""
     assert str(explorer.session.heads) == "L1H1"
     assert explorer.session.text == TEXT
+    explorer.problem.dismiss()
     explorer.heads.invert.click()
-    assert explorer.problem.error is None
     settled(explorer)
 
 
@@ -232,6 +236,7 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     assert explorer.session.document == row["doc_id"]
     assert "&" not in explorer.text.box.value
     assert row["doc_id"] in explorer.text.source.value
+    assert f"score {row['score']:.2f} in the run" in explorer.text.source.value
     selection.fraction.value = 0.5
     settled(explorer)
     assert corpus.selection.fraction == 0.5
@@ -248,8 +253,9 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     assert selection.figure.figure is figure  # updated, not made anew
     selection.export.click()
     settled(explorer)
-    assert "run/manifest.json" in selection.said.value
+    assert "top 20% of the tokens written: run/manifest.json" in selection.said.value
     assert wb.verify_manifest(tmp_path / "run").ok
+    explorer.tabs.selected_index = 4
     assert "session.load('run', 'corpus.jsonl')" in explorer.code.value.replace("&#x27;", "'")
 
 
@@ -265,24 +271,77 @@ def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
     assert explorer.documents.table.total == 6
 
 
-def test_the_curve_is_drawn(model, scores):
-    from test_retrieval import PROSE
-
-    assert PROSE
-    explorer = Explorer(model, text=TEXT, scores=scores)
+def test_the_curve_is_drawn(monkeypatch):
+    # Probes of a size that the small model reads.
+    monkeypatch.setattr(room, "make_probes", lambda model, n, **_: planted_probes(model, n=n))
+    model = planted_model()
+    explorer = Explorer(model, text="what is lost?", scores=scores_of(model))
     try:
-        explorer.curves._drawn(
-            pd.DataFrame(
-                [(o, d, k, 1.0, 0.5, 2.0) for o, ds in (("detected", [0]), ("random", range(5)))
-                 for d in ds for k in (0, 1, 2)],
-                columns=["order", "draw", "heads", "lookup_loss", "accuracy", "text_loss"],
-            )
-        )  # fmt: skip
+        explorer.curves.probes.value = 2
+        explorer.curves.draw.click()
+        assert explorer.wait(120)
+        assert explorer.problem.error is None
         figure = explorer.curves.figure.figure
         assert figure is not None
-        assert len(figure.data) == 9
+        assert [trace.name for trace in figure.data[:3]] == [
+            "range of 5 random draws", "mean of the draws", "detected order",
+        ]  # fmt: skip
     finally:
         explorer.close()
+
+
+def test_controls_say_what_the_session_says_after_a_load(explorer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": str(i), "text": f"number {i} " * 5, "domain": "a"} for i in range(10)]
+    explorer.session.mask("L1H1")
+    explorer.session.score(rows, "run")
+    explorer.session.cut(0.5, "tokens")
+    assert (explorer.selection.fraction.value, explorer.selection.by.value) == (0.5, "tokens")
+    explorer.session.load("run", rows)
+    assert (explorer.selection.fraction.value, explorer.selection.by.value) == (0.2, "documents")
+    explorer.session.open("3")
+    explorer.session.load("run", rows)
+    assert explorer.session.document is None
+    settled(explorer)
+
+
+def test_work_that_waits_is_done_for_the_state_of_its_click(explorer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": str(i), "text": f"number {i} " * 5, "domain": "a"} for i in range(4)]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    go = threading.Event()
+    explorer.session.mask("L1H1")
+    explorer.lanes.begin("something long", lambda: go.wait(30))
+    explorer.documents.path.value = "c.jsonl"
+    explorer.documents.score.click()
+    explorer.session.mask("L2H2 L2H3")
+    explorer.documents.path.value = "another.jsonl"
+    go.set()
+    settled(explorer)
+    assert explorer.session.corpus.selection.run["heads"]["heads"] == "L1H1"
+    assert len(explorer.session.corpus) == 4
+
+
+def test_a_text_that_is_being_typed_is_kept(explorer):
+    explorer.text.box.value = "half a sent"
+    explorer.session.toggle("L0H0")
+    settled(explorer)
+    assert explorer.text.box.value == "half a sent"
+    explorer.text.read.click()
+    settled(explorer)
+    assert explorer.session.text == "half a sent"
+
+
+def test_a_click_on_a_text_that_is_on_its_way_out_asks_nothing(explorer):
+    tokens, stamp = explorer.text.tokens, explorer.text.tokens.stamp
+    with explorer.session.model.lock:  # the losses of the new text have to wait
+        explorer.session.read("quite another text, and longer than the first one was")
+        assert tokens.stale
+        tokens.handle(tokens, {"action": "ask", "token": 5, "stamp": stamp})
+        tokens.handle(tokens, {"action": "predict", "token": 20, "stamp": stamp})
+        assert explorer.session.palette.token is None
+    settled(explorer)
+    assert not tokens.stale
 
 
 def test_interrupt_between_cells_cancels(explorer):

@@ -18,7 +18,7 @@ class CurvesPanel(w.VBox):
     def __init__(self, session: Session, problem: ProblemBox, lanes: Lanes) -> None:
         self.draw = w.Button(
             description="Draw the masking curve", icon="line-chart", layout={"width": "auto"},
-            tooltip="Minutes on a laptop: detected order and five random draws, at eight sizes",
+            tooltip="Minutes on a laptop: detected order and five random draws at several sizes",
         )  # fmt: skip
         self.probes = w.BoundedIntText(
             description="probes", value=4, min=1, max=800, layout={"width": "150px"},
@@ -29,8 +29,9 @@ class CurvesPanel(w.VBox):
         super().__init__([w.HBox([self.draw, self.probes]), self.figure])
 
     def _draw(self, session: Session, lanes: Lanes) -> None:
-        probes = self.probes.value
-        lanes.begin("masking curve", lambda: session.curve(probes=probes), self._drawn)
+        probes, state = self.probes.value, session.state
+        curve = lambda: session.curve(probes=probes, state=state)  # noqa: E731
+        lanes.begin("masking curve", curve, self._drawn)
 
     def _drawn(self, table: pd.DataFrame) -> None:
         self.figure.show(masking_curve(table))

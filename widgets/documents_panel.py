@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as w
@@ -72,23 +73,27 @@ class DocumentsPanel(w.VBox):
 
     # ---- scores -----------------------------------------------------------------------------
 
-    def _corpus(self) -> Any:
-        if self.given is not None:
-            return self.given
-        return self.path.value.strip() or environment_corpus(max_documents=SAMPLE)
+    def _corpus(self) -> Callable[[], Any]:
+        """What the panel names at this moment, to be read later."""
+        given, path = self.given, self.path.value.strip()
+        if given is not None:
+            return lambda: given
+        return lambda: path or environment_corpus(max_documents=SAMPLE)
 
     def _score(self) -> None:
+        session, corpus, state = self.session, self._corpus(), self.session.state
         out, most = self.folder.value.strip() or None, self.most.value
         self.lanes.begin(
             "scoring the corpus",
-            lambda: self.session.score(self._corpus(), out, max_tokens=most),
+            lambda: session.score(corpus(), out, state=state, max_tokens=most),
         )
 
     def _load(self) -> None:
         folder = self.folder.value.strip()
         if not folder:
             raise ValueError("no folder given: write the folder of a finished run into Run folder")
-        self.lanes.begin("loading the run", lambda: self.session.load(folder, self._corpus()))
+        corpus = self._corpus()
+        self.lanes.begin("loading the run", lambda: self.session.load(folder, corpus()))
 
     # ---- looking through --------------------------------------------------------------------
 
@@ -120,7 +125,7 @@ class DocumentsPanel(w.VBox):
 
     def _open(self, position: int) -> None:
         self.table.opened = position
-        self.lanes.look.do("opening", lambda: self.session.open(position), lambda _: None)
+        self.lanes.files.do("opening", lambda: self.session.open(position), lambda _: None)
 
     def _extreme(self, kind: Extreme) -> None:
         corpus = self.session.corpus

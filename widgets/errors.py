@@ -25,41 +25,54 @@ def escaped(text: str) -> str:
 
 
 class ProblemBox(ipywidgets.HBox):
-    """The last error, in words, until it is dismissed or something succeeds after it."""
+    """The last error, in words, until it is dismissed or the reader does something else.
+
+    What long work said when it failed stays until it is dismissed (`keep`).
+    """
 
     def __init__(self) -> None:
         self._words = ipywidgets.HTML(layout={"flex": "1 1 auto"})
         dismiss = ipywidgets.Button(description="Dismiss", layout={"width": "auto"})
-        dismiss.on_click(lambda _: self.clear())
+        dismiss.on_click(lambda _: self.dismiss())
         super().__init__([self._words, dismiss], layout={"display": "none"})
         self.add_class("aiw-problem")
         self.error: BaseException | None = None
+        self._kept = False
+
+    def keep(self, error: BaseException) -> None:
+        """Show an error of work that ran for itself: nobody may be looking just now."""
+        self(error)
+        self._kept = True
 
     def __call__(self, error: BaseException) -> None:
-        self.error = error
+        self.error, self._kept = error, False
         kind = type(error).__name__
         said = str(error) or "no message"
         self._words.value = (
             f'<div role="alert" style="color:var(--jp-error-color1,#b00020);white-space:pre-wrap">'
-            f"<b>{escaped(kind)}</b>: {escaped(said)}</div>"
+            f"<b>{escaped(kind)}</b>: <bdi>{escaped(said)}</bdi></div>"
         )
         self.layout.display = ""
 
     def clear(self) -> None:
-        self.error = None
+        """The reader goes on: an error of the last click is no longer of interest."""
+        if not self._kept:
+            self.dismiss()
+
+    def dismiss(self) -> None:
+        self.error, self._kept = None, False
         self.layout.display = "none"
         self._words.value = ""
 
     def guarded(self, callback: Callable[..., Any]) -> Callable[..., None]:
-        """`callback` with its errors shown here; what it then does right clears the last one."""
+        """`callback` of something that the reader did, with its errors shown here."""
 
         @wraps(callback)
         def careful(*args: Any, **kwargs: Any) -> None:
+            self.clear()
             try:
                 callback(*args, **kwargs)
             except Exception as error:
                 self(error)
-            else:
-                self.clear()
 
         return careful

@@ -20,6 +20,8 @@ from widgets.selection_panel import SelectionPanel
 from widgets.snapshot import snapshot
 from widgets.text_panel import TextPanel
 from workbench.colouring import HeadColours
+from workbench.history import State
+from workbench.masking import require_unmasked
 from workbench.models import Model
 from workbench.session import Session
 from workbench.tokens import TokenChanges
@@ -66,17 +68,19 @@ class Explorer(w.VBox):
         self.selection = SelectionPanel(session, self.problem, self.lanes)
         self.curves = CurvesPanel(session, self.problem, self.lanes)
         self.code = w.HTML()
-        self.text.tokens.on_ask = self.problem.guarded(session.ask)
+        self.text.tokens.on_ask = self.problem.guarded(self._ask)
         self.text.tokens.on_predict = self._predict
-        self.text.tokens.observe(self.problem.guarded(self._themed), "theme")
+        self.text.tokens.observe(self._themed, "theme")
         self.tabs = w.Tab(
             [self.text, self.documents, self.selection, self.curves, self.code], titles=TABS
         )
+        self.tabs.observe(lambda _: self._code_changed(), "selected_index")
         super().__init__([self.title, self.problem, *self.lanes.rows, self.heads, self.tabs])
         self.add_class("aiw-explorer")
         self._static: DisplayHandle | None = None
         self._later = threading.Timer(0, lambda: None)  # that renews the picture
         self._colours = HeadColours.none(session.model)
+        self._shown: tuple[State, TokenChanges] | None = None  # of the tokens on the screen
         if columns is not None:
             session.add_columns(columns)
         self._leave = (session.on_change(self._changed), on_interrupt(self.lanes.cancel))
@@ -102,6 +106,7 @@ class Explorer(w.VBox):
     def _state_changed(self) -> None:
         session = self.session
         # First of all, since the reader waits for it; the controls follow meanwhile.
+        self.text.tokens.stale = True
         self.lanes.look.do("losses", self._losses, self._show_losses)
         model, count = session.model, len(session.heads)
         dtype = str(model.dtype).removeprefix("torch.")
@@ -118,14 +123,16 @@ class Explorer(w.VBox):
         if self.session.document is not None:  # it was opened to be looked at
             self.tabs.selected_index = TABS.index("Text")
 
-    def _losses(self) -> tuple[TokenChanges, str, str]:
+    def _losses(self) -> tuple[State, TokenChanges]:
         state = self.session.state
-        names = [f"{len(one)} heads masked" if one else "no mask"
-                 for one in (state.against, state.heads)]  # fmt: skip
-        return self.session.changes(), names[0], names[1]
+        return state, self.session.changes(state)
 
-    def _show_losses(self, found: tuple[TokenChanges, str, str]) -> None:
-        self.text.tokens.show(*found)
+    def _show_losses(self, found: tuple[State, TokenChanges]) -> None:
+        self._shown = state, changes = found
+        before, after = (
+            f"{len(one)} heads masked" if one else "no mask" for one in (state.against, state.heads)
+        )
+        self.text.tokens.show(changes, before, after)
         self._renew_static()
 
     def _colours_changed(self) -> None:
@@ -151,15 +158,23 @@ class Explorer(w.VBox):
         self._code_changed()
 
     def _code_changed(self) -> None:
+        if self.tabs.selected_index != TABS.index("Code"):
+            return  # a long text makes long code, which nobody sees just now
         self.code.value = f"<pre>{escaped(self.session.code())}</pre>"
 
     # ---- the browser speaks -----------------------------------------------------------------
 
+    def _ask(self, token: int) -> None:
+        if self._shown is not None and self._shown[0].text == self.session.text:
+            self.session.ask(token)  # else the click was meant for a text that is on its way out
+
     def _predict(self, token: int) -> None:
-        stamp = self.text.tokens.stamp
+        if self._shown is None:
+            return
+        stamp, state = self.text.tokens.stamp, self._shown[0]
         self.lanes.look.do(
             "predictions",
-            lambda: self.session.predictions(token),
+            lambda: self.session.predictions(token, state=state),
             lambda found: self.text.tokens.tell(token, stamp, *found),
         )
 
@@ -179,7 +194,8 @@ class Explorer(w.VBox):
 
     def snapshot(self) -> HTML:
         """Grid and text as a picture in plain HTML, as they are now."""
-        return HTML(snapshot(self.session, self._colours, self.session.changes()))
+        state = self.session.state
+        return HTML(snapshot(self.session.model, state, self._colours, self.session.changes(state)))
 
     def close(self) -> None:
         """Stop all work for good, and forget the session."""
@@ -189,20 +205,23 @@ class Explorer(w.VBox):
         if leave:
             self._later.cancel()
             self.lanes.close()
+        for one in _inside(self):
+            one.close()
         super().close()
 
     def _ipython_display_(self) -> None:
         # The picture stands beside the widget, which hides it: where no kernel runs it is all there
         # is. Widget state is not saved into notebooks.
+        require_unmasked(self.session.model)  # else this thread would wait for itself
+        display(super()._repr_mimebundle_(), raw=True)
         self.lanes.look.wait()
         self.lanes.map.wait()
-        display(super()._repr_mimebundle_(), raw=True)
         self._static = display(self.snapshot(), display_id=True)
 
     def _renew_static(self) -> None:
         """Bring the picture in the notebook up to date, once the reader pauses: JupyterLab takes
         longer to lay it out than to recolour the tokens."""
-        if self._static is None or not self.text.tokens.theme:  # nobody looks
+        if self._static is None or self._shown is None or not self.text.tokens.theme:
             return
         self._later.cancel()
         self._later = threading.Timer(PAUSE, self._update_static)
@@ -211,6 +230,17 @@ class Explorer(w.VBox):
 
     def _update_static(self) -> None:
         try:
-            self._static.update(self.snapshot())  # type: ignore[union-attr]
+            assert self._static is not None
+            assert self._shown is not None
+            model, (state, changes) = self.session.model, self._shown
+            self._static.update(HTML(snapshot(model, state, self._colours, changes)))
         except Exception as error:
             self.problem(error)
+
+
+def _inside(box: w.Box) -> list[w.Widget]:
+    """All widgets inside a box, the innermost first."""
+    found: list[w.Widget] = []
+    for child in box.children:
+        found += [*(_inside(child) if isinstance(child, w.Box) else []), child]
+    return found

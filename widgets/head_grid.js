@@ -109,7 +109,7 @@ function render({ model, el }) {
   function paintAll() {
     for (let i = 0; i < total; i++) paint(i);
     const { name = "", low = 0, high = 1, diverging = false, digits = 2 } = model.get("legend");
-    grid.setAttribute("aria-label", `${layers} layers of ${heads} query heads, by ${name}`);
+    grid.setAttribute("aria-label", `${layers} layers of ${heads} query heads, by ${name}; Space toggles a head, L its layer, H it in every layer`);
     const bar = element("span", diverging ? "aiw-bar aiw-bar-diverging" : "aiw-bar");
     const known = values.some((one) => !Number.isNaN(one));
     legend.replaceChildren(

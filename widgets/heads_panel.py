@@ -34,11 +34,13 @@ class HeadsPanel(w.VBox):
             return one
 
         def chosen(widget: w.Widget, act: object) -> None:
+            careful = guarded(act)  # type: ignore[arg-type]
+
             def changed(change: dict[str, object]) -> None:
                 if not self._following:
-                    act(change["new"])  # type: ignore[operator]
+                    careful(change["new"])
 
-            widget.observe(guarded(changed), "value")
+            widget.observe(changed, "value")
 
         every = session.model.layers * session.model.heads
         self.colour = w.Dropdown(description="Colour by", layout={"width": "320px"})
@@ -61,7 +63,7 @@ class HeadsPanel(w.VBox):
             "Random control", "Mask as many heads drawn at random from the others",
             lambda: session.random(self.seed.value),
         )  # fmt: skip
-        chosen(self.seed, lambda seed: session.random(seed) if session.heads else None)
+        chosen(self.seed, lambda seed: session.random(seed) if session.state.control_of else None)
         self.invert = button("Invert", "Mask what is not masked", session.invert)
         self.clear = button("Clear", "Unmask all heads", session.clear)
         self.undo = button("Undo", "Take the last change back (Ctrl+Z in the grid)", session.undo)
@@ -107,6 +109,7 @@ class HeadsPanel(w.VBox):
             self.undo.disabled = not session.history.can_undo
             self.redo.disabled = not session.history.can_redo
             self.top.disabled = self.top5.disabled = session.scores is None
+            self.top.value = session.top_count() or 0
             self.random.disabled = not (state.heads or state.control_of)
             self.against.value = (
                 f"compared with {escaped(str(state.against))}" if state.against else ""

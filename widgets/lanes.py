@@ -1,33 +1,42 @@
-"""The three kinds of work of an explorer, each with a thread and a line of progress of its own."""
+"""The kinds of work of an explorer, each with a thread and a line of progress of its own."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from widgets.background import Lane
+from widgets.errors import ProblemBox
 from widgets.progress_row import ProgressRow
 
 
 class Lanes:
     """look: what the reader waits for (losses, predictions), before which all else steps aside;
-    map: colours of the heads; long: work of minutes (detection, curves, scoring), in turn."""
+    map: colours of the heads; files: texts and cuts of a corpus; long: work of minutes (detection,
+    curves, scoring), in turn."""
 
-    def __init__(self, report: Callable[[BaseException], object]) -> None:
+    def __init__(self, problem: ProblemBox) -> None:
         self.rows: list[ProgressRow] = []
-        self.look = self._lane(report, urgent=True)
-        self.map = self._lane(report)
-        self.long = self._lane(report)
+        self.look = self._lane(problem, urgent=True)
+        self.map = self._lane(problem.keep)
+        self.files = self._lane(problem.keep)
+        self.long = self._lane(problem.keep, at_once=True)
 
-    def _lane(self, report: Callable[[BaseException], object], urgent: bool = False) -> Lane:
-        row = ProgressRow(lambda: lane.cancel())
+    def _lane(
+        self,
+        report: Callable[[BaseException], object],
+        urgent: bool = False,
+        at_once: bool = False,
+    ) -> Lane:
+        row = ProgressRow(lambda: lane.cancel(), at_once)
         lane = Lane(report, row.watch, urgent=urgent)
         self.rows.append(row)
         return lane
 
     @property
     def every(self) -> tuple[Lane, ...]:
-        return self.look, self.map, self.long
+        return self.look, self.map, self.files, self.long
 
     def begin(
         self,
@@ -46,8 +55,13 @@ class Lanes:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until nothing is left to do; False after `timeout` seconds. Interrupt cancels it all."""
+        end = None if timeout is None else time.monotonic() + timeout
         try:
-            return all(lane.wait(timeout) for lane in self.every)
+            while any(lane.busy for lane in self.every):  # one may begin work of another
+                for lane in self.every:
+                    if not lane.wait(None if end is None else max(end - time.monotonic(), 0)):
+                        return False
+            return True
         except KeyboardInterrupt:
             self.cancel()
             raise

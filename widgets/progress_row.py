@@ -15,9 +15,13 @@ OFTEN = 0.2  # seconds between two changes of the line
 
 
 class ProgressRow(ipywidgets.HBox):
-    """Hidden while nothing runs; `watch` is made for `Lane`."""
+    """Hidden while nothing runs; `watch` is made for `Lane`.
 
-    def __init__(self, cancel: Callable[[], object]) -> None:
+    at_once: shown as soon as work begins, and not only when it turns out to be long.
+    """
+
+    def __init__(self, cancel: Callable[[], object], at_once: bool = False) -> None:
+        self.at_once = at_once
         self.bar = ipywidgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
         self.words = ipywidgets.HTML(layout={"flex": "1 1 auto"})
         self.button = ipywidgets.Button(
@@ -32,7 +36,11 @@ class ProgressRow(ipywidgets.HBox):
         """What a lane says of its job: see `Lane`."""
         if not title:
             self.layout.display = "none"
-        elif progress is not None and progress.seconds >= QUIET:
+        elif progress is None:
+            self.bar.value, self.words.value = 0, escaped(f"{title} ...")
+            if self.at_once:
+                self.layout.display = ""
+        elif progress.seconds >= QUIET:
             now = time.monotonic()
             if now - self._told >= OFTEN or progress.done == progress.total:
                 self._told = now

@@ -18,13 +18,15 @@ class SelectionPanel(w.VBox):
 
     def __init__(self, session: Session, problem: ProblemBox, lanes: Lanes) -> None:
         self.session, self.lanes = session, lanes
+        self._following = False  # while the controls are set to what the session says
         self.fraction = w.FloatSlider(
             description="Top share", value=0.2, min=0.01, max=1, step=0.01, readout_format=".0%",
             layout={"width": "420px"},
         )  # fmt: skip
         self.by = w.Dropdown(description="of the", options=["documents", "tokens"])
         for control in (self.fraction, self.by):
-            control.observe(problem.guarded(lambda _: self._cut()), "value")
+            control.observe(self._moved, "value")
+        self._act = problem.guarded(self._cut)
         self.counts = w.HTML()
         self.figure = LiveFigure()
         self.folder = w.Text(description="Manifest in", layout={"width": "420px"})
@@ -56,6 +58,11 @@ class SelectionPanel(w.VBox):
         if corpus is None:
             return
         chosen = corpus.selection
+        self._following = True
+        try:
+            self.fraction.value, self.by.value = chosen.fraction, chosen.by
+        finally:
+            self._following = False
         head = "".join(f"<th>{one}</th>" for one in HEAD)
         rows = "".join(
             f"<tr><td>{escaped(str(d.domain))}</td><td>{d.documents_selected:,}</td>"
@@ -67,14 +74,27 @@ class SelectionPanel(w.VBox):
         self.counts.value = f'<table class="aiw-counts"><tr>{head}</tr>{rows}</table>'
         self.figure.show(influence_histogram(chosen))
 
+    def _moved(self, _: object) -> None:
+        if not self._following:
+            self._act()
+
     def _cut(self) -> None:
         fraction, by = self.fraction.value, self.by.value
-        self.lanes.look.do("cut", lambda: self.session.cut(fraction, by), lambda _: None)
+        self.lanes.files.do("cut", lambda: self.session.cut(fraction, by), lambda _: None)
 
     def _export(self) -> None:
+        session, corpus = self.session, self.session.corpus
         folder = self.folder.value.strip() or None
+        fraction, by = self.fraction.value, self.by.value
         self.said.value = ""
-        self.lanes.begin("writing the manifest", lambda: self.session.export(folder), self._told)
 
-    def _told(self, path: object) -> None:
-        self.said.value = f"written: {escaped(str(path))}; <code>workbench verify</code> checks it"
+        def export() -> str:  # what the controls say at the click, whatever is done meanwhile
+            if session.corpus is not corpus:
+                raise ValueError("another corpus was taken up since the click: export it again")
+            session.cut(fraction, by)
+            return f"top {fraction:.0%} of the {by} written: {session.export(folder)}"
+
+        self.lanes.begin("writing the manifest", export, self._told)
+
+    def _told(self, said: str) -> None:
+        self.said.value = f"{escaped(said)}; <code>workbench verify</code> checks it"

@@ -10,7 +10,8 @@ import numpy as np
 
 from widgets.errors import escaped
 from workbench.colouring import HeadColours
-from workbench.session import Session
+from workbench.history import State
+from workbench.models import Model
 from workbench.tokens import TokenChanges
 from workbench.visible import visible
 
@@ -27,21 +28,20 @@ STYLE = (
 )
 
 
-def snapshot(session: Session, colours: HeadColours, changes: TokenChanges) -> str:
+def snapshot(model: Model, state: State, colours: HeadColours, changes: TokenChanges) -> str:
     """HTML of the grid and of the text; the same state gives the same HTML."""
-    model, state = session.model, session.state
     masked = escaped(str(state.heads)) or "none"
     return (
         f'{STYLE}<div class="aiw-snapshot {AS_IT_IS}" style="font-family:sans-serif">'
         f"<p><b>{escaped(model.source)}</b>: {len(state.heads)} of {model.layers * model.heads} "
         f"heads masked ({state.mode}): {masked}</p>"
-        f"{_grid(session, colours)}<p>{escaped(changes.describe())}</p>{_text(changes)}"
+        f"{_grid(model, state, colours)}<p>{escaped(changes.describe())}</p>{_text(changes)}"
         "<p><i>A picture. Run the cell to toggle heads.</i></p></div>"
     )
 
 
-def _grid(session: Session, colours: HeadColours) -> str:
-    model, masked = session.model, set(session.heads)
+def _grid(model: Model, state: State, colours: HeadColours) -> str:
+    masked = set(state.heads)
     high = colours.high or 1.0
     lines = []
     for head in range(model.heads):
@@ -70,8 +70,9 @@ def _text(changes: TokenChanges) -> str:
         known = bool(np.isfinite(change))
         share = min(abs(float(change)) / changes.reach, 1.0) * 0.7 if known else 0.0
         words = f"{float(change):+.2f} nats" if known else "not predicted"
+        colour = f"rgba({RISE if change >= 0 else FALL},{share:.2f})"
         spans.append(
-            f'<span title="{words}" style="background-color:rgba({RISE if change >= 0 else FALL},'
-            f'{share:.2f})">{escaped(visible(piece))}</span>'
+            f'<span title="{words}" style="unicode-bidi:isolate;background-color:{colour}">'
+            f"{escaped(visible(piece))}</span>"
         )
     return f'<p class="aiw-snapshot-text" style="white-space:pre-wrap">{"".join(spans)}</p>'

@@ -16,6 +16,7 @@ class TextPanel(w.VBox):
 
     def __init__(self, session: Session, problem: ProblemBox) -> None:
         self.session = session
+        self._written = ""  # into the box
         self.tokens = TokenView(problem)
         self.tokens.on_undo = problem.guarded(session.undo)
         self.tokens.on_redo = problem.guarded(session.redo)
@@ -35,8 +36,12 @@ class TextPanel(w.VBox):
     def follow(self) -> None:
         """Show the text of the session in the box, and which token was asked about."""
         session = self.session
-        self.box.value = session.text
-        document = session.document
-        self.source.value = "" if document is None else f"document <b>{escaped(document)}</b>"
+        if session.text != self._written:  # else what is being typed would be lost
+            self.box.value = self._written = session.text
+        document, corpus = session.document, session.corpus
+        said = "" if document is None else f"document <bdi><b>{escaped(document)}</b></bdi>"
+        if document is not None and corpus is not None and document in corpus.unique_ids:
+            said += f", {escaped(corpus.standing(document))}"
+        self.source.value = said
         token = session.palette.token
         self.tokens.selected = -1 if token is None else token

@@ -96,6 +96,7 @@ function render({ model, el }) {
   }
 
   function renew() {
+    clearTimeout(timer);
     const next = model.get("tokens");
     before = floatsOf(model.get("before"));
     after = floatsOf(model.get("after"));
@@ -245,6 +246,9 @@ function render({ model, el }) {
   const themes = new MutationObserver(themeChanged);
   themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
   themeChanged();
+  const staleChanged = () => el.classList.toggle("aiw-stale", model.get("stale") === true);
+  staleChanged();
+  model.on("change:stale", staleChanged);
   model.on("change:stamp", renew);
   model.on("change:order", orderChanged);
   model.on("change:selected", paint);
@@ -255,6 +259,7 @@ function render({ model, el }) {
     clearTimeout(timer);
     themes.disconnect();
     window.removeEventListener("keydown", claimed, true);
+    model.off("change:stale", staleChanged);
     model.off("change:stamp", renew);
     model.off("change:order", orderChanged);
     model.off("change:selected", paint);

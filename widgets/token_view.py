@@ -39,6 +39,7 @@ class TokenView(anywidget.AnyWidget):
     order = traitlets.Enum(["text", "hurt"], "text").tag(sync=True)
     selected = traitlets.Int(-1).tag(sync=True)
     stamp = traitlets.Int(0).tag(sync=True)
+    stale = traitlets.Bool(False).tag(sync=True)  # another text or mask is being computed
     theme = traitlets.Enum(["", "light", "dark"], "").tag(sync=True)  # told by the browser, if any
 
     def __init__(self, report: Report = raises, **traits: Any) -> None:
@@ -61,6 +62,7 @@ class TokenView(anywidget.AnyWidget):
             self.summary = changes.describe()
             self.note = left_out if changes.left_out else ""
             self.labels = [before, after]
+            self.stale = False
             self.stamp += 1
 
     def tell(self, token: int, stamp: int, before: Sequence[Guess], after: Sequence[Guess]) -> None:

@@ -8,6 +8,7 @@ read from the corpus when it is asked for, and must be the text that was scored.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,6 +123,18 @@ class ScoredCorpus:
         """One dict of COLUMNS a document, plain Python values."""
         part = self._rows.iloc[list(positions)]
         return part.loc[:, list(COLUMNS)].to_dict("records")  # type: ignore[return-value]
+
+    @cached_property
+    def unique_ids(self) -> frozenset[str]:
+        """The ids that belong to one document only."""
+        ids = self._ranked["doc_id"]
+        return frozenset(ids[~ids.duplicated(keep=False)])
+
+    def standing(self, doc_id: str) -> str:
+        """Score, rank and side of the cut of a document in the run, in words."""
+        (row,) = self.rows([self.position(doc_id)])
+        side = "selected" if row["selected"] else "not selected"
+        return f"score {row['score']:.2f} in the run, rank {row['rank']:,} of its domain, {side}"
 
     def position(self, doc_id: str) -> int:
         """The position of the document with this id; KeyError if there is none."""

@@ -24,7 +24,8 @@ DIVERGING = "RdBu_r"  # red: the loss rises; blue: it falls
 
 def shown(text: str) -> str:
     """`text` so that plotly shows it as it is: no markup, no control or direction characters."""
-    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escapes = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"})
+    return visible(text).translate(escapes)  # dollars would be a formula where there is MathJax
 
 
 def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:

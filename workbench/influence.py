@@ -30,7 +30,7 @@ from workbench.heads import HeadSet
 from workbench.losses import losses_of_ids, require_max_tokens, require_window
 from workbench.masking import require_fitting, require_unmasked
 from workbench.models import Model
-from workbench.progress import counted
+from workbench.progress import counted, stop_if_asked
 
 
 def score_corpus(
@@ -91,7 +91,10 @@ def score_corpus(
     # may give its documents only once, or has to fetch them, is not looked through.
     total = None
     if isinstance(corpus, Path) or (hasattr(corpus, "__len__") and not _is_remote(corpus)):
-        total = sum(1 for _ in read_corpus(corpus, **columns))
+        total = 0
+        for _ in read_corpus(corpus, **columns):
+            stop_if_asked()
+            total += 1
     shards = _shards(read_corpus(corpus, **columns), shard_size)
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room if out is None else out)

@@ -96,7 +96,7 @@ def masking_curve(
 
 
 def default_sizes(total: int) -> list[int]:
-    """0, 1, then about seven steps of half as much again to a fifth of all heads."""
+    """0, 1, and up to seven steps more, each by the same factor, to a fifth of all heads."""
     last = max(1, total // 5)
     steps = np.geomspace(1, last, num=min(8, last)) if last > 1 else [1.0]
     return sorted({0, *(round(one) for one in steps)})

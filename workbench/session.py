@@ -21,6 +21,7 @@ from workbench.browse import ScoredCorpus
 from workbench.colouring import METHODS, NEED, RETRIEVAL, HeadColours, growing
 from workbench.effects import HeadEffects, Method
 from workbench.heads import HeadSet
+from workbench.history import State
 from workbench.influence import score_corpus
 from workbench.losses import require_max_tokens
 from workbench.manifest import write_manifest
@@ -97,16 +98,23 @@ class Session(Actions):
         """The tokens of the text that are read."""
         return self._view.ids(self.text)
 
-    def changes(self) -> TokenChanges:
-        """The losses of every token under `against` and under the masked heads."""
-        return self._view.changes(self.state)
+    def changes(self, state: State | None = None) -> TokenChanges:
+        """The losses of every token under `against` and under the masked heads.
 
-    def predictions(self, token: int, count: int = 5) -> tuple[list[Guess], list[Guess]]:
+        state: an earlier one than the present.
+        """
+        return self._view.changes(state or self.state)
+
+    def predictions(
+        self, token: int, count: int = 5, state: State | None = None
+    ) -> tuple[list[Guess], list[Guess]]:
         """The most probable tokens in the place of one token, before and after.
+
+        state: an earlier one than the present.
 
         Raises ValueError for a token without a prediction.
         """
-        return self._view.predictions(self.state, token, count)
+        return self._view.predictions(state or self.state, token, count)
 
     def needs(
         self,
@@ -182,28 +190,42 @@ class Session(Actions):
         probes: int = 6,
         sizes: Sequence[int] | None = None,
         draws: int = 5,
+        state: State | None = None,
     ) -> pd.DataFrame:
         """Loss and retrieval accuracy against the number of masked heads (`masking_curve`).
 
-        probes: how many fresh ones; texts: default, the text that is looked at.
+        probes: how many fresh ones; texts: default, the text that is looked at; state: an earlier
+        one than the present.
         """
         if self.scores is None:
             raise ValueError("no head has a score yet: call session.detect(), or use_scores(frame)")
         length = min(560, self.model.context)
         made = make_probes(self.model, n=probes, max_tokens=length, seed=1)
+        now = state or self.state
         return masking_curve(
-            self.model, self.scores, made, texts or [self.text], sizes=sizes, draws=draws,
-            mode=self.mode, max_tokens=self.max_tokens,
+            self.model, self.scores, made, texts or [now.text], sizes=sizes, draws=draws,
+            mode=now.mode, max_tokens=self.max_tokens,
         )  # fmt: skip
 
     # ---- corpus -----------------------------------------------------------------------------
 
-    def score(self, corpus: Any, out: str | Path | None = None, **options: Any) -> ScoredCorpus:
-        """Score a corpus under the masked heads (`score_corpus`, which has the options)."""
+    def score(
+        self,
+        corpus: Any,
+        out: str | Path | None = None,
+        *,
+        state: State | None = None,
+        **options: Any,
+    ) -> ScoredCorpus:
+        """Score a corpus under the masked heads (`score_corpus`, which has the options).
+
+        state: an earlier one than the present, whose heads and mode are meant.
+        """
+        now = state or self.state
         if not hasattr(corpus, "__len__") and not isinstance(corpus, str | Path):
             # It is read again when a document is opened.
             corpus = pa.table(corpus) if hasattr(corpus, "__arrow_c_stream__") else list(corpus)
-        table = score_corpus(self.model, self.heads, corpus, out, mode=self.mode, **options)
+        table = score_corpus(self.model, now.heads, corpus, out, mode=now.mode, **options)
         columns = {key: options[key] for key in ("id", "text", "domain") if key in options}
         return self._take(ScoredCorpus(table, corpus, out, **columns))
 
@@ -240,8 +262,10 @@ class Session(Actions):
         return write_manifest(corpus.selection, folder, **options)
 
     def _take(self, corpus: ScoredCorpus) -> ScoredCorpus:
-        self.corpus = corpus
-        self._tell("corpus")
+        with self._lock:
+            self.corpus = corpus
+            self.document = None  # it was one of the corpus before
+            self._tell("corpus")
         return corpus
 
     def _corpus(self) -> ScoredCorpus:

@@ -115,6 +115,16 @@ class Actions:
             return self.clear()
         self._become(heads=HeadSet.top(self.scores, count / total, allow_ties=allow_ties))
 
+    def top_count(self) -> int | None:
+        """How many heads are masked if they are those of highest score, else None."""
+        if self.scores is None:
+            return None
+        count, total = len(self.heads), self.model.layers * self.model.heads
+        if not 0 < count < total:
+            return 0 if not count else None
+        top = HeadSet.top(self.scores, count / total, allow_ties=True)
+        return count if top == self.heads else None
+
     @action
     def random(self, seed: int = 0) -> None:
         """Mask as many heads drawn at random from the others: a control of the same size.

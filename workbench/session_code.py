@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.colouring import NEED
 from workbench.text_view import MAX_TOKENS
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _text(session: Session) -> list[str]:
         lines.append(f"session.load({str(corpus.folder)!a}{columns})")
         selection = corpus.selection
         lines.append(f"session.cut({selection.fraction!r}, {selection.by!r})")
-        if session.document is not None and isinstance(given, str | Path):
+        if session.document in corpus.unique_ids and isinstance(given, str | Path):
             return [*lines, f"session.open({session.document!a})"]
     elif corpus is not None:
         lines.append("# its scores lay in memory: score(corpus, out='run/') keeps them")
@@ -62,6 +63,10 @@ def _heads(session: Session) -> list[str]:
         lines.append(f"session.set_mode({state.mode!r})")
     if state.against:
         lines.append(f"session.compare_with({_literal(str(state.against))})")
+    if session.palette.chosen == NEED:
+        lines.append(f"session.ask({session.palette.token})")
+    if session.scores is not None:
+        lines.append("# its scores of heads are left out: session.detect() makes some")
     return lines
 
 

@@ -57,7 +57,8 @@ class TokenChanges:
         before, after = self.means
         if before != before:  # NaN
             return "nothing in this text is predicted"
-        return f"{before:.2f} → {after:.2f} nats a token, a rise of {self.rise:+.0%}"
+        turn = "rise" if self.rise >= 0 else "fall"
+        return f"{before:.2f} → {after:.2f} nats a token, a {turn} of {abs(self.rise):.0%}"
 
     @property
     def reach(self) -> float:

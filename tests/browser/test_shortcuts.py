@@ -17,7 +17,7 @@ WIDGETS = {
     "token_view": (
         {"tokens": ["a", "b"], "before": NOTHING, "after": NOTHING, "reach": 1.0, "summary": "",
          "note": "", "labels": ["x", "y"], "order": "text", "selected": -1, "stamp": 1,
-         "theme": ""},
+         "theme": "", "stale": False},
         ".aiw-token",
         ["ArrowRight", "Space", "Enter", "Control+z", "PageDown"],
     ),

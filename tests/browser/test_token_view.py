@@ -22,7 +22,7 @@ def traits(**changed):
     return {
         "tokens": TOKENS, "before": floats(BEFORE), "after": floats(AFTER), "reach": 4.0,
         "summary": "1.88 to 2.75 nats a token", "note": "", "labels": ["no mask", "2 heads masked"],
-        "order": "text", "selected": -1, "stamp": 1, "theme": "", **changed,
+        "order": "text", "selected": -1, "stamp": 1, "theme": "", "stale": False, **changed,
     }  # fmt: skip
 
 
@@ -97,6 +97,16 @@ def test_a_new_mask_recolours_the_tokens_that_are_there(view):
     same = "() => [...document.querySelectorAll('.aiw-token')].every((e, i) => e === kept[i])"
     assert view.evaluate(same)
     assert view.evaluate("() => document.activeElement.dataset.index") == "3"
+
+
+def test_colours_that_are_out_of_date_fade(view):
+    assert style(view, ".aiw-tokens", "opacity") == "1"
+    receive(view, stale=True)
+    view.wait_for_function(
+        "() => getComputedStyle(document.querySelector('.aiw-tokens')).opacity < 1"
+    )
+    receive(view, stale=False)
+    assert style(view, ".aiw-tokens", "opacity") == "1"
 
 
 def test_a_new_text_replaces_the_old(view):
