@@ -58,15 +58,17 @@ def _text(session: Session) -> list[str]:
 
 def _heads(session: Session) -> list[str]:
     state = session.state
-    lines = [f"session.mask({_literal(str(state.heads))})"] if state.heads else []
+    lines = []
+    if session.scores is not None:
+        lines.append("# its scores of heads are left out: session.detect() makes some")
+    if state.heads:
+        lines.append(f"session.mask({_literal(str(state.heads))})")
     if state.mode != "uniform":
         lines.append(f"session.set_mode({state.mode!r})")
     if state.against:
         lines.append(f"session.compare_with({_literal(str(state.against))})")
     if session.palette.chosen == NEED:
         lines.append(f"session.ask({session.palette.token})")
-    if session.scores is not None:
-        lines.append("# its scores of heads are left out: session.detect() makes some")
     return lines
 
 
