@@ -18,12 +18,9 @@ def test_says_what_it_is(page):
     assert grid.get_attribute("aria-rowcount") == "5"
     assert grid.get_attribute("aria-colcount") == "7"
     assert grid.get_attribute("aria-multiselectable") == "true"
-    assert (
-        grid.get_attribute("aria-label")
-        keys = "Space toggles a head, L its layer, H it in every layer"
-        name = f"6 layers of 4 query heads, by score; {keys}"
-        assert grid.get_attribute("aria-label") == name
-    )
+    keys = "Space toggles a head, L its layer, H it in every layer"
+    name = f"6 layers of 4 query heads, by score; {keys}"
+    assert grid.get_attribute("aria-label") == name
     rows = page.locator('[role="row"]')
     assert [row.get_attribute("aria-rowindex") for row in rows.all()] == list("12345")
     assert page.get_by_role("gridcell").count() == 24
