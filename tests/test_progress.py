@@ -89,15 +89,16 @@ def scores_of(model):
 
 
 HEADS = "L0H1 L1H3"
+OWN = 1 << 29  # bytes: sessions that shared their streams would compute nothing the second time
 WORK = {
     "map": lambda m: wb.head_effects(m, TEXT).per_token,
     "map, mean": lambda m: wb.head_effects(m, TEXT, mode="mean").per_token,
     "estimate": lambda m: wb.head_effects(m, TEXT, method="gradient").effect,
     "losses": lambda m: wb.token_losses(m, [TEXT] * 3, [None, wb.HeadSet.parse(HEADS, m)])[2][1],
     "plain": lambda m: plain_losses(m, m.encode(TEXT), wb.HeadSet.parse(HEADS, m), "mean"),
-    "session": lambda m: wb.Session(m, TEXT, HEADS).changes().after,
+    "session": lambda m: wb.Session(m, TEXT, HEADS, memory=OWN).changes().after,
     "predictions": lambda m: np.array(
-        [one.probability for one in wb.Session(m, TEXT, HEADS).predictions(7)[1]]
+        [one.probability for one in wb.Session(m, TEXT, HEADS, memory=OWN).predictions(7)[1]]
     ),
     "detect": lambda m: wb.retrieval_scores(m, planted_probes(m, n=3))["score"].to_numpy(),
     "curve": lambda m: wb.masking_curve(

@@ -133,9 +133,9 @@ def test_the_rise_is_the_score_of_the_text(tiny):
 
 def test_means_and_rise_in_words():
     nan = float("nan")
-    assert (
-        changes([nan, 2, 4], [nan, 3, 6]).describe() == "3.00 → 4.50 nats a token, a rise of +50%"
-    )
+    rises, falls = changes([nan, 2, 4], [nan, 3, 6]), changes([nan, 3, 5], [nan, 2, 4])
+    assert rises.describe() == "3.00 → 4.50 nats a token, a rise of 50%"
+    assert falls.describe() == "4.00 → 3.00 nats a token, a fall of 25%"
     nothing = changes([nan], [nan])
     assert nothing.describe() == "nothing in this text is predicted"
     assert np.isnan(nothing.rise)
