@@ -10,6 +10,7 @@ from widgets.live_figure import LiveFigure
 from workbench.figures import influence_histogram
 from workbench.session import Session
 
+SPACED = "line-height:1.6;border-spacing:14px 0;text-align:right"
 HEAD = ("domain", "documents", "of", "share", "tokens", "of", "share", "threshold")
 
 
@@ -71,7 +72,9 @@ class SelectionPanel(w.VBox):
             f"<td>{d.tokens_share:.1%}</td><td>{d.threshold:.4f}</td></tr>"
             for d in chosen.domains.itertuples()
         )
-        self.counts.value = f'<table class="aiw-counts"><tr>{head}</tr>{rows}</table>'
+        self.counts.value = (
+            f'<table class="aiw-counts" style="{SPACED}"><tr>{head}</tr>{rows}</table>'
+        )
         self.figure.show(influence_histogram(chosen))
 
     def _moved(self, _: object) -> None:
