@@ -13,6 +13,7 @@ from conftest import ARCHITECTURES, make_hf, make_model, make_tokenizer
 
 import workbench as wb
 from workbench import attention
+from workbench.masking import default_means
 
 TEXT = "The heads that look back are few, and we find them."
 HEADS = [(0, 1), (1, 0), (1, 3), (2, 2)]
@@ -155,6 +156,15 @@ def test_head_means_are_the_average_output_over_all_positions(tiny):
 def test_mean_mode_finds_its_own_reference_set(tiny):
     with wb.masked(tiny, heads_of(tiny), mode="mean"), torch.no_grad():
         assert torch.isfinite(tiny(input_ids=torch.tensor([[70, 71, 72]])).logits).all()
+
+
+def test_the_reference_set_is_read_anew_when_weights_change():
+    model = wb.from_transformers(make_hf("llama"), make_tokenizer())
+    before = default_means(model)
+    assert default_means(model) is before
+    with torch.no_grad():
+        model.hf.model.layers[0].self_attn.v_proj.weight.mul_(2)
+    torch.testing.assert_close(default_means(model)[0], 2 * before[0])
 
 
 def test_asked_for_attentions_show_the_uniform_pattern():

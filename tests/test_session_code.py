@@ -160,6 +160,18 @@ def test_a_corpus_on_disk_its_cut_and_the_opened_document_come_back(tiny, corpus
     same(rebuilt(session), session)
 
 
+def test_a_list_of_paths_comes_back(tiny, corpus, tmp_path):
+    other = tmp_path / "other.jsonl"
+    other.write_text(corpus.read_text(encoding="utf-8").replace('"d', '"e'), encoding="utf-8")
+    session = wb.Session(tiny, "some text", "L0H1 L1H3")
+    session.score([corpus, str(other)], tmp_path / "run", **COLUMNS)
+    session.open(11)
+    again = rebuilt(session)
+    same(again, session)
+    assert again.document == session.document
+    assert "in memory" not in session.code()
+
+
 def test_what_lies_in_memory_is_named_in_a_comment(tiny, corpus, tmp_path):
     rows = [json.loads(line) for line in corpus.read_text(encoding="utf-8").splitlines()]
     session = wb.Session(tiny, "some text", "L0H1 L1H3")

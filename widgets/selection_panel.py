@@ -9,6 +9,7 @@ from widgets.lanes import Lanes
 from widgets.live_figure import LiveFigure
 from workbench.figures import influence_histogram
 from workbench.session import Session
+from workbench.visible import visible
 
 SPACED = "line-height:1.6;border-spacing:14px 0;text-align:right"
 HEAD = ("domain", "documents", "of", "share", "tokens", "of", "share", "threshold")
@@ -66,7 +67,7 @@ class SelectionPanel(w.VBox):
             self._following = False
         head = "".join(f"<th>{one}</th>" for one in HEAD)
         rows = "".join(
-            f"<tr><td>{escaped(str(d.domain))}</td><td>{d.documents_selected:,}</td>"
+            f"<tr><td>{escaped(visible(str(d.domain)))}</td><td>{d.documents_selected:,}</td>"
             f"<td>{d.documents_seen:,}</td><td>{d.documents_share:.1%}</td>"
             f"<td>{d.tokens_selected:,}</td><td>{d.tokens_seen:,}</td>"
             f"<td>{d.tokens_share:.1%}</td><td>{d.threshold:.4f}</td></tr>"

@@ -11,7 +11,7 @@ import torch
 from workbench import attention
 from workbench.attention import Mode, Override, Seen
 from workbench.heads import HeadSet
-from workbench.models import Model
+from workbench.models import Model, state_of
 
 
 @contextmanager
@@ -113,10 +113,12 @@ def overrides_of(
 
 
 def default_means(model: Model) -> torch.Tensor:
-    """Means over 32 documents of the environment corpus, computed once a model."""
-    if "workbench_means" not in model.__dict__:
+    """Means over 32 documents of the environment corpus, computed once for these weights."""
+    state = state_of(model)
+    kept = model.__dict__.get("workbench_means")
+    if kept is None or kept[0] != state:
         from workbench.environment import environment_corpus
 
         texts = [document.text for document in environment_corpus(max_documents=32, seed=0)]
-        model.__dict__["workbench_means"] = head_means(model, texts)
-    return model.__dict__["workbench_means"]
+        kept = model.__dict__["workbench_means"] = (state, head_means(model, texts))
+    return kept[1]

@@ -78,7 +78,7 @@ def masking_curve(
     ids = [model.encode(text)[:max_tokens] for text in texts]
     groups = [sets[i : i + SETS] for i in range(0, len(sets), SETS)]
     total = len(sets) * (len(probes) + len(ids))
-    with counted("masking more and more heads", "pass", total) as done:
+    with counted("masking more and more heads", "passes", total) as done:
         for group in groups:
             answers = []
             for probe in probes.items:

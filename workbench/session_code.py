@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.colouring import NEED
 from workbench.text_view import MAX_TOKENS
@@ -41,19 +41,30 @@ def _text(session: Session) -> list[str]:
     if corpus is not None and corpus.folder is not None:
         columns = "".join(f", {key}={value!a}" for key, value in corpus.columns.items())
         given = corpus.corpus
-        if isinstance(given, str | Path):
-            columns = f", {str(given)!a}{columns}"
+        place = _place(given)
+        if place:
+            columns = f", {place}{columns}"
         elif given is not None:
             lines.append("# its corpus lay in memory: give it as the second argument to open rows")
             columns = ""
         lines.append(f"session.load({str(corpus.folder)!a}{columns})")
         selection = corpus.selection
         lines.append(f"session.cut({selection.fraction!r}, {selection.by!r})")
-        if session.document in corpus.unique_ids and isinstance(given, str | Path):
+        if session.document in corpus.unique_ids and place:
             return [*lines, f"session.open({session.document!a})"]
     elif corpus is not None:
         lines.append("# its scores lay in memory: score(corpus, out='run/') keeps them")
     return [*lines, f"session.read({_literal(session.text)})"]
+
+
+def _place(corpus: Any) -> str:
+    """The path or paths that a corpus was read from, as Python; nothing for one in memory."""
+    if isinstance(corpus, str | Path):
+        return ascii(str(corpus))
+    if not isinstance(corpus, list | tuple) or not corpus:
+        return ""
+    paths = all(isinstance(one, str | Path) for one in corpus)
+    return ascii([str(one) for one in corpus]) if paths else ""
 
 
 def _heads(session: Session) -> list[str]:

@@ -18,9 +18,7 @@ import pandas as pd
 import workbench as wb
 from widgets import Explorer
 texts = json.load(open("texts.json"))
-domains = texts[:4] + texts[32:36]
-rows = [{"id": text, "text": text + " and so on, " + text, "domain": domains[i % 8]}
-        for i, text in enumerate(texts)]
+rows = [{"id": text, "text": text + " and so on, " + text, "domain": text} for text in texts]
 model = wb.load_model()
 scores = pd.DataFrame([(l, h, l + h / 9) for l in range(30) for h in range(9)],
                       columns=["layer", "head", "score"])
@@ -67,11 +65,11 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
     assert seen >= {visible(one) for one in TEXTS}
     found = page.locator(".aiw-explorer select option").all_text_contents()
     options = [one.replace("\xa0", " ") for one in found]  # ipywidgets keeps spaces so
-    assert {visible(one) for one in [*TEXTS[:4], *TEXTS[32:36]]} <= set(options)
+    assert {visible(one) for one in TEXTS} <= set(options)
     tab(page, "Selection")
     page.wait_for_selector(".aiw-explorer .js-plotly-plot .barlayer")
     domains = page.locator(".aiw-counts td:first-child").all_text_contents()
-    assert set(domains) == {visible(one) for one in [*TEXTS[:4], *TEXTS[32:36]]}
+    assert set(domains) == {visible(one) for one in TEXTS}
     titles = " ".join(page.locator(".js-plotly-plot .annotation-text").all_text_contents())
     assert "<script>window.hacked = 1</script>: " in titles
     assert "H<sub>2</sub>O" in titles
