@@ -75,7 +75,7 @@ def test_every_row_is_what_its_set_gives_alone(bos, mode, asked):
         model, scores, probes, TEXTS, sizes=sizes, draws=3, mode=mode, max_tokens=60
     )
     assert list(table.columns) == [
-        "order", "draw", "heads", "lookup_loss", "accuracy", "text_loss"
+        "order", "draw", "heads", "lookup_loss", "accuracy", "text_loss", "retention",
     ]  # fmt: skip
     keys = [("detected", 0), ("random", 0), ("random", 1), ("random", 2)]
     assert list(table[["order", "draw", "heads"]].itertuples(index=False, name=None)) == [
@@ -112,6 +112,20 @@ def test_the_planted_heads_are_what_lookups_hang_on(model, probes, scores):
     assert detected["lookup_loss"][2] > detected["lookup_loss"][0] + 1
     assert table["text_loss"].isna().all()
     assert COPYING == ((1, 0), (1, 3))
+
+
+def test_another_order_stands_beside_the_detected_one(model, probes, scores):
+    backwards = scores.assign(score=-scores["score"])
+    table = masking_curve(model, scores, probes, influence=backwards, sizes=[0, 2], draws=1)
+    assert table["order"].tolist() == ["detected"] * 2 + ["influence"] * 2 + ["random"] * 2
+    last = table[table["heads"] == 2].set_index("order")
+    assert last["accuracy"]["detected"] < 0.1
+    assert last["accuracy"]["influence"] == 1  # the heads of lowest score
+    np.testing.assert_allclose(last["retention"], last["accuracy"])  # unmasked, all is right
+    names = [one.name for one in wb.figures.masking_curve(table).data]
+    assert "influence order" in names
+    without = masking_curve(model, scores, probes, sizes=[1, 2], draws=1)
+    assert without["retention"].isna().all()
 
 
 def test_draws_depend_on_the_seed_alone(model, probes, scores):

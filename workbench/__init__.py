@@ -13,7 +13,8 @@ wb.verify_manifest("run/")
 """
 
 from workbench import figures
-from workbench.analysis import confounds
+from workbench.agreement import agreement, agreement_along
+from workbench.analysis import confounds, selection_statistics
 from workbench.attention import CannotMask
 from workbench.browse import ScoredCorpus
 from workbench.cascade import Cascade, select_cascade
@@ -31,11 +32,22 @@ from workbench.losses import token_losses
 from workbench.manifest import write_manifest
 from workbench.masking import head_means, masked
 from workbench.masking_curve import masking_curve
+from workbench.mixtures import MixtureFit, fit_mixture
 from workbench.models import Model, from_transformers, load_model
+from workbench.novelty import novel_scores
 from workbench.probes import Probe, Probes, make_probes
 from workbench.residuals import ResidualCache
 from workbench.retrieval import lookup_losses, lookup_summary, retrieval_scores
 from workbench.runs import load_scores
+from workbench.scaling import averaged_and_summed, fit_law, hold_out_largest, known_runs
+from workbench.scaling_fit import ScalingFit
+from workbench.scorers import (
+    chosen_alone,
+    chosen_by,
+    compare_scorers,
+    matched_selection,
+    scorers,
+)
 from workbench.selection import Selection, select
 from workbench.session import Session
 from workbench.tokens import TokenChanges
@@ -53,11 +65,13 @@ __all__ = [
     "HeadEffects",
     "HeadReport",
     "HeadSet",
+    "MixtureFit",
     "Model",
     "NotCertified",
     "Probe",
     "Probes",
     "ResidualCache",
+    "ScalingFit",
     "ScoredCorpus",
     "Selection",
     "Session",
@@ -65,14 +79,24 @@ __all__ = [
     "TokenChanges",
     "Verification",
     "VerificationError",
+    "agreement",
+    "agreement_along",
+    "averaged_and_summed",
     "certify",
+    "chosen_alone",
+    "chosen_by",
+    "compare_scorers",
     "confounds",
     "environment_corpus",
     "figures",
+    "fit_law",
+    "fit_mixture",
     "from_transformers",
     "head_effects",
     "head_means",
     "head_report",
+    "hold_out_largest",
+    "known_runs",
     "load_model",
     "load_scores",
     "locos_scores",
@@ -81,12 +105,16 @@ __all__ = [
     "make_probes",
     "masked",
     "masking_curve",
+    "matched_selection",
+    "novel_scores",
     "read_corpus",
     "retrieval_scores",
     "score_corpus",
     "score_documents",
+    "scorers",
     "select",
     "select_cascade",
+    "selection_statistics",
     "token_losses",
     "verify_manifest",
     "write_manifest",

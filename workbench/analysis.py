@@ -7,6 +7,8 @@ repetitive document for a reasoning one without being told.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -31,14 +33,66 @@ def confounds(table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> pd.Da
             value = low = high = np.nan
             if len(part) >= 4 and np.ptp(other) > 0 and np.ptp(score) > 0:
                 value = float(stats.spearmanr(score, other).statistic)
-                low, high = _interval(score[picks], other[picks])
+                low, high = spearman_interval(score[picks], other[picks])
             rows.append((domain, name, len(part), value, low, high))
     columns = ["domain", "confound", "documents", "spearman", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _interval(score: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """2.5 and 97.5 percentiles of Spearman's correlation over resamples, one a row."""
+STATISTICS = ("tokens", "compression_ratio", "loss_base", "score")
+
+
+def selection_statistics(
+    selections: Mapping[str, pd.DataFrame], *, draws: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """What the chosen documents of several selections are like, side by side (the paper's Table 3).
+
+    selections: name -> a ranked table with the column selected (`Selection.table`, `chosen_by`,
+    `matched_selection`). The row "every document" is the domain of the first of them as a whole.
+
+    Returns one row a domain, selection and statistic (tokens, compression_ratio, loss_base in nats
+    a token, score): domain, selection, documents, statistic, mean with low and high (95 %
+    percentile bootstrap over documents), median.
+    """
+    lacking = [name for name, table in selections.items() if "selected" not in table]
+    if not selections or lacking:
+        raise ValueError(
+            f"no column 'selected' in {', '.join(lacking) or 'nothing'}: give the tables of "
+            "select(...).table, one or more"
+        )
+    rng = np.random.default_rng(seed)
+    parts = {"every document": next(iter(selections.values()))}
+    parts |= {name: table[table["selected"]] for name, table in selections.items()}
+    rows = []
+    for domain in sorted(set().union(*(table["domain"] for table in parts.values()))):
+        for name, table in parts.items():
+            part = table[table["domain"] == domain]
+            if part.empty:
+                continue
+            picks = rng.integers(0, len(part), size=(draws, len(part)))
+            for statistic in STATISTICS:
+                values = part[statistic].to_numpy(dtype=float)
+                low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+                rows.append(
+                    (
+                        domain,
+                        name,
+                        len(part),
+                        statistic,
+                        values.mean(),
+                        low,
+                        high,
+                        np.median(values),
+                    )
+                )
+    columns = [
+        "domain", "selection", "documents", "statistic", "mean", "low", "high", "median",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def spearman_interval(score: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """2.5 and 97.5 percentiles of Spearman's correlation over resamples, (resamples, documents)."""
     a, b = stats.rankdata(score, axis=1), stats.rankdata(other, axis=1)
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):  # a resample may hold one document only

@@ -120,8 +120,9 @@ def lookup_bars(table: pd.DataFrame, labels: Sequence[str]) -> go.Figure:
 def masking_curve(table: pd.DataFrame) -> go.Figure:
     """Retrieval accuracy, answer loss and text loss against the number of masked heads.
 
-    table: what `masking_curve` returned. The detected order is a line; the random orders are their
-    mean inside the band from the lowest to the highest draw.
+    table: what `masking_curve` returned. The detected order is a line, and so is that of influence
+    if there is one; the random orders are their mean inside the band from the lowest to the highest
+    draw.
     """
     panels = {
         "accuracy": "answer accuracy",
@@ -134,7 +135,6 @@ def masking_curve(table: pd.DataFrame) -> go.Figure:
         cols=len(shown_panels), horizontal_spacing=0.07, subplot_titles=list(shown_panels.values())
     )
     for column, measure in enumerate(shown_panels, start=1):
-        detected = table[table["order"] == "detected"]
         random = table[table["order"] == "random"].groupby("heads")[measure]
         low, mean, high = random.min(), random.mean(), random.max()
         figure.add_scatter(
@@ -149,12 +149,15 @@ def masking_curve(table: pd.DataFrame) -> go.Figure:
             line={"color": COLOURS[6], "dash": "dot"},
             hovertemplate="%{x} random heads: %{y:.2f}<extra></extra>",
         )  # fmt: skip
-        figure.add_scatter(
-            x=detected["heads"], y=detected[measure].round(4), mode="lines+markers", row=1,
-            col=column, name="detected order", showlegend=column == 1,
-            line={"color": COLOURS[1]},
-            hovertemplate="first %{x} heads: %{y:.2f}<extra></extra>",
-        )  # fmt: skip
+        for order, colour in (("detected", COLOURS[1]), ("influence", COLOURS[0])):
+            line = table[table["order"] == order]
+            if len(line):
+                figure.add_scatter(
+                    x=line["heads"], y=line[measure].round(4), mode="lines+markers", row=1,
+                    col=column, name=f"{order} order", showlegend=column == 1,
+                    line={"color": colour},
+                    hovertemplate="first %{x} heads: %{y:.2f}<extra></extra>",
+                )  # fmt: skip
         figure.update_xaxes(title_text="masked heads", row=1, col=column)
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(

@@ -29,6 +29,7 @@ def masking_curve(
     probes: Probes,
     texts: Sequence[str] = (),
     *,
+    influence: pd.DataFrame | None = None,
     sizes: Sequence[int] | None = None,
     draws: int = 5,
     mode: Mode = "uniform",
@@ -38,13 +39,16 @@ def masking_curve(
     """Loss and retrieval accuracy with the first k heads masked, in detected and in random order.
 
     scores: a frame with layer, head, score, whose descending order is the detected one (equal
-    scores: lower layer and head first); sizes: the k (default: 0 to a fifth of all heads in
-    steps); draws: random orders, each over all heads that the largest detected set leaves over.
+    scores: lower layer and head first); influence: another such frame, for one order more (for
+    example `head_effects(...).table()`, the loss rise of each head masked alone); sizes: the k
+    (default: 0 to a fifth of all heads in steps); draws: random orders, each over all heads that
+    the largest detected set leaves over.
 
-    Returns one row a set: order ("detected" or "random"), draw, heads (k), lookup_loss (mean nats a
-    token of the probes' answers), accuracy (share of answer tokens that are the first choice, the
-    true answer being fed), text_loss (mean nats a predicted token of `texts`, of which the first
-    max_tokens are read; NaN without texts).
+    Returns one row a set: order ("detected", "influence" or "random"), draw, heads (k), lookup_loss
+    (mean nats a token of the probes' answers), accuracy (share of answer tokens that are the first
+    choice, the true answer being fed), text_loss (mean nats a predicted token of `texts`, of which
+    the first max_tokens are read; NaN without texts), retention (accuracy by that without a mask;
+    NaN if 0 is not among the sizes or the accuracy is 0 there).
     """
     require_tokenizer(model, probes)
     require_fitting(model, HeadSet.top(scores, allow_ties=True), mode)
@@ -59,11 +63,11 @@ def masking_curve(
         )
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
-    ranked = scores.sort_values(
-        ["score", "layer", "head"], ascending=[False, True, True], kind="stable"
-    )
-    detected = [(int(a), int(b)) for a, b in ranked[["layer", "head"]].to_numpy()]
+    detected = _ranked(scores)
     orders = [("detected", 0, detected)]
+    if influence is not None:
+        require_fitting(model, HeadSet.top(influence, allow_ties=True), mode)
+        orders.append(("influence", 0, _ranked(influence)))
     pool = HeadSet.of(detected[: sizes[-1]], model).complement().members
     for draw in range(draws):
         shuffled = np.random.default_rng([seed, draw]).permutation(len(pool))
@@ -92,7 +96,17 @@ def masking_curve(
                 once[one] = (float(loss), float(accuracy), lost)
     columns = ["order", "draw", "heads", "lookup_loss", "accuracy", "text_loss"]
     found = [(name, draw, len(one), *once[one]) for name, draw, one in rows]
-    return pd.DataFrame(found, columns=columns)
+    table = pd.DataFrame(found, columns=columns)
+    whole = table.loc[table["heads"] == 0, "accuracy"].max()
+    return table.assign(retention=table["accuracy"] / whole if whole > 0 else np.nan)
+
+
+def _ranked(scores: pd.DataFrame) -> list[tuple[int, int]]:
+    """Layer and head of all heads, the highest score first."""
+    ranked = scores.sort_values(
+        ["score", "layer", "head"], ascending=[False, True, True], kind="stable"
+    )
+    return [(int(a), int(b)) for a, b in ranked[["layer", "head"]].to_numpy()]
 
 
 def default_sizes(total: int) -> list[int]:

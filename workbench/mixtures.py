@@ -1,0 +1,69 @@
+"""From the shares of a training mixture to the loss of a model trained on it: RegMix's linear fit.
+
+Many tiny models, each trained on another mixture, give a regression whose *ranking* of mixtures
+holds for models a thousand times larger (Liu et al., arXiv 2407.01492). What is trusted is
+therefore the rank correlation on mixtures that were held out, not the predicted loss itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+ROUNDED = 0.01  # how far the shares of a mixture may be from 1 in sum: published ones are rounded
+
+
+@dataclass(frozen=True)
+class MixtureFit:
+    """loss = sum of share x weight; weights: nats, by domain: what a run on that domain alone would
+    reach if the loss were linear all the way."""
+
+    weights: pd.Series
+
+    def predict(self, mixtures: pd.DataFrame) -> pd.Series:
+        """The loss of each mixture, a row of shares with the domains of the fit as columns."""
+        predicted = _shares(mixtures, list(self.weights.index)) @ self.weights.to_numpy()
+        return pd.Series(predicted, index=mixtures.index, name="predicted")
+
+    def rank_correlation(self, mixtures: pd.DataFrame, losses: pd.Series) -> float:
+        """Spearman correlation of predicted and observed loss over held-out mixtures."""
+        return float(stats.spearmanr(self.predict(mixtures), np.asarray(losses)).statistic)
+
+
+def fit_mixture(mixtures: pd.DataFrame, losses: pd.Series) -> MixtureFit:
+    """Least squares of losses (nats) on the shares of domains; one row a training run, in the
+    same order. There is no intercept, since the shares of a mixture sum to 1.
+
+    Raises ValueError for shares that are negative, missing, or sum to something else, and for as
+    few runs as domains.
+    """
+    domains = list(mixtures.columns)
+    shares = _shares(mixtures, domains)
+    target = np.asarray(losses, dtype=float)
+    if len(shares) != len(target):
+        raise ValueError(f"one loss a mixture: got {len(shares)} mixtures, {len(target)} losses")
+    if len(shares) <= len(domains) or not np.isfinite(target).all():
+        raise ValueError(
+            f"{len(domains)} domains need more runs than that, each with a loss; got {len(shares)}"
+        )
+    return MixtureFit(pd.Series(np.linalg.lstsq(shares, target, rcond=None)[0], index=domains))
+
+
+def _shares(mixtures: pd.DataFrame, domains: list[str]) -> np.ndarray:
+    """(mixtures, domains), each row summing to 1 exactly."""
+    lacking = [name for name in domains if name not in mixtures]
+    if lacking:
+        raise ValueError(
+            f"the mixtures lack the domains {lacking}: they have {', '.join(map(str, mixtures))}"
+        )
+    shares = mixtures[domains].to_numpy(dtype=float)
+    sums = shares.sum(axis=1, keepdims=True)
+    if not (shares >= 0).all() or not (np.abs(sums - 1) <= ROUNDED).all():
+        raise ValueError(
+            "the shares of a mixture must be numbers of at least 0, none missing, and sum to 1 "
+            f"(to within {ROUNDED}); these sum to {sums.min():.3g} to {sums.max():.3g}"
+        )
+    return shares / sums
