@@ -32,6 +32,7 @@ from workbench.losses import token_losses
 from workbench.manifest import write_manifest
 from workbench.masking import head_means, masked
 from workbench.masking_curve import masking_curve
+from workbench.mirror import mirror, mirror_summary
 from workbench.mixtures import MixtureFit, fit_mixture
 from workbench.models import Model, from_transformers, load_model
 from workbench.novelty import novel_scores
@@ -50,6 +51,7 @@ from workbench.scorers import (
 )
 from workbench.selection import Selection, select
 from workbench.session import Session
+from workbench.tasks import Item, Task, built_in_tasks
 from workbench.tokens import TokenChanges
 from workbench.verification import Verification, VerificationError, verify_manifest
 
@@ -65,6 +67,7 @@ __all__ = [
     "HeadEffects",
     "HeadReport",
     "HeadSet",
+    "Item",
     "MixtureFit",
     "Model",
     "NotCertified",
@@ -76,12 +79,14 @@ __all__ = [
     "Selection",
     "Session",
     "Skipped",
+    "Task",
     "TokenChanges",
     "Verification",
     "VerificationError",
     "agreement",
     "agreement_along",
     "averaged_and_summed",
+    "built_in_tasks",
     "certify",
     "chosen_alone",
     "chosen_by",
@@ -106,6 +111,8 @@ __all__ = [
     "masked",
     "masking_curve",
     "matched_selection",
+    "mirror",
+    "mirror_summary",
     "novel_scores",
     "read_corpus",
     "retrieval_scores",

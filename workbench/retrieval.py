@@ -7,6 +7,7 @@ rows) are compared with all keys, layer by layer, while the model runs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,16 @@ from workbench.masking import masked, require_unmasked
 from workbench.models import Model
 from workbench.probes import Probe, Probes
 from workbench.progress import gives_way, tracked
+
+
+class Answerable(Protocol):
+    """Token ids, without special tokens, and the positions [start, stop) of the answer in them."""
+
+    @property
+    def ids(self) -> tuple[int, ...]: ...
+
+    @property
+    def answer(self) -> tuple[int, int]: ...
 
 
 def retrieval_scores(
@@ -112,9 +123,9 @@ def lookup_losses(
 
 
 def answered(
-    model: Model, probe: Probe, heads: Sequence[HeadSet | None], mode: Mode = "uniform"
+    model: Model, probe: Answerable, heads: Sequence[HeadSet | None], mode: Mode = "uniform"
 ) -> Iterator[tuple[float, float]]:
-    """Mean nats a token of one probe's answer, and the share of first choices, for each set."""
+    """Mean nats a token of one answer, and the share of first choices, for each set."""
     ids, positions, targets = answer_rows(model, probe)
     for logits in _logits(model, ids, positions, heads, mode):
         loss = torch.nn.functional.cross_entropy(logits, targets)
@@ -164,7 +175,7 @@ def lookup_summary(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(parts, index=list(labels))
 
 
-def answer_rows(model: Model, probe: Probe) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def answer_rows(model: Model, probe: Answerable) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """ids (1, T) with BOS, the positions that *predict* the answer, and the answer's tokens."""
     prefix = model.special_prefix
     ids = torch.tensor([[*prefix, *probe.ids]], device=model.device)

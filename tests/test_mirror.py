@@ -1,0 +1,176 @@
+"""Tasks with exact answers, and what masking costs on them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_model
+from planted import COPYING, planted_model
+
+import workbench as wb
+from workbench.tasks import COMPLETIONS, KINDS, LABELS, Item, Task, asked, built_in_tasks
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return planted_model()
+
+
+@pytest.fixture(scope="module")
+def copying(planted):
+    """Strings of different letters, begun again: what the planted heads do."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    rng = np.random.default_rng(0)
+    items = []
+    for _ in range(6):
+        text = "".join(rng.permutation(list(letters)))
+        items.append(Item(text + text[3:8], text[8:11]))
+    return Task("copying", tuple(items), True)
+
+
+# ---- tasks ------------------------------------------------------------------------------------
+
+
+def test_every_answer_is_right():
+    """Each prompt is read anew by a plain reader, which must come to the stated answer."""
+    tasks = {one.name: one for one in built_in_tasks(20)}
+    assert len(tasks) == 7
+    for name in ("lookup, 6 pairs", "lookup, 48 pairs"):
+        for item in tasks[name].items:
+            table, query = item.prompt.split("\n\nAgain:\n")
+            known = dict(line.split(": ") for line in table.splitlines())
+            assert len(known) == int(re.findall(r"\d+", name)[0])
+            assert item.answer == f" {known[query.removesuffix(':')]}"
+    for item in tasks["induction"].items:
+        words = item.prompt.split(" ")
+        again = words[30:]
+        assert words[: len(again)] == again
+        assert item.answer.split() == words[len(again) : len(again) + 4]
+        assert len(set(words[:30])) == 30
+    for item in tasks["many-shot labels"].items:
+        *shots, query = [line.split(" ->") for line in item.prompt.splitlines()]
+        known = {word: label for word, label in shots}
+        kind = next(k for k, words in KINDS.items() if query[0] in words)
+        assert query[0] not in known
+        assert {known[word] for word in KINDS[kind] if word in known} == {item.answer}
+        assert item.answer.strip() in LABELS
+    for item in tasks["variable tracking"].items:
+        for program in (item.prompt + item.answer).split("\n\n"):
+            code, said = program.split("  # prints")
+            names, printed = {}, []
+            exec(code, {"print": printed.append}, names)
+            assert f" {printed[0]}" == said
+    for item in tasks["few-shot arithmetic"].items:
+        for line in (item.prompt + item.answer).splitlines():
+            left, right = line.split(" = ")
+            assert sum(map(int, left.split(" + "))) == int(right)
+    control = tasks["common completions"]
+    assert set(control.items) <= {Item(*one) for one in COMPLETIONS}
+    assert [one.name for one in tasks.values() if not one.needs_context] == [
+        "few-shot arithmetic", "common completions",
+    ]  # fmt: skip
+
+
+def test_tasks_depend_on_the_seed_alone():
+    assert built_in_tasks(4) == built_in_tasks(4)
+    assert built_in_tasks(4)[0].items == built_in_tasks(6)[0].items[:4]
+    assert built_in_tasks(4, seed=1)[0].items != built_in_tasks(4)[0].items
+    assert len(set(built_in_tasks(30)[1].items)) == 30
+    with pytest.raises(ValueError, match="two items or more"):
+        built_in_tasks(1)
+
+
+def test_an_item_as_tokens(planted):
+    found = asked(planted, Item("abc", "de"))
+    assert list(found.ids) == planted.encode("abcde")
+    assert found.answer == (3, 5)
+    with pytest.raises(ValueError, match="a prompt and an answer"):
+        asked(planted, Item("abc", ""))
+    with pytest.raises(ValueError, match="longer than the model's context of 1024"):
+        asked(planted, Item("abc" * 400, "de"))
+
+
+# ---- the mirror -------------------------------------------------------------------------------
+
+
+def test_masking_the_copying_heads_costs_the_copying_task(planted, copying):
+    heads = wb.HeadSet.of(COPYING, planted)
+    table = wb.mirror(planted, heads, [copying], controls=6)
+    assert len(table) == 6 * 8
+    found = wb.mirror_summary(table).iloc[0]
+    assert (found["nothing"], found["detected"], found["items"]) == (1, 0, 6)
+    assert (found["change"], found["change_low"], found["change_high"]) == (-1, -1, -1)
+    # Copying also needs the head that looks one back: a draw that holds it costs as much.
+    draws = [
+        wb.HeadSet.random(planted, exclude=heads, seed=int(one))
+        for one in np.random.default_rng(0).integers(2**31, size=6)
+    ]
+    kept = [float(wb.Head(0, 2) not in one) for one in draws]
+    assert 0 < sum(kept) < 6
+    by_draw = table[table["masked"] == "random"].groupby("draw")["exact"].mean()
+    assert by_draw.tolist() == kept
+    assert (found["random_low"], found["random_high"]) == (0, 1)
+    assert found["random"] == pytest.approx(np.mean(kept))
+    assert found["excess"] == pytest.approx(-np.mean(kept))
+    loss = wb.mirror_summary(table, "loss").iloc[0]
+    assert loss["change_low"] > 1
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_each_number_is_what_a_plain_pass_gives(bos):
+    model = make_model(bos=bos)
+    heads = wb.HeadSet.parse("L0H1 L2H3", model)
+    tasks = [
+        Task("one", (Item("some text and", " more"), Item("abc", "d")), True),
+        Task("two", (Item("x = 1\nx", " = 2"),), False),
+    ]
+    table = wb.mirror(model, heads, tasks, controls=2, seed=5)
+    draws = [
+        wb.HeadSet.random(model, exclude=heads, seed=int(one))
+        for one in np.random.default_rng(5).integers(2**31, size=2)
+    ]
+    sets = {("nothing", 0): None, ("detected", 0): heads, ("random", 0): draws[0],
+            ("random", 1): draws[1]}  # fmt: skip
+    for row in table.itertuples():
+        item = next(one for one in tasks if one.name == row.task).items[row.item]
+        prompt, answer = model.encode(item.prompt), model.encode(item.answer)
+        ids = torch.tensor([[*model.special_prefix, *prompt, *answer]])
+        with wb.masked(model, sets[row.masked, row.draw]), torch.no_grad():
+            logits = model(input_ids=ids).logits[0, -len(answer) - 1 : -1].log_softmax(-1)
+        target = torch.tensor(answer)
+        plain = -logits[torch.arange(len(answer)), target].mean()
+        assert row.loss == pytest.approx(float(plain), rel=1e-4)
+        assert row.exact == float((logits.argmax(-1) == target).all())
+
+
+def test_intervals_are_paired_over_items():
+    """A change that is the same for every item has no width, however the items differ."""
+    import pandas as pd
+
+    rows = [
+        ("t", True, i, masked, draw, i + cost, 1.0)
+        for i in range(8)
+        for masked, draw, cost in (
+            ("nothing", 0, 0), ("detected", 0, 2), ("random", 0, 0.5), ("random", 1, 1.5),
+        )
+    ]  # fmt: skip
+    columns = ["task", "needs_context", "item", "masked", "draw", "loss", "exact"]
+    found = wb.mirror_summary(pd.DataFrame(rows, columns=columns), "loss").iloc[0]
+    assert (found["change"], found["change_low"], found["change_high"]) == (2, 2, 2)
+    assert (found["excess"], found["excess_low"], found["excess_high"]) == (1, 1, 1)
+    assert (found["random_low"], found["random"], found["random_high"]) == (4, 4.5, 5)
+
+
+def test_what_makes_no_mirror(planted, copying):
+    heads = wb.HeadSet.of(COPYING, planted)
+    nothing = wb.HeadSet.of([], planted)
+    for given in ((nothing, [copying]), (heads, []), (heads, [copying, copying])):
+        with pytest.raises(ValueError, match="a mirror needs heads, tasks"):
+            wb.mirror(planted, *given)
+    with pytest.raises(ValueError, match="0 controls"):
+        wb.mirror(planted, heads, [copying], controls=0)
+    with pytest.raises(ValueError, match="'exact' or 'loss'"):
+        wb.mirror_summary(wb.mirror(planted, heads, [copying], controls=1), "accuracy")
