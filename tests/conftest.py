@@ -8,6 +8,7 @@ import transformers as tr
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 import workbench as wb
+from workbench.models import state_of
 
 TINY = {
     "vocab_size": 320,
@@ -87,6 +88,13 @@ def make_hf(name: str, kernel: str | None = None, seed: int = 0) -> tr.PreTraine
 
 def make_model(name: str = "llama", *, bos: bool = False, seed: int = 0) -> wb.Model:
     return wb.from_transformers(make_hf(name, seed=seed), make_tokenizer(bos))
+
+
+def with_means(model: wb.Model) -> wb.Model:
+    """The model, which knows the means of mode "mean" from a text instead of the corpus."""
+    means = wb.head_means(model, ["a small reference text"])
+    model.__dict__["workbench_means"] = (state_of(model), means)
+    return model
 
 
 @pytest.fixture(scope="session")

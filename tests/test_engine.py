@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_model
+from conftest import ARCHITECTURES, make_model, with_means
 
 import workbench as wb
 from workbench import engine
@@ -32,7 +32,7 @@ def sets_of(model):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_losses_equal_the_plain_path(name, mode):
     model = make_model(name, bos=name in ("llama", "gpt2"))
-    model.__dict__["workbench_means"] = wb.head_means(model, ["a small reference text"])
+    with_means(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no fallback
         assert engine_of(model) is not None

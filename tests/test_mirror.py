@@ -174,3 +174,17 @@ def test_what_makes_no_mirror(planted, copying):
         wb.mirror(planted, heads, [copying], controls=0)
     with pytest.raises(ValueError, match="'exact' or 'loss'"):
         wb.mirror_summary(wb.mirror(planted, heads, [copying], controls=1), "accuracy")
+
+
+def test_the_figure_draws_the_summary(planted, copying):
+    from workbench.mirror_figure import mirror_bars
+
+    control = Task("<b>control</b>", (Item("abc", "d"), Item("xyz", "a")), False)
+    table = wb.mirror(planted, wb.HeadSet.of(COPYING, planted), [control, copying], controls=2)
+    figure = mirror_bars(wb.mirror_summary(table))
+    bars = {one.name: one for one in figure.data}
+    assert list(bars) == ["no mask", "random heads masked", "detected heads masked"]
+    names = bars["no mask"].x
+    assert names[0].startswith("copying<br>(needs context)")
+    assert names[1].startswith("&lt;b&gt;control&lt;/b&gt;<br>(needs no context)")
+    assert (bars["no mask"].y[0], bars["detected heads masked"].y[0]) == (1, 0)

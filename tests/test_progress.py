@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_model
+from conftest import make_model, with_means
 from planted import planted_model, planted_probes
 
 import workbench as wb
@@ -95,6 +95,7 @@ WORK = {
     "map, mean": lambda m: wb.head_effects(m, TEXT, mode="mean").per_token,
     "estimate": lambda m: wb.head_effects(m, TEXT, method="gradient").effect,
     "losses": lambda m: wb.token_losses(m, [TEXT] * 3, [None, wb.HeadSet.parse(HEADS, m)])[2][1],
+    "means": lambda m: wb.head_means(m, [TEXT] * 4).numpy(),
     "plain": lambda m: plain_losses(m, m.encode(TEXT), wb.HeadSet.parse(HEADS, m), "mean"),
     "session": lambda m: wb.Session(m, TEXT, HEADS, memory=OWN).changes().after,
     "predictions": lambda m: np.array(
@@ -111,7 +112,7 @@ WORK = {
 def fresh(name):
     """A model that nobody has tried out yet: the trials are passes like others."""
     model = planted_model() if name in ("detect", "curve") else make_model()
-    model.__dict__["workbench_means"] = wb.head_means(model, ["a small reference text"])
+    with_means(model)
     return model
 
 

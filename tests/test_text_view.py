@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import make_model
+from conftest import make_model, with_means
 
 import workbench as wb
 from workbench.losses import plain_losses
@@ -27,7 +27,7 @@ CASES = [(name, bos) for name in NAMES for bos in (False, True)]
 )
 def test_changes_are_the_losses_of_two_plain_passes(name, bos, mode):
     model = make_model(name, bos=bos)
-    model.__dict__["workbench_means"] = wb.head_means(model, ["a small reference text"])
+    with_means(model)
     session = wb.Session(model, TEXT, "L1H0 L2H1", mode=mode)
     ids = [*model.special_prefix, *model.encode(TEXT)]
     for words, against in (("L1H0 L2H1", ""), ("L0H3", "L1H1"), ("", "L1H1"), ("L2H3 L2H0", "")):
@@ -167,7 +167,7 @@ def test_going_back_computes_nothing():
 
 def test_what_was_kept_under_one_mode_is_not_taken_for_another():
     model = make_model()
-    model.__dict__["workbench_means"] = wb.head_means(model, ["a small reference text"])
+    with_means(model)
     session = wb.Session(model, TEXT, "L1H0 L2H1")
     for mode in ("uniform", "zero", "mean", "uniform"):
         session.set_mode(mode)

@@ -12,6 +12,7 @@ from workbench import attention
 from workbench.attention import Mode, Override, Seen
 from workbench.heads import HeadSet
 from workbench.models import Model, state_of
+from workbench.progress import gives_way
 
 
 @contextmanager
@@ -80,21 +81,29 @@ def head_means(model: Model, texts: Iterable[str], max_tokens: int = 256) -> tor
     """
     sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
     positions = 0
+    for text in texts:
+        ids = (model.special_prefix + model.encode(text))[: min(max_tokens, model.context)]
+        if ids:
+            sums += _summed_outputs(model, ids)
+            positions += len(ids)
+    if not positions:
+        raise ValueError("head_means needs at least one text with tokens, got none")
+    return sums / positions
+
+
+@gives_way
+def _summed_outputs(model: Model, ids: list[int]) -> torch.Tensor:
+    """The output of every head, summed over the positions of one row; (layers, heads, size)."""
+    sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
 
     def add(seen: Seen) -> None:
-        sums[seen.layer] += seen.output[0].float().sum(dim=0).cpu()
+        sums[seen.layer] = seen.output[0].float().sum(dim=0).cpu()
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
         with attention.carrying(model.sites, observer=add):
-            for text in texts:
-                ids = (model.special_prefix + model.encode(text))[: min(max_tokens, model.context)]
-                if ids:
-                    model.hidden(torch.tensor([ids], device=model.device))
-                    positions += len(ids)
-    if not positions:
-        raise ValueError("head_means needs at least one text with tokens, got none")
-    return sums / positions
+            model.hidden(torch.tensor([ids], device=model.device))
+    return sums
 
 
 def overrides_of(
