@@ -26,6 +26,7 @@ MINIMUM = {
     "03_score_and_select.ipynb": 10,
     "04_explore.ipynb": 9,
     "05_right_and_real.ipynb": 4,
+    "09_scaling_curves.ipynb": 6,
 }
 
 HERE = Path(__file__).resolve().parent

@@ -158,19 +158,20 @@ def averaged_and_summed(
     start = _starts(law, logs, losses, 1)[0]
     start[-len(law.inputs) :] = 1.0  # an ordinary guess, not one made by the grid
 
-    def summed(theta: np.ndarray) -> float:
-        return _huber((law.log_loss(theta, logs) - target) / delta)
+    def summed(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        return _objective(law, theta, logs, target, delta)
 
-    def averaged(theta: np.ndarray) -> float:  # as it is written: in log units, over the runs
-        return summed(theta) * delta**2 / len(target)
+    def averaged(theta: np.ndarray) -> tuple[float, np.ndarray]:  # in log units, over the runs
+        value, gradient = summed(theta)
+        return value * delta**2 / len(target), gradient * delta**2 / len(target)
 
     rows = []
     for name, objective in (("averaged", averaged), ("summed", summed)):
         with np.errstate(all="ignore"):
-            found = optimize.minimize(objective, start, method="BFGS")
+            found = optimize.minimize(objective, start, jac=True, method="BFGS")
         rows.append(
             {
-                "objective": name, "iterations": int(found.nit), "reached": summed(found.x),
+                "objective": name, "iterations": int(found.nit), "reached": summed(found.x)[0],
                 "best": float(best.starts["objective"].iloc[0]), **law.named(found.x, centre),
             }
         )  # fmt: skip
@@ -217,10 +218,14 @@ def _starts(law: Law, logs: np.ndarray, losses: np.ndarray, count: int) -> list[
     return [theta for _, theta in found[:count]]
 
 
-def _huber(away: np.ndarray) -> float:
-    """Sum of Huber losses: quadratic up to 1, linear beyond."""
+def _objective(
+    law: Law, theta: np.ndarray, logs: np.ndarray, target: np.ndarray, delta: float
+) -> tuple[float, np.ndarray]:
+    """Sum of Huber losses of log residuals, in units of delta squared, and its gradient."""
+    away = (law.log_loss(theta, logs) - target) / delta
     size = np.abs(away)
-    return float(np.where(size <= 1, size**2 / 2, size - 0.5).sum())
+    value = float(np.where(size <= 1, size**2 / 2, size - 0.5).sum())
+    return value, np.clip(away, -1, 1) @ law.jacobian(theta, logs) / delta
 
 
 def _at_bound(law: Law, theta: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -246,11 +251,8 @@ def _refined(
     if law.constant:
         bounds[0] = (target.min() - SMALLEST, target.min())
 
-    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        away = (law.log_loss(theta, logs) - target) / delta
-        return _huber(away), np.clip(away, -1, 1) @ law.jacobian(theta, logs) / delta
-
     return optimize.minimize(
-        objective, start, jac=True, method="L-BFGS-B", bounds=bounds,
+        lambda theta: _objective(law, theta, logs, target, delta), start, jac=True,
+        method="L-BFGS-B", bounds=bounds,
         options={"maxiter": 2000, "maxfun": 4000, "maxcor": 20, "ftol": 1e-12, "gtol": 1e-6},
     )  # fmt: skip
