@@ -25,7 +25,7 @@ MINIMUM = {
     "02_mask_and_see.ipynb": 7,
     "03_score_and_select.ipynb": 10,
     "04_explore.ipynb": 9,
-    "05_right_and_real.ipynb": 4,
+    "11_right_and_real.ipynb": 4,
     "09_scaling_curves.ipynb": 6,
 }
 
