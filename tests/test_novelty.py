@@ -8,6 +8,7 @@ from conftest import make_model
 
 import workbench as wb
 from workbench.novelty import novel_tokens
+from workbench.selection import SCORE_COLUMNS
 
 
 def plainly_novel(ids, context):
@@ -41,6 +42,10 @@ def test_scores_are_the_means_over_novel_tokens(bos, window):
     found = wb.novel_scores(model, heads, documents, context=2, window=window)
     plain = wb.score_documents(model, heads, documents, window=window)
     np.testing.assert_allclose(found["score"], [one["score"] for one in plain], rtol=1e-5)
+    for column in SCORE_COLUMNS:  # a score table like any other, which can be ranked and cut
+        if column not in ("loss_base", "loss_ref", "score"):
+            assert found[column].tolist() == [one[column] for one in plain]
+    assert len(wb.select(found).chosen) == 1
     losses = wb.token_losses(model, texts, [None, heads], window=window)
     for row, text, (base, ref) in zip(found.itertuples(), texts, losses, strict=True):
         ids = model.encode(text)

@@ -6,14 +6,16 @@ those tokens count that no earlier occurrence of the same few preceding tokens a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from workbench.attention import Mode
-from workbench.corpus import Document
+from workbench.corpus import Document, text_sha256
 from workbench.heads import HeadSet
+from workbench.influence import compression_ratio
 from workbench.losses import losses_of_ids, require_max_tokens, require_window
 from workbench.models import Model
 from workbench.progress import counted
@@ -46,38 +48,48 @@ def novel_scores(
     window: int | None = None,
     max_tokens: int | None = None,
 ) -> pd.DataFrame:
-    """The score of each document over its novel tokens, from the same two losses as the plain one.
+    """A score table with the score of each document over its novel tokens, from the same passes.
 
-    Columns: doc_id, domain, source, row (to be joined to a score table), predicted, predicted_novel
-    (tokens that count), loss_base_novel and loss_ref_novel (nats a novel token), score (over all
-    tokens), novel = (loss_ref_novel - loss_base_novel) / loss_base_novel. NaN where no token is
-    novel. Documents without a predicted token have no row.
+    Columns: those of `score_corpus` (so that the table can be ranked, cut and compared), and
+    predicted_novel (tokens that count), loss_base_novel and loss_ref_novel (nats a novel token),
+    novel = (loss_ref_novel - loss_base_novel) / loss_base_novel. NaN where no token is novel.
+    Documents without a predicted token, or whose base loss is 0 or not finite, have no row.
     """
     require_max_tokens(max_tokens)
     documents = list(documents)
     room = require_window(model, window) - len(model.special_prefix)
+    lengths, read = [], []
+    for one in documents:
+        ids = model.encode(one.text)
+        lengths.append(len(ids))
+        read.append(ids[:max_tokens])
+    stream = losses_of_ids(model, read, [None, heads], mode=mode, window=window)
     rows = []
     with counted("scoring novel tokens", "doc", len(documents)) as done:
-        for one in documents:
-            ids = model.encode(one.text)[:max_tokens]
-            ((base, ref),) = losses_of_ids(model, [ids], [None, heads], mode=mode, window=window)
+        for one, length, ids, (base, ref) in zip(documents, lengths, read, stream, strict=True):
             done(1)
-            if not len(base):
+            plain, masked = _mean(base), _mean(ref)
+            if not (plain > 0 and math.isfinite(plain) and math.isfinite(masked)):
                 continue
             predicted = np.ones(len(ids), dtype=bool)
             if not model.special_prefix:
                 predicted[::room] = False  # the first token of a window has no prediction
             kept = novel_tokens(ids, context)[predicted]
-            before, after = (
-                float(x[kept].mean(dtype="float64")) if kept.any() else np.nan for x in (base, ref)
-            )
-            plain, masked = float(base.mean(dtype="float64")), float(ref.mean(dtype="float64"))
+            before, after = _mean(base[kept]), _mean(ref[kept])
             rows.append(
                 {
                     "doc_id": one.doc_id, "domain": one.domain, "source": one.source,
-                    "row": one.row, "predicted": len(base), "predicted_novel": int(kept.sum()),
+                    "row": one.row, "tokens": length, "predicted": len(base),
+                    "loss_base": plain, "loss_ref": masked, "score": (masked - plain) / plain,
+                    "compression_ratio": compression_ratio(one.text),
+                    "text_sha256": text_sha256(one.text), "predicted_novel": int(kept.sum()),
                     "loss_base_novel": before, "loss_ref_novel": after,
-                    "score": (masked - plain) / plain, "novel": (after - before) / before,
+                    "novel": (after - before) / before if before else math.nan,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean nats; NaN of nothing."""
+    return float(values.mean(dtype="float64")) if len(values) else math.nan
