@@ -14,6 +14,7 @@ wb.verify_manifest("run/")
 
 from workbench import figures
 from workbench.agreement import agreement, agreement_along
+from workbench.aligned import documents_of
 from workbench.analysis import confounds, selection_statistics
 from workbench.attention import CannotMask
 from workbench.browse import ScoredCorpus
@@ -23,6 +24,8 @@ from workbench.colouring import HeadColours
 from workbench.corpus import CorpusError, Document, Skipped, read_corpus
 from workbench.effects import HeadEffects, head_effects
 from workbench.environment import environment_corpus
+from workbench.evaluation import evaluate, evaluation_items
+from workbench.few_shot import few_shot_tasks
 from workbench.head_card import HeadReport
 from workbench.head_report import head_report
 from workbench.heads import Head, HeadSet
@@ -32,7 +35,7 @@ from workbench.losses import token_losses
 from workbench.manifest import write_manifest
 from workbench.masking import head_means, masked
 from workbench.masking_curve import masking_curve
-from workbench.mirror import mirror, mirror_summary
+from workbench.mirror import mirror, mirror_items, mirror_summary
 from workbench.mixtures import MixtureFit, fit_mixture
 from workbench.models import Model, from_transformers, load_model
 from workbench.novelty import novel_scores
@@ -92,7 +95,11 @@ __all__ = [
     "chosen_by",
     "compare_scorers",
     "confounds",
+    "documents_of",
     "environment_corpus",
+    "evaluate",
+    "evaluation_items",
+    "few_shot_tasks",
     "figures",
     "fit_law",
     "fit_mixture",
@@ -112,6 +119,7 @@ __all__ = [
     "masking_curve",
     "matched_selection",
     "mirror",
+    "mirror_items",
     "mirror_summary",
     "novel_scores",
     "read_corpus",

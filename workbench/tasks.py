@@ -54,10 +54,11 @@ COMPLETIONS = (
 
 @dataclass(frozen=True)
 class Item:
-    """One question: a prompt, and the text that must follow it."""
+    """One question: a prompt, and the text that must follow it; a name where it has one."""
 
     prompt: str
     answer: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
