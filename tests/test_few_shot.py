@@ -14,7 +14,7 @@ from workbench.few_shot import BBH, MMLU, _examples, few_shot_tasks, lm_eval_fol
 
 @pytest.fixture(scope="module")
 def tasks():
-    return few_shot_tasks()
+    return few_shot_tasks(distinct=False)
 
 
 @pytest.mark.parametrize(
@@ -65,22 +65,35 @@ def test_categories_share_out_the_subjects(tasks):
 
 
 def test_fewer_are_spread_over_all(tasks):
-    bbh, mmlu = few_shot_tasks(bbh=3, mmlu=15)
+    bbh, mmlu = few_shot_tasks(bbh=3, mmlu=15, distinct=False)
     assert bbh.items == (tasks[0].items[0], tasks[0].items[13], tasks[0].items[26])
     assert mmlu.items == tasks[1].items[::4]
     assert [one.name for one in few_shot_tasks(mmlu=0)] == ["BBH"]
-    for given, said in (({"bbh": 28}, "bbh must lie between 0 and 27"), ({"mmlu": -1}, "got -1")):
+    for given, said in (({"bbh": 24}, "bbh must lie between 0 and 23"), ({"mmlu": -1}, "got -1")):
         with pytest.raises(ValueError, match=said):
             few_shot_tasks(**given)
     with pytest.raises(ValueError, match="take one at least"):
         few_shot_tasks(bbh=0, mmlu=0)
 
 
+def test_a_text_that_several_tasks_share_is_one_item(tasks):
+    bbh, mmlu = few_shot_tasks()
+    texts = [(one.prompt, one.answer) for one in bbh.items]
+    assert len(texts) == len(set(texts)) == 23
+    assert set(texts) == {(one.prompt, one.answer) for one in tasks[0].items}
+    names = [one.name for one in bbh.items]
+    assert {"logical_deduction", "tracking_shuffled_objects"} < set(names)
+    assert {name for name in names if name in [one.name for one in tasks[0].items]} == set(
+        names
+    ) - {"logical_deduction", "tracking_shuffled_objects"}
+    assert mmlu == tasks[1]
+
+
 def test_nothing_in_a_task_file_is_run(tmp_path):
     mark = tmp_path / "was-run"
     (tmp_path / "evil.yaml").write_text(
         "task: bbh_cot_fewshot_evil\n"
-        f"process_docs: !function os.mkdir\n"
+        "process_docs: !function os.mkdir\n"
         f"doc_to_text: !!python/object/apply:os.mkdir ['{mark}']\n"
         "fewshot_config: {sampler: first_n, samples: [{input: a, target: b}]}\n"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from functools import cache
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,33 +27,38 @@ THINK = "Let's think step by step."
 
 
 def few_shot_tasks(
-    *, bbh: int | None = None, mmlu: int | None = None, by_category: bool = False
+    *,
+    bbh: int | None = None,
+    mmlu: int | None = None,
+    by_category: bool = False,
+    distinct: bool = True,
 ) -> list[Task]:
     """The task "BBH" with an item a BBH task, and "MMLU" with an item a subject.
 
     An item's prompt is two worked examples and the question of the third; its answer is the third's
     chain of thought with its conclusion; its name is that of the BBH task or subject. bbh, mmlu:
     how many to take, spread evenly over the names in order (None: all; 0: leave it out).
-    by_category: one task for each of MMLU's four categories instead.
+    by_category: one task for each of MMLU's four categories instead. distinct: BBH tasks that share
+    their examples (logical_deduction and tracking_shuffled_objects, of three sizes each) are one
+    item, or an interval would take one text for three; so BBH has 23 items, else 27.
 
     Raises ImportError without lm-eval, ValueError for counts that cannot be had.
     Source: Suzgun et al., arXiv 2210.09261 (BBH); Hendrycks et al., arXiv 2009.03300 (MMLU).
     """
     folder = lm_eval_folder()
-    chosen = _spread(_examples(folder / BBH, "bbh_cot_fewshot_"), bbh, "bbh")
-    tasks = [("BBH", [_bbh(name, one) for name, one in chosen], True)]
-    subjects = _spread(_examples(folder / MMLU, "mmlu_flan_cot_fewshot_"), mmlu, "mmlu")
+    chains = [_bbh(*one) for one in _examples(folder / BBH, "bbh_cot_fewshot_")]
+    chains = _spread(_distinct(chains) if distinct else chains, bbh, "bbh")
     groups: dict[str, list[Item]] = {}
-    for name, one in subjects:
-        category = str(one["tag"]).removeprefix("mmlu_flan_cot_fewshot_").replace("_", " ")
-        groups.setdefault(f"MMLU, {category}" if by_category else "MMLU", []).append(
-            _mmlu(name, one)
-        )
-    tasks += [(name, items, False) for name, items in sorted(groups.items())]
-    made = [Task(name, tuple(items), needs) for name, items, needs in tasks if items]
-    if not made:
+    for name, content in _spread(_examples(folder / MMLU, "mmlu_flan_cot_fewshot_"), mmlu, "mmlu"):
+        category = str(content["tag"]).removeprefix("mmlu_flan_cot_fewshot_").replace("_", " ")
+        task = f"MMLU, {category}" if by_category else "MMLU"
+        groups.setdefault(task, []).append(_mmlu(name, content))
+    tasks = [Task(name, tuple(items), False) for name, items in sorted(groups.items())]
+    if chains:
+        tasks.insert(0, Task("BBH", tuple(chains), True))
+    if not tasks:
         raise ValueError(f"no task is left with bbh={bbh} and mmlu={mmlu}: take one at least")
-    return made
+    return tasks
 
 
 def lm_eval_folder() -> Path:
@@ -99,6 +105,15 @@ def _spread(every: Sequence[T], count: int | None, name: str) -> list[T]:
         raise ValueError(f"{name} must lie between 0 and {len(every)} (None: all), got {count}")
     places = np.linspace(0, len(every) - 1, count).round().astype(int)
     return [every[i] for i in places]
+
+
+def _distinct(items: Sequence[Item]) -> list[Item]:
+    """One item a text, called by what the names of those that share it begin with."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for one in items:
+        names.setdefault((one.prompt, one.answer), []).append(one.name)
+    # Character by character is what is meant here.
+    return [Item(*text, commonprefix(same).rstrip("_")) for text, same in names.items()]  # noqa: RUF071
 
 
 def _bbh(name: str, content: dict[str, Any]) -> Item:
