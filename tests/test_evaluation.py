@@ -7,6 +7,7 @@ import logging
 import random
 import socket
 import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from planted import COPYING, planted_model
 import workbench as wb
 from workbench.evaluation import FOLDER, documents, graded
 from workbench.mirror import mirror_sets
+from workbench.progress import Cancelled, watched
 from workbench.tasks import Item, Task, asked, built_in_tasks
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
@@ -168,6 +170,32 @@ def test_an_error_inside_leaves_the_model_unmasked(planted, heads, copying):
     config = as_lm_eval(copying, process_results=lambda document, results: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         wb.evaluate(planted, heads, [config], controls=1)
+    with wb.masked(planted, heads):
+        pass
+
+
+def test_it_can_be_cancelled_between_and_inside_head_sets(planted, heads, copying):
+    stop, heard = threading.Event(), []
+
+    def hear(progress):
+        heard.append((progress.done, progress.total))
+        if progress.done:
+            stop.set()
+
+    with pytest.raises(Cancelled), watched(hear, stop):
+        wb.evaluate(planted, heads, [as_lm_eval(copying)], controls=2)
+    assert heard == [(0, 4), (1, 4)]
+
+    def cut_short(document, results):
+        stop.set()  # the next attention layer sees it
+        return graded(document, results)
+
+    stop.clear()
+    heard.clear()
+    config = as_lm_eval(copying, process_results=cut_short)
+    with pytest.raises(Cancelled), watched(lambda progress: heard.append(progress.done), stop):
+        wb.evaluate(planted, heads, [config], controls=2)
+    assert heard[-1] <= 1
     with wb.masked(planted, heads):
         pass
 
