@@ -133,3 +133,39 @@ def test_statistics_of_selections_side_by_side(table):
     assert len(found) == 2 * 3 * 4
     with pytest.raises(ValueError, match="no column 'selected' in plain"):
         wb.selection_statistics({"plain": table})
+
+
+def test_confounds_of_every_scorer(table):
+    rows = wb.scorers(table)
+    found = wb.scorer_confounds(rows, ["score", "length", "residual"])
+    found = found.set_index(["scorer", "domain", "confound"])["spearman"]
+    assert found[("length", "code", "tokens")] == pytest.approx(1)
+    plain = wb.confounds(table).set_index(["domain", "confound"])["spearman"]
+    assert found["score"].to_dict() == plain.to_dict()
+    assert abs(found[("residual", "code", "compression_ratio")]) < 0.2
+
+
+def test_what_another_scorer_lifts(table):
+    rows = wb.scorers(table).assign(down=-table["score"], same=table["score"])
+    found = wb.lifted(rows, ["down", "same"], top=2)
+    code = found[(found["scorer"] == "down") & (found["domain"] == "code")]
+    part = table[table["domain"] == "code"].sort_values("score")
+    assert code["doc_id"].tolist() == part["doc_id"].tolist()[:2]
+    assert code["rank"].tolist() == [1, 2]
+    assert code["rank_by_score"].tolist() == [150, 149]
+    assert code["rise"].tolist() == [149 / 150, 147 / 150]
+    assert (found.loc[found["scorer"] == "same", "rise"] == 0).all()
+    assert len(found) == 2 * 2 * 2
+    missing = rows.assign(part=rows["score"].where(rows["row"] < 60))
+    lifted = wb.lifted(missing, ["part"])
+    assert (lifted["rise"] == 0).all()  # ranked among the documents that have a value
+    with pytest.raises(ValueError, match="top must be at least 1"):
+        wb.lifted(rows, ["same"], top=0)
+
+
+def test_the_matched_column_makes_the_matched_choice(table):
+    """As a scorer it picks the same documents, where all strata are of one size."""
+    found = wb.matched_selection(table)
+    chosen = wb.chosen_by(found, "matched").set_index(["source", "row"])["selected"]
+    keys = list(zip(found["source"], found["row"], strict=True))
+    assert chosen.loc[keys].tolist() == found["selected"].tolist()

@@ -20,9 +20,11 @@ from workbench.attention import CannotMask
 from workbench.browse import ScoredCorpus
 from workbench.cascade import Cascade, select_cascade
 from workbench.certificate import Certificate, NotCertified, certify
+from workbench.clusters import cluster_documents, cluster_table, coverage
 from workbench.colouring import HeadColours
 from workbench.corpus import CorpusError, Document, Skipped, read_corpus
 from workbench.effects import HeadEffects, head_effects
+from workbench.embeddings import embed
 from workbench.environment import environment_corpus
 from workbench.evaluation import evaluate, evaluation_items
 from workbench.few_shot import few_shot_tasks
@@ -30,6 +32,7 @@ from workbench.head_card import HeadReport
 from workbench.head_report import head_report
 from workbench.heads import Head, HeadSet
 from workbench.influence import score_corpus, score_documents
+from workbench.judge import judge, judged_shares
 from workbench.locos import CannotSplit, locos_scores
 from workbench.losses import token_losses
 from workbench.manifest import write_manifest
@@ -49,14 +52,18 @@ from workbench.scorers import (
     chosen_alone,
     chosen_by,
     compare_scorers,
+    lifted,
     matched_selection,
+    scorer_confounds,
     scorers,
 )
 from workbench.selection import Selection, select
+from workbench.selectors import compare_selectors, side_by_side
 from workbench.session import Session
 from workbench.tasks import Item, Task, built_in_tasks
 from workbench.tokens import TokenChanges
 from workbench.verification import Verification, VerificationError, verify_manifest
+from workbench.words import word_overlap
 
 __all__ = [
     "CannotMask",
@@ -93,9 +100,14 @@ __all__ = [
     "certify",
     "chosen_alone",
     "chosen_by",
+    "cluster_documents",
+    "cluster_table",
     "compare_scorers",
+    "compare_selectors",
     "confounds",
+    "coverage",
     "documents_of",
+    "embed",
     "environment_corpus",
     "evaluate",
     "evaluation_items",
@@ -108,7 +120,10 @@ __all__ = [
     "head_means",
     "head_report",
     "hold_out_largest",
+    "judge",
+    "judged_shares",
     "known_runs",
+    "lifted",
     "load_model",
     "load_scores",
     "locos_scores",
@@ -126,11 +141,14 @@ __all__ = [
     "retrieval_scores",
     "score_corpus",
     "score_documents",
+    "scorer_confounds",
     "scorers",
     "select",
     "select_cascade",
     "selection_statistics",
+    "side_by_side",
     "token_losses",
     "verify_manifest",
+    "word_overlap",
     "write_manifest",
 ]

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from workbench.agreement import agreement
+from workbench.analysis import confounds
 from workbench.selection import By, rank, select
 
 CONTROLLED = ("loss_base", "compression_ratio", "tokens")  # what the score goes along with
@@ -22,7 +23,7 @@ BUILT_IN = ("score", "difference", "residual", "perplexity", "length", "compress
 
 
 def scorers(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """The score table (`score_corpus`) with one more column a scorer.
+    """The score table (`score_corpus`, `novel_scores`) with one more column a scorer.
 
     difference: loss_ref - loss_base, nats a token: the score without the division that lets a low
     base loss raise it. residual: what is left of the rank of the score inside its domain after a
@@ -95,6 +96,53 @@ def chosen_alone(
     return mine[alone].reset_index(drop=True)
 
 
+def scorer_confounds(table: pd.DataFrame, names: Sequence[str] = BUILT_IN) -> pd.DataFrame:
+    """What every scorer goes along with: the rows of `confounds` for each, its name in front.
+
+    A scorer that is a confound (perplexity, length, compression) correlates with itself by 1.
+    """
+    parts = []
+    for name in names:
+        part = confounds(_scored_by(table, name))
+        part.insert(0, "scorer", name)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def lifted(table: pd.DataFrame, names: Sequence[str], top: int = 3) -> pd.DataFrame:
+    """The documents that rise most when another scorer takes the place of the score.
+
+    table: with the columns of `scorers`; names: the other scorers. A rise is the difference of the
+    ranks inside the domain, divided by its documents: from last to first is just under 1. Only
+    documents that both rank count.
+
+    Returns `top` rows a scorer and domain, the largest rise first: scorer, domain, doc_id, rise,
+    rank (by the scorer), rank_by_score, documents (of the domain), compression_ratio, loss_base,
+    tokens.
+    """
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+    key = ["domain", "source", "row"]
+    parts = []
+    for name in names:
+        both = _scored_by(table, name)
+        plain = rank(table.loc[both.index])[[*key, "rank"]]
+        other = rank(both).merge(plain, on=key, suffixes=("", "_by_score"))
+        other["documents"] = other.groupby("domain")["rank"].transform("size")
+        other["rise"] = (other["rank_by_score"] - other["rank"]) / other["documents"]
+        other = other.sort_values(
+            ["domain", "rise", "rank"], ascending=[True, False, True], ignore_index=True
+        )
+        part = other.groupby("domain", sort=True).head(top)
+        part.insert(0, "scorer", name)
+        parts.append(part)
+    columns = [
+        "scorer", "domain", "doc_id", "rise", "rank", "rank_by_score", "documents",
+        "compression_ratio", "loss_base", "tokens",
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
 def matched_selection(
     table: pd.DataFrame,
     fraction: float = 0.20,
@@ -107,7 +155,8 @@ def matched_selection(
     of several columns are crossed), and the top `fraction` of every group is chosen: the selection
     then has the confound's distribution of the whole domain. Every group gives at least one
     document, so small groups give more than their share. Returns the table with the columns
-    stratum and selected.
+    stratum, selected, and matched (the share of its stratum that a document leaves behind, just
+    under 1 for the first: the same choice as a scorer, to be compared with others).
     """
     if strata < 2 or not on:
         raise ValueError(f"matching needs two strata or more of some column, got {strata}, {on}")
@@ -122,9 +171,13 @@ def matched_selection(
         names += stratum.map(lambda one, column=column: f" {column} {one + 1}/{strata}")
     split = table.assign(domain=table["domain"] + names)
     chosen = select(split, fraction).table
-    found = pd.Series(chosen["selected"].to_numpy(), index=_keys(chosen))
+    size = chosen.groupby("domain", sort=False)["rank"].transform("size")
+    chosen["matched"] = 1 - chosen["rank"] / (size + 1)
+    found = chosen.set_index(["source", "row"]).loc[_keys(table)]
     return table.assign(
-        stratum=names.str.strip(), selected=found[_keys(table)].to_numpy(dtype=bool)
+        stratum=names.str.strip(),
+        selected=found["selected"].to_numpy(dtype=bool),
+        matched=found["matched"].to_numpy(),
     )
 
 
