@@ -218,10 +218,11 @@ def test_items_are_what_a_plain_loop_finds(copying, measure):
         task = named if row.task == "few" else copying
         assert row.name == task.items[row.item].name
         assert row.needs_context == task.needs_context
+        base = part[part["masked"] == "nothing"]["loss"].item()
+        assert row.base_loss == base
         values = {}
         for one in part.itertuples():
             value = one.exact if measure == "exact" else one.loss
-            base = part[part["masked"] == "nothing"]["loss"].item()
             values[one.masked, one.draw] = value / base - 1 if measure == "rise" else value
         random = [values["random", draw] for draw in range(3)]
         assert row.nothing == pytest.approx(values["nothing", 0])

@@ -117,8 +117,9 @@ def mirror_items(table: pd.DataFrame, measure: str = "rise") -> pd.DataFrame:
     """One row an item, those that the detected heads cost most first: which items are hurt?
 
     table, measure: as in `mirror_summary`. Columns: task, needs_context, item, name, nothing,
-    detected, random (mean of the draws), random_low and random_high (over the draws). One item is
-    one text: there is no interval over it.
+    detected, random (mean of the draws), random_low and random_high (over the draws), and base_loss
+    (with nothing masked) where the table has losses: a rise is large where that is small. One item
+    is one text: there is no interval over it.
     """
     parts = []
     for kept, part in _tasks(table):
@@ -129,6 +130,8 @@ def mirror_items(table: pd.DataFrame, measure: str = "rise") -> pd.DataFrame:
             "detected": detected, "random": controls.mean(axis=1),
             "random_low": controls.min(axis=1), "random_high": controls.max(axis=1),
         }  # fmt: skip
+        if "loss" in part:
+            columns["base_loss"] = _by_item(part, "loss")[0]
         parts.append(pd.DataFrame(columns))
     every = pd.concat(parts, ignore_index=True)
     cost = (every["detected"] - every["nothing"]).abs()
