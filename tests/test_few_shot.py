@@ -120,3 +120,16 @@ def test_without_lm_eval_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)  # what Python takes for "not installed"
     with pytest.raises(ImportError, match=r"not installed; run: pip install '.\[eval\]'"):
         few_shot_tasks()
+
+
+def test_the_default_models_heads_are_needed_for_a_real_chain(default, tasks):
+    """The shortest chain of BBH: the detected heads cost more than any of four random draws."""
+    heads = wb.HeadSet.parse(
+        "L17H3 L17H4 L17H5 L18H6 L18H7 L20H5 L20H6 L21H8 L22H7 L23H1 L23H2 L23H7 L23H8 L24H2",
+        default,
+    )
+    chain = next(one for one in tasks[0].items if one.name == "sports_understanding")
+    table = wb.mirror(default, heads, [wb.Task("BBH", (chain,), True)], controls=4)
+    (found,) = wb.mirror_items(table).itertuples()
+    assert found.detected > 1
+    assert found.random_high < found.detected

@@ -36,8 +36,8 @@ def mirror_bars(summary: pd.DataFrame, measure: str = "") -> go.Figure:
             hovertemplate="%{x}: %{y:.2f}<extra>" + name + "</extra>",
         )  # fmt: skip
     figure.update_layout(
-        title="What masking costs on tasks", barmode="group",
-        legend={"orientation": "h", "y": -0.35},
+        title="What masking costs on tasks", barmode="group", xaxis={"tickangle": -30},
+        legend={"orientation": "h", "y": -0.45},
     )  # fmt: skip
     figure.update_yaxes(rangemode="tozero", title_text=measure or None)
     return styled(figure, height=420)
@@ -71,9 +71,11 @@ def mirror_dots(items: pd.DataFrame, top: int | None = None) -> go.Figure:
             hovertemplate="%{y}: %{x:.0%}<extra>" + name + "</extra>",
         )  # fmt: skip
     figure.update_layout(
-        title="Which items need those heads", xaxis=rise, legend={"orientation": "h", "y": 1.04}
-    )
-    return styled(figure, height=160 + 20 * len(items))
+        title="Which items need those heads", xaxis=rise,
+        yaxis={"range": [-0.7, len(items) - 0.3]},  # room for the markers of the outer rows
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1},
+    )  # fmt: skip
+    return styled(figure, height=170 + 22 * len(items))
 
 
 def _need(needs_context: bool | None) -> str:
