@@ -14,6 +14,7 @@ from workbench.clusters import chosen_in
 from workbench.figures import COLOURS, DIVERGING, shown, styled
 
 GREY = COLOURS[6]
+LABEL = 3  # terms that name a cluster on an axis
 
 
 def statistic_dots(statistics: pd.DataFrame, statistic: str = "tokens") -> go.Figure:
@@ -22,9 +23,10 @@ def statistic_dots(statistics: pd.DataFrame, statistic: str = "tokens") -> go.Fi
     statistics: what `selection_statistics` returned.
     """
     rows = statistics[statistics["statistic"] == statistic]
+    names = [one for one in dict.fromkeys(rows["selection"]) if one != "every document"]
     figure = go.Figure()
-    for number, (name, part) in enumerate(rows.groupby("selection", sort=False)):
-        colour = GREY if name == "every document" else COLOURS[number % 6]
+    for name, part in rows.groupby("selection", sort=False):
+        colour = COLOURS[names.index(name) % 6] if name in names else GREY
         figure.add_scatter(
             x=[shown(str(one)) for one in part["domain"]], y=part["mean"].round(4),
             mode="markers", name=shown(str(name)), marker={"color": colour, "size": 9},
@@ -67,7 +69,7 @@ def word_overlap_dots(overlaps: Mapping[str, pd.DataFrame], weight: str = "tf") 
                 col=column, hovertemplate=f"{shown(name)}, %{{x}}: %{{y:.2f}}<extra></extra>",
             )  # fmt: skip
         figure.update_xaxes(title_text="chosen", row=1, col=column)
-    figure.update_yaxes(range=[0, 1.05])
+    figure.update_yaxes(range=[-0.04, 1.05])
     figure.update_yaxes(title_text="shared frequent words", row=1, col=1)
     figure.update_layout(
         title=f"Frequent words shared with the choice by the score ({shown(weight)})",
@@ -83,7 +85,7 @@ def cluster_bars(table: pd.DataFrame, one: str, other: str, most: int = 20) -> g
     """
     rows = table.head(most)
     names = [
-        f"{number}: {shown(terms[:34])}"
+        f"{number}: {shown(', '.join(terms.split(', ')[:LABEL]))}"
         for number, terms in zip(rows["cluster"], rows["terms"], strict=True)
     ]
     about = [
@@ -157,10 +159,10 @@ def selection_map(clusters: pd.DataFrame, selections: Mapping[str, pd.DataFrame]
     figure.update_yaxes(title_text="second", row=1, col=1)
     figure.update_layout(
         title=f"Documents on a plane{share}",
-        legend={"orientation": "h", "y": -0.2, "x": 0, "entrywidth": 80},
-        legend2={"orientation": "h", "y": -0.2, "x": 0.52, "entrywidth": 120},
+        legend={"orientation": "h", "y": -0.2, "x": 0, "title": {"text": "left: "}},
+        legend2={"orientation": "h", "y": -0.3, "x": 0, "title": {"text": "right: "}},
     )
-    return styled(figure, height=460)
+    return styled(figure, height=480)
 
 
 def coverage_dots(coverage: pd.DataFrame) -> go.Figure:
@@ -215,7 +217,7 @@ def scorer_matrix(pairs: pd.DataFrame) -> go.Figure:
             grid[i, j] = grid[j, i] = value
         figure.add_heatmap(
             z=grid.round(4), x=[shown(one) for one in names], y=[shown(one) for one in names],
-            **scale, xgap=1, ygap=1, texttemplate="%{z:.2f}", hoverongaps=False, row=1, col=column,
+            **scale, xgap=1, ygap=1, texttemplate="%{z:.1f}", hoverongaps=False, row=1, col=column,
             colorbar={"x": 0.43 if column == 1 else 1.0, "thickness": 12},
             hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
         )  # fmt: skip

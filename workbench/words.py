@@ -72,10 +72,10 @@ def word_overlap(
       words, that many of each are compared (column words).
 
     Returns one row a domain, fraction and weight: domain, fraction, weight ("tf" or "tfidf"),
-    documents (chosen by each), shared (share of documents that both choose), words, overlap, random
-    with low and high (the mean and the 2.5 and 97.5 percentiles of the overlap of two independent
-    random selections of as many documents, over `draws` pairs), only_a and only_b (up to eight of
-    the words that one selection alone has, most frequent first).
+    documents (that a chooses), shared (the share of these that b chooses too), words, overlap,
+    random with low and high (the mean and the 2.5 and 97.5 percentiles of the overlap of two
+    independent random selections of as many documents, over `draws` pairs), only_a and only_b (up
+    to eight of the words that one selection alone has, most frequent first).
 
     Raises ValueError for a corpus that is not the table's, or without words.
     """
