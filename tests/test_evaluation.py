@@ -118,6 +118,20 @@ def test_our_folder_holds_the_built_in_tasks(planted, heads, offline):
     assert [Item(**one) for one in stored] == list(built_in_tasks(3, 5)[2].items)
 
 
+def test_a_group_has_a_value_of_its_own(planted, tmp_path):
+    members = ["workbench_few_shot_arithmetic", "workbench_common_completions"]
+    (tmp_path / "both.yaml").write_text(
+        f"group: both\ntask: [{', '.join(members)}]\n"
+        "aggregate_metric_list: [{metric: nats, aggregation: mean, weight_by_size: true}]\n"
+    )
+    table = wb.evaluate(planted, None, ["both"], limit=3, include_path=tmp_path)
+    nats = table[table["metric"] == "nats"].set_index("task")
+    assert set(nats.index) == {"both", *members}
+    assert nats.loc["both", "value"] == pytest.approx(nats.loc[members, "value"].mean())
+    assert nats.loc["both", "items"] == 6
+    assert set(wb.evaluation_items(table, "nats")["task"]) == set(members)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_generation_gives_the_answer_where_every_token_is_first_choice(
     planted, heads, copying, batch_size
