@@ -23,10 +23,12 @@ from workbench.certificate import Certificate, NotCertified, certify
 from workbench.clusters import cluster_documents, cluster_table, coverage
 from workbench.colouring import HeadColours
 from workbench.corpus import CorpusError, Document, Skipped, read_corpus
+from workbench.decoder import Decoder, train_tokenizer
 from workbench.effects import HeadEffects, head_effects
 from workbench.embeddings import embed
 from workbench.environment import environment_corpus
 from workbench.evaluation import evaluate, evaluation_items
+from workbench.evolution import Evolution, evolution
 from workbench.few_shot import few_shot_tasks
 from workbench.head_card import HeadReport
 from workbench.head_report import head_report
@@ -34,6 +36,7 @@ from workbench.heads import Head, HeadSet
 from workbench.influence import score_corpus, score_documents
 from workbench.judge import judge, judged_shares
 from workbench.locos import CannotSplit, locos_scores
+from workbench.lookup_text import lookup_probes, lookup_text
 from workbench.losses import token_losses
 from workbench.manifest import write_manifest
 from workbench.masking import head_means, masked
@@ -62,16 +65,28 @@ from workbench.selectors import compare_selectors, side_by_side
 from workbench.session import Session
 from workbench.tasks import Item, Task, built_in_tasks
 from workbench.tokens import TokenChanges
+from workbench.training import Recipe, Training, pretrain
 from workbench.verification import Verification, VerificationError, verify_manifest
+from workbench.weak_to_strong import (
+    Arms,
+    gain,
+    mirror_correlation,
+    repeat_weights,
+    task_losses,
+    train_arms,
+)
 from workbench.words import word_overlap
 
 __all__ = [
+    "Arms",
     "CannotMask",
     "CannotSplit",
     "Cascade",
     "Certificate",
     "CorpusError",
+    "Decoder",
     "Document",
+    "Evolution",
     "Head",
     "HeadColours",
     "HeadEffects",
@@ -83,6 +98,7 @@ __all__ = [
     "NotCertified",
     "Probe",
     "Probes",
+    "Recipe",
     "ResidualCache",
     "ScalingFit",
     "ScoredCorpus",
@@ -91,6 +107,7 @@ __all__ = [
     "Skipped",
     "Task",
     "TokenChanges",
+    "Training",
     "Verification",
     "VerificationError",
     "agreement",
@@ -111,11 +128,13 @@ __all__ = [
     "environment_corpus",
     "evaluate",
     "evaluation_items",
+    "evolution",
     "few_shot_tasks",
     "figures",
     "fit_law",
     "fit_mixture",
     "from_transformers",
+    "gain",
     "head_effects",
     "head_means",
     "head_report",
@@ -128,16 +147,21 @@ __all__ = [
     "load_scores",
     "locos_scores",
     "lookup_losses",
+    "lookup_probes",
     "lookup_summary",
+    "lookup_text",
     "make_probes",
     "masked",
     "masking_curve",
     "matched_selection",
     "mirror",
+    "mirror_correlation",
     "mirror_items",
     "mirror_summary",
     "novel_scores",
+    "pretrain",
     "read_corpus",
+    "repeat_weights",
     "retrieval_scores",
     "score_corpus",
     "score_documents",
@@ -147,7 +171,10 @@ __all__ = [
     "select_cascade",
     "selection_statistics",
     "side_by_side",
+    "task_losses",
     "token_losses",
+    "train_arms",
+    "train_tokenizer",
     "verify_manifest",
     "word_overlap",
     "write_manifest",

@@ -66,7 +66,8 @@ def evolution(
     checkpoints: step (or tokens) -> folder, hub id or model; with `revision_of` a hub id, step ->
     revision of it. probes: what to ask, or what makes them of the first model (default: 16 of the
     usual lookups). fraction: which share of the last checkpoint's heads are the final heads.
-    Models are loaded one after the other and let go.
+    Models are loaded one after the other and let go. Only the last is certified: in a model that has
+    learnt nothing yet a mask changes next to nothing.
 
     Raises ValueError for fewer than two checkpoints, or for models that differ in shape or
     tokenizer.
@@ -76,7 +77,7 @@ def evolution(
     steps = sorted(checkpoints)
     frames, course, shape = [], [], None
     for step in tracked(steps, "reading checkpoints", "checkpoint"):
-        model = _loaded(checkpoints[step], revision_of)
+        model = _loaded(checkpoints[step], revision_of, certify=step == steps[-1])
         shape = shape or (model.layers, model.heads)
         if shape != (model.layers, model.heads):
             raise ValueError(
@@ -125,9 +126,9 @@ def steepest(history: pd.DataFrame) -> float:
     return float(steps[at : at + 2].mean())
 
 
-def _loaded(source: str | Path | Model, revision_of: str | None) -> Model:
+def _loaded(source: str | Path | Model, revision_of: str | None, certify: bool) -> Model:
     if isinstance(source, Model):
         return source
     if revision_of is not None:
-        return load_model(revision_of, revision=str(source))
-    return load_model(source)
+        return load_model(revision_of, revision=str(source), certify=certify)
+    return load_model(source, certify=certify)

@@ -34,12 +34,14 @@ class TokenRows:
                 f"one weight of 0 or more a document: got {len(self.weights)} weights for "
                 f"{len(documents)} documents"
             )
+        if not len(documents):
+            raise ValueError("no documents to make rows of: a mixture needs one at least")
         end = tokenizer.eos_token_id
         texts = [one.text for one in documents]
         encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         self.ids = [np.array([*one, end], dtype=np.int64) for one in encoded]
         self.length = length
-        if not len(documents) or not self.tokens >= length:
+        if not self.tokens >= length:
             raise ValueError(
                 f"{len(documents)} documents give {self.tokens:.0f} tokens an epoch: a row needs "
                 f"{length}"

@@ -20,11 +20,11 @@ from workbench.analysis import spearman_interval
 from workbench.documents import Document
 from workbench.losses import token_losses
 from workbench.models import Model
-from workbench.pretrain import Recipe, pretrain
 from workbench.progress import counted
 from workbench.retrieval import answered
 from workbench.selection import Selection
 from workbench.tasks import Task, asked
+from workbench.training import Recipe, pretrain
 
 MEAN = "mean of domains"
 PLACE = ["domain", "source", "row"]

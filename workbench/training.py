@@ -32,9 +32,9 @@ from workbench.token_rows import TokenRows
 class Recipe:
     """How a decoder is trained; one step reads batch x decoder.context tokens.
 
-    warm_up and decay are shares of the steps (the paper: .1 % and 25 %, the rest at the full
-    learning_rate); the rate falls to a tenth. clip bounds the norm of the gradient. precision is
-    accelerate's mixed_precision ("no", "bf16", "fp16").
+    warm_up and decay are shares of the steps (the paper: .1 % and 25 %), at whose outer ends the
+    rate is a tenth; in between it is learning_rate. clip bounds the norm of the gradient. precision
+    is accelerate's mixed_precision ("no", "bf16", "fp16").
     """
 
     decoder: Decoder = field(default_factory=Decoder)
@@ -134,7 +134,7 @@ def pretrain(
                 write_model(saved[step], loop.bare, tokenizer)
 
     for step in save_at:
-        if step < begun:
+        if step <= begun:
             saved[step] = Path(out or "") / f"step-{step:06}"
     if begun == 0:
         keep(0)
@@ -151,10 +151,10 @@ def pretrain(
                     "held_out": loop.evaluate(asked),
                 })  # fmt: skip
                 losses = []
+            keep(step)  # before the mark that this step is done
             if resume is not None and (step % save_every == 0 or step == recipe.steps):
                 notes = {"history": history, "losses": losses}
                 resume.save(step, loop.bare, loop.optimizer, notes)
-            keep(step)
             done(1)
     keep(recipe.steps)
     model = from_transformers(loop.bare, tokenizer, source="pretrained here")

@@ -1,0 +1,129 @@
+"""Heads along checkpoints: the scores of each model, and what is read off them."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import make_model
+from planted import COPYING, planted_model, planted_probes
+
+import workbench as wb
+from workbench.evolution import Evolution, crossing, steepest
+from workbench.lookup_text import WORDS
+from workbench.training_figures import evolution_curve, evolution_maps
+
+
+@pytest.fixture(scope="module")
+def stages():
+    """The planted model as it would grow: without copying heads, with weak ones, complete."""
+    whole = planted_model()
+    found = {}
+    for step, share in ((0, 0.0), (50, 0.0), (100, 1.0), (150, 1.0)):
+        hf = copy.deepcopy(whole.hf)
+        second = hf.model.layers[1].self_attn
+        with torch.no_grad():
+            for _, head in COPYING:
+                second.q_proj.weight[head * 128 : (head + 1) * 128] *= share
+        found[step] = wb.from_transformers(hf, whole.tokenizer)
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(stages):
+    return wb.evolution(stages, planted_probes, fraction=0.25)
+
+
+def test_scores_are_those_of_every_model(stages, found):
+    for step, model in stages.items():
+        alone = wb.retrieval_scores(model, planted_probes(model))
+        part = found.scores[found.scores["step"] == step]
+        np.testing.assert_array_equal(part["score"], alone["score"])
+        answers = wb.lookup_losses(model, planted_probes(model))
+        course = found.course.set_index("step").loc[step]
+        assert course["answer_loss"] == pytest.approx(answers["loss"].mean())
+        assert course["answer_accuracy"] == pytest.approx(answers["accuracy"].mean())
+
+
+def test_copying_heads_appear_between_the_checkpoints_where_they_do(found):
+    assert found.course["final_heads"].tolist() == pytest.approx([0, 0, 1, 1], abs=0.1)
+    assert found.course["other_heads"].max() < 0.2
+    assert 50 < found.appears < 100
+    assert found.course["answer_accuracy"].tolist()[-1] == 1
+    stays = found.stays()
+    assert stays["shared"].tolist()[2:] == [1, 1]
+    assert stays["spearman"].iloc[-1] == 1
+
+
+def test_figures_show_every_checkpoint(found):
+    maps = evolution_maps(found)
+    assert [one.text for one in maps.layout.annotations] == ["0", "50", "100", "150"]
+    np.testing.assert_allclose(
+        maps.data[2].z, found.scores.query("step == 100").pivot(
+            index="head", columns="layer", values="score"), atol=1e-4,
+    )  # fmt: skip
+    curve = evolution_curve(found)
+    assert list(curve.data[0].y) == found.course["answer_loss"].round(4).tolist()
+    history = pd.DataFrame({"step": [1, 2], "loss": [3.0, 1.0]})
+    assert list(evolution_curve(found, history).data[0].y) == [3.0, 1.0]
+
+
+def test_checkpoints_of_a_training(tmp_path):
+    text = wb.lookup_text(60)
+    tokenizer = wb.train_tokenizer([one.text for one in text], 700)
+    recipe = wb.Recipe(wb.Decoder(2, 16, 2, context=65), steps=4, batch=2)
+    run = wb.pretrain(text, recipe, tokenizer=tokenizer, out=tmp_path, save_at=[0, 2])
+    every = wb.evolution(run.checkpoints, lambda m: wb.lookup_probes(m, n=4))
+    assert every.scores["step"].unique().tolist() == [0, 2, 4]
+    assert every.scores.groupby("step").size().tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("steps", "values", "level", "at"),
+    [
+        ([0, 10, 20], [0, 0, 1], 0.5, 15),
+        ([0, 10, 20], [4, 2, 0], 1, 15),
+        ([0, 10, 20], [1, 0, 1], 0.5, 5),
+        ([5, 10], [1, 2], 1, 5),
+    ],
+)
+def test_crossing(steps, values, level, at):
+    assert crossing(np.array(steps, float), np.array(values, float), level) == at
+
+
+def test_what_is_never_reached_is_nan():
+    assert np.isnan(crossing(np.array([0.0, 1]), np.array([0.0, 1]), 2))
+    flat = pd.DataFrame({"step": [0, 1], "final_heads": [0.0, 0.0]})
+    assert np.isnan(Evolution(pd.DataFrame(), flat).appears)
+
+
+def test_steepest_leaves_the_first_fall_out():
+    history = pd.DataFrame({"step": [1, 10, 20, 30, 40, 50], "loss": [9, 5, 4.9, 4.8, 3, 2.5]})
+    assert steepest(history) == 35
+
+
+def test_lookup_text_can_only_be_copied():
+    for one in wb.lookup_text(20, pairs=4, asked=6, seed=3):
+        words = np.array(one.text.split()).reshape(-1, 4)
+        first = {tuple(entry) for entry in words[:4]}
+        assert len(set(words[:4].ravel())) == 16
+        assert all(tuple(entry) in first for entry in words[4:])
+    assert len(set(WORDS)) == len(WORDS)
+
+
+@pytest.mark.parametrize("wrong", [{"pairs": 0}, {"pairs": 22}, {"n": 0}, {"asked": -1}])
+def test_lookup_text_says_what_it_can_hold(wrong):
+    with pytest.raises(ValueError, match="1 to 21 pairs"):
+        wb.lookup_text(**{"n": 3} | wrong)
+
+
+def test_wrong_checkpoints_say_so(stages):
+    with pytest.raises(ValueError, match="two checkpoints"):
+        wb.evolution({0: stages[0]})
+    with pytest.raises(ValueError, match="one training"):
+        wb.evolution({0: stages[0], 1: make_model()}, planted_probes)
+    with pytest.raises(ValueError, match="one token"):
+        wb.lookup_probes(make_model())

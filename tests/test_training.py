@@ -1,0 +1,233 @@
+"""Training from scratch: the same as a plain loop, the paper's schedule, and nothing lost by a
+stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import workbench as wb
+from workbench import training as room
+from workbench.checkpoints import RESUME
+from workbench.token_rows import TokenRows
+
+TEXTS = [f"{a} and {b} make {a + b}, so {a + b} less {b} is {a}. " * 3 for a in range(12)
+         for b in range(3)]  # fmt: skip
+DOCUMENTS = [wb.Document(f"d{i}", t, "sums", "memory", i) for i, t in enumerate(TEXTS)]
+TOKENIZER = wb.train_tokenizer(TEXTS, 280)
+RECIPE = wb.Recipe(wb.Decoder(2, 32, 2, 1, context=32), steps=12, batch=4, warm_up=0.25)
+
+
+def train(**more):
+    given = {"tokenizer": TOKENIZER, "held_out": DOCUMENTS[::6], "evaluate_every": 3} | more
+    recipe = given.pop("recipe", RECIPE)
+    return wb.pretrain(given.pop("documents", DOCUMENTS), recipe, **given)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return train()
+
+
+def weights(training):
+    return {name: p.detach() for name, p in training.model.hf.named_parameters()}
+
+
+def same(one, other):
+    return all(torch.equal(p, weights(other)[name]) for name, p in weights(one).items())
+
+
+def test_a_plain_loop_ends_with_the_same_weights(whole):
+    hf = RECIPE.decoder.build(TOKENIZER, 0)
+    matrices = [p for p in hf.parameters() if p.dim() > 1]
+    norms = [p for p in hf.parameters() if p.dim() == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": norms, "weight_decay": 0.0}],
+        betas=(0.9, 0.95),
+    )
+    rows = TokenRows(DOCUMENTS, TOKENIZER, 32).rows(0)
+    # Three steps of warm-up from a tenth, six at the full rate, three of decay to a tenth.
+    rates = [0.0003, 0.0012, 0.0021, *[0.003] * 7, 0.003 * 0.7, 0.003 * 0.4]
+    losses = []
+    for rate in rates:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        ids = torch.tensor(np.stack([next(rows) for _ in range(4)]))
+        logits = hf(ids).logits[:, :-1]
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(hf.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    for name, parameter in hf.named_parameters():
+        torch.testing.assert_close(weights(whole)[name], parameter.detach(), atol=2e-5, rtol=1e-4)
+    np.testing.assert_allclose(
+        whole.history["loss"], np.reshape(losses, (4, 3)).mean(axis=1), rtol=1e-4
+    )
+
+
+def test_history_says_what_was_read(whole):
+    assert whole.history["step"].tolist() == [3, 6, 9, 12]
+    assert whole.history["tokens"].tolist() == [384, 768, 1152, 1536]
+    assert whole.history["learning_rate"].tolist() == pytest.approx([0.0021, 0.003, 0.003, 0.0012])
+    assert whole.held_out["loss"].iloc[-1] < whole.held_out["loss"].iloc[0]
+
+
+def test_held_out_loss_is_the_models_own(whole):
+    rows = TokenRows(DOCUMENTS[::6], TOKENIZER, 32).once()[:16]
+    with torch.inference_mode():
+        losses = [whole.model.hf(ids, labels=ids).loss for ids in torch.tensor(rows).split(1)]
+    assert whole.held_out["loss"].iloc[-1] == pytest.approx(float(torch.stack(losses).mean()), 1e-5)
+
+
+def test_default_schedule_is_the_papers():
+    recipe = wb.Recipe(steps=4000)
+    assert (recipe.warm_up, recipe.decay) == (0.001, 0.25)
+    loop = room._Loop(recipe, RECIPE.decoder.build(TOKENIZER))
+    loop.begin_at(0)
+    rate = loop.schedule.lr_lambdas[0]
+    assert [rate(step) for step in (0, 2, 4, 3000, 3500, 4000)] == pytest.approx(
+        [0.1, 0.55, 1, 1, 0.55, 0.1]
+    )
+
+
+@pytest.mark.parametrize("stop", [1, 5, 8, 12])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole, stop, tmp_path, monkeypatch):
+    step, done = room._Loop.step, 0
+
+    def until_stopped(self, rows):
+        nonlocal done
+        done += 1
+        if done == stop:
+            raise KeyboardInterrupt
+        return step(self, rows)
+
+    monkeypatch.setattr(room._Loop, "step", until_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(out=tmp_path, save_every=2, save_at=[0, 4])
+    done = 100  # from here on nothing stops it
+    again = train(out=tmp_path, save_every=2, save_at=[0, 4])
+    assert done - 100 == 12 - (stop - 1) // 2 * 2  # what had been saved was not trained again
+    assert same(whole, again)
+    assert whole.history.equals(again.history)
+    assert whole.held_out.equals(again.held_out)
+    assert list(again.checkpoints) == [0, 4, 12]
+
+
+def test_a_finished_run_trains_nothing(whole, tmp_path, monkeypatch):
+    train(out=tmp_path)
+    monkeypatch.setattr(room._Loop, "step", lambda *_: pytest.fail("trained again"))
+    again = train(out=tmp_path)
+    assert same(whole, again)
+    assert whole.history.equals(again.history)
+
+
+def test_checkpoints_are_models(tmp_path):
+    run = train(out=tmp_path, save_at=[0])
+    first = wb.load_model(run.checkpoints[0], certify=False)
+    fresh = RECIPE.decoder.build(TOKENIZER, 0)
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.hf.parameters(), fresh.parameters(), strict=True)
+    )
+    last = wb.load_model(run.checkpoints[12])  # certified: warnings are errors below
+    (ours,), (theirs,) = (wb.token_losses(m, [TEXTS[3]])[0] for m in (run.model, last))
+    np.testing.assert_array_equal(ours, theirs)
+    assert not list(tmp_path.rglob("*.bin"))
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"recipe": dataclasses.replace(RECIPE, batch=2)}, "batch was 4, is 2"),
+        ({"documents": DOCUMENTS[1:]}, "data was"),
+        ({"weights": [2.0] * len(DOCUMENTS)}, "data was"),
+        ({"held_out": DOCUMENTS[:1]}, "held_out was"),
+    ],
+)
+def test_another_run_in_the_folder_is_refused(change, said, tmp_path):
+    train(out=tmp_path)
+    with pytest.raises(ValueError, match=said):
+        train(out=tmp_path, **change)
+
+
+def test_a_broken_file_says_what_to_do(tmp_path):
+    train(out=tmp_path)
+    file = tmp_path / RESUME
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match="remove it to begin anew"):
+        train(out=tmp_path)
+
+
+def test_seeds_settle_the_run(whole):
+    assert same(whole, train())
+    assert not same(whole, train(seed=1))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"steps": 0}, {"batch": 0}, {"learning_rate": 0}, {"clip": 0}, {"warm_up": -0.1},
+     {"warm_up": 0.8, "decay": 0.3}],
+)  # fmt: skip
+def test_recipes_that_cannot_be_trained(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        wb.Recipe(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"layers": 0}, {"width": 100, "heads": 8}, {"heads": 4, "kv_heads": 3}, {"context": 1}],
+)
+def test_decoders_that_cannot_be_built(wrong):
+    with pytest.raises(ValueError, match=r"positive|multiple"):
+        wb.Decoder(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"save_at": [3]}, "pass out="),
+        ({"save_at": [13], "out": "x"}, "0 to 12"),
+        ({"documents": []}, "no documents"),
+        ({"weights": [1.0]}, "one weight"),
+        ({"weights": [-1.0] * len(DOCUMENTS)}, "one weight"),
+        ({"weights": [0.0] * len(DOCUMENTS)}, "a row needs"),
+    ],
+)
+def test_wrong_settings_say_so(given, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        train(**given)
+
+
+def test_two_processes_train_the_same_model(whole, tmp_path):
+    """The batch is shared by two processes; the averaged gradient is that of the whole batch."""
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_training import train\n"
+        "train(out=sys.argv[2])\n"
+    )
+    here = str(Path(__file__).parent)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", "0", str(script), here, str(tmp_path / "run"),
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert not done.returncode, done.stderr[-3000:]
+    two = wb.load_model(tmp_path / "run" / "step-000012", certify=False)
+    for name, parameter in two.hf.named_parameters():
+        torch.testing.assert_close(weights(whole)[name], parameter.detach(), atol=2e-4, rtol=1e-3)
+    assert json.loads((tmp_path / "run" / "step-000012" / "config.json").read_text())
