@@ -272,5 +272,7 @@ def test_shares_with_their_intervals(server, tmp_path):
     assert (row["low"], row["high"]) == pytest.approx((wilson.low, wilson.high))
     assert row["score"] == pytest.approx((4 * 3 + 1) / 4)
     assert found.loc[("b", "rest"), "judged"] == 1  # the garbled one has no verdict
+    with pytest.raises(ValueError, match="choose no document"):
+        judged_shares(judged, {"none": table.assign(selected=False)})
     with pytest.raises(ValueError, match="4 documents of 'rest' were not judged"):
         judged_shares(judged.iloc[:8], {"rest": rest})

@@ -63,6 +63,8 @@ def test_the_residual_keeps_what_is_the_scores_own(table):
         assert own > stats.spearmanr(ranks, part["own"]).statistic + 0.2
     few = table[table["row"].isin([0, 1, 2, 150, 151])]
     assert wb.scorers(few)["residual"].isna().all()
+    with pytest.raises(ValueError, match="no document has a value of the scorer 'residual'"):
+        wb.chosen_by(wb.scorers(few), "residual")
 
 
 def test_pairs_of_scorers(table):

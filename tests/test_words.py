@@ -120,6 +120,15 @@ def test_the_reference_is_the_overlap_of_random_choices():
     assert np.mean(inside) > 0.85
 
 
+def test_a_domain_that_a_scorer_says_nothing_about_has_no_overlap():
+    documents = corpus_of(20) + corpus_of(5, "b", seed=1)
+    rng = np.random.default_rng(0)
+    table = table_of(documents, score=rng.random(25), mine=[*rng.random(20), *[np.nan] * 5])
+    found = word_overlap(table, documents, "mine", "score", (0.5,), draws=3).set_index("domain")
+    assert found.loc["b", ["overlap", "random", "shared"]].isna().all(axis=None)
+    assert found.loc["a", "overlap"].notna().all()
+
+
 def test_words_are_runs_of_letters():
     counts, words = word_counts(["The max_tokens2 été MAX x 42", "Ünder_the max"])
     assert words.tolist() == ["max", "tokens", "été", "ünder"]

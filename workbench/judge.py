@@ -164,6 +164,8 @@ def judged_shares(
                     "score": found["judged"].mean(),
                 }
             )  # fmt: skip
+    if not rows:
+        raise ValueError(f"the selections {list(selections)} choose no document to compare")
     return pd.DataFrame(rows).sort_values(["domain", "selection"], ignore_index=True)
 
 

@@ -189,6 +189,11 @@ def _scored_by(table: pd.DataFrame, scorer: str) -> pd.DataFrame:
             f"({', '.join(BUILT_IN)}) with scorers(table)"
         )
     values = pd.to_numeric(table[scorer]).astype(float)
+    if len(values) and values.isna().all():
+        raise ValueError(
+            f"no document has a value of the scorer {scorer!r}; a residual, for example, needs "
+            f"{2 * (len(CONTROLLED) + 1)} documents in a domain"
+        )
     return table.assign(score=values)[values.notna()]
 
 
