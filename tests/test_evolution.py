@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from conftest import make_model
 from planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
-from workbench.evolution import Evolution, crossing, steepest
+from workbench.evolution import Evolution, crossing
 from workbench.lookup_text import WORDS
 from workbench.training_figures import evolution_curve, evolution_maps
 
@@ -52,6 +53,7 @@ def test_copying_heads_appear_between_the_checkpoints_where_they_do(found):
     assert found.course["final_heads"].tolist() == pytest.approx([0, 0, 1, 1], abs=0.1)
     assert found.course["other_heads"].max() < 0.2
     assert 50 < found.appears < 100
+    assert 50 < found.bends < 100
     assert found.course["answer_accuracy"].tolist()[-1] == 1
     stays = found.stays()
     assert stays["shared"].tolist()[2:] == [1, 1]
@@ -73,7 +75,7 @@ def test_figures_show_every_checkpoint(found):
 
 def test_checkpoints_of_a_training(tmp_path):
     text = wb.lookup_text(60)
-    tokenizer = wb.train_tokenizer([one.text for one in text], 700)
+    tokenizer = wb.lookup_tokenizer()
     recipe = wb.Recipe(wb.Decoder(2, 16, 2, context=65), steps=4, batch=2)
     run = wb.pretrain(text, recipe, tokenizer=tokenizer, out=tmp_path, save_at=[0, 2])
     every = wb.evolution(run.checkpoints, lambda m: wb.lookup_probes(m, n=4))
@@ -100,23 +102,37 @@ def test_what_is_never_reached_is_nan():
     assert np.isnan(Evolution(pd.DataFrame(), flat).appears)
 
 
-def test_steepest_leaves_the_first_fall_out():
-    history = pd.DataFrame({"step": [1, 10, 20, 30, 40, 50], "loss": [9, 5, 4.9, 4.8, 3, 2.5]})
-    assert steepest(history) == 35
+@pytest.mark.parametrize("pairs", [1, 3, 5])
+def test_lookup_text_can_only_be_copied(pairs):
+    for one in wb.lookup_text(20, pairs=pairs, words=64, seed=3):
+        words = one.text.split()
+        assert len(words) == 64
+        assert set(words) <= set(WORDS)
+        first = next(i for i in range(64) if words[i] in words[:i])  # the first name again
+        assert len(set(words[:first])) == first
+        assert set(words[first:]) <= set(words[:first])
+        after: dict[str, set[str]] = {}  # inside a value, a word is followed by one word only
+        for a, b in itertools.pairwise(words):
+            after.setdefault(a, set()).add(b)
+        assert sum(len(one) > 1 for one in after.values()) <= pairs
 
 
-def test_lookup_text_can_only_be_copied():
-    for one in wb.lookup_text(20, pairs=4, asked=6, seed=3):
-        words = np.array(one.text.split()).reshape(-1, 4)
-        first = {tuple(entry) for entry in words[:4]}
-        assert len(set(words[:4].ravel())) == 16
-        assert all(tuple(entry) in first for entry in words[4:])
-    assert len(set(WORDS)) == len(WORDS)
+def test_lookup_probes_name_their_place():
+    tokenizer = wb.lookup_tokenizer()
+    model = wb.from_transformers(wb.Decoder(1, 16, 2, context=65).build(tokenizer), tokenizer)
+    probes = wb.lookup_probes(model, n=30)
+    assert len({len(one.ids) for one in probes}) > 3
+    for one in probes:
+        (start, stop), (first, last) = one.answer, one.value
+        assert one.ids[start:stop] == one.ids[first:last]
+        assert one.ids[start - 1] == one.ids[first - 1]  # the name
+        assert stop == len(one.ids)
+        assert len(set(one.ids)) == start - 1
 
 
-@pytest.mark.parametrize("wrong", [{"pairs": 0}, {"pairs": 22}, {"n": 0}, {"asked": -1}])
+@pytest.mark.parametrize("wrong", [{"pairs": 0}, {"pairs": 9}, {"n": 0}, {"words": 14}])
 def test_lookup_text_says_what_it_can_hold(wrong):
-    with pytest.raises(ValueError, match="1 to 21 pairs"):
+    with pytest.raises(ValueError, match="1 to 8 pairs"):
         wb.lookup_text(**{"n": 3} | wrong)
 
 

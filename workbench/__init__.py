@@ -36,7 +36,7 @@ from workbench.heads import Head, HeadSet
 from workbench.influence import score_corpus, score_documents
 from workbench.judge import judge, judged_shares
 from workbench.locos import CannotSplit, locos_scores
-from workbench.lookup_text import lookup_probes, lookup_text
+from workbench.lookup_text import lookup_probes, lookup_text, lookup_tokenizer
 from workbench.losses import token_losses
 from workbench.manifest import write_manifest
 from workbench.masking import head_means, masked
@@ -150,6 +150,7 @@ __all__ = [
     "lookup_probes",
     "lookup_summary",
     "lookup_text",
+    "lookup_tokenizer",
     "make_probes",
     "masked",
     "masking_curve",

@@ -37,6 +37,12 @@ class Evolution:
         steps, scores = (self.course[name].to_numpy(float) for name in ("step", "final_heads"))
         return crossing(steps, scores, scores[-1] / 2) if scores[-1] > 0 else float("nan")
 
+    @property
+    def bends(self) -> float:
+        """The step at which the answer loss is half way down from its first value to its last."""
+        steps, loss = (self.course[name].to_numpy(float) for name in ("step", "answer_loss"))
+        return crossing(steps, loss, (loss[0] + loss[-1]) / 2)
+
     def stays(self) -> pd.DataFrame:
         """One row a checkpoint: step, spearman of its scores with the last ones, and shared: the
         share of the final heads that are among as many highest heads there."""
@@ -112,18 +118,6 @@ def crossing(steps: np.ndarray, values: np.ndarray, level: float) -> float:
     at = int(over[0])
     share = (level - values[at - 1]) / (values[at] - values[at - 1])
     return float(steps[at - 1] + share * (steps[at] - steps[at - 1]))
-
-
-def steepest(history: pd.DataFrame) -> float:
-    """The middle of the interval in which the training loss of `pretrain` fell fastest, in steps.
-
-    The first fifth of the run is left out, where every loss falls.
-    """
-    steps, loss = (history[name].to_numpy(float) for name in ("step", "loss"))
-    slope = np.diff(loss) / np.diff(steps)
-    slope[steps[:-1] < steps[-1] / 5] = np.inf
-    at = int(slope.argmin())
-    return float(steps[at : at + 2].mean())
 
 
 def _loaded(source: str | Path | Model, revision_of: str | None, certify: bool) -> Model:

@@ -1,45 +1,67 @@
 """Text made of lookups, for watching retrieval heads appear in a decoder that is trained on it.
 
-A document is a list of made-up names, each with a value of several made-up words, in which names
-come again with their value. The first time nothing tells the value; every later time it can only be
+A document is a list of made-up names, each with a value of several made-up words; then names come
+again with their value. The first time nothing tells the value; every later time it can only be
 copied. Probes of the same form say how well a head does that.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
 
+from workbench.decoder import END
 from workbench.documents import Document
 from workbench.models import Model
 from workbench.probes import Probe, Probes
 
-_BEGINNINGS = ("ba", "de", "fi", "go", "ku", "la", "me", "ni", "po", "ru", "sa", "te", "vi", "zo")
+_BEGINNINGS = ("ba", "de", "fi", "go", "ku", "la", "mi")
 _ENDINGS = ("bel", "dor", "gam", "mir", "nok", "tav")
 WORDS = tuple(first + second for first in _BEGINNINGS for second in _ENDINGS)
-VALUE_WORDS = 3
+UNKNOWN = "<|unknown|>"
+VALUE_WORDS = (2, 4)  # least and most; a fixed length would let heads copy by distance alone
 
 
-def lookup_text(n: int, pairs: int = 4, asked: int = 12, seed: int = 0) -> list[Document]:
-    """`n` documents of `pairs` names with values, after which `asked` of them come again.
+def lookup_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word, and hardly any besides.
+
+    A vocabulary with many tokens that never come would hold the training up: the decoder first
+    learns to rule them out, and finds copying several times later (tried with 324 tokens).
+    """
+    special = {END: 0, UNKNOWN: 1}
+    words = {word: number for number, word in enumerate(WORDS, start=len(special))}
+    inner = Tokenizer(WordLevel(special | words, unk_token=UNKNOWN))
+    inner.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=END, unk_token=UNKNOWN)
+
+
+def lookup_text(n: int, pairs: int = 3, words: int = 64, seed: int = 0) -> list[Document]:
+    """`n` documents of `pairs` names with values, which then come again until there are `words`.
 
     Every word is one of WORDS, and no word comes twice among the pairs of a document.
     """
-    if not 1 <= pairs <= len(WORDS) // (1 + VALUE_WORDS) or n < 1 or asked < 0:
+    most = len(WORDS) // (1 + VALUE_WORDS[1])
+    if not 1 <= pairs <= most or n < 1 or words < pairs * (1 + VALUE_WORDS[1]):
         raise ValueError(
-            f"lookup text has 1 to {len(WORDS) // (1 + VALUE_WORDS)} pairs a document, 1 document "
-            f"or more and 0 questions or more; got pairs={pairs}, n={n}, asked={asked}"
+            f"lookup text has 1 document or more, 1 to {most} pairs a document and "
+            f"{1 + VALUE_WORDS[1]} words or more a pair; got n={n}, pairs={pairs}, words={words}"
         )
     documents = []
     for number in range(n):
         rng = np.random.default_rng([seed, number])
         entries = _entries(rng, pairs)
-        again = [entries[i] for i in rng.integers(pairs, size=asked)]
-        text = "".join(f" {word}" for entry in [*entries, *again] for word in entry)
-        documents.append(Document(f"lookup-{number}", text, "lookup", "lookup", number))
+        text = [word for entry in entries for word in entry]
+        while len(text) < words:
+            text += entries[rng.integers(pairs)]
+        spelt = "".join(f" {word}" for word in text[:words])
+        documents.append(Document(f"lookup-{number}", spelt, "lookup", "lookup", number))
     return documents
 
 
-def lookup_probes(model: Model, n: int = 32, pairs: int = 4, seed: int = 1) -> Probes:
+def lookup_probes(model: Model, n: int = 32, pairs: int = 3, seed: int = 1) -> Probes:
     """`n` lookups of that form: all pairs, one name again, and its value as the answer."""
     items = []
     for number in range(n):
@@ -50,17 +72,23 @@ def lookup_probes(model: Model, n: int = 32, pairs: int = 4, seed: int = 1) -> P
         ids = [model.encode(f" {word}") for word in words]
         if any(len(one) != 1 for one in ids):
             raise ValueError(
-                "lookup probes need a tokenizer in which each of their words is one token: "
-                "train_tokenizer on lookup_text"
+                "lookup probes need a tokenizer in which each of their words is one token: train "
+                "the model with lookup_tokenizer()"
             )
-        value = at * (1 + VALUE_WORDS) + 1
-        answer = (len(ids) - VALUE_WORDS, len(ids))
-        probe = Probe(tuple(one[0] for one in ids), answer, (value, value + VALUE_WORDS), pairs)
+        start = sum(map(len, entries[:at])) + 1
+        length = len(entries[at]) - 1
+        probe = Probe(
+            tuple(one[0] for one in ids), (len(ids) - length, len(ids)), (start, start + length),
+            pairs,
+        )  # fmt: skip
         items.append(probe)
     longest = max(len(one.ids) for one in items)
     return Probes(tuple(items), longest, seed, model.identity["tokenizer_sha256"], "lookup text")
 
 
 def _entries(rng: np.random.Generator, pairs: int) -> list[list[str]]:
-    chosen = rng.permutation(len(WORDS))[: pairs * (1 + VALUE_WORDS)]
-    return [[WORDS[i] for i in entry] for entry in chosen.reshape(pairs, 1 + VALUE_WORDS)]
+    """A name and the words of its value, for each pair."""
+    least, most = VALUE_WORDS
+    lengths = 1 + rng.integers(least, most + 1, size=pairs)
+    chosen = iter(rng.permutation(len(WORDS)))
+    return [[WORDS[next(chosen)] for _ in range(length)] for length in lengths]
