@@ -72,8 +72,8 @@ def evolution(
     checkpoints: step (or tokens) -> folder, hub id or model; with `revision_of` a hub id, step ->
     revision of it. probes: what to ask, or what makes them of the first model (default: 16 of the
     usual lookups). fraction: which share of the last checkpoint's heads are the final heads.
-    Models are loaded one after the other and let go. Only the last is certified: in a model that has
-    learnt nothing yet a mask changes next to nothing.
+    Models are loaded one after the other and let go. Only the last is certified: in a model that
+    has learnt nothing yet a mask changes next to nothing.
 
     Raises ValueError for fewer than two checkpoints, or for models that differ in shape or
     tokenizer.
