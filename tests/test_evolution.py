@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import sys
 
 import numpy as np
 import pandas as pd
@@ -94,6 +95,35 @@ def test_checkpoints_of_a_training(tmp_path):
 )
 def test_crossing(steps, values, level, at):
     assert crossing(np.array(steps, float), np.array(values, float), level) == at
+
+
+@pytest.mark.parametrize(
+    ("scores", "at"), [([0.8, 0.3, 0.8], 0), ([0.8, 0.8, 0.8], 0), ([0.1, 0.3, 0.8], 12)]
+)
+def test_heads_that_are_there_from_the_beginning(scores, at):
+    course = pd.DataFrame({"step": [0, 10, 20], "final_heads": scores})
+    assert Evolution(pd.DataFrame(), course).appears == pytest.approx(at)
+
+
+def test_ties_are_no_ranking(stages, found):
+    assert found.stays()["shared"].iloc[0] < 1  # before: no head copies
+    nothing = found.scores.assign(score=found.scores["score"].where(found.scores["step"] > 0, 0.0))
+    assert Evolution(nothing, found.course).stays()["shared"].iloc[0] == 0
+    with pytest.raises(ValueError, match="score above 0"):
+        wb.evolution(stages, planted_probes, fraction=1.0)
+
+
+def test_revisions_are_loaded_and_the_last_is_certified(stages, monkeypatch):
+    calls = []
+
+    def load(source, revision=None, certify=True):
+        calls.append((source, revision, certify))
+        return stages[int(revision[4:])]
+
+    monkeypatch.setattr(sys.modules["workbench.evolution"], "load_model", load)
+    named = {step: f"step{step}" for step in stages}
+    wb.evolution(named, planted_probes, fraction=0.25, revision_of="owner/name")
+    assert calls == [("owner/name", f"step{step}", step == 150) for step in stages]
 
 
 def test_what_is_never_reached_is_nan():

@@ -4,7 +4,6 @@ stop."""
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import make_tokenizer
 
 import workbench as wb
 from workbench import training as room
@@ -152,7 +152,7 @@ def test_checkpoints_are_models(tmp_path):
         ({"recipe": dataclasses.replace(RECIPE, batch=2)}, "batch was 4, is 2"),
         ({"documents": DOCUMENTS[1:]}, "data was"),
         ({"weights": [2.0] * len(DOCUMENTS)}, "data was"),
-        ({"held_out": DOCUMENTS[:1]}, "held_out was"),
+        ({"held_out": DOCUMENTS[1::6]}, "held_out was"),  # as many rows, other text
     ],
 )
 def test_another_run_in_the_folder_is_refused(change, said, tmp_path):
@@ -161,12 +161,71 @@ def test_another_run_in_the_folder_is_refused(change, said, tmp_path):
         train(out=tmp_path, **change)
 
 
+def test_a_stopped_run_keeps_its_folder_from_the_first_step_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(room._Loop, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(out=tmp_path, save_at=[0])
+    with pytest.raises(ValueError, match="seed was 0, is 1"):
+        train(out=tmp_path, save_at=[0], seed=1)
+
+
+def test_checkpoints_of_a_run_that_was_removed_are_replaced(tmp_path):
+    train(out=tmp_path, save_at=[0, 4])
+    (tmp_path / RESUME).unlink()
+    run = train(out=tmp_path, save_at=[0, 4], seed=1)
+    last = wb.load_model(run.checkpoints[12], certify=False)
+    assert all(torch.equal(p, weights(run)[name]) for name, p in last.hf.named_parameters())
+    first = wb.load_model(run.checkpoints[0], certify=False)
+    fresh = dict(RECIPE.decoder.build(TOKENIZER, 1).named_parameters())
+    assert all(torch.equal(p, fresh[name]) for name, p in first.hf.named_parameters())
+
+
+def test_a_checkpoint_that_was_not_kept_is_not_promised(tmp_path):
+    train(out=tmp_path)
+    with pytest.raises(ValueError, match=r"steps \[4\] had passed"):
+        train(out=tmp_path, save_at=[4])
+
+
+def test_a_checkpoint_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(type(TOKENIZER), "save_pretrained", full)
+    with pytest.raises(OSError, match="disk full"):
+        train(out=tmp_path, save_at=[4])
+    assert not list(tmp_path.glob("step-*"))
+
+
+def test_held_out_rows_are_spread_over_the_documents():
+    texts = ["a" * 400, *[letter * 60 for letter in "bcdefg"]]
+    some = [wb.Document(t[0], t, "x", "memory", i) for i, t in enumerate(texts)]
+    (rows,) = room._held_out_rows(some, make_tokenizer(), 20, 8).values()
+    assert rows.shape == (8, 20)
+    assert len(np.unique(rows[:, 0])) >= 5
+
+
 def test_a_broken_file_says_what_to_do(tmp_path):
     train(out=tmp_path)
     file = tmp_path / RESUME
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match="remove it to begin anew"):
         train(out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("steps", "warm_up", "decay", "rates"),
+    [
+        (3, 0.5, 0.5, [0.1, 0.55, 1]),
+        (4, 0.001, 0, [0.1, 1, 1, 1]),
+        (4, 0, 1, [1, 0.775, 0.55, 0.325]),
+    ],
+)
+def test_shares_of_few_steps(steps, warm_up, decay, rates):
+    recipe = dataclasses.replace(RECIPE, steps=steps, warm_up=warm_up, decay=decay)
+    loop = room._Loop(recipe, RECIPE.decoder.build(TOKENIZER))
+    loop.begin_at(0)
+    rate = loop.schedule.lr_lambdas[0]
+    assert [rate(step) for step in range(steps)] == pytest.approx(rates)
 
 
 def test_seeds_settle_the_run(whole):
@@ -199,6 +258,10 @@ def test_decoders_that_cannot_be_built(wrong):
         ({"save_at": [3]}, "pass out="),
         ({"save_at": [13], "out": "x"}, "0 to 12"),
         ({"documents": []}, "no documents"),
+        ({"held_out": [wb.Document("s", "short", "tiny", "memory", 0)]}, "held-out domain 'tiny'"),
+        ({"held_out_rows": 0}, "held_out_rows"),
+        ({"save_every": 0}, "save_every"),
+        ({"recipe": dataclasses.replace(RECIPE, precision="fp16"), "out": "x"}, "fp16"),
         ({"weights": [1.0]}, "one weight"),
         ({"weights": [-1.0] * len(DOCUMENTS)}, "one weight"),
         ({"weights": [0.0] * len(DOCUMENTS)}, "a row needs"),
@@ -215,19 +278,41 @@ def test_two_processes_train_the_same_model(whole, tmp_path):
     script = tmp_path / "two.py"
     script.write_text(
         "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from accelerate import Accelerator\n"
         "from test_training import train\n"
-        "train(out=sys.argv[2])\n"
+        "run = train(out=sys.argv[2])\n"
+        "assert all(folder.is_dir() for folder in run.checkpoints.values())\n"
+        "assert Accelerator().num_processes == 2\n"
     )
     here = str(Path(__file__).parent)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true",
+    }  # fmt: skip
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-        "--main_process_port", "0", str(script), here, str(tmp_path / "run"),
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone",
+        str(script), here, str(tmp_path / "run"),
     ]  # fmt: skip
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert not done.returncode, done.stderr[-3000:]
     two = wb.load_model(tmp_path / "run" / "step-000012", certify=False)
     for name, parameter in two.hf.named_parameters():
         torch.testing.assert_close(weights(whole)[name], parameter.detach(), atol=2e-4, rtol=1e-3)
-    assert json.loads((tmp_path / "run" / "step-000012" / "config.json").read_text())
+
+
+def test_a_run_in_half_precision_gives_a_plain_model():
+    """In a process of its own, since accelerate's precision is that of the process."""
+    code = (
+        "import dataclasses, sys; sys.path.insert(0, sys.argv[1])\n"
+        "import pytest, workbench as wb\n"
+        "from test_training import RECIPE, TOKENIZER, DOCUMENTS\n"
+        "recipe = dataclasses.replace(RECIPE, precision='bf16', decoder=wb.Decoder(2, 32, 2, 1,"
+        " context=128))\n"
+        "run = wb.pretrain(DOCUMENTS, recipe, tokenizer=TOKENIZER)\n"
+        "checks = {one.name: one.passed for one in wb.certify(run.model).checks}\n"
+        "assert checks['masked head averages'] and checks['the model\\'s own loss'], checks\n"
+        "with pytest.raises(ValueError, match='One process trains in one precision'):\n"
+        "    wb.pretrain(DOCUMENTS, RECIPE, tokenizer=TOKENIZER)\n"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert not done.returncode, done.stderr[-3000:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,6 +134,11 @@ def test_mirror_correlation_is_spearman_inside_domains(domain):
         assert (row.domain, row.n) == (name, len(part))
         assert row.spearman == pytest.approx(stats.spearmanr(part["cost"], part["gain"])[0])
         assert 0 < row.low < row.spearman < row.high < 1
+        known = stats.bootstrap(
+            (part["cost"], part["gain"]), lambda a, b: stats.spearmanr(a, b)[0], paired=True,
+            vectorized=False, n_resamples=500, method="percentile", rng=0,
+        ).confidence_interval  # fmt: skip
+        assert (row.low, row.high) == pytest.approx((known.low, known.high), abs=0.08)
     assert np.isnan(wb.mirror_correlation(table.head(3))["spearman"]).all()
 
 
@@ -157,6 +164,24 @@ def test_comparisons_that_compare_nothing(wrong):
     given = {"arms": ARMS, "held_out": DOCUMENTS[:3]} | wrong
     with pytest.raises(ValueError, match="two arms, two seeds"):
         wb.train_arms(DOCUMENTS, given.pop("arms"), RECIPE, tokenizer=TOKENIZER, **given)
+
+
+def test_a_task_that_does_not_fit_is_said_before_the_training(monkeypatch):
+    monkeypatch.setattr(
+        sys.modules["workbench.weak_to_strong"], "pretrain", lambda *_, **__: pytest.fail("trained")
+    )
+    long = wb.Task("long", (wb.Item("word " * 200, "end"), wb.Item("a", "b")), True)
+    with pytest.raises(ValueError, match="longer than the model's context"):
+        wb.train_arms(
+            DOCUMENTS, ARMS, RECIPE, tokenizer=TOKENIZER, held_out=DOCUMENTS[:3], tasks=[long]
+        )
+
+
+def test_a_seed_that_one_arm_lacks_does_not_count(arms):
+    course = arms.course.query("not (arm == 'sums twice' and seed == 2)")
+    found = wb.gain(course, "all")
+    assert set(found["seeds"]) == {2}
+    assert found.notna().all(axis=None)
 
 
 def test_an_unknown_baseline_is_named(arms):

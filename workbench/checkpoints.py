@@ -22,7 +22,7 @@ RESUME = "resume.safetensors"
 
 
 def write_model(folder: Path, hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Write a folder that `load_model` reads, whole or not at all."""
+    """Write a folder that `load_model` reads, whole or not at all, in the place of an older one."""
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # one bar, of the training, is enough
     half = folder.with_name(f".{folder.name}.half")
@@ -33,6 +33,7 @@ def write_model(folder: Path, hf: PreTrainedModel, tokenizer: PreTrainedTokenize
     finally:
         if bars:
             logging.enable_progress_bar()
+    shutil.rmtree(folder, ignore_errors=True)
     half.rename(folder)
 
 
@@ -68,6 +69,8 @@ class Resume:
             with safe_open(self.path, "pt") as stored:
                 record = json.loads((stored.metadata() or {})["run"])
                 self._require_same(record["identity"])
+                if not record["step"]:
+                    return 0, {}
                 with torch.no_grad():
                     for name, parameter in hf.named_parameters():
                         parameter.copy_(stored.get_tensor(f"weight.{name}"))

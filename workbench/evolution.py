@@ -33,8 +33,10 @@ class Evolution:
     @property
     def appears(self) -> float:
         """The step at which the final heads reach half of their last score, read off between
-        checkpoints; NaN if the last score is 0."""
+        checkpoints; the first one's step if they are there already, NaN if the last score is 0."""
         steps, scores = (self.course[name].to_numpy(float) for name in ("step", "final_heads"))
+        if scores[0] >= scores[-1] / 2 > 0:
+            return float(steps[0])
         return crossing(steps, scores, scores[-1] / 2) if scores[-1] > 0 else float("nan")
 
     @property
@@ -45,14 +47,16 @@ class Evolution:
 
     def stays(self) -> pd.DataFrame:
         """One row a checkpoint: step, spearman of its scores with the last ones, and shared: the
-        share of the final heads that are among as many highest heads there."""
+        share of the final heads that are among as many highest heads there (heads that tie with the
+        next one are not)."""
         wide = self.scores.pivot(index="step", columns=["layer", "head"], values="score")
         final = wide.iloc[-1]
         top = set(final.nlargest(self._size).index)
         rows = []
         for step, one in wide.iterrows():
             rank = float(one.corr(final, method="spearman")) if one.nunique() > 1 else np.nan
-            rows.append((step, rank, len(top & set(one.nlargest(self._size).index)) / self._size))
+            above = set(one[one > one.nlargest(self._size + 1).iloc[-1]].index)
+            rows.append((step, rank, len(top & above) / self._size))
         return pd.DataFrame(rows, columns=["step", "spearman", "shared"])
 
     @property
@@ -101,6 +105,11 @@ def evolution(
     size = cut_size(fraction, len(frames[-1]))
     scores.attrs = {"final": size}
     final = frames[-1]["score"].nlargest(size).index
+    if not frames[-1]["score"][final].min() > 0:
+        raise ValueError(
+            f"fewer than {size} heads of the last checkpoint score above 0: give a smaller "
+            "fraction, or a later checkpoint"
+        )
     table = pd.DataFrame(course, columns=["step", "answer_loss", "answer_accuracy"])
     table["final_heads"] = [one["score"][final].mean() for one in frames]
     table["other_heads"] = [one["score"].drop(final).mean() for one in frames]

@@ -9,6 +9,8 @@ two runs that differ in the documents only are a fair pair, and a stopped run go
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -95,7 +97,8 @@ def pretrain(
 
     seed draws the first weights and the order of the documents. evaluate_every: steps between two
     rows of the history (default: ten rows); held_out documents are read there, by domain: the
-    first held_out_rows rows of context tokens of each.
+    at most held_out_rows rows of context tokens of each, spread evenly over its documents in the
+    order given.
 
     out: a folder. There the model is written at the steps in save_at (0: before the first) and at
     the end, and every save_every steps what is needed to go on: the same call takes a stopped run
@@ -111,31 +114,36 @@ def pretrain(
     every = evaluate_every or max(1, recipe.steps // 10)
     if save_at and out is None:
         raise ValueError("save_at needs a folder to write checkpoints to: pass out=")
+    if out is not None and recipe.precision == "fp16":
+        raise ValueError("a run in fp16 cannot be taken up again: leave out= away, or take bf16")
+    if min(held_out_rows, every, save_every) < 1:
+        raise ValueError(
+            f"held_out_rows, evaluate_every and save_every are 1 or more; got {held_out_rows}, "
+            f"{every} and {save_every}"
+        )
     if not all(0 <= step <= recipe.steps for step in save_at):
         raise ValueError(f"save_at has steps from 0 to {recipe.steps}, got {list(save_at)}")
     identity = dataclasses.asdict(recipe) | {
         "data": data.digest, "seed": seed, "evaluate_every": every,
-        "vocabulary": len(tokenizer), "held_out": {k: len(v) for k, v in asked.items()},
+        "vocabulary": len(tokenizer),
+        "held_out": {k: hashlib.sha256(v.tobytes()).hexdigest() for k, v in asked.items()},
     }  # fmt: skip
     hf = decoder.build(tokenizer, seed)
     loop = _Loop(recipe, hf)
-    resume = Resume(Path(out), identity) if out is not None and loop.main else None
     begun, history, losses = 0, [], []
-    if out is not None:
-        begun, notes = Resume(Path(out), identity).load(hf, loop.optimizer)
+    resume = None if out is None else Resume(Path(out), identity)
+    if resume is not None:
+        begun, notes = resume.load(hf, loop.optimizer)
         history, losses = notes.get("history", []), notes.get("losses", [])
+        loop.accelerator.wait_for_everyone()  # all have read before the first writes
+        if loop.main and not begun:
+            resume.save(0, hf, loop.optimizer, {})  # from here on the folder is this run's
     loop.begin_at(begun)
-    saved: dict[int, Path] = {}
 
     def keep(step: int) -> None:
-        if out is not None and (step in save_at or step == recipe.steps):
-            saved[step] = Path(out) / f"step-{step:06}"
-            if loop.main and not saved[step].exists():
-                write_model(saved[step], loop.bare, tokenizer)
+        if loop.main and out is not None and (step in save_at or step == recipe.steps):
+            write_model(checkpoint(out, step), loop.bare, tokenizer)
 
-    for step in save_at:
-        if step <= begun:
-            saved[step] = Path(out or "") / f"step-{step:06}"
     if begun == 0:
         keep(0)
     rows = data.rows(seed, start=begun * recipe.batch)
@@ -152,26 +160,50 @@ def pretrain(
                 })  # fmt: skip
                 losses = []
             keep(step)  # before the mark that this step is done
-            if resume is not None and (step % save_every == 0 or step == recipe.steps):
+            if (
+                loop.main
+                and resume is not None
+                and (step % save_every == 0 or step == recipe.steps)
+            ):
                 notes = {"history": history, "losses": losses}
                 resume.save(step, loop.bare, loop.optimizer, notes)
             done(1)
-    keep(recipe.steps)
-    model = from_transformers(loop.bare, tokenizer, source="pretrained here")
+    loop.accelerator.wait_for_everyone()
+    steps = [] if out is None else sorted({*save_at, recipe.steps})
+    saved = {step: checkpoint(out, step) for step in steps if out is not None}
+    lacking = [step for step, folder in saved.items() if not folder.is_dir()]
+    if lacking:
+        raise ValueError(
+            f"steps {lacking} had passed when they were asked for, and were not kept: take another "
+            "folder, or leave them out of save_at"
+        )
+    model = from_transformers(loop.unwrapped(), tokenizer, source="pretrained here")
     frame = pd.DataFrame(history)
     table = [
         (row["step"], row["tokens"], domain, loss)
         for row in history for domain, loss in row["held_out"].items()
     ]  # fmt: skip
     held = pd.DataFrame(table, columns=["step", "tokens", "domain", "loss"])
-    return Training(model, frame.drop(columns="held_out"), held, dict(sorted(saved.items())))
+    return Training(model, frame.drop(columns="held_out"), held, saved)
+
+
+def checkpoint(out: str | Path, step: int) -> Path:
+    """The folder of the model after `step` steps of the run in `out`."""
+    return Path(out) / f"step-{step:06}"
 
 
 class _Loop:
     """Model, optimizer and schedule of one run, on whatever devices accelerate was given."""
 
     def __init__(self, recipe: Recipe, hf: LlamaForCausalLM) -> None:
-        self.recipe, self.accelerator = recipe, Accelerator(mixed_precision=recipe.precision)
+        self.recipe = recipe
+        try:
+            self.accelerator = Accelerator(mixed_precision=recipe.precision)
+        except ValueError as error:  # accelerate's state is one for the process
+            raise ValueError(
+                f"precision {recipe.precision!r} cannot be had here ({error}). One process trains "
+                "in one precision: restart it to change to another"
+            ) from error
         if recipe.batch % self.accelerator.num_processes:
             raise ValueError(
                 f"a batch of {recipe.batch} rows cannot be shared by "
@@ -190,10 +222,15 @@ class _Loop:
         self.optimizer = optimizer
         self.main = self.accelerator.is_main_process
 
+    def unwrapped(self) -> LlamaForCausalLM:
+        """The model without accelerate's wrappers, those that round to half precision included."""
+        return self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+
     def begin_at(self, step: int) -> None:
         """The schedule from this step on; needed before the first `step`."""
         recipe = self.recipe
-        warm_up, decay = (round(share * recipe.steps) for share in (recipe.warm_up, recipe.decay))
+        warm_up = math.ceil(recipe.warm_up * recipe.steps)
+        decay = min(round(recipe.decay * recipe.steps), recipe.steps - warm_up)
         self.schedule = get_wsd_schedule(
             self.optimizer, num_warmup_steps=warm_up, num_decay_steps=decay,
             num_stable_steps=recipe.steps - warm_up - decay, decay_type="linear", min_lr_ratio=0.1,
@@ -239,7 +276,15 @@ def _held_out_rows(
     domains: dict[str, list[Document]] = {}
     for one in documents:
         domains.setdefault(one.domain, []).append(one)
-    return {k: TokenRows(v, tokenizer, length).once()[:most] for k, v in sorted(domains.items())}
+    found = {}
+    for domain, some in sorted(domains.items()):
+        try:
+            rows = TokenRows(some, tokenizer, length).once()
+        except ValueError as error:
+            raise ValueError(f"held-out domain {domain!r:.100}: {error}") from error
+        spread = np.linspace(0, len(rows) - 1, min(most, len(rows)))
+        found[domain] = rows[spread.round().astype(int)]
+    return found
 
 
 def _batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:

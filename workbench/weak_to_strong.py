@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from workbench.analysis import spearman_interval
 from workbench.documents import Document
 from workbench.losses import token_losses
-from workbench.models import Model
+from workbench.models import Model, from_transformers
 from workbench.progress import counted
 from workbench.retrieval import answered
 from workbench.selection import Selection
@@ -92,6 +92,10 @@ def train_arms(
             f"{len(arms)} arms, seeds {list(seeds)} and {len(held_out)} documents"
         )
     recipe = recipe or Recipe()
+    untrained = from_transformers(recipe.decoder.build(tokenizer), tokenizer)
+    for task in tasks:  # what does not fit is said before hours of training
+        for item in task.items:
+            asked(untrained, item)
     who: list[tuple[str, int]] = []
     courses, texts, answers, models = [], [], [], {}
     with counted("training arms", "run", len(arms) * len(seeds)) as done:
@@ -119,7 +123,7 @@ def gain(course: pd.DataFrame, baseline: str, *, over: str = "domain") -> pd.Dat
     course: `Arms.course` (its last step counts), or `Arms.tasks` with over="task", or
     `Arms.documents` with over="doc_id". Columns: arm, `over`, baseline (its mean loss), gain (mean
     of baseline - arm in nats a token; above 0: the arm is better), low and high (95 % interval of
-    Student's t over seeds; it holds for other seeds, not for other corpora), seeds.
+    Student's t over seeds; it holds for other seeds, not for other corpora), seeds (in both arms).
     """
     if baseline not in set(course["arm"]):
         raise ValueError(
@@ -127,12 +131,14 @@ def gain(course: pd.DataFrame, baseline: str, *, over: str = "domain") -> pd.Dat
         )
     if "step" in course:
         course = course[course["step"] == course["step"].max()]
-    wide = course.pivot_table(index="seed", columns=[over, "arm"], values="loss", sort=False)
+    wide = course.pivot_table(
+        index="seed", columns=[over, "arm"], values="loss", sort=False, dropna=False
+    )
     rows = []
     for arm in course["arm"].unique():
         for one in course[over].unique():
             if arm != baseline:
-                paired = (wide[one][baseline] - wide[one][arm]).to_numpy()
+                paired = (wide[one][baseline] - wide[one][arm]).dropna().to_numpy()
                 low, high = t_interval(paired)
                 mean = wide[one][baseline].mean()
                 rows.append((arm, one, mean, paired.mean(), low, high, len(paired)))
