@@ -10,9 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from workbench.analysis import spearman_interval
+from workbench.analysis import spearman
 from workbench.selection import By, select
 
 KEY = ["domain", "source", "row"]
@@ -57,11 +56,7 @@ def agreement(
     for domain, mine in first.groupby("domain", sort=True):
         theirs = second[second["domain"] == domain]
         a, b = mine["score"].to_numpy(), theirs["score"].to_numpy()
-        value = low = high = np.nan
-        if len(a) >= 4 and np.ptp(a) > 0 and np.ptp(b) > 0:
-            value = float(stats.spearmanr(a, b).statistic)
-            picks = rng.integers(0, len(a), size=(draws, len(a)))
-            low, high = spearman_interval(a[picks], b[picks])
+        value, low, high = spearman(a, b, rng, draws)
         chosen = mine["selected"].to_numpy()
         shared = float((chosen & theirs["selected"].to_numpy()).sum() / chosen.sum())
         left_out = int((every["domain"] == domain).sum()) - len(a)

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 from transformers import PreTrainedTokenizerFast
 
-from workbench.analysis import spearman_interval
+from workbench.analysis import spearman
 from workbench.documents import Document
 from workbench.losses import token_losses
 from workbench.models import Model, from_transformers
@@ -157,13 +157,8 @@ def mirror_correlation(
     rng = np.random.default_rng(seed)
     rows = []
     for domain, part in table.groupby("domain") if "domain" in table else [("all", table)]:
-        one, other = part[x].to_numpy(float), part[y].to_numpy(float)
-        value = low = high = np.nan
-        if len(part) >= 4 and np.ptp(one) > 0 and np.ptp(other) > 0:
-            value = float(stats.spearmanr(one, other).statistic)
-            picks = rng.integers(0, len(part), size=(draws, len(part)))
-            low, high = spearman_interval(one[picks], other[picks])
-        rows.append((domain, len(part), value, low, high))
+        found = spearman(part[x].to_numpy(float), part[y].to_numpy(float), rng, draws)
+        rows.append((domain, len(part), *found))
     return pd.DataFrame(rows, columns=["domain", "n", "spearman", "low", "high"])
 
 
