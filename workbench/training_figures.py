@@ -153,7 +153,8 @@ def mirror_scatter(table: pd.DataFrame, label: str, x: str = "cost", y: str = "g
         names = [shown(str(one)) for one in rows[label]]
         figure.add_scatter(
             x=rows[x].round(4), y=rows[y].round(4), text=names, error_y=bars,
-            mode="markers+text" if label == "task" else "markers", textposition="top center",
+            mode="markers+text" if label == "task" else "markers", cliponaxis=False,
+            textposition=["top center" if i % 2 else "bottom center" for i in range(len(rows))],
             name=shown(str(group)), showlegend=bool(group),
             marker={"color": COLOURS[number % len(COLOURS)], "size": 8, "opacity": 0.8},
             hovertemplate="%{text}<br>masking %{x:+.2f}, training %{y:+.3f}<extra></extra>",
