@@ -151,9 +151,14 @@ def test_figures_show_the_tables(arms):
     (bars,) = gain_bars(table).data
     assert list(bars.y) == table["gain"].round(4).tolist()
     table = table.assign(cost=[0.1, 0.2, 0.3], task=["a", "<b>", "c"]).drop(columns="domain")
-    (dots,) = mirror_scatter(table, "task").data
-    assert list(dots.x) == [0.1, 0.2, 0.3]
-    assert dots.text[1] == "&lt;b&gt;"
+    dots = mirror_scatter(table, "task").data
+    assert sorted(one.x[0] for one in dots) == [0.1, 0.2, 0.3]
+    assert [one.text[0] for one in dots] == ["&lt;b&gt;", "a", "c"]
+    assert [one.error_y.array[0] for one in dots] == pytest.approx(
+        (table["high"] - table["gain"]).iloc[[1, 0, 2]].tolist(), abs=1e-4
+    )
+    table["domain"] = ["x", "y", "x"]
+    assert [list(one.x) for one in mirror_scatter(table, "task").data] == [[0.1, 0.3], [0.2]]
 
 
 @pytest.mark.parametrize(

@@ -143,19 +143,16 @@ def mirror_scatter(table: pd.DataFrame, label: str, x: str = "cost", y: str = "g
     high (of y) and domain (colours).
     """
     figure = go.Figure()
-    groups = table.groupby("domain", sort=True) if "domain" in table else [("", table)]
-    for number, (group, rows) in enumerate(groups):
+    colour = "domain" if "domain" in table else label  # few tasks have a colour each
+    for number, (group, rows) in enumerate(table.groupby(colour, sort=True)):
         bars = None
-        if "low" in rows and label == "task":  # for hundreds of documents they would hide the dots
+        if "low" in rows and colour == label:  # for hundreds of documents they would hide the dots
             bars = {"type": "data", "symmetric": False, "thickness": 1,
                     "array": (rows["high"] - rows[y]).round(4),
                     "arrayminus": (rows[y] - rows["low"]).round(4)}  # fmt: skip
-        names = [shown(str(one)) for one in rows[label]]
         figure.add_scatter(
-            x=rows[x].round(4), y=rows[y].round(4), text=names, error_y=bars,
-            mode="markers+text" if label == "task" else "markers", cliponaxis=False,
-            textposition=["top center" if i % 2 else "bottom center" for i in range(len(rows))],
-            name=shown(str(group)), showlegend=bool(group),
+            x=rows[x].round(4), y=rows[y].round(4), text=[shown(str(one)) for one in rows[label]],
+            mode="markers", error_y=bars, name=shown(str(group)),
             marker={"color": COLOURS[number % len(COLOURS)], "size": 8, "opacity": 0.8},
             hovertemplate="%{text}<br>masking %{x:+.2f}, training %{y:+.3f}<extra></extra>",
         )  # fmt: skip
