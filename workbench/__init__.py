@@ -39,12 +39,14 @@ from workbench.locos import CannotSplit, locos_scores
 from workbench.lookup_text import lookup_probes, lookup_text, lookup_tokenizer
 from workbench.losses import token_losses
 from workbench.manifest import write_manifest
+from workbench.manifest_comparison import ManifestComparison, compare_manifests
 from workbench.masking import head_means, masked
 from workbench.masking_curve import masking_curve
 from workbench.mirror import mirror, mirror_items, mirror_summary
 from workbench.mixtures import MixtureFit, fit_mixture
 from workbench.models import Model, from_transformers, load_model
 from workbench.novelty import novel_scores
+from workbench.plan import Plan, plan_scoring
 from workbench.probes import Probe, Probes, make_probes
 from workbench.residuals import ResidualCache
 from workbench.retrieval import lookup_losses, lookup_summary, retrieval_scores
@@ -93,9 +95,11 @@ __all__ = [
     "HeadReport",
     "HeadSet",
     "Item",
+    "ManifestComparison",
     "MixtureFit",
     "Model",
     "NotCertified",
+    "Plan",
     "Probe",
     "Probes",
     "Recipe",
@@ -119,6 +123,7 @@ __all__ = [
     "chosen_by",
     "cluster_documents",
     "cluster_table",
+    "compare_manifests",
     "compare_scorers",
     "compare_selectors",
     "confounds",
@@ -160,6 +165,7 @@ __all__ = [
     "mirror_items",
     "mirror_summary",
     "novel_scores",
+    "plan_scoring",
     "pretrain",
     "read_corpus",
     "repeat_weights",

@@ -1,42 +1,35 @@
-"""The command `workbench`: thin commands over the package.
+"""The command `workbench`: thin commands over the package, in the order of the road.
 
-Progress and messages go to standard error, results to standard output; with --json the output is
-one JSON object and nothing else. The exit code is 0 only on success.
+`cli_checks` holds the commands around a run, `cli_shared` what all of them share.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Find the retrieval heads of a small language model, mask them, and select pretraining "
-    "documents by what the model then loses (AttentionInfluence, arXiv 2505.07293).",
+from workbench.cli_shared import (
+    AsJson,
+    Device,
+    DomainColumn,
+    Dtype,
+    IdColumn,
+    ModelName,
+    Revision,
+    TextColumn,
+    app,
+    messages,
+    print_domains,
+    print_json,
+    print_table,
+    reported,
+    to_score,
 )
-messages = Console(stderr=True, highlight=False)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
-ModelName = Annotated[
-    str | None,
-    typer.Option("--model", help="Folder, .gguf file or Hugging Face id [default: embedded]."),
-]
-Revision = Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")]
-IdColumn = Annotated[str, typer.Option(help="Column with the document id.")]
-TextColumn = Annotated[str, typer.Option("--text", help="Column with the text.")]
-DomainColumn = Annotated[str, typer.Option("--domain", help="Column with the domain.")]
+__all__ = ["app"]
 
 
 @app.command()
@@ -48,12 +41,12 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Do the whole road once, from the embedded model to a verified manifest."""
-    with _reported(as_json):
+    with reported(as_json):
         from workbench.demo import run
 
         report = run(out, messages.print, overwrite=overwrite)
         if as_json:
-            _print_json(report)
+            print_json(report)
         else:
             _print_demo(report)
 
@@ -61,12 +54,12 @@ def demo(
 @app.command()
 def fetch(as_json: AsJson = False) -> None:
     """Fetch the embedded model and convert it into the user's cache (once)."""
-    with _reported(as_json):
+    with reported(as_json):
         from workbench.embedded import ensure
 
         folder = ensure()
         if as_json:
-            _print_json({"folder": str(folder)})
+            print_json({"folder": str(folder)})
         else:
             print(f"the embedded model is in {folder}")
 
@@ -80,15 +73,15 @@ def certify(
     as_json: AsJson = False,
 ) -> None:
     """Try out on a model that masks, losses and detection are right on it."""
-    with _reported(as_json):
+    with reported(as_json):
         import workbench as wb
 
         loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype, certify=False)
         certificate = wb.certify(loaded)
         if as_json:
-            _print_json({"model": loaded.identity, **certificate.to_json()})
+            print_json({"model": loaded.identity, **certificate.to_json()})
         else:
-            _print_table(
+            print_table(
                 ("", "check", "measured", "limit", "tested"),
                 [("ok" if one.passed else "FAILED", one.name, one.found, one.allowed, one.tested)
                  for one in certificate.checks],
@@ -118,7 +111,7 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Find the retrieval heads and write them to a file."""
-    with _reported(as_json):
+    with reported(as_json):
         import workbench as wb
         from workbench.files import write_atomically
 
@@ -136,13 +129,13 @@ def detect(
         best = scores.sort_values("score", ascending=False).head(len(heads) + 1)
         if as_json:
             records = json.loads(best.to_json(orient="records"))
-            _print_json({**heads.to_json(), "highest": records, "file": str(out)})
+            print_json({**heads.to_json(), "highest": records, "file": str(out)})
         else:
             rows = [
                 (f"L{r.layer}H{r.head}", f"{r.score:.3f}", f"{r.low:.3f} to {r.high:.3f}")
                 for r in best.itertuples()
             ]
-            _print_table(("head", "score", "95 % interval"), rows)
+            print_table(("head", "score", "95 % interval"), rows)
             print(f"{len(heads)} heads (above the last line) written to {out}: {heads}")
 
 
@@ -174,20 +167,12 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score every document of a corpus."""
-    with _reported(as_json):
+    with reported(as_json):
         import workbench as wb
 
-        if (environment is None) == (not corpus):
-            raise ValueError("give either files to score, or --environment N")
-        if not heads:
-            raise ValueError("say which heads to mask: --heads heads.json (see `workbench detect`)")
-        loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype)
-        chosen = _heads(heads, loaded)
-        documents: Any = corpus
-        if corpus and corpus[0].startswith("hf://"):
-            documents = corpus[0]
-        elif environment is not None:
-            documents = wb.environment_corpus(max_documents=environment)
+        loaded, chosen, documents = to_score(
+            corpus, heads, environment, model, revision=revision, device=device, dtype=dtype
+        )
         table = wb.score_corpus(
             loaded, chosen, documents, out=out, mode=mode,  # type: ignore[arg-type]
             window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
@@ -199,10 +184,10 @@ def score(
                 f"none of {counts['read']} documents could be scored, see {out / 'skipped.jsonl'}"
             )
         if as_json:
-            _print_json({"documents": counts, "folder": str(out)})
+            print_json({"documents": counts, "folder": str(out)})
             return
         means = table.groupby("domain")[["score", "loss_base", "loss_ref", "tokens"]].mean()
-        _print_table(
+        print_table(
             ("domain", "score", "base loss", "masked loss", "tokens"),
             [(r.Index, f"{r.score:.3f}", f"{r.loss_base:.3f}", f"{r.loss_ref:.3f}",
               f"{r.tokens:.0f}") for r in means.itertuples()],
@@ -219,108 +204,17 @@ def select_(
     as_json: AsJson = False,
 ) -> None:
     """Choose the top of each domain and write the manifest."""
-    with _reported(as_json):
+    with reported(as_json):
         import workbench as wb
 
         chosen = wb.select(wb.load_scores(folder), fraction=fraction, by=by)  # type: ignore[arg-type]
         manifest = wb.write_manifest(chosen, folder)
         domains = json.loads(chosen.domains.to_json(orient="records"))
         if as_json:
-            _print_json({"manifest": str(manifest), "domains": domains})
+            print_json({"manifest": str(manifest), "domains": domains})
         else:
-            _print_domains(domains)
+            print_domains(domains)
             print(f"manifest: {manifest}")
-
-
-@app.command()
-def verify(
-    folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
-    model: ModelName = None,
-    revision: Revision = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    embedded: Annotated[bool, typer.Option(help="Check against the embedded model.")] = False,
-    corpus: Annotated[
-        list[str] | None, typer.Option(help="Also check the text of these documents.")
-    ] = None,
-    environment: Annotated[
-        int | None, typer.Option(help="The corpus was this many documents of the environment.")
-    ] = None,
-    id: IdColumn = "id",
-    text: TextColumn = "text",
-    domain: DomainColumn = "domain",
-    as_json: AsJson = False,
-) -> None:
-    """Check a manifest against its files, and if given, its model and corpus."""
-    with _reported(as_json):
-        import workbench as wb
-
-        loaded = None
-        if model or embedded:
-            loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype)
-        documents: Any = None
-        if corpus:
-            documents = wb.read_corpus(corpus, id=id, text=text, domain=domain)
-        elif environment is not None:
-            documents = wb.environment_corpus(max_documents=environment)
-        report = wb.verify_manifest(folder, model=loaded, corpus=documents, strict=False)
-        if as_json:
-            checks = json.loads(report.checks.to_json(orient="records"))
-            _print_json({"ok": report.ok, "checks": checks})
-        else:
-            print(report)
-        if not report.ok:
-            raise typer.Exit(1)
-
-
-# ---- shared by the commands -------------------------------------------------------------------
-
-
-@contextmanager
-def _reported(as_json: bool) -> Iterator[None]:
-    """Turn what the user can mend into one readable message and exit code 1."""
-    try:
-        yield
-    except typer.Exit:  # it is a RuntimeError, but no error
-        raise
-    except KeyboardInterrupt:
-        messages.print("stopped; what was finished is kept, the same command goes on from there")
-        raise typer.Exit(130) from None
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        if as_json:
-            _print_json({"error": str(error), "kind": type(error).__name__})
-        messages.print(f"workbench: {error}", style="red", markup=False)
-        raise typer.Exit(1) from None
-
-
-def _heads(text: str, model: Any) -> Any:
-    from workbench.heads import HeadSet
-
-    if text.endswith(".json"):
-        return HeadSet.from_json(Path(text).read_text(encoding="utf-8"))
-    return HeadSet.parse(text, model)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    json.dump(value, sys.stdout, indent=2)
-    print()
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(*header)
-    for row in rows:
-        # Domain names come from the corpus: no markup, no escape sequences for the terminal.
-        table.add_row(*("".join(c for c in str(x) if c.isprintable()) for x in row))
-    Console(markup=False, highlight=False).print(table)
-
-
-def _print_domains(domains: list[dict[str, Any]]) -> None:
-    rows = [
-        (d["domain"], f"{d['threshold']:.3f}", f"{d['documents_selected']}/{d['documents_seen']}",
-         f"{d['tokens_share']:.0%}")
-        for d in domains
-    ]  # fmt: skip
-    _print_table(("domain", "cut at score", "documents chosen", "share of tokens"), rows)
 
 
 def _print_demo(report: dict[str, Any]) -> None:
@@ -329,8 +223,8 @@ def _print_demo(report: dict[str, Any]) -> None:
     print(f"\n{report['model']}\ncertificate: {passed} of {len(checks)} checks passed")
     print(f"retrieval heads: {report['heads']}\n")
     rows = [(k, f"{v['loss']:.2f}", f"{v['accuracy']:.0%}") for k, v in report["lookups"].items()]
-    _print_table(("masked heads", "loss on lookups (nats)", "tokens right"), rows)
-    _print_domains(report["domains"])
+    print_table(("masked heads", "loss on lookups (nats)", "tokens right"), rows)
+    print_domains(report["domains"])
     repetition = ", ".join(f"{k} {v:+.2f}" for k, v in report["score_and_repetition"].items())
     print(
         "Read the ranking with care: the score follows repetition. Spearman with the compression "
@@ -340,3 +234,6 @@ def _print_demo(report: dict[str, Any]) -> None:
     for path in report["figures"]:
         print(f"figure     {path}")
     print("notebooks  make lab")
+
+
+from workbench import cli_checks  # noqa: E402, F401 (its commands come after these)
