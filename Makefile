@@ -40,12 +40,14 @@ demo: .venv/.demo-installed ## from the default model to a verified manifest, in
 
 test: .venv/.test-installed check browser ## everything a change must pass: check, tests, notebooks
 	$(call timed,fetch the default model unless it is there,$(BIN)/workbench fetch)
-	@echo "== tests, and beside them the notebooks: run again and compared with what they show"
+	@echo "== tests in a browser, alone: what is on a page is looked at while it changes"
+	@HF_HUB_OFFLINE=1 $(QUIET) $(BIN)/python -m pytest tests/browser
+	@echo "== other tests, and beside them the notebooks: run again and compared with what they show"
 	@export HF_HUB_OFFLINE=1 $(QUIET) OMP_NUM_THREADS=$(HALF_THE_CORES); log=$$(mktemp); \
 	PLOTLY_RENDERER=plotly_mimetype $(BIN)/python -m pytest --nbval --nbval-current-env \
 		--nbval-cell-timeout=600 notebooks >$$log 2>&1 & notebooks=$$!; \
 	trap 'kill $$notebooks 2>/dev/null; rm -f $$log' EXIT; trap 'exit 130' INT TERM; \
-	$(BIN)/python -m pytest tests; tests=$$?; \
+	$(BIN)/python -m pytest tests --ignore tests/browser; tests=$$?; \
 	wait $$notebooks; code=$$?; echo "== notebooks"; cat $$log; test $$tests = 0 && exit $$code
 
 check: .venv/.test-installed ## ruff and mypy
