@@ -133,7 +133,7 @@ def test_a_listener_may_stop_an_estimate_too(tiny):
 
 def test_a_model_that_cannot_resume_gives_the_same_map(tiny):
     model = make_model()
-    model.__dict__["workbench_can_resume"] = False
+    model.__dict__["workbench_can_resume"] = {(model.dtype, model.device): False}
     np.testing.assert_allclose(
         wb.head_effects(model, TEXT).effect, wb.head_effects(tiny, TEXT).effect, atol=4e-5
     )

@@ -46,7 +46,7 @@ def test_company_and_order_change_nothing():
 def test_a_model_without_an_engine_goes_the_plain_way():
     model = make_model()
     fast = embed(TEXTS, model)
-    model.__dict__["workbench_engine"] = None
+    model.__dict__["workbench_engines"] = {(model.dtype, model.device): None}
     np.testing.assert_allclose(embed(TEXTS, model), fast, atol=1e-4)
 
 

@@ -94,6 +94,20 @@ def test_a_model_that_the_engine_gets_wrong_goes_the_plain_way_with_a_warning():
     np.testing.assert_allclose(losses, plain_losses(model, model.encode(TEXTS[0])), rtol=1e-6)
 
 
+def test_a_model_that_is_moved_to_another_dtype_is_tried_out_anew():
+    model = make_model("gpt2")
+    model.hf.to(torch.float64)
+    first = engine_of(model)
+    assert first is not None
+    stock = model.hf.transformer.forward
+    model.hf.to(torch.float32)
+    model.hf.transformer.forward = lambda *a, position_ids=None, **k: stock(*a, **k)
+    with pytest.warns(UserWarning, match="fast path does not fit"):
+        assert engine_of(model) is None
+    model.hf.to(torch.float64)
+    assert engine_of(model) is first
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_in_the_middle_leaves_a_stock_model(tiny, error):
     heads = sets_of(tiny)[2]

@@ -196,12 +196,13 @@ def _certified(model: Model) -> Certificate:
     with torch.inference_mode():
         trial = Trial(model)
         checks = tuple(_tried(claim, trial) for claim in CHECKS)
+    engines = model.__dict__.get("workbench_engines", {})
     return Certificate(
         checks,
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,
         kernel=str(model.hf.config._attn_implementation).removeprefix("workbench_"),
-        fast_path=model.__dict__.get("workbench_engine") is not None,
+        fast_path=engines.get((model.dtype, model.device)) is not None,
     )
 
 

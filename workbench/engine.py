@@ -168,9 +168,12 @@ class Engine:
 def engine_of(model: Model) -> Engine | None:
     """The engine of `model`, or None (with one warning) where it does not reproduce the plain path.
 
-    Tried out once a model, on two short windows and three head sets.
+    Tried out on two short windows and three head sets, once for each dtype and device that the
+    model is moved to.
     """
-    if "workbench_engine" not in model.__dict__:
+    engines = model.__dict__.setdefault("workbench_engines", {})
+    place = model.dtype, model.device
+    if place not in engines:
         engine, problem = None, None
         try:
             engine = Engine(model)
@@ -193,8 +196,8 @@ def engine_of(model: Model) -> Engine | None:
                 "computed one window and one head set at a time",
                 stacklevel=2,
             )
-        model.__dict__["workbench_engine"] = engine
-    return model.__dict__["workbench_engine"]
+        engines[place] = engine
+    return engines[place]
 
 
 def _difference(engine: Engine) -> str | None:

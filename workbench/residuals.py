@@ -116,12 +116,14 @@ def _starting_at(
 
 
 def can_resume(model: Model) -> bool:
-    """Whether passes of `model` can start from a stored stream; tried out once, else a warning.
+    """Whether passes of `model` can start from a stored stream; else there is one warning.
 
-    Layers that hand more than the residual stream to each other (shared keys and values, say) would
-    show here.
+    Tried out once for each dtype and device that the model is moved to. Layers that hand more than
+    the residual stream to each other (shared keys and values, say) would show here.
     """
-    if "workbench_can_resume" not in model.__dict__:
+    verdicts = model.__dict__.setdefault("workbench_can_resume", {})
+    place = model.dtype, model.device
+    if place not in verdicts:
         problem = None
         try:
             ids = sample_ids(model.hf)[0].tolist()
@@ -141,8 +143,8 @@ def can_resume(model: Model) -> bool:
                 "every head set is computed from the first layer",
                 stacklevel=2,
             )
-        model.__dict__["workbench_can_resume"] = problem is None
-    return model.__dict__["workbench_can_resume"]
+        verdicts[place] = problem is None
+    return verdicts[place]
 
 
 class ResidualCache:
