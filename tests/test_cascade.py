@@ -50,7 +50,6 @@ def bench():
 @pytest.mark.parametrize("by", ["documents", "tokens"])
 def test_the_chosen_set_is_the_exact_one_at_a_part_of_the_exact_scores(bench, by, monkeypatch):
     monkeypatch.setattr(cascade, "PAYS", 0.0)  # however slow bfloat16 is here
-    monkeypatch.setattr(cascade, "BATCH", 8)
     model, heads, documents, table = bench
     found = wb.select_cascade(model, heads, documents, by=by)
     expected = select(table, 0.2, by)
