@@ -1,0 +1,77 @@
+"""Several runs on one folder: one at a time, or parts of one division together."""
+
+from __future__ import annotations
+
+import signal
+
+from faults.kills import kill_parts
+from faults.runs import wait_until
+from faults.whole import require_whole, stamps
+
+REFUSED = "another run is writing to"
+
+
+def test_of_two_runs_at_once_one_is_refused_and_one_completes(runs, job, tmp_path):
+    for number in range(3):
+        folder = tmp_path / str(number)
+        both = [runs.start(job.corpus, folder), runs.start(job.corpus, folder)]
+        assert sorted(one.wait() for one in both) == [0, 1]
+        refused = next(one for one in both if one.status)
+        assert REFUSED in refused.said["error"]
+        assert str(folder) in refused.said["error"]
+    require_whole(runs, job.corpus, folder, job.reference, job.places)
+
+
+def test_parts_run_together_and_let_nobody_else_in(runs, job, tmp_path):
+    folder = tmp_path / "run"
+    parts = [runs.start(job.corpus, folder, part=(i, 3)) for i in (1, 2)]
+    try:
+        for one in parts:  # both are inside and hold their locks while they stand still
+            wait_until(lambda: len(stamps(folder)) >= 2)
+            one.strike(signal.SIGSTOP)
+        for part in ((1, 1), (1, 2), (1, 3), (2, 3)):  # all, another division, the same parts
+            other = runs.start(job.corpus, folder, part=part)
+            assert other.wait() == 1
+            assert REFUSED in other.said["error"]
+        third = runs.start(job.corpus, folder, part=(3, 3))
+        assert third.wait() == 0, third.complaints()
+        assert not third.said["report"]["finished"]
+    finally:
+        for one in parts:
+            one.strike(signal.SIGCONT)
+    assert [one.wait() for one in parts] == [0, 0]
+    assert any(one.said["report"]["finished"] for one in parts)
+    require_whole(runs, job.corpus, folder, job.reference, job.places)
+    part = runs.run(job.corpus, folder, part=(2, 3))
+    assert (part["kept"], part["shards"], part["tokens"]) == (7, 7, 0)
+
+
+def test_parts_that_are_killed_leave_nothing_behind(runs, job, moments, tmp_path):
+    figures = kill_parts(runs, job.corpus, job.places, job.reference, tmp_path, 8, moments)
+    assert figures.kills == 8
+    assert all(one.whole for one in figures.accounts), figures
+    assert figures.rewritten == 0
+    assert figures.most_a_kill <= 1
+
+
+def test_a_part_removes_its_own_half_files_and_not_those_of_its_neighbours(runs, job, tmp_path):
+    folder = tmp_path / "run"
+    runs.run(job.corpus, folder, part=(1, 2))
+    halves = [folder / f"scores/.part-{n:06}-{'0' * 16}.parquet.{n}.tmp" for n in (0, 1)]
+    record = folder / ".run.json.0.tmp"
+    for half in (*halves, record):
+        half.touch()
+    neighbour = runs.start(job.corpus, folder, part=(2, 2))
+    wait_until(lambda: len(stamps(folder)) > 20)  # it is inside
+    neighbour.strike(signal.SIGSTOP)
+    half = folder / f"scores/.part-{3:06}-{'0' * 16}.parquet.3.tmp"  # as if it were writing
+    half.touch()
+    halves[0].touch()
+    runs.run(job.corpus, folder, part=(1, 2))
+    assert half.exists()
+    assert not halves[0].exists()
+    half.unlink()
+    neighbour.strike(signal.SIGCONT)
+    assert neighbour.wait() == 0
+    assert not any(one.exists() for one in (*halves, record))
+    require_whole(runs, job.corpus, folder, job.reference, job.places)

@@ -1,0 +1,243 @@
+"""Cases for head sets, run folders and manifests.
+
+Whoever means harm states the right hashes: after the damage they are set right again, or nothing
+behind the first check would ever be reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from fuzz.corpora import LONGEST_MESSAGE, check_message, damaged_parquet
+from fuzz.mutations import TOKENS, as_json, changed, damaged
+from workbench.documents import Document, Skipped
+from workbench.heads import HeadSet
+from workbench.receipts import read_receipt, receipt_path, write_scores
+from workbench.runs import load_scores
+from workbench.shards import Piece, Shard
+from workbench.verification import verify_manifest
+
+_LONGEST_ROW = 1000  # characters of one row of a report
+
+# ---- head sets ----------------------------------------------------------------------------------
+
+
+def head_text(folder: Path, random: Random) -> Callable[[], str]:
+    words = [f"L{random.randrange(12)}H{random.randrange(9)}" for _ in range(random.randrange(9))]
+    data = random.choice((" ", ",", ", ", "\n", "\u3000")).join(words).encode()
+    if random.random() < 0.9:
+        data = damaged(data, random, TOKENS)
+    text = data.decode("utf-8", random.choice(("replace", "surrogateescape")))
+    shape = SimpleNamespace(layers=random.choice((1, 12, 99_999)), heads=random.choice((1, 9)))
+    return lambda: _head_set(lambda: HeadSet.parse(text, shape))
+
+
+def head_json(folder: Path, random: Random) -> Callable[[], str]:
+    stored: Any = {
+        "heads": "L1H2 L3H0",
+        "layers": random.choice((4, 12, 30)),
+        "heads_per_layer": random.choice((3, 9)),
+        "origin": {"chosen": "top 5 %", "probes": {"seed": 0}},
+    }
+    if random.random() < 0.9:
+        stored = changed(stored, random)
+    given: Any = stored
+    if random.random() < 0.7:
+        given = as_json(stored, random).decode("utf-8", "surrogateescape")
+    return lambda: _head_set(lambda: HeadSet.from_json(given))
+
+
+def _head_set(make: Callable[[], HeadSet]) -> str:
+    try:
+        found = make()
+    except ValueError as error:
+        check_message(error, 600)
+        return "refused"
+    assert all(0 <= one.layer < found.layers for one in found)
+    assert all(0 <= one.head < found.heads_per_layer for one in found)
+    shape = SimpleNamespace(layers=found.layers, heads=found.heads_per_layer)
+    assert HeadSet.parse(str(found), shape) == found
+    assert HeadSet.from_json(found.to_json()) == found
+    if found.layers * found.heads_per_layer < 10_000:
+        assert len(found) + len(~found) == found.layers * found.heads_per_layer
+    return "value"
+
+
+# ---- run folders and manifests ------------------------------------------------------------------
+
+
+@functools.cache
+def _sound() -> dict[str, bytes]:
+    """The files of a run folder with its manifest, by relative path."""
+    from run_folders import lay_down_manifest
+
+    with tempfile.TemporaryDirectory() as room:
+        folder = lay_down_manifest(Path(room) / "run")
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+
+def _spoilt(folder: Path, random: Random, names: list[str]) -> None:
+    """Lay down a sound folder in which one or two of the files `names` are damaged or odd."""
+    files = dict(_sound())
+    for name in random.sample(names, random.choice((1, 1, 1, 2))):
+        files[name] = _damage(name, files[name], random)
+    if random.random() < 0.8:
+        _state_again(files)
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    if random.random() < 0.12:
+        _make_odd(folder, random.choice(list(files)), random)
+    for odd in ("link", "scores/link"):
+        if random.random() < 0.05 and not os.path.lexists(folder / odd):
+            os.symlink("/etc/passwd", folder / odd)
+    if random.random() < 0.05:
+        os.mkfifo(folder / "pipe")
+
+
+def _damage(name: str, data: bytes, random: Random) -> bytes:
+    if name.endswith(".parquet"):
+        return damaged_parquet(data, random)
+    if name.endswith(".jsonl"):
+        return damaged(data, random, TOKENS)
+    with contextlib.suppress(ValueError, RecursionError):  # not JSON any more: damaged before
+        if random.random() < 0.8:
+            return as_json(changed(json.loads(data), random), random)
+    return damaged(data, random, TOKENS)
+
+
+def _state_again(files: dict[str, bytes]) -> None:
+    """Set sizes and hashes right in run.json, and then in manifest.json, where they can be read."""
+
+    def stated(entry: Any, path: Any) -> tuple[str, int] | None:
+        data = files.get(path) if isinstance(entry, dict) and isinstance(path, str) else None
+        return None if data is None else (hashlib.sha256(data).hexdigest(), len(data))
+
+    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        run = json.loads(files["run.json"])
+        for entry in [*run["score_files"], run["skipped_file"]]:
+            if found := stated(entry, entry["path"]):
+                entry["sha256"], entry["bytes"] = found
+        files["run.json"] = json.dumps(run).encode()
+    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        manifest = json.loads(files["manifest.json"])
+        for entry in manifest["distribution"]:
+            if found := stated(entry, entry["contentUrl"]):
+                entry["sha256"], entry["contentSize"] = found[0], f"{found[1]} B"
+        files["manifest.json"] = json.dumps(manifest).encode()
+
+
+def _make_odd(folder: Path, name: str, random: Random) -> None:
+    """Put something else than a file in the place of one."""
+    path = folder / name
+    kind = random.randrange(5)
+    path.unlink()
+    if kind == 0:
+        path.mkdir()
+    elif kind == 1:
+        os.mkfifo(path)
+    elif kind == 2:
+        path.symlink_to(random.choice(("/dev/zero", "/etc/passwd", "nowhere", name)))
+    elif kind == 3:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)  # a terabyte of nothing
+    elif path.parent != folder:
+        shutil.rmtree(path.parent)
+        path.parent.symlink_to(folder)  # nothing may be written outside of the case
+
+
+def manifest(folder: Path, random: Random) -> Callable[[], str]:
+    _spoilt(folder, random, [*_sound(), *["manifest.json"] * 3, *["selection.parquet"] * 2])
+    return lambda: _verified(folder)
+
+
+def _verified(folder: Path) -> str:
+    report = verify_manifest(folder, strict=False)
+    rows = report.checks[["check", "ok", "detail"]]
+    for check, ok, detail in rows.itertuples(index=False, name=None):
+        assert ok in (True, False, None)
+        assert 0 < len(check) < 200, f"a check's name of {len(check)} characters"
+        assert 0 < len(detail) < _LONGEST_ROW, f"a detail of {len(detail)} characters"
+        (check + detail).encode()
+        assert "MemoryError" not in detail, detail
+    return "passed" if report.ok else "failed rows"
+
+
+def run_folder(folder: Path, random: Random) -> Callable[[], str]:
+    _spoilt(
+        folder,
+        random,
+        [name for name in _sound() if name not in ("manifest.json", "selection.parquet")],
+    )
+    return lambda: _loaded(folder)
+
+
+def _loaded(folder: Path) -> str:
+    try:
+        load_scores(folder)
+    except (ValueError, OSError) as error:
+        check_message(error, LONGEST_MESSAGE)
+        return "refused"
+    return "value"
+
+
+# ---- receipts -----------------------------------------------------------------------------------
+
+
+@functools.cache
+def _receipt() -> tuple[str, Any]:
+    """The name and the contents of a receipt, as a run writes it."""
+    documents = [Document(f"d{i}", f"text {i}", "xy"[i % 2], "a.jsonl", i) for i in range(6)]
+    refused = (Skipped(None, None, "a.jsonl", 6, "not JSON"),)
+    shard = Shard(0, (Piece("a.jsonl", 0, 7),), 6, "f" * 64, refused)
+    row = {"tokens": 9, "predicted": 8, "loss_base": 2.0, "loss_ref": 3.0, "score": 0.5}
+    row |= {"compression_ratio": 1.0, "text_sha256": "a" * 64}
+    rows = [
+        row | {k: getattr(d, k) for k in ("doc_id", "domain", "source", "row")} for d in documents
+    ]
+    with tempfile.TemporaryDirectory() as room:
+        for name in ("scores", "receipts"):
+            (Path(room) / name).mkdir()
+        written = write_scores(Path(room), shard, {"mode": "uniform", "heads": "L1H1"}, rows)
+        path = receipt_path(Path(room), written.shard)
+        return path.name, json.loads(path.read_bytes())
+
+
+def receipt(folder: Path, random: Random) -> Callable[[], str]:
+    name, value = _receipt()
+    if random.random() < 0.9:
+        value = changed(value, random)
+    data = as_json(value, random)
+    if random.random() < 0.3:
+        data = damaged(data, random, TOKENS)
+    path = folder / name
+    path.write_bytes(data)
+    if random.random() < 0.03:
+        _make_odd(folder, name, random)
+    return lambda: _read_receipt(path)
+
+
+def _read_receipt(path: Path) -> str:
+    try:
+        found = read_receipt(path)
+    except (ValueError, OSError) as error:
+        check_message(error, 1000)
+        return "refused"
+    assert found.read == found.scored + len(found.skipped)
+    assert found.score_file["path"] == f"scores/{found.shard}.parquet"
+    return "value"
