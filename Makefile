@@ -104,9 +104,9 @@ clean: ## remove the environment, the demo's output and every cache
 	$(call timed,installing the bench (about two minutes) ...,$(PIP_INSTALL) .)
 	@touch $@
 
-# Notebook 5 reads its public tasks out of lm-eval.
+# Notebook 5 reads its public tasks out of lm-eval; notebook 10 scores with Ray.
 .venv/.lab-installed: pyproject.toml constraints.txt | .venv/.created
-	$(call timed,installing the bench and the public tasks (about two minutes) ...,$(PIP_INSTALL) '.[eval]')
+	$(call timed,installing the bench, public tasks and Ray (about two minutes) ...,$(PIP_INSTALL) '.[eval,ray,scale]')
 	@touch .venv/.demo-installed $@
 
 .venv/.test-installed: pyproject.toml constraints.txt | .venv/.created

@@ -57,7 +57,7 @@ def test_the_road_from_a_model_to_a_verified_manifest(folder, tmp_path):
     scored = as_json(
         "score", folder / "corpus.jsonl", *model, *COLUMNS, "--heads", "L0H1 L2H3", "--out", out
     )
-    assert scored["documents"] == {"read": 10, "scored": 9, "skipped": 1}
+    assert scored["documents"] == {"read": 10, "scored": 9, "skipped": 1, "failed": 0}
     selected = as_json("select", out, "--fraction", 0.4)
     assert [d["documents_selected"] for d in selected["domains"]] == [2, 2]
     verified = as_json("verify", out, *model, "--corpus", folder / "corpus.jsonl", *COLUMNS)
@@ -86,7 +86,7 @@ def test_detect_writes_heads_that_score_reads(default, folder, tmp_path):
     report = run(
         "score", folder / "corpus.jsonl", *COLUMNS, "--heads", heads, "--out", tmp_path / "run"
     )
-    assert "9 of 10 documents scored" in " ".join(report.stdout.split())
+    assert "10 documents read = 9 scored + 1 skipped + 0 failed" in " ".join(report.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -202,12 +202,12 @@ def test_a_killed_process_loses_at_most_its_last_shard(tmp_path):
     process = subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     process.stdout.readline()
-    while not list((tmp_path / "run").rglob("part-*.parquet")):
+    while not list((tmp_path / "run").rglob("part-*.json")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    done = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("part-*.parquet")}
+    done = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("part-*.json")}
     assert 0 < len(done) < 30
     subprocess.run(command, cwd=here, check=True, capture_output=True)
     table = wb.load_scores(tmp_path / "run")

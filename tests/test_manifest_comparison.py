@@ -58,6 +58,22 @@ def test_another_cut_is_the_only_reason(tmp_path):
     assert (found.domains["overlap_same_cut"] == 1).all()
 
 
+def test_another_way_with_duplicates_is_a_reason(tmp_path):
+    twice = {"text_sha256": "0" * 64}
+    made_of = {}
+    for name, duplicates in (("one", "report"), ("other", "keep one")):
+        table = lay_down_run(tmp_path / f"of-{name}")
+        best = table.sort_values("score").groupby("domain").tail(3).index
+        table.loc[best, list(twice)] = list(twice.values())
+        made_of[name] = wb.select(table, 0.3, duplicates=duplicates)
+        (tmp_path / name).mkdir()
+        write_manifest(made_of[name], tmp_path / name, date=DATE)
+    found = wb.compare_manifests(tmp_path / "one", tmp_path / "other")
+    assert "duplicates" in set(found.settings["setting"])
+    assert len(found.moved) > 3
+    assert set(found.moved["why"]) == {"cut"}
+
+
 def test_other_scores_are_named_document_by_document(tmp_path):
     rng = np.random.default_rng(3)
     shift = rng.uniform(1, 1.6, 24)

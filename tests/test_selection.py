@@ -126,6 +126,38 @@ def test_exact_duplicates_are_kept_and_counted_inside_the_chosen_of_a_domain():
     assert len(selection.chosen) == 4
 
 
+def test_keep_one_passes_over_copies_and_takes_the_next_documents():
+    same = "a" * 64
+    table = scores(
+        [("a", 0.9), ("a", 0.8), ("a", 0.7), ("a", 0.6), ("a", 0.5), ("b", 0.4)],
+        text_sha256=[same, same, "b" * 64, "c" * 64, "d" * 64, same],
+    )
+    near = pd.DataFrame({"source": "a.jsonl", "row": [2, 3, 5], "cluster": [7, 7, 7]})
+    assert chosen_ids(select(table, 0.6)) == {"d0", "d1", "d2", "d5"}
+    selection = select(table, 0.6, duplicates="keep one", clusters=near)
+    assert chosen_ids(selection) == {"d0", "d2", "d4", "d5"}  # in b nothing is a duplicate
+    assert selection.table["rank"].tolist() == [1, 2, 3, 4, 5, 1]
+    assert selection.domains["duplicates_passed_over"].tolist() == [2, 0]
+    assert selection.domains["threshold"].tolist() == [0.5, 0.4]
+    row = select(table, 1.0, duplicates="keep one", clusters=near).domains.iloc[0]
+    assert (row["documents_selected"], row["documents_share"]) == (3, 0.6)
+    reported = select(table, 0.8, clusters=near).domains.iloc[0]
+    assert reported[["exact_duplicates_selected", "near_duplicates_selected"]].tolist() == [2, 2]
+    assert select(table).domains["near_duplicates_selected"].tolist() == [None, None]
+
+
+@pytest.mark.parametrize(
+    "given_policy",
+    [
+        {"duplicates": "drop"}, {"cap": 1}, {"duplicates": "keep one", "cap": 1},
+        {"duplicates": "cap"}, {"duplicates": "cap", "cap": 0}, {"duplicates": "cap", "cap": 1.5},
+    ],
+)  # fmt: skip
+def test_refuses_an_unclear_policy(given_policy):
+    with pytest.raises(ValueError, match=r"duplicates must|cap="):
+        select(scores([("a", 0.9)]), **given_policy)
+
+
 def test_keeps_its_own_copy_of_the_run_record():
     table = scores([("a", 0.9)])
     table.attrs["run"] = {"mode": "uniform", "documents": {"read": 1}}

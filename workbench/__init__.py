@@ -17,7 +17,9 @@ from workbench.agreement import agreement, agreement_along
 from workbench.aligned import documents_of
 from workbench.analysis import confounds, selection_statistics
 from workbench.attention import CannotMask
+from workbench.blends import write_blends
 from workbench.browse import ScoredCorpus
+from workbench.bulk_selection import FileSelection, select_files
 from workbench.cascade import Cascade, select_cascade
 from workbench.certificate import Certificate, NotCertified, certify
 from workbench.clusters import cluster_documents, cluster_table, coverage
@@ -33,7 +35,7 @@ from workbench.few_shot import few_shot_tasks
 from workbench.head_card import HeadReport
 from workbench.head_report import head_report
 from workbench.heads import Head, HeadSet
-from workbench.influence import score_corpus, score_documents
+from workbench.influence import score_documents
 from workbench.judge import judge, judged_shares
 from workbench.locos import CannotSplit, locos_scores
 from workbench.lookup_text import lookup_probes, lookup_text, lookup_tokenizer
@@ -42,14 +44,17 @@ from workbench.manifest import write_manifest
 from workbench.manifest_comparison import ManifestComparison, compare_manifests
 from workbench.masking import head_means, masked
 from workbench.masking_curve import masking_curve
+from workbench.materialise import materialise
 from workbench.mirror import mirror, mirror_items, mirror_summary
 from workbench.mixtures import MixtureFit, fit_mixture
 from workbench.models import Model, from_transformers, load_model
+from workbench.near_duplicates import NearDuplicates, near_duplicates
 from workbench.novelty import novel_scores
 from workbench.plan import Plan, plan_scoring
 from workbench.probes import Probe, Probes, make_probes
 from workbench.residuals import ResidualCache
 from workbench.retrieval import lookup_losses, lookup_summary, retrieval_scores
+from workbench.run_progress import Failure, RunReport, ScoringFailed
 from workbench.runs import load_scores
 from workbench.scaling import averaged_and_summed, fit_law, hold_out_largest, known_runs
 from workbench.scaling_fit import ScalingFit
@@ -62,6 +67,7 @@ from workbench.scorers import (
     scorer_confounds,
     scorers,
 )
+from workbench.scoring import run_scoring, score_corpus
 from workbench.selection import Selection, select
 from workbench.selectors import compare_selectors, side_by_side
 from workbench.session import Session
@@ -69,6 +75,7 @@ from workbench.tasks import Item, Task, built_in_tasks
 from workbench.tokens import TokenChanges
 from workbench.training import Recipe, Training, pretrain
 from workbench.verification import Verification, VerificationError, verify_manifest
+from workbench.verification_estimate import verification_estimate
 from workbench.weak_to_strong import (
     Arms,
     gain,
@@ -89,6 +96,8 @@ __all__ = [
     "Decoder",
     "Document",
     "Evolution",
+    "Failure",
+    "FileSelection",
     "Head",
     "HeadColours",
     "HeadEffects",
@@ -98,14 +107,17 @@ __all__ = [
     "ManifestComparison",
     "MixtureFit",
     "Model",
+    "NearDuplicates",
     "NotCertified",
     "Plan",
     "Probe",
     "Probes",
     "Recipe",
     "ResidualCache",
+    "RunReport",
     "ScalingFit",
     "ScoredCorpus",
+    "ScoringFailed",
     "Selection",
     "Session",
     "Skipped",
@@ -160,29 +172,35 @@ __all__ = [
     "masked",
     "masking_curve",
     "matched_selection",
+    "materialise",
     "mirror",
     "mirror_correlation",
     "mirror_items",
     "mirror_summary",
+    "near_duplicates",
     "novel_scores",
     "plan_scoring",
     "pretrain",
     "read_corpus",
     "repeat_weights",
     "retrieval_scores",
+    "run_scoring",
     "score_corpus",
     "score_documents",
     "scorer_confounds",
     "scorers",
     "select",
     "select_cascade",
+    "select_files",
     "selection_statistics",
     "side_by_side",
     "task_losses",
     "token_losses",
     "train_arms",
     "train_tokenizer",
+    "verification_estimate",
     "verify_manifest",
     "word_overlap",
+    "write_blends",
     "write_manifest",
 ]

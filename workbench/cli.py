@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,12 +23,16 @@ from workbench.cli_shared import (
     Revision,
     TextColumn,
     app,
+    ended_by_sigterm,
+    hearer,
     messages,
+    part_of,
     print_domains,
     print_json,
     print_table,
     reported,
     to_score,
+    workers_of,
 )
 
 __all__ = ["app"]
@@ -163,37 +169,54 @@ def score(
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
+    shard_size: Annotated[
+        int, typer.Option(help="Documents of a shard: what is written, and lost, at a time.")
+    ] = 32,
+    workers: Annotated[
+        str | None,
+        typer.Option(help="Number of CPU processes, or devices: cuda:0,cuda:1 [default: none]."),
+    ] = None,
+    driver: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
+    shards: Annotated[
+        str | None, typer.Option(help="i/n: every n-th shard from the i-th, for job arrays.")
+    ] = None,
+    progress: Annotated[str, typer.Option(help="bar, or json: lines on standard error.")] = "bar",
     overwrite: Annotated[bool, typer.Option(help="Replace scores of other settings.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score every document of a corpus."""
-    with reported(as_json):
+    with reported(as_json), ended_by_sigterm():
+        part, many, hear = part_of(shards), workers_of(workers), hearer(progress)
         import workbench as wb
 
         loaded, chosen, documents = to_score(
             corpus, heads, environment, model, revision=revision, device=device, dtype=dtype
         )
-        table = wb.score_corpus(
-            loaded, chosen, documents, out=out, mode=mode,  # type: ignore[arg-type]
-            window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
-            overwrite=overwrite,
-        )  # fmt: skip
-        counts = table.attrs["run"]["documents"]
-        if not counts["scored"]:
+        with redirect_stdout(sys.stderr):  # where Ray's own messages belong
+            report = wb.run_scoring(
+                loaded, chosen, documents, out, mode=mode,  # type: ignore[arg-type]
+                window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
+                shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
+                part=part, hear=hear, overwrite=overwrite,
+            )  # fmt: skip
+        if report.finished and report.read and not report.scored:
             raise ValueError(
-                f"none of {counts['read']} documents could be scored, see {out / 'skipped.jsonl'}"
+                f"none of {report.read} documents could be scored, see {out / 'skipped.jsonl'}"
             )
         if as_json:
-            print_json({"documents": counts, "folder": str(out)})
+            print_json({"documents": report.counts, "folder": str(out), "report": report.to_json()})
             return
-        means = table.groupby("domain")[["score", "loss_base", "loss_ref", "tokens"]].mean()
         print_table(
-            ("domain", "score", "base loss", "masked loss", "tokens"),
-            [(r.Index, f"{r.score:.3f}", f"{r.loss_base:.3f}", f"{r.loss_ref:.3f}",
-              f"{r.tokens:.0f}") for r in means.itertuples()],
+            ("domain", "documents", "score", "base loss", "masked loss", "tokens"),
+            [(r["domain"], f"{r['documents']:,}", f"{r['score']:.3f}", f"{r['loss_base']:.3f}",
+              f"{r['loss_ref']:.3f}", f"{r['tokens'] / r['documents']:.0f}")
+             for r in report.domains.to_dict("records")],
         )  # fmt: skip
-        print(f"{counts['scored']} of {counts['read']} documents scored in {out}, "
-              f"{counts['skipped']} skipped (see {out / 'skipped.jsonl'})")  # fmt: skip
+        print(report)
+        if not report.finished:
+            print("other parts of the shards are still to be scored before the run is complete")
+        elif report.skipped:
+            print(f"what was skipped, and why: {out / 'skipped.jsonl'}")
 
 
 @app.command("select")
@@ -201,20 +224,46 @@ def select_(
     folder: Annotated[Path, typer.Argument(help="Folder written by `workbench score`.")],
     fraction: Annotated[float, typer.Option(help="Share of each domain to take.")] = 0.20,
     by: Annotated[str, typer.Option(help="documents or tokens.")] = "documents",
+    duplicates: Annotated[
+        str, typer.Option(help="report (keep and count), 'keep one', or cap.")
+    ] = "report",
+    cap: Annotated[
+        int | None, typer.Option(help="With --duplicates cap: how many of a group to take.")
+    ] = None,
+    clusters: Annotated[
+        Path | None, typer.Option(help="Near-duplicates, written by `workbench duplicates`.")
+    ] = None,
+    bulk: Annotated[
+        bool | None, typer.Option(help="Select on disk [default: above a million documents].")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose the top of each domain and write the manifest."""
     with reported(as_json):
         import workbench as wb
+        from workbench.bulk_selection import is_large, select_files
 
-        chosen = wb.select(wb.load_scores(folder), fraction=fraction, by=by)  # type: ignore[arg-type]
-        manifest = wb.write_manifest(chosen, folder)
-        domains = json.loads(chosen.domains.to_json(orient="records"))
+        asked: dict[str, Any] = {
+            "by": by, "duplicates": duplicates, "cap": cap, "clusters": clusters,
+        }  # fmt: skip
+        if is_large(folder) if bulk is None else bulk:
+            made = select_files(folder, fraction, **asked)
+            manifest, table = made.manifest, made.domains
+        else:
+            chosen = wb.select(wb.load_scores(folder), fraction, **asked)
+            manifest, table = wb.write_manifest(chosen, folder), chosen.domains
+        domains: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
         if as_json:
             print_json({"manifest": str(manifest), "domains": domains})
-        else:
-            print_domains(domains)
-            print(f"manifest: {manifest}")
+            return
+        print_domains(domains)
+        print_table(
+            ("domain", "chosen with the same text", "chosen near-duplicates", "passed over"),
+            [(d["domain"], d["exact_duplicates_selected"],
+              "no clusters given" if d["near_duplicates_selected"] is None
+              else d["near_duplicates_selected"], d["duplicates_passed_over"]) for d in domains],
+        )  # fmt: skip
+        print(f"manifest: {manifest}")
 
 
 def _print_demo(report: dict[str, Any]) -> None:
@@ -236,4 +285,4 @@ def _print_demo(report: dict[str, Any]) -> None:
     print("notebooks  make lab")
 
 
-from workbench import cli_checks  # noqa: E402, F401 (its commands come after these)
+from workbench import cli_checks, cli_publish  # noqa: E402, F401 (their commands come after)

@@ -23,6 +23,7 @@ from workbench.cli_shared import (
     reported,
     to_score,
 )
+from workbench.verification_levels import LEVELS, spoken_levels
 
 
 @app.command()
@@ -70,12 +71,15 @@ def plan(
                    "device": made.device}
             )  # fmt: skip
             return
-        print_table(
-            ("domain", "documents", "MB", "tokens to read", "minutes"),
-            [(d["domain"], f"{d['documents']:,}", f"{d['bytes'] / 1e6:,.1f}",
-              f"{d['tokens']:,.0f} ({d['tokens_low']:,.0f} to {d['tokens_high']:,.0f})",
-              f"{d['seconds'] / 60:,.1f}") for d in made.domains.to_dict("records")],
-        )  # fmt: skip
+        rows = [
+            (d["domain"], f"{d['documents']:,}", f"{d['bytes'] / 1e6:,.1f}",
+             f"{d['tokens']:,.0f} ({d['tokens_low']:,.0f} to {d['tokens_high']:,.0f})",
+             f"{d['seconds'] / 60:,.1f}",
+             *([] if price is None else [f"{d['seconds'] / 3600 * price:,.2f}"]))
+            for d in made.domains.to_dict("records")
+        ]  # fmt: skip
+        header = ["domain", "documents", "MB", "tokens to read", "minutes"]
+        print_table([*header, *([] if price is None else ["cost"])], rows)
         if len(made.skipped):
             print_table(("skipped because", "rows"), made.skipped.to_numpy().tolist())
         print(made)
@@ -83,9 +87,24 @@ def plan(
             print(f"cost: {cost[0]:,.2f} ({cost[1]:,.2f} to {cost[2]:,.2f})")
 
 
-@app.command()
+@app.command(
+    help="Check a manifest against its files, and if given, its corpus and model. A level includes "
+    "those before it; the default goes as far as what is given allows. A manifest is not signed: "
+    "what passes agrees with its files, corpus and model, whoever wrote it.\n\n" + spoken_levels()
+)
 def verify(
     folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    level: Annotated[
+        str | None, typer.Option(help=f"The last level to go to: {', '.join(LEVELS)}.")
+    ] = None,
+    texts: Annotated[
+        int | None, typer.Option(help="Hash so many texts, drawn by source [default: all].")
+    ] = None,
+    sample: Annotated[int, typer.Option(help="Documents to score again.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of both draws; forgers know the default.")] = 0,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say how long each level will take here.")
+    ] = False,
     model: ModelName = None,
     revision: Revision = None,
     device: Device = "auto",
@@ -102,22 +121,36 @@ def verify(
     domain: DomainColumn = "domain",
     as_json: AsJson = False,
 ) -> None:
-    """Check a manifest against its files, and if given, its model and corpus."""
     with reported(as_json):
         import workbench as wb
+        from workbench.verification_estimate import verification_estimate
 
         loaded = None
         if model or embedded:
             loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype)
-        documents: Any = None
-        if corpus:
-            documents = wb.read_corpus(corpus, id=id, text=text, domain=domain)
-        elif environment is not None:
+        documents: Any = corpus or None
+        if not corpus and environment is not None:
             documents = wb.environment_corpus(max_documents=environment)
-        report = wb.verify_manifest(folder, model=loaded, corpus=documents, strict=False)
+        given: dict[str, Any] = {
+            "model": loaded, "corpus": documents, "level": level, "texts": texts, "sample": sample,
+            "seed": seed, "id": id, "text": text, "domain": domain,
+        }  # fmt: skip
+        if estimate:
+            pieces = verification_estimate(folder, **given).to_dict("records")
+            if as_json:
+                print_json({"estimate": pieces})
+                return
+            print_table(
+                ("level", "what", "amount", "seconds"),
+                [(one["level"], one["what"], f"{one['amount']:,.0f}", f"{one['seconds']:,.2f}")
+                 for one in pieces],
+            )  # fmt: skip
+            return
+        report = wb.verify_manifest(folder, **given, strict=False)
         if as_json:
-            checks = json.loads(report.checks.to_json(orient="records"))
-            print_json({"ok": report.ok, "checks": checks})
+            tables = {"checks": report.checks, "levels": report.levels}
+            told = {k: json.loads(v.to_json(orient="records")) for k, v in tables.items()}
+            print_json({"ok": report.ok} | told)
         else:
             print(report)
         if not report.ok:

@@ -7,8 +7,11 @@ one JSON object and nothing else. The exit code is 0 only on success.
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,14 +49,61 @@ def reported(as_json: bool) -> Iterator[None]:
         yield
     except typer.Exit:  # it is a RuntimeError, but no error
         raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         messages.print("stopped; what was finished is kept, the same command goes on from there")
-        raise typer.Exit(130) from None
+        raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if as_json:
             print_json({"error": str(error), "kind": type(error).__name__})
         messages.print(f"workbench: {error}", style="red", markup=False)
         raise typer.Exit(1) from None
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM, as job schedulers send it before they kill, ends the block as Ctrl-C would."""
+
+    def terminate(number: int, frame: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def part_of(shards: str | None) -> tuple[int, int]:
+    """`i/n` as (i, n); (1, 1) when it is not given."""
+    found = re.fullmatch(r"(\d+)/(\d+)", shards or "1/1")
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"--shards must be i/n with i from 1 to n, such as 3/8; got {shards!r}")
+    return int(found[1]), int(found[2])
+
+
+def workers_of(text: str | None) -> int | list[str] | None:
+    """A number of processes, or a list of devices."""
+    if text is None or not text.isascii() or not text.isdigit():
+        return None if text is None else [one.strip() for one in text.split(",") if one.strip()]
+    return int(text)
+
+
+def hearer(progress: str) -> Callable[[dict[str, Any]], object] | None:
+    """What hears of a run's progress: None leaves it to a bar.
+
+    With lines of JSON on standard error nothing else is to be there, so all bars are silenced; call
+    this before what draws them is imported.
+    """
+    if progress not in ("bar", "json"):
+        raise ValueError(f"--progress must be bar or json, got {progress!r}")
+    if progress == "bar":
+        return None
+    os.environ["TQDM_DISABLE"] = "1"
+    return lambda state: print(json.dumps(state), file=sys.stderr, flush=True)
 
 
 def to_score(

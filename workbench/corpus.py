@@ -20,6 +20,8 @@ from workbench.readers import Columns, RawRow, Rows, open_corpus
 
 __all__ = ["CorpusError", "Document", "Skipped", "read_corpus", "text_sha256"]
 
+LONGEST_LABEL = 4096  # characters of an id or a domain; they stand in every table and manifest
+
 
 def text_sha256(text: str) -> str:
     """SHA-256 of the UTF-8 bytes of `text`, 64 hex digits; lone surrogates: UnicodeEncodeError."""
@@ -69,7 +71,7 @@ def _judged(rows: Rows, default_domain: str) -> Iterator[Document | Skipped]:
             "CREATE TABLE seen (digest BLOB PRIMARY KEY, source TEXT, row INTEGER) WITHOUT ROWID"
         )
         for raw in rows:
-            item = raw if isinstance(raw, Skipped) else _judge(raw, default_domain)
+            item = raw if isinstance(raw, Skipped) else judge(raw, default_domain)
             if isinstance(item, Document):
                 # Only a document claims its id: a rejected row must not push a good one out.
                 first = _first_place(seen, f"id {item.doc_id}", item)
@@ -93,7 +95,8 @@ def _first_place(
     return seen.execute("SELECT source, row FROM seen WHERE digest = ?", (digest,)).fetchone()
 
 
-def _judge(raw: RawRow, default_domain: str) -> Document | Skipped:
+def judge(raw: RawRow, default_domain: str = "all") -> Document | Skipped:
+    """A row as the document that it is, taken alone, or as Skipped with the reason."""
     doc_id = domain = None
     try:
         doc_id = _label(raw.id, "id") or f"{raw.source}#{raw.row}"
@@ -110,6 +113,8 @@ def _label(value: Any, role: str) -> str | None:
     if not isinstance(value, str | numbers.Number):
         raise ValueError(f"{role} is not a string or a number but of type {type(value).__name__}")
     label = str(value)
+    if len(label) > LONGEST_LABEL:
+        raise ValueError(f"{role} is longer than {LONGEST_LABEL:,} characters: a text, not a name")
     return _encodable(label, role) if label.strip() else None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 SELECTION_FILE = "selection.parquet"
+CLUSTERS_FILE = "selection_clusters.parquet"  # near-duplicates that a selection was told of
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 DESCRIPTION = (
     "Documents ranked inside each domain by their AttentionInfluence score (arXiv 2505.07293, "

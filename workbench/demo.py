@@ -16,11 +16,11 @@ from workbench.certificate import certify
 from workbench.environment import environment_corpus
 from workbench.files import write_atomically
 from workbench.heads import HeadSet
-from workbench.influence import score_corpus
 from workbench.manifest import write_manifest
 from workbench.models import load_model
 from workbench.probes import make_probes
 from workbench.retrieval import lookup_losses, retrieval_scores
+from workbench.scoring import score_corpus
 from workbench.selection import select
 from workbench.verification import verify_manifest
 

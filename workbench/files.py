@@ -6,12 +6,18 @@ Scores, receipts and manifests are all published through this one door.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pathlib
 import re
 import secrets
 import stat
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
+
+# What JSON says in three bytes Python may hold in seventy, so these also bound the memory.
+LONGEST_LINE = 64 << 20  # bytes of one line of a text file
+LARGEST_JSON = 64 << 20  # bytes of one file of JSON
 
 _ABSOLUTE = re.compile(r"/+[^\s/]|~[^\s/]*/|\\\\|[A-Za-z]:[\\/]|file:/")
 # In a sentence a lone "/word" is more often a quotient than a path: two components are asked for.
@@ -53,6 +59,49 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def read_json(path: str | os.PathLike[str], most: int = LARGEST_JSON) -> Any:
+    """Return the JSON value that a file of up to `most` bytes holds.
+
+    Raises ValueError, with the reason, for anything else: bytes that are not UTF-8, text that is
+    not JSON or nested too deeply, and an object with a key twice, which two readers may take for
+    two different things. OSError when the file cannot be read.
+    """
+    name = pathlib.Path(path).name
+    with open(path, "rb") as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"{name:.100} has more than {most:,} bytes, too many for such a file")
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError(f"{name:.100} is nested too deeply for JSON") from None
+    except ValueError as error:
+        raise ValueError(f"{name:.100} is not JSON: {error!s:.200}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r:.100} stands twice in an object")
+    return found
+
+
+def lines_of(stream: IO[bytes]) -> Iterator[bytes | None]:
+    """Yield the lines of a stream, ends included; None for one of more than LONGEST_LINE bytes.
+
+    Such a line is passed over without being held.
+    """
+    while line := stream.readline(LONGEST_LINE + 1):
+        if len(line) <= LONGEST_LINE:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(LONGEST_LINE)
+        yield None
+
+
 def plain_file(folder: str | os.PathLike[str], relative: object) -> pathlib.Path:
     """Return `folder / relative` if that is an ordinary file reached by an ordinary path.
 
@@ -74,13 +123,15 @@ def plain_file(folder: str | os.PathLike[str], relative: object) -> pathlib.Path
             "absolute paths, '..' and backslashes are refused"
         )
     path = pathlib.Path(folder)
-    for part in parts:
-        path = path / part
-        if path.is_symlink():
-            raise ValueError(f"path {relative!r:.200} goes over a symbolic link, which is refused")
     try:
-        mode = path.stat().st_mode
-    except OSError as error:
+        for part in parts:
+            path = path / part
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                raise ValueError(
+                    f"path {relative!r:.200} goes over a symbolic link, which is refused"
+                )
+    except OSError as error:  # also a name that is too long
         raise ValueError(f"file {relative!r:.200} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(mode):
         raise ValueError(f"path {relative!r:.200} is not a regular file")

@@ -18,6 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_HEADS = 1_000_000  # of a model: far more than any has, and few enough to count one by one
 _NAME = re.compile(r"L([0-9]{1,5})H([0-9]{1,5})", re.IGNORECASE)
 
 
@@ -57,9 +58,11 @@ class HeadSet:
     def __post_init__(self) -> None:
         if self.layers < 1 or self.heads_per_layer < 1:
             raise ValueError(
-                f"a model has at least one layer and one head a layer, got {self.layers} layers x "
-                f"{self.heads_per_layer} heads"
+                "a model has at least one layer and one head a layer, got "
+                f"{self.layers!r:.20} layers x {self.heads_per_layer!r:.20} heads"
             )
+        if self.layers * self.heads_per_layer > MOST_HEADS:
+            raise ValueError(f"no model has more than {MOST_HEADS:,} heads: layers x heads a layer")
         members = tuple(sorted({Head(int(layer), int(head)) for layer, head in self.members}))
         for one in members:
             if not (0 <= one.layer < self.layers and 0 <= one.head < self.heads_per_layer):
@@ -252,10 +255,10 @@ class HeadSet:
             if not (type(layers) is int and type(width) is int and isinstance(text, str)):
                 raise TypeError("layers and heads_per_layer are whole numbers, heads is text")
             origin = dict(stored.get("origin") or {})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
                 "not a stored head set: expected an object with 'heads' (\"L17H3 L18H6\"), "
-                f"'layers' and 'heads_per_layer' ({error!r})"
+                f"'layers' and 'heads_per_layer' ({error!r:.200})"
             ) from error
         return cls(cls.parse(text, _Shape(layers, width)).members, layers, width, origin)
 

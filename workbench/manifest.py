@@ -6,8 +6,8 @@ absolute path. `workbench.verification` reads it back and checks its statements.
 
 The `aiw:` terms are JSON literals: `aiw:format` (int), `aiw:run` (see `public_record`),
 `aiw:documents` (counts), `aiw:skippedReasons` (list of reason, documents; or null), `aiw:corpus`
-(note, sources, text_digest), `aiw:selection` (fraction, by and the rules in words) and
-`aiw:domains` (the rows of `Selection.domains`).
+(note, sources, text_digest), `aiw:selection` (see `selection_term`) and `aiw:domains` (the rows of
+`Selection.domains`).
 """
 
 from __future__ import annotations
@@ -25,20 +25,29 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.croissant import SELECTION_FILE, SELECTION_SCHEMA, dataset, file_object
+from workbench.croissant import CLUSTERS_FILE, SELECTION_FILE, SELECTION_SCHEMA, file_object
+from workbench.duplicate_policy import CLUSTER_SCHEMA
 from workbench.files import (
     is_absolute,
-    mentions_absolute,
+    lines_of,
     plain_file,
+    read_json,
     sha256_of,
     without_paths,
     write_atomically,
 )
-from workbench.selection import SCORE_COLUMNS, TIE_RULE, Selection
+from workbench.manifest_terms import (
+    check_publishable,
+    described,
+    documents_term,
+    manifest_bytes,
+    selection_term,
+)
+from workbench.parquet import read_table
+from workbench.selection import SCORE_COLUMNS, Selection
+from workbench.text_digest import text_digest
 
 MANIFEST_FILE, RUN_FILE = "manifest.json", "run.json"
-FORMAT = 1
-DUPLICATE_POLICY = "exact duplicates are kept and counted"
 
 # What a run record must hold before anything can be said about its scores.
 RUN_SHAPE: dict[str, type | tuple[type, ...]] = {
@@ -76,59 +85,44 @@ def write_manifest(
     """
     folder = pathlib.Path(folder)
     table = selection.table
-    if corpus_note and mentions_absolute(corpus_note):
-        raise ValueError("corpus_note holds an absolute path; name the corpus, not where it lies")
-    local = [name for name in table["source"].unique() if is_absolute(name)]
-    if local:
-        raise ValueError(
-            f"{len(local)} sources are absolute paths, which a manifest must not publish; "
-            "score the corpus with relative source names"
-        )
+    check_publishable(corpus_note, table["source"].unique())
     record = public_record(_find_run(selection, folder))
     listed = run_files(folder, record)
+    reasons = skipped_reasons(folder, record, listed)
     excluded = _count_excluded(table, folder, record)
-    reasons = None
-    if record["skipped_file"] and record["skipped_file"]["path"] in listed:
-        reasons = tally_skipped(folder / record["skipped_file"]["path"])
-        skipped = sum(reason["documents"] for reason in reasons)
-        if skipped != record["documents"]["skipped"]:
-            raise ValueError(
-                f"the skipped file has {skipped} rows, but the run skipped "
-                f"{record['documents']['skipped']}; the folder is not that of this run"
-            )
-    parquet = _parquet(table)
-    terms = {
-        "aiw:format": FORMAT,
-        "aiw:run": record,
-        "aiw:documents": {
-            **{key: record["documents"][key] for key in ("read", "scored", "skipped")},
-            "excluded": excluded,
-            "ranked": len(table),
-            "selected": int(table["selected"].sum()),
+    made = {SELECTION_FILE: _parquet(table)}
+    if selection.clusters is not None:
+        rows = pa.Table.from_pandas(
+            selection.clusters, schema=CLUSTER_SCHEMA, preserve_index=False
+        )  # fmt: skip
+        made[CLUSTERS_FILE] = _bytes(rows)
+    statement = manifest_bytes(
+        {
+            "aiw:run": record,
+            "aiw:documents": documents_term(
+                record, excluded, len(table), int(table["selected"].sum())
+            ),
+            "aiw:skippedReasons": reasons,
+            "aiw:corpus": {
+                "note": corpus_note,
+                "sources": int(table["source"].nunique()),
+                "text_digest": text_digest(table),
+            },
+            "aiw:selection": selection_term(
+                selection.fraction, selection.by, selection.duplicates, selection.cap,
+                selection.clusters is not None,
+            ),
+            "aiw:domains": selection.domains.to_dict("records"),
         },
-        "aiw:skippedReasons": reasons,
-        "aiw:corpus": {
-            "note": corpus_note,
-            "sources": int(table["source"].nunique()),
-            "text_digest": text_digest(table),
-        },
-        "aiw:selection": {
-            "fraction": selection.fraction,
-            "by": selection.by,
-            "tie_rule": TIE_RULE,
-            "duplicate_policy": DUPLICATE_POLICY,
-        },
-        "aiw:domains": selection.domains.to_dict("records"),
-    }
-    files = [file_object(SELECTION_FILE, hashlib.sha256(parquet).hexdigest(), len(parquet))]
-    for path in listed:
-        files.append(file_object(path, sha256_of(folder / path), (folder / path).stat().st_size))
-    manifest = dataset(name, terms, files, license, date or datetime.date.today())
-    text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+        [file_object(path, hashlib.sha256(data).hexdigest(), len(data))
+         for path, data in made.items()] + [described(folder, path) for path in listed],
+        name, license, date,
+    )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / SELECTION_FILE, parquet)
+    for path, data in made.items():
+        write_atomically(folder / path, data)
     # Last, so that a manifest never speaks of rows that are not there yet.
-    return write_atomically(folder / MANIFEST_FILE, text.encode())
+    return write_atomically(folder / MANIFEST_FILE, statement)
 
 
 def public_record(run: Any) -> dict[str, Any]:
@@ -184,8 +178,7 @@ def read_scores(paths: Iterable[pathlib.Path]) -> pd.DataFrame:
     """Read score files into one frame with the columns SCORE_COLUMNS, or raise ValueError."""
     frames = []
     for path in paths:
-        # ParquetFile, not read_table: a folder or file name must never add a column.
-        frame = pq.ParquetFile(path).read().to_pandas(ignore_metadata=True)
+        frame = read_table(path).to_pandas(ignore_metadata=True)
         missing = [column for column in SCORE_COLUMNS if column not in frame.columns]
         if missing:
             raise ValueError(f"score file {path.name!r:.100} lacks the columns {missing}")
@@ -215,12 +208,28 @@ def differences(table: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
     return problems
 
 
+def skipped_reasons(
+    folder: pathlib.Path, record: dict[str, Any], listed: list[str]
+) -> list[dict[str, Any]] | None:
+    """`tally_skipped` of the run's skipped file, or None without one among the `listed` files."""
+    if not record["skipped_file"] or record["skipped_file"]["path"] not in listed:
+        return None
+    reasons = tally_skipped(folder / record["skipped_file"]["path"])
+    skipped = sum(reason["documents"] for reason in reasons)
+    if skipped != record["documents"]["skipped"]:
+        raise ValueError(
+            f"the skipped file has {skipped} rows, but the run skipped "
+            f"{record['documents']['skipped']}; the folder is not that of this run"
+        )
+    return reasons
+
+
 def tally_skipped(path: pathlib.Path) -> list[dict[str, Any]]:
     """Count the reasons in a skipped.jsonl: dicts of reason and documents, most frequent first."""
     counts: collections.Counter[str] = collections.Counter()
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            row = json.loads(line)
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines_of(lines), start=1):
+            row = json.loads((line or b"").decode("utf-8"))
             if not isinstance(row, dict) or not isinstance(row.get("reason"), str):
                 raise ValueError(f"line {number} of {path.name} has no reason")
             reason = row["reason"].encode("utf-8", "backslashreplace").decode()
@@ -229,18 +238,11 @@ def tally_skipped(path: pathlib.Path) -> list[dict[str, Any]]:
     return [{"reason": reason, "documents": count} for reason, count in ordered]
 
 
-def text_digest(table: pd.DataFrame) -> str:
-    """SHA-256 over the ranked documents' hashes: which texts these were, in any order of rows."""
-    rows = sorted(zip(table["source"], table["row"], table["text_sha256"], strict=True))
-    lines = "".join(json.dumps([source, int(row), text]) + "\n" for source, row, text in rows)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
 def _find_run(selection: Selection, folder: pathlib.Path) -> Any:
     """Return the run record of the selection or of the folder, which must be one and the same."""
     beside = None
     if os.path.lexists(folder / RUN_FILE):
-        beside = json.loads(plain_file(folder, RUN_FILE).read_bytes())
+        beside = read_json(plain_file(folder, RUN_FILE))
     if selection.run is None:
         if beside is None:
             raise ValueError(
@@ -284,7 +286,10 @@ def _count_excluded(table: pd.DataFrame, folder: pathlib.Path, record: dict[str,
 def _parquet(table: pd.DataFrame) -> bytes:
     """Return selection.parquet: the same table gives the same bytes (no pandas metadata)."""
     frame = table.assign(repeat=table["selected"].astype("int64"))[SELECTION_SCHEMA.names]
-    rows = pa.Table.from_pandas(frame, schema=SELECTION_SCHEMA, preserve_index=False)
+    return _bytes(pa.Table.from_pandas(frame, schema=SELECTION_SCHEMA, preserve_index=False))
+
+
+def _bytes(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata(None), sink, compression="zstd")
     return sink.getvalue().to_pybytes()

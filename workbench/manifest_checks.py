@@ -3,25 +3,29 @@
 A check returns (what later checks need of it, a detail for the report), or raises: Failed when a
 statement does not hold, NotChecked when there is nothing to hold it against. Garbage may make it
 raise anything else, which `workbench.verification` reports as a failure too. What is said of the
-model is checked in `workbench.manifest_model`.
+corpus is checked in `workbench.manifest_corpus`, of the model in `workbench.manifest_model`.
 """
 
 from __future__ import annotations
 
 import datetime
-import json
+import hashlib
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from workbench.croissant import CONFORMS_TO, SELECTION_FILE, SELECTION_SCHEMA, dataset
-from workbench.files import plain_file, sha256_of
+from workbench.croissant import (
+    CLUSTERS_FILE,
+    CONFORMS_TO,
+    SELECTION_FILE,
+    SELECTION_SCHEMA,
+    dataset,
+)
+from workbench.files import plain_file, read_json
 from workbench.manifest import (
-    DUPLICATE_POLICY,
-    FORMAT,
     MANIFEST_FILE,
     RUN_FILE,
     differences,
@@ -31,9 +35,12 @@ from workbench.manifest import (
     tally_skipped,
     text_digest,
 )
-from workbench.selection import SCORE_COLUMNS, TIE_RULE, select
+from workbench.manifest_terms import FORMAT, selection_term
+from workbench.parquet import read_table
+from workbench.selection import SCORE_COLUMNS, select
 
 FORMULA_TOLERANCE = 1e-9
+_PIECE = 1 << 22  # bytes
 _TERMS: dict[str, type | tuple[type, ...]] = {
     "aiw:run": dict, "aiw:documents": dict, "aiw:skippedReasons": (list, type(None)),
     "aiw:corpus": dict, "aiw:selection": dict, "aiw:domains": list, "distribution": list,
@@ -56,7 +63,7 @@ def require(holds: bool, otherwise: str) -> None:
 
 def manifest_terms(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
     """manifest.json is Croissant that holds our terms; gives the parsed manifest."""
-    stated = json.loads(plain_file(folder, MANIFEST_FILE).read_bytes())
+    stated = read_json(plain_file(folder, MANIFEST_FILE))
     require(isinstance(stated, dict), "manifest.json is not a JSON object")
     require(stated.get("conformsTo") == CONFORMS_TO, f"it does not conform to {CONFORMS_TO}")
     found = stated.get("aiw:format")
@@ -83,15 +90,31 @@ def run_record(manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return record, "complete, and the rest of the manifest repeats it"
 
 
-def listed_file(folder: pathlib.Path, entry: dict[str, Any]) -> tuple[pathlib.Path, str]:
-    """One file of the distribution is in the folder as stated; gives its path."""
+def listed_file(
+    folder: pathlib.Path, entry: dict[str, Any], done: Callable[[int], object]
+) -> tuple[pathlib.Path, str]:
+    """One file of the distribution is in the folder as stated; gives its path.
+
+    done: told of the bytes that were hashed, as they are.
+    """
     path = plain_file(folder, entry.get("contentUrl"))
     size = path.stat().st_size
     stated = entry.get("contentSize")
     require(stated == f"{size} B", f"it has {size} B, the manifest says {stated!r:.50}")
-    digest = sha256_of(path)
+    digest = hashed(path, done)
     require(digest == entry.get("sha256"), f"its sha256 is {digest}, the manifest says otherwise")
     return path, f"{size} B, sha256 as stated"
+
+
+def hashed(path: pathlib.Path, done: Callable[[int], object], limit: int | None = None) -> str:
+    """SHA-256 of a file, or of its first `limit` bytes, piece by piece so that it can be stopped"""
+    digest, left = hashlib.sha256(), limit
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE if left is None else min(left, _PIECE)):
+            digest.update(piece)
+            left = None if left is None else left - len(piece)
+            done(len(piece))
+    return digest.hexdigest()
 
 
 def listing(
@@ -101,6 +124,8 @@ def listing(
     stated = {entry["contentUrl"]: entry["sha256"] for entry in manifest["distribution"]}
     require(len(stated) == len(manifest["distribution"]), "a file is listed twice")
     expected = {SELECTION_FILE, *run_files(folder, record)}
+    if manifest["aiw:selection"].get("clusters") is not None:
+        expected.add(CLUSTERS_FILE)
     odd = sorted(expected ^ set(stated))
     require(not odd, f"listed but not of this run, or in the folder but not listed: {odd!r:.300}")
     strays = {f"scores/{path.name}" for path in (folder / "scores").glob("*")} - set(stated)
@@ -116,7 +141,7 @@ def run_file(manifest: dict[str, Any], files: dict[str, pathlib.Path]) -> tuple[
     """run.json says of model, heads, mode and the rest what the manifest says."""
     if RUN_FILE not in files:
         raise NotChecked(f"{RUN_FILE} is not in the folder, or failed its own check")
-    stated, found = manifest["aiw:run"], public_record(json.loads(files[RUN_FILE].read_bytes()))
+    stated, found = manifest["aiw:run"], public_record(read_json(files[RUN_FILE]))
     keys = sorted(key for key in {*stated, *found} if stated.get(key) != found.get(key))
     require(not keys, f"manifest and {RUN_FILE} differ in {keys!r:.300}")
     return True, "the manifest says the same of model, heads, mode and all the rest"
@@ -126,7 +151,7 @@ def selection_rows(files: dict[str, pathlib.Path]) -> tuple[pd.DataFrame, str]:
     """selection.parquet has the columns and types of a selection and no nulls; gives the frame."""
     if SELECTION_FILE not in files:
         raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
-    stored = pq.ParquetFile(files[SELECTION_FILE]).read()
+    stored = read_table(files[SELECTION_FILE])
     require(
         stored.schema.equals(SELECTION_SCHEMA),
         f"its columns are {', '.join(stored.schema.names):.300}; expected, with their types, "
@@ -171,10 +196,19 @@ def scored_rows(
     return True, f"all {len(table)} found among {len(scores)} scored rows, {left} excluded"
 
 
-def ranking(table: pd.DataFrame, manifest: dict[str, Any]) -> tuple[bool, str]:
-    """Ranks, chosen rows and the domains' figures come out again from the scores alone."""
+def ranking(
+    table: pd.DataFrame, manifest: dict[str, Any], files: dict[str, pathlib.Path]
+) -> tuple[bool, str]:
+    """Ranks, chosen rows and the domains' figures come out again from the scores alone, and from
+    the clusters of near-duplicates where the selection was told of them."""
     stated = manifest["aiw:selection"]
-    again = select(table[list(SCORE_COLUMNS)], stated.get("fraction"), stated.get("by"))
+    clusters = None
+    if stated.get("clusters") is not None:
+        if CLUSTERS_FILE not in files:
+            raise NotChecked(f"{CLUSTERS_FILE} failed its own check, or is not listed")
+        clusters = files[CLUSTERS_FILE]
+    asked = {name: stated.get(name) for name in ("fraction", "by", "duplicates", "cap")}
+    again = select(table[list(SCORE_COLUMNS)], **asked, clusters=clusters)
     problems = []
     for column in ("source", "row", "rank", "selected"):
         unequal = int((again.table[column] != table[column]).sum())
@@ -186,7 +220,7 @@ def ranking(table: pd.DataFrame, manifest: dict[str, Any]) -> tuple[bool, str]:
     if domains != manifest["aiw:domains"]:
         wrong = [row["domain"] for row in domains if row not in manifest["aiw:domains"]]
         problems.append(f"the domains' thresholds, counts or shares are others: {wrong!r:.300}")
-    if (stated.get("tie_rule"), stated.get("duplicate_policy")) != (TIE_RULE, DUPLICATE_POLICY):
+    if stated != selection_term(**asked, clustered=clusters is not None):
         problems.append("the tie rule or the duplicate policy is not the one in force")
     require(not problems, "; ".join(problems))
     return True, f"{len(domains)} domains ranked again, all as stated"
@@ -226,33 +260,3 @@ def skipped(
     require(same, f"it has {rows} rows, the run record says otherwise")
     require(reasons == manifest["aiw:skippedReasons"], "the reasons are tallied otherwise")
     return True, f"{rows} rows, {len(reasons)} reasons"
-
-
-def texts(
-    table: pd.DataFrame, corpus: Any, sample: int
-) -> tuple[list[tuple[Any, float, float]], str]:
-    """Hash every ranked text again; give a seeded sample of (document, loss_base, loss_ref)."""
-    from workbench.corpus import read_corpus, text_sha256
-
-    keys = list(zip(table["source"], table["row"], strict=True))
-    hashes = dict(zip(keys, table["text_sha256"], strict=True))
-    drawn = table.sample(min(sample, len(table)), random_state=0)
-    pairs = zip(drawn["loss_base"].tolist(), drawn["loss_ref"].tolist(), strict=True)
-    losses = dict(zip(zip(drawn["source"], drawn["row"], strict=True), pairs, strict=True))
-    seen, changed, documents = set(), [], []
-    for document in read_corpus(corpus):
-        key = (document.source, document.row)
-        if key not in hashes or hasattr(document, "reason"):
-            continue
-        seen.add(key)
-        if text_sha256(document.text) != hashes[key]:
-            changed.append(key)
-        elif key in losses:
-            documents.append((document, *losses[key]))
-    missing = sorted(hashes.keys() - seen)
-    require(
-        not changed and not missing,
-        f"{len(changed)} texts have another sha256, {len(missing)} are not in the corpus; "
-        f"first: {(changed + missing)[:1]!r:.200}",
-    )
-    return documents, f"all {len(table)} ranked texts have the stated sha256"

@@ -6,24 +6,23 @@ that do not hold what they state would say nothing.
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from workbench.agreement import KEY, agreement
 from workbench.croissant import SELECTION_FILE
-from workbench.files import plain_file
+from workbench.files import plain_file, read_json
 from workbench.manifest import MANIFEST_FILE
+from workbench.parquet import read_table
 from workbench.selection import select
 from workbench.verification import verify_manifest
 
 WHY = {
-    "cut": "with the other's fraction it would be chosen there, or not chosen here, too",
+    "cut": "with the other's fraction and way with duplicates both would choose it, or neither",
     "score": "its own score is another",
     "others": "its score is the same, those of the documents around it are not",
     "not ranked": "the other selection does not hold this document",
@@ -65,8 +64,10 @@ def compare_manifests(
     document in common or another text under the same source and row.
     """
     (mine, first), (theirs, second) = _read(pathlib.Path(one)), _read(pathlib.Path(other))
-    cuts = [(cut["fraction"], cut["by"]) for cut in (m["aiw:selection"] for m in (mine, theirs))]
-    domains = agreement(first, second, *cuts[0]).rename(columns={"overlap": "overlap_same_cut"})
+    cuts = [_cut_of(pathlib.Path(at), m) for at, m in ((one, mine), (other, theirs))]
+    domains = agreement(first, second, cuts[0]["fraction"], cuts[0]["by"]).rename(
+        columns={"overlap": "overlap_same_cut"}
+    )
     domains = domains.drop(columns="chosen").merge(_chosen(first, second), on="domain")
     return ManifestComparison(_settings(mine, theirs), domains, _moved(first, second, cuts))
 
@@ -74,10 +75,16 @@ def compare_manifests(
 def _read(folder: pathlib.Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """The manifest and the rows of a folder that holds what it states."""
     verify_manifest(folder)
-    manifest = json.loads(plain_file(folder, MANIFEST_FILE).read_bytes())
-    # ParquetFile, not read_parquet: a folder or file name must never add a column.
-    rows = pq.ParquetFile(plain_file(folder, SELECTION_FILE)).read()
-    return manifest, rows.to_pandas(ignore_metadata=True)
+    manifest = read_json(plain_file(folder, MANIFEST_FILE))
+    return manifest, read_table(plain_file(folder, SELECTION_FILE)).to_pandas(ignore_metadata=True)
+
+
+def _cut_of(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What `select` has to be given to cut as this manifest did."""
+    stated = manifest["aiw:selection"]
+    clusters = plain_file(folder, stated["clusters"]) if stated["clusters"] else None
+    asked = {name: stated[name] for name in ("fraction", "by", "duplicates", "cap")}
+    return asked | {"clusters": clusters}
 
 
 def _chosen(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
@@ -108,13 +115,12 @@ def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
         **software,
         "heads": run["heads"].get("text"),
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
-        "fraction": cut["fraction"],
-        "by": cut["by"],
+        **{key: cut[key] for key in ("fraction", "by", "duplicates", "cap", "clusters")},
         "texts": manifest["aiw:corpus"]["text_digest"],
     }
 
 
-def _moved(one: pd.DataFrame, other: pd.DataFrame, cuts: list[tuple[float, Any]]) -> pd.DataFrame:
+def _moved(one: pd.DataFrame, other: pd.DataFrame, cuts: list[dict[str, Any]]) -> pd.DataFrame:
     """The documents that only one of the two chose, each with the reason."""
     columns = [*KEY, "doc_id", "score", "rank", "selected"]
     both = one[columns].merge(
@@ -122,7 +128,7 @@ def _moved(one: pd.DataFrame, other: pd.DataFrame, cuts: list[tuple[float, Any]]
     )
     # What each would have chosen with the other's cut: if that settles it, the cut is the reason.
     for name, table, cut in (("one", one, cuts[1]), ("other", other, cuts[0])):
-        recut = select(table[[c for c in table if c not in ("rank", "selected", "repeat")]], *cut)
+        recut = select(table[[c for c in table if c not in ("rank", "selected", "repeat")]], **cut)
         again = recut.table[[*KEY, "selected"]].rename(columns={"selected": f"recut_{name}"})
         both = both.merge(again, on=KEY, how="left")
     chosen = {name: both[f"selected_{name}"].eq(True) for name in ("one", "other")}

@@ -7,12 +7,18 @@ check is made.
 from __future__ import annotations
 
 import math
+import pathlib
 from typing import Any
 
+from workbench.croissant import SELECTION_FILE
 from workbench.manifest_checks import NotChecked, require
+from workbench.parquet import read_table
+from workbench.progress import counted
 
 # Relative; half precision on another device rounds differently, document by document.
 RESCORE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
+_TOGETHER = 8  # documents scored in one call, between looks at whether to stop
+_QUIET = 8  # no more documents than this are scored without a bar
 
 
 def certificate(record: dict[str, Any]) -> tuple[bool, str]:
@@ -59,28 +65,41 @@ def identity(record: dict[str, Any], model: Any) -> tuple[bool, str]:
 
 
 def scored_again(
-    record: dict[str, Any], model: Any, known: bool, drawn: list[tuple[Any, float, float]]
+    record: dict[str, Any],
+    model: Any,
+    known: bool,
+    documents: dict[int, Any],
+    files: dict[str, pathlib.Path],
 ) -> tuple[bool, str]:
-    """The losses of the sample come out again; the score follows from them, see `formula`."""
-    if not drawn:
+    """The losses of the documents, given by their row in selection.parquet, come out again; the
+    score follows from them, see `manifest_checks.formula`."""
+    if not documents:
         raise NotChecked("the sample is empty")
     from workbench.heads import HeadSet
     from workbench.influence import score_documents
 
-    found = score_documents(
-        model,
-        HeadSet.from_json(record["heads"]),
-        [document for document, _, _ in drawn],
-        mode=record["mode"],
-        window=record["window"],
-        max_tokens=record["max_tokens"],
-        require_certificate=False,  # it has a check of its own
-    )
+    rows = sorted(documents)
+    losses = read_table(files[SELECTION_FILE], ["loss_base", "loss_ref"])
+    stated = losses.take(rows).to_pylist()
+    drawn, found = [documents[row] for row in rows], []
+    with counted("scoring again", "doc", len(drawn), bar=len(drawn) > _QUIET) as done:
+        for start in range(0, len(drawn), _TOGETHER):
+            some = drawn[start : start + _TOGETHER]
+            found += score_documents(
+                model,
+                HeadSet.from_json(record["heads"]),
+                some,
+                mode=record["mode"],
+                window=record["window"],
+                max_tokens=record["max_tokens"],
+                require_certificate=False,  # it has a check of its own
+            )
+            done(len(some))
     tolerance = RESCORE_TOLERANCE.get(record["model"].get("dtype"), 1e-4)
     require(len(found) == len(drawn), f"{len(drawn)} documents gave {len(found)} scores")
     wrong = []
-    for (document, *stated), scored in zip(drawn, found, strict=True):
-        for name, loss in zip(("loss_base", "loss_ref"), stated, strict=True):
+    for document, wanted, scored in zip(drawn, stated, found, strict=True):
+        for name, loss in wanted.items():
             if not math.isclose(scored[name], loss, rel_tol=tolerance):
                 wrong.append(f"{document.doc_id!r:.80} {name} {scored[name]:.6f}, not {loss:.6f}")
     require(not wrong, f"{len(wrong)} losses differ; first: {wrong[:1]}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 import threading
 import warnings
 from dataclasses import dataclass, field
@@ -20,11 +21,15 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
 
 from workbench import embedded
 from workbench.attention import Site
+from workbench.files import read_json
 from workbench.install import install, vocabulary_size
 from workbench.vocabulary import VocabularyHead, head_of
+
+_WEIGHTS = re.compile(r"[\w.-]+\.safetensors")
 
 
 @dataclass(eq=False)
@@ -193,11 +198,12 @@ def load_model(
                 f"no model at {name}: expected a folder with config.json and safetensors weights, "
                 "a .gguf file, or a Hugging Face id such as 'HuggingFaceTB/SmolLM2-135M'"
             )
-    device = _pick_device(device)
+    device = pick_device(device)
     dtype = _pick_dtype(dtype, device)
     options: dict[str, Any] = {"revision": revision} if revision else {}
     options["trust_remote_code"] = trust_remote_code
     try:
+        _refuse_pickles(source, revision)
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         hf = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, use_safetensors=True, **options
@@ -207,8 +213,10 @@ def load_model(
     except (OSError, ValueError, LookupError, RuntimeError, TypeError, SafetensorError) as error:
         raise ValueError(
             f"could not load {name!r} as a causal language model: {error}. Expected a folder or "
-            "Hugging Face id with config.json, tokenizer files and safetensors weights (pickled "
-            ".bin weights are not read), or a .gguf file"
+            "Hugging Face id with config.json, tokenizer files and safetensors weights, or a .gguf "
+            "file. Pickled weights (.bin, .pt, .pth) are not read, since pickles can run any code: "
+            "if you trust them, load them with transformers and store them again with "
+            "save_pretrained(folder), which writes safetensors"
         ) from error
     revision = getattr(hf.config, "_commit_hash", None) or revision
     model = from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
@@ -216,6 +224,26 @@ def load_model(
     if certify:
         _warn_unless_certified(model)
     return model
+
+
+def _refuse_pickles(source: str | Path, revision: str | None) -> None:
+    """Raise ValueError if the index of the weights names files that are not plain safetensors.
+
+    transformers asks for safetensors by the name of the index, and then opens what stands in it.
+    """
+    quiet = ("missing_entries", "connection_errors", "gated_repo")
+    found = cached_file(
+        str(source),
+        SAFE_WEIGHTS_INDEX_NAME,
+        revision=revision,
+        **{f"_raise_exceptions_for_{reason}": False for reason in quiet},
+    )
+    if found is None:
+        return
+    names = set(read_json(found)["weight_map"].values())
+    odd = sorted(str(name) for name in names if not _WEIGHTS.fullmatch(str(name)))
+    if odd:
+        raise ValueError(f"{SAFE_WEIGHTS_INDEX_NAME} names {odd[:3]!r:.200}, no safetensors files")
 
 
 def from_transformers(
@@ -297,7 +325,8 @@ def _tokenizer_sha256(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _pick_device(device: str) -> str:
+def pick_device(device: str) -> str:
+    """The device meant by a name, "auto" included; ValueError if it is not there."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         return next((name for name, present in there.items() if present), "cpu")

@@ -137,11 +137,17 @@ def tracked(items: Sequence[T], title: str, unit: str) -> Iterator[T]:
 
 @contextmanager
 def counted(
-    title: str, unit: str, total: int | None, *, bar: bool = True
+    title: str,
+    unit: str,
+    total: int | None,
+    *,
+    bar: bool = True,
+    note: Callable[[], str] | None = None,
 ) -> Iterator[Callable[[int], object]]:
     """A bar that the block moves on by calling what it is given with a number of finished units.
 
-    bar=False: no bar, where the work is too short for one in a cell; who watches is told.
+    bar=False: no bar, where the work is too short for one in a cell; who watches is told. note:
+    what stands behind the bar, asked for at every step.
     """
     watch = _WATCH.get()
     if watch is not None:
@@ -153,7 +159,13 @@ def counted(
     # tqdm itself reads this variable in a terminal only, not in a notebook.
     silent = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
     with tqdm(desc=title, total=total, unit=unit, mininterval=0.5, disable=silent) as shown:
-        yield shown.update
+
+        def moved(units: int) -> None:
+            if note is not None:
+                shown.set_postfix_str(note(), refresh=False)
+            shown.update(units)
+
+        yield moved
 
 
 def _told(watch: _Watch, title: str, unit: str, total: int | None) -> Callable[[int], None]:

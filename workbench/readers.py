@@ -7,27 +7,24 @@ that cannot even be decoded is a Skipped; what breaks a file, or all of the corp
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from workbench import parquet, saved_dataset
 from workbench.documents import CorpusError, Document, Skipped
+from workbench.files import LONGEST_LINE, lines_of
+from workbench.sources import HUB, Source, datasets_package, opened, sources_of, utf8_name
 
-# In a folder, plain `.json` is a text like any other (package.json); as a given path it is JSONL.
-_SHARD = re.compile(r"\.(jsonl|ndjson)(\.gz|\.zst)?$|\.json\.(gz|zst)$|\.parquet$|\.pq$")
-_PARQUET = (".parquet", ".pq")
-_JSONL = (".jsonl", ".ndjson", ".json", ".gz", ".zst")
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
-_HUB = re.compile(r"hf://([\w.-]+(?:/[\w.-]+)?)(?:@([^:]*)(?::(.+))?)?")
-_TABLE = (".csv", ".tsv", ".xlsx", ".xls")  # one text to us, a table to their owner
-_BATCH_ROWS = 128  # rows of a Parquet file that are decoded at a time
+LARGEST_TEXT = LONGEST_LINE  # bytes of one text file
 
 
 class RawRow(NamedTuple):
@@ -55,7 +52,7 @@ class Columns(NamedTuple):
                 raise CorpusError(f"{source}: several columns are called {name!r}; keep one.")
             if name not in names and (role == "text" or name != role):
                 raise CorpusError(
-                    f"{source}: no column {name!r} for the {role}; present: {names}. "
+                    f"{source}: no column {name!r} for the {role}; present: {names!r:.300}. "
                     f"Name the right one with {role}=..."
                 )
         return [name for name in dict.fromkeys(self) if name in names]
@@ -90,87 +87,62 @@ def open_corpus(corpus: Any, columns: Columns) -> Rows:
 
 
 def _paths(given: Iterable[Any], columns: Columns) -> Rows:
-    """Rows of the paths in turn. Their names must differ, so that no two sources are the same."""
-    found: dict[str, str] = {}
-    for path in map(os.fsdecode, given):
-        hub = _HUB.fullmatch(path)
-        if path.startswith("hf://") and not hub:
-            raise CorpusError(f"{path!r} is not of the form hf://owner/name[@config[:split]].")
-        if not hub and not os.path.exists(path):
-            raise CorpusError(f"{path!r} does not exist; give a file, a folder or hf://owner/name.")
-        own_name = os.path.basename(os.path.abspath(path))  # also of "." and "folder/"
-        name = path.removeprefix("hf://") if hub else _utf8_name(own_name)
-        if name in found:
-            raise CorpusError(
-                f"two given paths are both called {name!r}, so their rows could not be told apart; "
-                "give their common parent folder, or rename one."
-            )
-        found[name] = path
-    return _named_paths(found, columns)
+    sources = sources_of(given)  # refuses wrong paths now, not when the first row is asked for
+    return (row for source in sources for row in read_source(source, columns))
 
 
-def _named_paths(found: Mapping[str, str], columns: Columns) -> Rows:
-    for name, path in found.items():
-        if hub := _HUB.fullmatch(path):
-            yield from _hub(hub, name, columns)
-        elif _is_saved_dataset(Path(path)):
-            yield from _dataset(_datasets_package().load_from_disk(path), name, columns)
-        elif os.path.isdir(path):
-            prefix = f"{name}/" if len(found) > 1 else ""
-            yield from _guarded(_folder(Path(path), prefix, columns), name)
-        else:
-            yield from _file(Path(path), name, columns)
+def read_source(
+    source: Source, columns: Columns, start: int = 0, stop: int | None = None, offset: int = 0
+) -> Rows:
+    """The rows of one source, or those from row `start` to before row `stop` of it.
+
+    offset: where row `start` begins in a plain JSONL file, in bytes, if that is known (see
+    `row_offsets`). Without it, and in a compressed file, the lines before are read over; in a
+    Parquet file whole row groups are left out, in a saved data set all that comes before.
+    """
+    if source.kind == "hub":
+        rows = _hub(source, columns)
+    elif source.kind == "stray":
+        reason = "not a JSONL or Parquet file, in a folder of such shards"
+        rows = iter([Skipped(None, None, source.name, 0, reason)])
+    elif source.kind == "dataset":
+        rows = _saved(source, columns, start)
+    elif source.kind == "parquet":
+        rows = _parquet(source, columns, start)
+    elif source.kind == "jsonl":
+        # Only the first row of a file is held against the wanted columns.
+        lines = _lines(source, start, stop, offset)
+        rows = _items(lines, source.name, columns, checked=start > 0)
+    else:
+        rows = _whole_text(source, columns)
+    return _range(_guarded(rows, source.name), start, stop)
 
 
-def _utf8_name(name: str) -> str:
-    """A file name that UTF-8 can hold: undecodable bytes are written out as escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def _range(rows: Rows, start: int, stop: int | None) -> Rows:
+    for item in rows:
+        if stop is not None and item.row >= stop:
+            return
+        if item.row >= start:
+            yield item
 
 
-def _folder(folder: Path, prefix: str, columns: Columns) -> Rows:
-    if next(_files(folder), None) is None:
-        raise CorpusError(f"the folder {str(folder)!r} holds no file that is not hidden.")
-    shards = any(_SHARD.search(path.name) for path in _files(folder))
-    for path in _files(folder):
-        place = path.relative_to(folder)
-        source = _utf8_name(prefix + place.as_posix())
-        if not shards:
-            domain = _utf8_name(place.parts[0]) if len(place.parts) > 1 else None
-            yield from _guarded(_whole_text(path, source, domain, columns), source)
-        elif _SHARD.search(path.name):
-            yield from _file(path, source, columns)
-        else:
-            reason = "not a JSONL or Parquet file, in a folder of such shards"
-            yield Skipped(None, None, source, 0, reason)
+def row_offsets(source: Source, rows: Iterable[int]) -> tuple[str, int, dict[int, int]]:
+    """SHA-256 and size in bytes of a file, and where the wanted rows of a plain JSONL file begin.
 
-
-def _files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """The files below `folder` that are not hidden, sorted. Links are followed, not in circles."""
-    here = os.path.realpath(folder)
-    if here in above:
-        raise CorpusError(f"{str(folder)!r} is a link to a folder that it lies in; remove it.")
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _files(entry, (*above, here))
-        elif entry.is_file():
-            yield entry
-        else:
-            raise CorpusError(f"{str(entry)!r} is neither a file nor a folder (a dead link?).")
-
-
-def _file(path: Path, source: str, columns: Columns) -> Rows:
-    if path.name.endswith(_PARQUET):
-        return _guarded(_parquet(path, source, columns), source)
-    if path.name.endswith(_JSONL):
-        return _guarded(_items(_lines(path, source), source, columns), source)
-    if path.name.lower().endswith(_TABLE):
-        raise CorpusError(
-            f"{source} is a table of a kind that is not read; convert it to Parquet or JSON Lines, "
-            "or read it with pandas and give the frame."
-        )
-    return _guarded(_whole_text(path, source, None, columns), source)
+    For any other kind of file no row has a place of its own, and the last is empty.
+    """
+    digest, size, places, wanted = hashlib.sha256(), 0, {}, set(rows)
+    by_line = source.kind == "jsonl" and not source.path.endswith(tuple(_COMPRESSION))
+    with opened(source.path) as file:
+        read, row, begins = file.readline if by_line else file.read, 0, by_line
+        while piece := read(1 << 20):  # a piece of a line, if that is longer
+            if begins and row in wanted:
+                places[row] = size
+            digest.update(piece)
+            size += len(piece)
+            begins = by_line and piece.endswith(b"\n")
+            row += begins
+    return digest.hexdigest(), size, places
 
 
 def _guarded(rows: Rows, source: str) -> Rows:
@@ -180,30 +152,59 @@ def _guarded(rows: Rows, source: str) -> Rows:
         for item in rows:
             yield item
             reached = f"after row {item.row}"
-    except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{source}: reading broke off {reached}: {error}") from error
+    except CorpusError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        said = utf8_name(f"{error!s:.500}")
+        raise CorpusError(f"{source}: reading broke off {reached}: {said}") from error
 
 
-def _whole_text(path: Path, source: str, domain: str | None, columns: Columns) -> Rows:
-    columns.check([columns.text], source)  # a text file has no id or domain column to be named
+def _whole_text(source: Source, columns: Columns) -> Rows:
+    name = source.name
+    columns.check([columns.text], name)  # a text file has no id or domain column to be named
     try:
-        yield RawRow(source, 0, None, path.read_bytes().decode("utf-8-sig"), domain)
+        with opened(source.path) as file:
+            data = file.read(LARGEST_TEXT + 1)
+        if len(data) > LARGEST_TEXT:
+            reason = f"larger than {LARGEST_TEXT >> 20} MiB, too large for one text"
+            yield Skipped(f"{name}#0", source.domain, name, 0, reason)
+            return
+        yield RawRow(name, 0, None, data.decode("utf-8-sig"), source.domain)
     except UnicodeDecodeError as error:
-        yield Skipped(f"{source}#0", domain, source, 0, f"invalid UTF-8 at byte {error.start}")
+        yield Skipped(f"{name}#0", source.domain, name, 0, f"invalid UTF-8 at byte {error.start}")
 
 
-def _lines(path: Path, source: str) -> Iterator[tuple[int, Any]]:
+def _lines(source: Source, start: int, stop: int | None, offset: int) -> Iterator[tuple[int, Any]]:
     """The JSON values of the lines that are not blank; a line that is no JSON is a Skipped."""
-    if path.suffix in _COMPRESSION and path.stat().st_size == 0:
-        raise CorpusError(f"{source}: reading broke off before its first row: the file is empty.")
-    # Arrow's decompressors, unlike python-zstandard's, notice a stream that ends early.
-    with pa.input_stream(str(path), compression=_COMPRESSION.get(path.suffix)) as stream:
-        # Bytes first: a line that is not UTF-8 costs one document and not the file.
-        for row, line in enumerate(io.BufferedReader(stream)):
-            line = line.removeprefix(codecs.BOM_UTF8) if row == 0 else line
-            if row == 0 and path.suffix == ".json" and line.lstrip().startswith(b"["):
+    name, suffix = source.name, PurePath(source.path).suffix
+    with opened(source.path) as file:
+        stream = file
+        if suffix in _COMPRESSION:
+            if not file.read(1):
                 raise CorpusError(
-                    f"{source} is a JSON array; expected JSON Lines, one object a line. Convert "
+                    f"{name}: reading broke off before its first row: the file is empty."
+                )
+            file.seek(0)
+            # Arrow's decompressors, unlike python-zstandard's, notice a stream that ends early.
+            stream = io.BufferedReader(pa.input_stream(file, compression=_COMPRESSION[suffix]))
+        first = 0
+        if offset:
+            file.seek(offset)
+            first = start
+        # Bytes first: a line that is not UTF-8 costs one document and not the file.
+        for row, line in enumerate(lines_of(stream), first):
+            if row < start:
+                continue
+            if stop is not None and row >= stop:
+                return
+            if line is None:
+                reason = f"a line of more than {LONGEST_LINE >> 20} MiB, too long for one document"
+                yield row, Skipped(None, None, name, row, reason)
+                continue
+            line = line.removeprefix(codecs.BOM_UTF8) if row == 0 else line
+            if row == 0 and suffix == ".json" and line.lstrip().startswith(b"["):
+                raise CorpusError(
+                    f"{name} is a JSON array; expected JSON Lines, one object a line. Convert "
                     "it, or read it with pandas and give the frame."
                 )
             if not line.strip():
@@ -211,20 +212,21 @@ def _lines(path: Path, source: str) -> Iterator[tuple[int, Any]]:
             try:
                 value = json.loads(line.decode("utf-8"))
             except UnicodeDecodeError as error:
-                value = Skipped(None, None, source, row, f"invalid UTF-8 at byte {error.start}")
+                value = Skipped(None, None, name, row, f"invalid UTF-8 at byte {error.start}")
             except (ValueError, RecursionError) as error:
-                value = Skipped(None, None, source, row, f"not JSON: {error}")
+                value = Skipped(None, None, name, row, f"not JSON: {error}")
             yield row, value
 
 
-def _items(items: Iterable[tuple[int, Any]], source: str, columns: Columns) -> Rows:
+def _items(
+    items: Iterable[tuple[int, Any]], source: str, columns: Columns, checked: bool = False
+) -> Rows:
     """Rows of dicts; the first one must have the columns. Documents and Skipped pass through."""
-    checked = False
     for row, item in items:
         if isinstance(item, Skipped):
             yield item
         elif isinstance(item, Document):
-            yield RawRow(_utf8_name(item.source), item.row, item.doc_id, item.text, item.domain)
+            yield RawRow(utf8_name(item.source), item.row, item.doc_id, item.text, item.domain)
         elif isinstance(item, Mapping):
             if not checked:
                 columns.check(item, f"{source} row {row}")
@@ -235,23 +237,49 @@ def _items(items: Iterable[tuple[int, Any]], source: str, columns: Columns) -> R
             yield Skipped(None, None, source, row, reason)
 
 
-def _parquet(path: Path, source: str, columns: Columns) -> Rows:
+def _parquet(source: Source, columns: Columns, start: int) -> Rows:
     # With pre_buffer, its default, Arrow holds on to all that it has read, up to the whole file.
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-        names = columns.check(file.schema_arrow.names, source)
-        batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=names)
-        yield from _batches(batches, names, source, columns)
+    with (
+        opened(source.path) as stream,
+        opened(source.path) as headers,
+        pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20) as file,
+    ):
+        names = columns.check(file.schema_arrow.names, source.name)
+        groups, row = list(range(file.num_row_groups)), 0
+        while groups and row + file.metadata.row_group(groups[0]).num_rows <= start:
+            row += file.metadata.row_group(groups.pop(0)).num_rows
+        batches = parquet.batches(file, headers, names, groups)
+        yield from _batches(batches, names, source.name, columns, row, start)
 
 
-def _batches(batches: Iterable[Any], names: list[str], source: str, columns: Columns) -> Rows:
+def _saved(source: Source, columns: Columns, start: int) -> Rows:
     row = 0
+    for path in saved_dataset.data_files(Path(source.path)):
+        names = columns.check(saved_dataset.schema_of(path).names, source.name)
+        for batch in saved_dataset.batches(path, names):
+            if row + batch.num_rows > start:
+                yield from _batches([batch], names, source.name, columns, row, start)
+            row += batch.num_rows
+
+
+def _batches(
+    batches: Iterable[Any],
+    names: list[str],
+    source: str,
+    columns: Columns,
+    row: int = 0,
+    start: int = 0,
+) -> Rows:
+    """The rows of batches of which the first begins with `row`, from row `start` on."""
     for batch in batches:
         kept = batch.select(names)
-        for place in range(kept.num_rows):
+        over = min(max(start - row, 0), kept.num_rows)
+        row += over
+        for place in range(over, kept.num_rows):
             try:  # one row at a time, so that a value that Python cannot hold costs one row
                 yield columns.pick(kept.slice(place, 1).to_pylist()[0], source, row)
             except (ValueError, OverflowError) as error:
-                yield Skipped(None, None, source, row, f"a value cannot be decoded: {error}")
+                yield Skipped(None, None, source, row, f"a value cannot be decoded: {error!s:.300}")
             row += 1
 
 
@@ -268,11 +296,6 @@ def _is_dataset(corpus: Any) -> bool:
     return hasattr(corpus, "info") and hasattr(corpus, "select_columns")
 
 
-def _is_saved_dataset(folder: Path) -> bool:
-    one = (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
-    return one or (folder / "dataset_dict.json").is_file()
-
-
 def _dataset(dataset: Any, name: str, columns: Columns) -> Rows:
     if isinstance(dataset, Mapping):
         for split, part in dataset.items():
@@ -285,22 +308,13 @@ def _dataset(dataset: Any, name: str, columns: Columns) -> Rows:
     yield from _guarded(_items(enumerate(rows), source, columns), source)
 
 
-def _hub(hub: re.Match[str], name: str, columns: Columns) -> Rows:
+def _hub(source: Source, columns: Columns) -> Rows:
+    hub = HUB.fullmatch(source.path)
+    assert hub is not None
     repository, config, split = hub.groups()
-    load = _datasets_package().load_dataset
+    load = datasets_package().load_dataset
     try:
         found = load(repository, config or None, split=split or "train", streaming=True)
     except Exception as error:  # the library's own errors, the hub's and the network's alike
-        raise CorpusError(f"hf://{name} cannot be opened: {error}") from error
-    yield from _dataset(found, name, columns)
-
-
-def _datasets_package() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise CorpusError(
-            "this corpus needs the package `datasets`, which is not installed; "
-            "run: pip install attention-influence-workbench[datasets]"
-        ) from error
-    return datasets
+        raise CorpusError(f"hf://{source.name} cannot be opened: {error}") from error
+    yield from _dataset(found, source.name, columns)

@@ -1,8 +1,11 @@
 """The folder of a scoring run: its record, its shards, and how a later call takes it up again.
 
-    run.json               what was run on what, with counts once it is finished
-    scores/part-*.parquet  one file a shard, rows of SCHEMA
-    skipped.jsonl          documents without a score, each with its reason
+    run.json                 what was run on what, with counts once it is finished
+    scores/part-*.parquet    one score file a shard
+    receipts/part-*.json     one receipt a shard (see `workbench.receipts`)
+    skipped.jsonl            documents without a score, each with its reason
+    failures.jsonl           shards that could not be scored, while there are any
+    catalogue.jsonl          the shards, where several workers share them (see `workbench.shards`)
 
 Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
 and a folder takes scores of one fingerprint only. The certificate stands in the record but not in
@@ -11,12 +14,11 @@ the fingerprint, since what its checks measure may differ in the last digits.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,61 +26,65 @@ from typing import Any
 import filelock
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from workbench.certificate import Certificate
-from workbench.corpus import Document, Skipped, text_sha256
-from workbench.files import plain_file, sha256_of, write_atomically
+from workbench.files import lines_of, plain_file, read_json, sha256_of, write_atomically
 from workbench.heads import HeadSet
 from workbench.models import Model
+from workbench.parquet import read_table
+from workbench.receipts import SCHEMA, Receipt, describe
 
 FORMULA = "(loss_ref - loss_base) / loss_base"
-SCHEMA = pa.schema(
-    [
-        ("doc_id", pa.string()),
-        ("domain", pa.string()),
-        ("source", pa.string()),
-        ("row", pa.int64()),
-        ("tokens", pa.int64()),
-        ("predicted", pa.int64()),
-        ("loss_base", pa.float64()),
-        ("loss_ref", pa.float64()),
-        ("score", pa.float64()),
-        ("compression_ratio", pa.float64()),
-        ("text_sha256", pa.string()),
-    ]
-)
+Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, from 1
 
 
 def load_scores(folder: str | Path) -> pd.DataFrame:
     """The table that `score_corpus(out=folder)` returned, read again from its files."""
     folder = Path(folder)
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if not (folder / "run.json").exists():
+            raise FileNotFoundError(
+                f"{folder} holds no run.json: expected a folder written by score_corpus(out=...)"
+            )
+        run = read_json(plain_file(folder, "run.json"))
         finished, files = run["documents"] is not None, run["score_files"]
-        listed = [(file["path"], file["sha256"]) for file in files]
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{folder} holds no run.json: expected a folder written by score_corpus(out=...)"
-        ) from None
+        listed = [(file["path"], file["sha256"], file["bytes"]) for file in files]
+        stated = run["skipped_file"]["bytes"] if finished else 0
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / 'run.json'} is not the record of a run: {error!r}") from error
+        where = folder / "run.json"
+        raise ValueError(f"{where} is not the record of a run: {error!r:.300}") from error
     if not finished:
         raise ValueError(
             f"the run in {folder} is not finished: call score_corpus again with the same settings "
             "and it goes on where it stopped"
         )
     tables = []
-    for name, digest in listed:
+    for name, digest, size in listed:
         path = plain_file(folder, name)
-        if sha256_of(path) != digest:
+        if path.stat().st_size != size or sha256_of(path) != digest:
             raise ValueError(f"{path} was changed since it was written: remove it and score again")
-        tables.append(pq.read_table(path, schema=SCHEMA))
+        stored = read_table(path)
+        if lacking := set(SCHEMA.names) - set(stored.column_names):
+            raise ValueError(f"{path} lacks the columns {sorted(lacking)} of scores")
+        tables.append(stored.select(SCHEMA.names).cast(SCHEMA))
     table = pa.concat_tables(tables).to_pandas() if tables else SCHEMA.empty_table().to_pandas()
     table.attrs["run"] = run
-    lines = (folder / "skipped.jsonl").read_text(encoding="utf-8").splitlines()
-    table.attrs["skipped"] = [json.loads(line) for line in lines]
+    skipped = plain_file(folder, "skipped.jsonl")
+    if skipped.stat().st_size != stated:
+        raise ValueError(f"{skipped} was changed since it was written: score again")
+    table.attrs["skipped"] = _json_lines(skipped)
     return table
+
+
+def _json_lines(path: Path) -> list[Any]:
+    found = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines_of(lines), 1):
+            try:
+                found.append(json.loads(line or b""))
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number} of {path} is not JSON: {error!s:.200}") from error
+    return found
 
 
 def run_record(
@@ -102,7 +108,7 @@ def run_record(
     }
 
 
-def _fingerprint(run: dict[str, Any]) -> dict[str, Any]:
+def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
     """What two runs must share for their scores to belong together."""
     model = {k: v for k, v in run["model"].items() if k not in ("source", "revision")}
     return {
@@ -114,68 +120,87 @@ def _fingerprint(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def shard_name(number: int, run: dict[str, Any], documents: Sequence[Document]) -> str:
-    """File name of a shard: its number, and a digest of the fingerprint and of its documents."""
-    digest = hashlib.sha256(json.dumps(_fingerprint(run), sort_keys=True).encode())
-    for one in documents:
-        where = [one.doc_id, one.domain, one.source, one.row, text_sha256(one.text)]
-        digest.update(json.dumps(where).encode())
-    return f"part-{number:06d}-{digest.hexdigest()[:16]}.parquet"
-
-
-def write_shard(path: Path, results: Sequence[dict[str, Any] | Skipped]) -> None:
-    """Publish the scores of a shard whole: a row each, and what was skipped in the metadata."""
-    skipped = json.dumps([asdict(one) for one in results if isinstance(one, Skipped)])
-    rows = [one for one in results if isinstance(one, dict)]
-    table = pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata({"skipped": skipped}))
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, write_page_checksum=True)
-    write_atomically(path, sink.getvalue().to_pybytes())
-
-
-def skipped_in(path: Path) -> list[dict[str, Any]]:
-    """What a shard skipped (see `write_shard`)."""
-    return json.loads((pq.read_schema(path).metadata or {}).get(b"skipped", b"[]"))
-
-
-def is_intact(path: Path) -> bool:
-    """Whether a shard is there and can be read to the end with its checksums right."""
-    try:
-        pq.read_table(path, schema=SCHEMA, page_checksum_verification=True)
-    except (OSError, pa.ArrowException):
-        return False
-    return True
-
-
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Make `folder` and hold it against other runs, in this process or another."""
-    (folder / "scores").mkdir(parents=True, exist_ok=True)
+def alone_in(
+    folder: Path,
+    part: Part = (1, 1),
+    run: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Iterator[None]:
+    """Make `folder` and hold it against other runs, in this process or another.
+
+    Calls that share the shards, each with a part of its own of the same division, get in together
+    if their settings are the same. `run`, the record, is written on the way in (see `_start`).
+    """
+    for room in ("scores", "receipts"):
+        (folder / room).mkdir(parents=True, exist_ok=True)
+    index, count = part
+    kin = f"-of-{count}"
+    own = folder / (".lock" if count == 1 else f".lock-{index}{kin}")
+    held = filelock.FileLock(own, timeout=0)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            yield
+        # One at a time looks who is there, so that no two look past each other.
+        with filelock.FileLock(folder / ".door"):
+            held.acquire()
+            alone = True
+            for other in set(folder.glob(".lock*")) - {own}:
+                try:
+                    with filelock.FileLock(other, timeout=0):
+                        pass
+                except filelock.Timeout:
+                    if count == 1 or not other.name.endswith(kin):
+                        raise
+                    alone = False
+            _clear(folder, part, alone)
+            if run is not None:
+                _start(folder, run, overwrite, alone)
     except filelock.Timeout:
+        held.release()
         raise RuntimeError(
             f"another run is writing to {folder}: wait for it, or give another folder as out="
         ) from None
+    except BaseException:
+        held.release()
+        raise
+    try:
+        yield
+    finally:
+        held.release()
 
 
-def start(folder: Path, run: dict[str, Any], overwrite: bool) -> None:
-    """Write the unfinished record, or refuse a folder whose scores have another fingerprint.
+def _clear(folder: Path, part: Part, alone: bool) -> None:
+    """Remove what processes that were killed had not finished writing.
+
+    While other parts are at work, what is not of a shard of this part may be theirs.
+    """
+    index, count = part
+    for left in folder.glob("*/.part-*.tmp"):
+        if alone or int(left.name.split("-")[1]) % count == index - 1:
+            left.unlink(missing_ok=True)
+    if alone:
+        for left in folder.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
+        for model in folder.glob(".model-*"):  # of a Ray run
+            shutil.rmtree(model, ignore_errors=True)
+
+
+def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> None:
+    """Write the unfinished record, or refuse a folder whose scores, or whose other parts that are
+    at work, have another fingerprint.
 
     A finished record of the same fingerprint stays until `finish` replaces it, so that a run that
     fails on the way leaves what was there before.
     """
     path = folder / "run.json"
     scored = any((folder / "scores").glob("part-*.parquet"))
-    if path.exists() and scored and not overwrite:
+    if path.exists() and ((scored and not overwrite) or not alone):
         try:
-            before = _fingerprint(json.loads(path.read_text(encoding="utf-8")))
+            before = fingerprint(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} cannot be read ({error!r}): give another folder, or overwrite=True"
             ) from error
-        now = _fingerprint(run)
+        now = fingerprint(run)
         changed = [key for key in now if before.get(key) != now[key]]
         if changed:
             differences = "; ".join(f"{k}: {before.get(k)!r} then, {now[k]!r} now" for k in changed)
@@ -187,32 +212,27 @@ def start(folder: Path, run: dict[str, Any], overwrite: bool) -> None:
     write_atomically(path, _json_bytes(run))
 
 
-def finish(
-    folder: Path, run: dict[str, Any], files: Sequence[Path], skipped: Sequence[dict[str, Any]]
-) -> None:
+def finish(folder: Path, run: dict[str, Any], receipts: Sequence[Receipt]) -> None:
     """List the shards and the skipped documents, complete run.json, remove what is not of it."""
+    skipped = [one for receipt in receipts for one in receipt.skipped]
     lines = "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in skipped)
     write_atomically(folder / "skipped.jsonl", lines.encode())
-    run["score_files"] = [_file(folder, path, pq.read_metadata(path).num_rows) for path in files]
-    run["skipped_file"] = _file(folder, folder / "skipped.jsonl", len(skipped))
-    scored = sum(file["rows"] for file in run["score_files"])
+    run["score_files"] = [dict(receipt.score_file) for receipt in receipts]
+    run["skipped_file"] = describe(folder, folder / "skipped.jsonl", len(skipped))
     run["documents"] = {
-        "read": scored + len(skipped), "scored": scored, "skipped": len(skipped)
-    }  # fmt: skip
+        "read": sum(receipt.read for receipt in receipts),
+        "scored": sum(receipt.scored for receipt in receipts),
+        "skipped": len(skipped),
+    }
     write_atomically(folder / "run.json", _json_bytes(run))
     # Shards of an earlier corpus or of overwritten settings: whoever reads all files of the folder
     # must not find a document twice.
-    for path in set((folder / "scores").glob("part-*.parquet")) - set(files):
-        path.unlink()
-
-
-def _file(folder: Path, path: Path, rows: int) -> dict[str, Any]:
-    return {
-        "path": path.relative_to(folder).as_posix(),
-        "sha256": sha256_of(path),
-        "bytes": path.stat().st_size,
-        "rows": rows,
-    }
+    mine = {receipt.shard for receipt in receipts}
+    for path in [*folder.glob("scores/part-*.parquet"), *folder.glob("receipts/part-*.json")]:
+        if path.stem not in mine:
+            path.unlink(missing_ok=True)  # another part may be finishing the same run
+    for path in folder.glob("failures*.jsonl"):
+        path.unlink(missing_ok=True)
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:

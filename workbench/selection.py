@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
-import numbers
-from fractions import Fraction
-from typing import Any, Literal
+import os
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from workbench.domain_cut import ALONE, By, DomainCut, check_by, share_of
+from workbench.duplicate_policy import Duplicates, limit_of, read_clusters
 
 TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
 INTEGER_COLUMNS = ("row", "tokens", "predicted")
@@ -26,7 +27,7 @@ TIE_RULE = (
     "then source, then row, each ascending"
 )
 
-By = Literal["documents", "tokens"]
+Clusters = pd.DataFrame | str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -40,9 +41,14 @@ class Selection:
             documents_seen, documents_selected, tokens_seen, tokens_selected, documents_share,
             tokens_share, ties_at_threshold (documents with exactly the threshold's score, the
             last chosen one included), exact_duplicates_selected (chosen documents whose text
-            hash another chosen document of the domain also has).
+            hash another chosen document of the domain also has), near_duplicates_selected (chosen
+            documents whose cluster another chosen document of the domain is in; None without
+            clusters), duplicates_passed_over (documents not chosen on the way down the ranking
+            only because duplicates of them were).
         fraction, by: what was asked for.
         run: the run record of the scores (`table.attrs["run"]`), or None.
+        duplicates, cap: the duplicate policy that was asked for.
+        clusters: the clusters of near-duplicates (source, row, cluster) in it, or None.
     """
 
     table: pd.DataFrame
@@ -50,6 +56,9 @@ class Selection:
     fraction: float
     by: By
     run: dict[str, Any] | None = None
+    duplicates: Duplicates = "report"
+    cap: int | None = None
+    clusters: pd.DataFrame | None = None
 
     @property
     def chosen(self) -> pd.DataFrame:
@@ -67,7 +76,15 @@ class Selection:
         return f"<p>{self._heading()}</p>{self.domains.to_html(index=False, escape=True)}"
 
 
-def select(table: pd.DataFrame, fraction: float = 0.20, by: By = "documents") -> Selection:
+def select(
+    table: pd.DataFrame,
+    fraction: float = 0.20,
+    by: By = "documents",
+    *,
+    duplicates: Duplicates = "report",
+    cap: int | None = None,
+    clusters: Clusters | None = None,
+) -> Selection:
     """Rank the documents of a score table inside each domain and choose the top share of each.
 
     Args:
@@ -76,14 +93,23 @@ def select(table: pd.DataFrame, fraction: float = 0.20, by: By = "documents") ->
             documents (arXiv 2505.07293, METHOD section 3).
         by: "documents" takes the first ceil(fraction * n) of a domain; "tokens" takes the
             shortest prefix of its ranking that holds at least that share of its tokens.
+        duplicates: "report" keeps and counts them. "keep one" and "cap" go down the ranking of a
+            domain and pass over a document when one (or `cap`) of the same text, or of the same
+            cluster, is chosen already; the next documents take the free places, and those passed
+            over keep their ranks. The share is always that of all documents or tokens of the
+            domain, duplicates among them: fewer are chosen when too few are left.
+        cap: for "cap", how many documents of the same text or cluster may be chosen.
+        clusters: near-duplicates, as a table of source, row and cluster or a Parquet file of it.
+            Documents of a domain with the same cluster are near-duplicates; a document that is
+            not listed has none. Exact duplicates (text_sha256) need no clusters.
 
     The ranking follows TIE_RULE and does not depend on the order of the rows. At least one
     document of every domain is chosen.
 
     Raises ValueError when a column is missing or of the wrong type, the table is empty, a score
-    is not finite, a (source, row) occurs twice, or `fraction` or `by` is out of range.
+    is not finite, a (source, row) occurs twice, or an argument is out of range.
     """
-    return cut(rank(table), fraction, by)
+    return cut(rank(table), fraction, by, duplicates=duplicates, cap=cap, clusters=clusters)
 
 
 def rank(table: pd.DataFrame) -> pd.DataFrame:
@@ -101,59 +127,58 @@ def rank(table: pd.DataFrame) -> pd.DataFrame:
     return ranked
 
 
-def cut(ranked: pd.DataFrame, fraction: float = 0.20, by: By = "documents") -> Selection:
+def cut(
+    ranked: pd.DataFrame,
+    fraction: float = 0.20,
+    by: By = "documents",
+    *,
+    duplicates: Duplicates = "report",
+    cap: int | None = None,
+    clusters: Clusters | None = None,
+) -> Selection:
     """The top share of every domain of a table that `rank` returned; the other part of `select`."""
-    share = _share(fraction)
-    if by not in ("documents", "tokens"):
-        raise ValueError(f"by must be 'documents' or 'tokens', got {by!r}")
+    share, limit = share_of(fraction), limit_of(duplicates, cap)
+    check_by(by)
     attrs, ranked = ranked.attrs, ranked.copy(deep=False)
     ranked.attrs = {}
+    near = None if clusters is None else _near(ranked, read_clusters(clusters))
     selected = np.zeros(len(ranked), dtype=bool)
     rows = []
     for domain, group in ranked.groupby("domain", sort=False):
-        count = _count(group["tokens"].to_numpy("int64"), share, by)
-        selected[group.index[:count]] = True
-        rows.append(_domain_row(str(domain), group, count))
+        tokens = group["tokens"].to_numpy("int64")
+        text, texts = _codes(group["text_sha256"])
+        cluster, held = (None, None) if near is None else _codes(near[group.index])
+        one = DomainCut(
+            str(domain), len(group), int(tokens.sum()), share, by, limit, texts, held
+        )  # fmt: skip
+        selected[group.index] = one.take(group["score"].to_numpy(), tokens, text, cluster)
+        rows.append(one.row())
     ranked["selected"] = selected
     ranked.attrs = copy.deepcopy(attrs)
-    return Selection(ranked, pd.DataFrame(rows), float(fraction), by, ranked.attrs.get("run"))
+    known = None
+    if near is not None:
+        known = ranked[["source", "row"]].assign(cluster=near)[near.notna()]
+        known = known.astype({"row": "int64", "cluster": "int64"})
+        known = known.sort_values(["source", "row"], ignore_index=True)
+    return Selection(
+        ranked, pd.DataFrame(rows), float(fraction), by, ranked.attrs.get("run"),
+        duplicates, cap, known,
+    )  # fmt: skip
 
 
-def _share(fraction: float) -> Fraction:
-    """Return the fraction that the user meant: 0.07 of 100 is 7, though the float is above it."""
-    if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 1:
-        raise ValueError(f"fraction must be a number in (0, 1], got {fraction!r}; try 0.2")
-    return Fraction(float(fraction)).limit_denominator(10**9)
+def _near(ranked: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
+    """The cluster of every ranked document, null for those without one."""
+    keys = ranked[["source", "row"]].astype({"row": "int64"})
+    clusters = clusters.astype({"cluster": "Int64"})
+    return keys.merge(clusters, on=["source", "row"], how="left")["cluster"]
 
 
-def _count(tokens: np.ndarray, share: Fraction, by: By) -> int:
-    """Return how many documents of a domain, in rank order with these token counts, to take."""
-    if by == "documents":
-        count = math.ceil(share * len(tokens))
-    else:
-        total = np.cumsum(tokens)
-        # Integers on both sides: a float sum could stop one document early or late.
-        count = int(np.searchsorted(total, math.ceil(share * int(total[-1])), side="left")) + 1
-    return max(1, count)  # a share below one part in 10**9 was rounded to nothing
-
-
-def _domain_row(domain: str, group: pd.DataFrame, count: int) -> dict[str, Any]:
-    """Summarise one domain, given in rank order, of which the first `count` are chosen."""
-    chosen = group.iloc[:count]
-    threshold = float(chosen["score"].iloc[-1])
-    tokens_seen, tokens_selected = int(group["tokens"].sum()), int(chosen["tokens"].sum())
-    return {
-        "domain": domain,
-        "threshold": threshold,
-        "documents_seen": len(group),
-        "documents_selected": count,
-        "tokens_seen": tokens_seen,
-        "tokens_selected": tokens_selected,
-        "documents_share": count / len(group),
-        "tokens_share": tokens_selected / tokens_seen,
-        "ties_at_threshold": int((group["score"] == threshold).sum()),
-        "exact_duplicates_selected": int(chosen["text_sha256"].duplicated(keep=False).sum()),
-    }
+def _codes(groups: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Number the groups with two members or more; ALONE elsewhere. Also an empty count of each."""
+    codes = np.full(len(groups), ALONE, dtype="int64")
+    shared = (groups.duplicated(keep=False) & groups.notna()).to_numpy()
+    codes[shared], names = pd.factorize(groups[shared])
+    return codes, np.zeros(len(names), dtype="int32")
 
 
 def _check(table: pd.DataFrame) -> None:

@@ -22,7 +22,6 @@ from workbench.colouring import METHODS, NEED, RETRIEVAL, HeadColours, growing
 from workbench.effects import HeadEffects, Method
 from workbench.heads import HeadSet
 from workbench.history import State
-from workbench.influence import score_corpus
 from workbench.losses import require_max_tokens
 from workbench.manifest import write_manifest
 from workbench.masking import require_fitting
@@ -30,6 +29,7 @@ from workbench.masking_curve import masking_curve
 from workbench.models import Model
 from workbench.probes import make_probes
 from workbench.retrieval import retrieval_scores
+from workbench.scoring import score_corpus
 from workbench.selection import By, Selection
 from workbench.session_actions import Actions, Heads, action
 from workbench.text_view import MAX_TOKENS, TextView

@@ -1,9 +1,8 @@
 """Checking a manifest: is everything that it says about the selection so?
 
-Everything is computed again from the files beside it, offline: hashes, the scores' formula, ranks,
-thresholds and counts. With the corpus the texts are hashed again, with the model its certificate is
-made again, and with both a sample is scored again. A manifest is not signed, so a check proves that
-it agrees with its files, its corpus and its model, not who wrote it.
+Everything is computed again from the files beside it, offline, in the levels of
+`workbench.verification_levels`: files, sources, ranks, texts, scores. A manifest is not signed, so
+a check proves that it agrees with its files, its corpus and its model, not who wrote it.
 """
 
 from __future__ import annotations
@@ -11,23 +10,31 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from workbench import manifest_checks as checks
-from workbench import manifest_model
+from workbench import manifest_corpus, manifest_model
+from workbench.readers import Columns
+from workbench.verification_estimate import estimated, hashing
+from workbench.verification_levels import LEVELS, Steps, levels_to
+
+_FILES_SHOWN = 12  # more files than this that are as stated share one line
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Verification:
-    """What was checked: a frame with the columns check (str), ok (True, False, None), detail (str).
+    """What was checked.
 
-    `ok` of None means that the check was not made; the detail then says why.
+    checks: one row a check: check (str), ok (True, False, None), detail (str), level (str). `ok` of
+    None means that the check was not made; the detail then says why.
+    levels: one row a level that was looked at: level, estimate (seconds, made before the work; NaN
+    where there was nothing to measure with), seconds (that it took), ok (None: nothing checked).
     """
 
     checks: pd.DataFrame
+    levels: pd.DataFrame
 
     @property
     def ok(self) -> bool:
@@ -45,7 +52,19 @@ class Verification:
     def __repr__(self) -> str:
         marks = {True: "ok     ", False: "FAILED ", None: "-      "}
         lines = [f"{marks[ok]} {check}: {detail}" for check, ok, detail in self._rows()]
-        return "\n".join([f"Verification: {'ok' if self.ok else 'FAILED'}", *lines])
+        good = {line for line in lines if line.startswith(f"{marks[True]} file ")}
+        if len(good) > _FILES_SHOWN:  # a run has a score file a shard
+            first = next(place for place, line in enumerate(lines) if line in good)
+            lines[first] = f"{marks[True]} {len(good)} files: size and sha256 as stated"
+            lines = [line for line in lines if line not in good]
+        times = [
+            f"{level} {seconds:.2f} s (estimated {'?' if guess != guess else f'{guess:.2f}'})"
+            for level, guess, seconds in self.levels[["level", "estimate", "seconds"]].itertuples(
+                index=False, name=None
+            )
+        ]
+        heading = f"Verification: {'ok' if self.ok else 'FAILED'}"
+        return "\n".join([heading, *lines, "Levels: " + ", ".join(times)])
 
 
 class VerificationError(ValueError):
@@ -60,42 +79,19 @@ class VerificationError(ValueError):
         )
 
 
-class _Steps:
-    """Runs one check after the other; whatever a check meets becomes a row, never a crash."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, bool | None, str]] = []
-
-    def run(self, check: str, function: Callable[..., tuple[Any, str]], *given: Any) -> Any:
-        """Call `function(*given) -> (value, detail)`; return the value, or None when it failed."""
-        value: Any = None
-        ok: bool | None = False
-        try:
-            if any(item is None for item in given):
-                raise checks.NotChecked("what it is about failed an earlier check, or is not there")
-            value, detail = function(*given)
-            ok = True
-        except checks.NotChecked as reason:
-            ok, detail = None, f"not checked: {reason}"
-        except checks.Failed as failure:
-            detail = str(failure)
-        except Exception as error:  # garbage must end as a failed row, whatever it provokes
-            detail = f"{type(error).__name__}: {error!s:.300}"
-        self.rows.append((check, ok, detail))
-        return value
-
-    def skip(self, check: str, why: str) -> None:
-        """Note a check that was not made."""
-        self.rows.append((check, None, f"not checked: {why}"))
-
-
 def verify_manifest(
     folder: str | os.PathLike[str],
     model: Any = None,
     corpus: Any = None,
     *,
+    level: str | None = None,
+    texts: int | None = None,
     sample: int = 8,
+    seed: int = 0,
     strict: bool = True,
+    id: str = "id",
+    text: str = "text",
+    domain: str = "domain",
 ) -> Verification:
     """Check every statement of `folder`/manifest.json that can be checked with what is given.
 
@@ -105,73 +101,145 @@ def verify_manifest(
             tokenizer_sha256, and it must pass the checks of `certify`. With `corpus`, `sample`
             documents are scored again and both losses must agree (within 1e-4, relative, in
             float32).
-        corpus: anything that `workbench.corpus.read_corpus` takes. It is streamed once, and the
-            text of every ranked row, found by (source, row), must have the stated SHA-256.
-        sample: how many ranked documents to score again, drawn with a fixed seed.
+        corpus: anything that `workbench.corpus.read_corpus` takes, with the columns named by `id`,
+            `text` and `domain`. The texts of ranked rows, found by (source, row), must have the
+            stated SHA-256. Files are read source by source, anything else is streamed once.
+        level: the last level to go to; None goes as far as what is given allows.
+        texts: hash so many texts, drawn by source, instead of all. A draw finds a change of one
+            row in a hundred with 95 % probability from 300 texts, and of a single row hardly ever.
+        sample: how many ranked documents to score again.
+        seed: of both draws. Whoever forges a manifest knows the default: take another.
         strict: raise VerificationError when a check fails, instead of returning the report.
 
+    Levels, in order of cost, each with all before it:
+
+    - "files": every listed file has the stated size and SHA-256, the list is complete, manifest,
+      run record and run.json agree, and the certificate is whole and passed. Not that the files
+      are right: anybody can state the hashes of any files.
+    - "sources": each named source is a file of `corpus` and reaches to its last ranked row. Not
+      that its rows hold the same texts.
+    - "ranks": scores, ranks, thresholds, counts, shares and duplicate policy follow from the
+      losses, and the rows are those of the score files. Not that the losses are those of the texts.
+    - "texts": the (drawn) ranked texts are those that were scored. Not that the losses are theirs.
+    - "scores": the model is the stated one, and gives the stated losses for the drawn documents.
+      Not those of the others, nor that the corpus was scored whole.
+
     What was not checked stands in the report with `ok` None. Score files and run.json that are
-    not in the folder are such a case: the manifest may be published without them.
+    not in the folder are such a case: the manifest may be published without them. How long each
+    level took stands beside what was estimated before (see `verification_estimate`).
+
+    Raises ValueError for a level that cannot be reached with what is given, and VerificationError.
     """
-    if not isinstance(sample, int) or sample < 1:
-        raise ValueError(f"sample must be a whole number from 1, got {sample!r}")
+    reached = _reached(level, model, corpus, texts, sample)
+    given = manifest_corpus.opened(corpus, Columns(id, text, domain))
     folder = pathlib.Path(folder)
-    steps = _Steps()
-    manifest = steps.run("manifest", checks.manifest_terms, folder)
-    record = steps.run("run record", checks.run_record, manifest)
-    steps.run("certificate", manifest_model.certificate, record)
-    files = _files(steps, folder, manifest)
-    steps.run("list of files", checks.listing, folder, manifest, record)
-    steps.run("run.json", checks.run_file, manifest, files)
-    table = steps.run("selection rows", checks.selection_rows, files)
-    steps.run("scores follow from losses", checks.formula, table)
-    steps.run("rows are the scored rows", checks.scored_rows, table, manifest, record, files)
-    steps.run("ranks and thresholds", checks.ranking, table, manifest)
-    steps.run("counts", checks.counts, table, manifest, record)
-    steps.run("skipped documents", checks.skipped, manifest, record, files)
-    drawn = known = None
-    if corpus is None:
-        steps.skip("texts of the corpus", "no corpus= was given")
-    else:
-        drawn = steps.run("texts of the corpus", checks.texts, table, corpus, sample)
-    if model is None:
-        steps.skip("model identity", "no model= was given")
-        steps.skip("certificate again", "no model= was given")
-    else:
-        known = steps.run("model identity", manifest_model.identity, record, model)
-        steps.run("certificate again", manifest_model.certified_again, model)
-    if model is None or corpus is None:
-        steps.skip("sample scored again", "it takes both model= and corpus=")
-    else:
-        steps.run("sample scored again", manifest_model.scored_again, record, model, known, drawn)
-    report = Verification(_frame(steps.rows))
+    estimate = estimated(folder, model, given, reached, texts=texts, sample=sample, seed=seed)
+    run = _Run(Steps(), folder, model, given, texts, sample, seed)
+    for name in reached:
+        with run.steps.level(name):
+            getattr(run, name)()
+    for name in LEVELS[len(reached) :]:
+        run.steps.skip(f"level {name!r}", f"level={level!r} was asked for", name)
+    report = Verification(run.steps.frame(), run.steps.levels(estimate))
     if strict and not report.ok:
         raise VerificationError(report)
     return report
 
 
-def _files(
-    steps: _Steps, folder: pathlib.Path, manifest: dict[str, Any] | None
-) -> dict[str, pathlib.Path] | None:
-    """Check each listed file in a row of its own; return those that passed, by listed path."""
-    if manifest is None:
-        return None
-    good: dict[str, pathlib.Path] = {}
-    for entry in manifest["distribution"]:
-        listed = entry.get("contentUrl") if isinstance(entry, dict) else None
-        path = steps.run(f"file {listed!r:.120}", checks.listed_file, folder, entry)
-        if path is not None and isinstance(listed, str):
-            # A damaged file is not opened again: the checks that need it say so.
-            good[listed] = path
-    return good
+def _reached(
+    level: str | None, model: Any, corpus: Any, texts: int | None, sample: int
+) -> tuple[str, ...]:
+    """The levels to go through; ValueError where what is given does not do."""
+    for name, number in (("sample", sample), ("texts", 1 if texts is None else texts)):
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} must be a whole number from 1, got {number!r}")
+    reached = levels_to(level)
+    if corpus is None and level in ("sources", "texts", "scores"):
+        raise ValueError(f"level {level!r} takes the corpus: give corpus=, or another level")
+    if model is None and level == "scores":
+        raise ValueError("level 'scores' takes the model: give model=, or another level")
+    return reached
 
 
-def _frame(rows: list[tuple[str, bool | None, str]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "check": [check for check, _, _ in rows],
-            # object, or pandas would turn None into something that is neither
-            "ok": pd.Series([ok for _, ok, _ in rows], dtype=object),
-            "detail": [detail for _, _, detail in rows],
-        }
-    )
+@dataclasses.dataclass
+class _Run:
+    """One verification on its way: what was given, and what later levels need of earlier ones."""
+
+    steps: Steps
+    folder: pathlib.Path
+    model: Any
+    corpus: manifest_corpus.GivenCorpus | Exception | None
+    hashed: int | None
+    sample: int
+    seed: int
+
+    manifest: Any = None
+    record: Any = None
+    listed: Any = None
+    ranked: Any = None
+    documents: Any = None
+
+    def files(self) -> None:
+        steps, folder = self.steps, self.folder
+        self.manifest = manifest = steps.run("manifest", checks.manifest_terms, folder)
+        self.record = record = steps.run("run record", checks.run_record, manifest)
+        steps.run("certificate", manifest_model.certificate, record)
+        self.listed = self._listed()
+        steps.run("list of files", checks.listing, folder, manifest, record)
+        steps.run("run.json", checks.run_file, manifest, self.listed)
+
+    def _listed(self) -> dict[str, pathlib.Path] | None:
+        """Check each listed file in a row of its own; return those that passed, by listed path."""
+        if self.manifest is None:
+            return None
+        good: dict[str, pathlib.Path] = {}
+        with hashing(self.folder, self.manifest["distribution"]) as done:
+            for entry in self.manifest["distribution"]:
+                listed = entry.get("contentUrl") if isinstance(entry, dict) else None
+                check = f"file {listed!r:.120}"
+                path = self.steps.run(check, checks.listed_file, self.folder, entry, done)
+                if path is not None and isinstance(listed, str):
+                    # A damaged file is not opened again: the checks that need it say so.
+                    good[listed] = path
+        return good
+
+    def sources(self) -> None:
+        if self.corpus is None:
+            self.steps.skip("sources of the corpus", "no corpus= was given")
+            return
+        run = self.steps.run
+        self.ranked = run("places of the ranked rows", manifest_corpus.ranked_texts, self.listed)
+        run("sources of the corpus", manifest_corpus.sources, self.ranked, self.corpus)
+
+    def ranks(self) -> None:
+        run, manifest, record = self.steps.run, self.manifest, self.record
+        table = run("selection rows", checks.selection_rows, self.listed)
+        run("scores follow from losses", checks.formula, table)
+        run("rows are the scored rows", checks.scored_rows, table, manifest, record, self.listed)
+        run("ranks and thresholds", checks.ranking, table, manifest, self.listed)
+        run("counts", checks.counts, table, manifest, record)
+        run("skipped documents", checks.skipped, manifest, record, self.listed)
+
+    def texts(self) -> None:
+        if self.corpus is None:
+            self.steps.skip("texts of the corpus", "no corpus= was given")
+            return
+        kept = 0 if self.model is None else self.sample
+        draws = manifest_corpus.Draws(self.hashed, kept, self.seed)
+        self.documents = self.steps.run(
+            "texts of the corpus", manifest_corpus.texts, self.ranked, self.corpus, draws
+        )
+
+    def scores(self) -> None:
+        run, model, record = self.steps.run, self.model, self.record
+        if model is None:
+            self.steps.skip("model identity", "no model= was given")
+            self.steps.skip("certificate again", "no model= was given")
+        else:
+            known = run("model identity", manifest_model.identity, record, model)
+            run("certificate again", manifest_model.certified_again, model)
+        if model is None or self.corpus is None:
+            self.steps.skip("sample scored again", "it takes both model= and corpus=")
+        else:
+            drawn = self.documents, self.listed
+            run("sample scored again", manifest_model.scored_again, record, model, known, *drawn)

@@ -8,18 +8,23 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks import clicks, detection, growth, memory, report, scoring, sessions
+from benchmarks import clicks, detection, growth, memory, report, scoring, selection, sessions
 from benchmarks.settings import NAMES, Settings, circumstances
 
-SECTIONS = {one.NAME: one for one in (scoring, sessions, clicks, memory, growth, detection)}
+SECTIONS = {
+    one.NAME: one for one in (scoring, sessions, clicks, memory, growth, detection, selection)
+}
 
 
 def main() -> int:
     asked = _arguments()
     from workbench import embedded
 
-    quick = {"rounds": 1, "documents": 6, "longest": 256} if asked.quick else {}
-    given = {"rounds": asked.rounds, "documents": asked.documents, "longest": asked.longest}
+    quick = {"rounds": 1, "documents": 6, "longest": 256, "rows": 20_000} if asked.quick else {}
+    given = {
+        "rounds": asked.rounds, "documents": asked.documents, "longest": asked.longest,
+        "rows": asked.rows,
+    }  # fmt: skip
     chosen = {key: value for key, value in given.items() if value is not None}
     settings = Settings(
         model=embedded.ensure(),
@@ -51,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of the scoring section (default 7)")
     parser.add_argument("--documents", type=int, help="of the scoring section (default 56)")
     parser.add_argument("--longest", type=int, help="tokens of its longest (default 1,024)")
+    parser.add_argument("--rows", type=int, help="of the selection section (default 2,000,000)")
     parser.add_argument(
         "--only", type=_listed(SECTIONS), default=list(SECTIONS), help=", ".join(SECTIONS)
     )

@@ -38,13 +38,14 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class Settings:
-    """model: its folder; rounds, documents and longest (tokens): of the scoring section; quick: a
-    run of a few minutes that shows only that everything works."""
+    """model: its folder; rounds, documents and longest (tokens): of the scoring section; rows: of
+    the selection section; quick: a run of a few minutes that shows only that everything works."""
 
     model: Path
     rounds: int = 7
     documents: int = 56
     longest: int = 1024
+    rows: int = 2_000_000
     quick: bool = False
     contestants: tuple[str, ...] = tuple(NAMES)
     threads: int = cores()

@@ -1,0 +1,298 @@
+"""The Ray driver, on a real Ray: the bytes of the other drivers, whatever happens to its actors."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import make_model
+
+import workbench as wb
+from workbench import ray_cluster, ray_driver, runs
+from workbench.certificate import certify
+from workbench.progress import Cancelled, watched
+from workbench.receipts import Receipt
+from workbench.run_progress import Failure
+from workbench.scoring import run_scoring
+from workbench.shard_worker import Job, Settings, Step
+from workbench.shards import catalogue_of
+
+ray = pytest.importorskip("ray")
+pytest.importorskip("ray.data")
+
+MARKER = "zebrafinch"  # in every document, and nowhere else
+COLUMNS = {"id": "id", "text": "text", "domain": "domain"}
+HEADS = "L1H1 L2H0"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def heads(model):
+    return wb.HeadSet.parse(HEADS, model)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A cluster that the program has started itself: the driver has to leave it up."""
+    with ray_cluster.cluster(ray, 2, "cpu", tmp_path_factory.mktemp("cluster")):
+        yield
+        assert ray.is_initialized()
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    write_corpus(path)
+    return path
+
+
+def write_corpus(path, change=lambda number, text: text, count=30):
+    lines = []
+    for number in range(count):
+        text = change(number, f"document {number} of the {MARKER} " + "abc def " * (number % 7))
+        one = {"id": f"d{number}", "text": text, "domain": "ab"[number % 2]}
+        lines.append(json.dumps(one if number != 13 else {**one, "text": None}) + "\n")
+    path.write_text("".join(lines))
+
+
+def files_of(folder):
+    """All that a finished run leaves, by name."""
+    paths = [*folder.glob("scores/*"), *folder.glob("receipts/*"), folder / "run.json"]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def actors():
+    """The processes of the actors that hold a model."""
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if one.cmdline() and one.cmdline()[0].startswith("ray::MapWorker"):
+                found.append(one)
+    return found
+
+
+def wait_for(what, seconds=60):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def alone(act):
+    """Run `act` in a thread beside the test."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    return thread
+
+
+def nothing_left(folder):
+    wait_for(lambda: not actors(), 20)
+    return not list(folder.glob(".model-*"))
+
+
+def job_of(model, heads, corpus, folder):
+    """The job and the shards, as run_scoring gives them to a driver."""
+    folder.mkdir()
+    for name in ("scores", "receipts"):
+        (folder / name).mkdir()
+    settings = Settings(heads, "uniform", model.context, None)
+    record = runs.run_record(
+        model, heads, {"mode": "uniform", "window": model.context, "max_tokens": None},
+        certify(model),
+    )  # fmt: skip
+    job = Job.of(model, settings, runs.fingerprint(record), [str(corpus)], COLUMNS, folder, True)
+    return job, catalogue_of([str(corpus)], COLUMNS, 6, folder).shards
+
+
+def test_all_drivers_write_the_same_bytes_also_after_a_fault(
+    cluster, model, heads, corpus, tmp_path, monkeypatch
+):
+    given = {"shard_size": 6}
+    run_scoring(model, heads, corpus, tmp_path / "one", **given)
+    run_scoring(model, heads, corpus, tmp_path / "two", workers=2, **given)
+    ours = tmp_path / "ray"
+    # A device that fails once, a disk here: the score file's name is taken by a folder until the
+    # first attempt at the shard has failed.
+    taken = sorted((tmp_path / "one/scores").iterdir())[2]
+    (ours / "scores" / taken.name / "full").mkdir(parents=True)
+
+    def mend():
+        noted = f".model-*/{taken.stem}.1"
+        wait_for(lambda: any(one.stat().st_size for one in ours.glob(noted)))
+        (ours / "scores" / taken.name / "full").rmdir()
+        (ours / "scores" / taken.name).rmdir()
+
+    mender = alone(mend)
+    report = run_scoring(model, heads, corpus, ours, workers=2, driver="ray", **given)
+    mender.join()
+    assert report.counts == {"read": 30, "scored": 29, "skipped": 1, "failed": 0}
+    assert files_of(ours) == files_of(tmp_path / "two") == files_of(tmp_path / "one")
+    assert nothing_left(ours)
+    assert MARKER.encode() not in object_store()
+    # Ray Data counts nobody's usage: where it does, this thread asks for the figures.
+    assert "data-usage-metrics-poller" not in [one.name for one in threading.enumerate()]
+    # All is done, so nobody is asked again.
+    monkeypatch.setattr(ray_driver, "drive", None)
+    again = run_scoring(model, heads, corpus, ours, workers=2, driver="ray", **given)
+    assert again.kept == again.shards == 5
+    assert files_of(ours) == files_of(tmp_path / "one")
+
+
+def object_store():
+    """The bytes of the store that all objects of more than a few kilobytes go through."""
+    for one in psutil.Process().children(recursive=True):
+        for link in Path(f"/proc/{one.pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                if "/plasma" in os.readlink(link):
+                    return link.read_bytes()
+    raise AssertionError("no object store found")
+
+
+def test_a_deadly_shard_and_a_changed_text_fail_alone(cluster, model, heads, corpus, tmp_path):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    deadly, changed = shards[1].name(job.fingerprint), shards[3].name(job.fingerprint)
+    write_corpus(corpus, lambda n, text: text.upper() if 19 <= n < 25 else text)
+    killed = []
+
+    def kill():
+        for attempt in (1, 2, 3):
+            wait_for(lambda n=attempt: list(Path(job.folder).glob(f".model-*/{deadly}.{n}")))
+            (one,) = actors()
+            one.kill()
+            killed.append(one.pid)
+
+    killer = alone(kill)
+    outcomes, begun = [], set()
+    for one in ray_driver.drive(model, job, shards, 1):
+        outcomes.append(one)
+        begun |= {path.name for path in Path(job.folder).glob(".model-*/part-*")}
+    killer.join()
+    failures = {one.shard: one for one in outcomes if isinstance(one, Failure)}
+    receipts = [one for one in outcomes if isinstance(one, Receipt)]
+    assert len(set(killed)) == 3
+    assert set(failures) == {deadly, changed}
+    assert failures[deadly].attempts == 3
+    assert "killed" in failures[deadly].reason
+    assert failures[deadly].documents == 6
+    assert failures[changed].attempts == 1
+    assert "text was changed" in failures[changed].reason
+    # All others once, and only the deadly one was begun again.
+    done = [one.name(job.fingerprint) for one in (shards[0], shards[2], shards[4])]
+    assert sorted(one.shard for one in receipts) == done
+    assert {name.partition(".")[0] for name in begun if not name.endswith(".1")} == {deadly}
+    assert sum(one.documents for one in outcomes if isinstance(one, Step)) == 18
+    assert nothing_left(Path(job.folder))
+
+
+def test_other_packages_than_the_run_end_it(cluster, model, heads, corpus, tmp_path):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    job.fingerprint["torch"] = "1.0"
+    with pytest.raises(RuntimeError, match=r"could not start: ValueError: .* torch differ"):
+        list(ray_driver.drive(model, job, shards, 1))
+    assert nothing_left(tmp_path / "run")
+
+
+def test_stopped_work_leaves_no_actor(cluster, model, heads, corpus, tmp_path):
+    stop = threading.Event()
+
+    def press():
+        wait_for(lambda: list((tmp_path / "run").glob(".model-*/ready")) or actors())
+        stop.set()
+
+    presser = alone(press)
+    with pytest.raises(Cancelled), watched(lambda progress: None, stop):
+        run_scoring(model, heads, corpus, tmp_path / "run", workers=1, driver="ray", shard_size=1)
+    presser.join()
+    assert nothing_left(tmp_path / "run")
+
+
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import workbench as wb
+from conftest import make_model
+from workbench.scoring import run_scoring
+model = make_model()
+run_scoring(
+    model, wb.HeadSet.parse({HEADS!r}, model), sys.argv[1], sys.argv[2], workers=1, driver="ray",
+    shard_size=1,
+)
+"""
+
+
+def test_ctrl_c_ends_a_ray_of_our_own_and_another_driver_goes_on(model, heads, corpus, tmp_path):
+    ours = tmp_path / "run"
+    write_corpus(corpus, count=200)  # so many that it is not through before it is stopped
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, corpus, ours], stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_for(lambda: list(ours.glob("receipts/*")) or process.poll() is not None, 120)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, complaints = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in complaints
+    assert len(family) > 4
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+    assert not list(ours.glob(".model-*"))
+    done = len(list(ours.glob("receipts/*")))
+    report = run_scoring(model, heads, corpus, ours, shard_size=1)
+    assert 0 < report.kept == done <= report.shards
+    assert report.counts == {"read": 200, "scored": 199, "skipped": 1, "failed": 0}
+
+
+def test_rows_hold_descriptors_and_receipts(model, heads, corpus, tmp_path):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    settings = settings_of(model, job, tmp_path / "room")
+    scorer = ray_driver.Scorer(settings)
+    rows = [{"shard": json.dumps(shard.to_json())} for shard in shards]
+    answers = [scorer(row) for row in rows]
+    assert all(MARKER not in json.dumps(one) for one in [settings, *rows, *answers])
+    assert all(len(row["shard"]) < 600 for row in rows)
+    said = [json.loads(one["answer"]) for one in answers]
+    assert [one["number"] for one in said] == [shard.number for shard in shards]
+    assert sum(one["receipt"]["read"] for one in said) == 30
+    assert all(len(one["answer"]) < 3000 for one in answers)
+    # A row that comes again, its actor having died after the receipt, is not scored again.
+    marks = len(list((tmp_path / "room").glob("part-*")))
+    assert scorer(rows[0]) == answers[0]
+    assert len(list((tmp_path / "room").glob("part-*"))) == marks == len(shards)
+
+
+def test_a_model_that_kills_whoever_loads_it_is_said(model, heads, corpus, tmp_path):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    settings = settings_of(model, job, tmp_path / "room")
+    for number in (1, 2, 3):  # of actors that are gone
+        (tmp_path / f"room/start.{number}").touch()
+    scorer = ray_driver.Scorer(settings)
+    answer = scorer({"shard": json.dumps(shards[0].to_json())})["answer"]
+    assert "killed while they loaded the model" in json.loads(answer)["unable"]
+
+
+def settings_of(model, job, room):
+    ray_driver.store(model, room)
+    (room / "going").touch()
+    given = job.to_json() | {"model": str(room)}
+    return json.dumps({"job": given, "device": "cpu", "actors": 1})
+
+
+def test_what_cannot_be_is_said_before_ray_starts(model, heads, corpus, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="workers must be a number from 1"):
+        run_scoring(model, heads, corpus, tmp_path / "run", workers=0, driver="ray")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match=r"workbench\[ray\]"):
+        run_scoring(model, heads, corpus, tmp_path / "run", workers=1, driver="ray")

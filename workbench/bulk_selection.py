@@ -1,0 +1,304 @@
+"""Choosing documents straight from the score files of a run, for tables that no memory holds.
+
+The result is that of `select` and `write_manifest`, row by row and figure by figure; the way there
+is DuckDB (`workbench.score_files`), a walk down each ranking in pieces (`workbench.domain_cut`) and
+a file that is written as the rows come.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import pathlib
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from workbench.croissant import CLUSTERS_FILE, SELECTION_FILE, SELECTION_SCHEMA, file_object
+from workbench.domain_cut import ALONE, By, DomainCut, check_by, share_of
+from workbench.duplicate_policy import CLUSTER_SCHEMA, Duplicates, limit_of
+from workbench.files import plain_file, read_json, sha256_of, write_atomically
+from workbench.manifest import (
+    MANIFEST_FILE,
+    RUN_FILE,
+    public_record,
+    run_files,
+    skipped_reasons,
+)
+from workbench.manifest_terms import (
+    check_publishable,
+    described,
+    documents_term,
+    manifest_bytes,
+    selection_term,
+)
+from workbench.progress import counted
+from workbench.score_files import Domain, ScoreFiles
+from workbench.streamed_parquet import scratch_folder, written
+from workbench.text_digest import DigestStream
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class FileSelection:
+    """A selection that lies in files.
+
+    Fields:
+        manifest: path of manifest.json; selection.parquet lies beside it.
+        domains: one row a domain, as `Selection.domains`.
+        fraction, by, duplicates, cap: what was asked for.
+    """
+
+    manifest: pathlib.Path
+    domains: pd.DataFrame
+    fraction: float
+    by: By
+    duplicates: Duplicates
+    cap: int | None
+
+    def __repr__(self) -> str:
+        heading = f"Selection: top {self.fraction:g} of the {self.by} of each domain"
+        return f"{heading}, in {self.manifest.parent}\n{self.domains.to_string(index=False)}"
+
+
+LARGE = 1_000_000  # documents; a table of as many takes about 2 GB in memory
+
+
+def is_large(folder: str | os.PathLike[str]) -> bool:
+    """Whether a run states more than LARGE scored documents, which DuckDB should choose from.
+
+    False for a folder that is not one of a finished run: what reads it then says why.
+    """
+    try:
+        return read_json(plain_file(folder, RUN_FILE))["documents"]["scored"] > LARGE
+    except (ValueError, TypeError, LookupError, OSError):
+        return False
+
+
+def select_files(
+    folder: str | os.PathLike[str],
+    fraction: float = 0.20,
+    by: By = "documents",
+    *,
+    duplicates: Duplicates = "report",
+    cap: int | None = None,
+    clusters: str | os.PathLike[str] | None = None,
+    name: str = "attention-influence-selection",
+    corpus_note: str | None = None,
+    license: str | None = None,
+    date: datetime.date | None = None,
+    memory: str = "1GB",
+    threads: int = 2,
+) -> FileSelection:
+    """Choose from the score files of a finished run and write its manifest, on disk throughout.
+
+    Args:
+        folder: folder of a finished run (`score_corpus(out=...)`); `selection.parquet` and
+            `manifest.json` are written into it, and `selection_clusters.parquet` with clusters.
+        fraction, by, duplicates, cap: as for `select`.
+        clusters: a Parquet file of near-duplicates (source, row, cluster), or None.
+        name, corpus_note, license, date: as for `write_manifest`.
+        memory: bound on the memory of the sorts and joins; beyond it the folder's disk is used,
+            and freed again (about 200 bytes a row of 30 million, or of the largest domain). The
+            process needs some 0.2 GB more, 12 bytes a text or cluster that several documents of a
+            domain share, and what it held before.
+        threads: threads of the sorts and joins.
+
+    Files are replaced atomically, the manifest last; an error leaves the old ones.
+
+    Measured once, on two cores shared with other work: 100 million rows in 20 domains, duplicates
+    "keep one", took 50 minutes and 1,791 MiB at most, 498 of them for the imports; 11.9 GB of disk
+    were used on the way. `python -m benchmarks --only selection --rows N` repeats it.
+
+    Raises ValueError when the run is not finished, a score file was changed, a row could not be
+    ranked, or an argument is out of range; ImportError without DuckDB.
+    """
+    folder = pathlib.Path(folder)
+    share, limit = share_of(fraction), limit_of(duplicates, cap)
+    check_by(by)
+    record, listed = _finished_run(folder)
+    check_publishable(corpus_note, ())
+    reasons = skipped_reasons(folder, record, listed)
+    paths = _unchanged(folder, record)
+    given = None if clusters is None else pathlib.Path(clusters)
+    made = []
+    with (
+        scratch_folder(folder) as scratch,
+        ScoreFiles(paths, given, memory=memory, threads=threads, scratch=scratch) as scores,
+    ):
+        domains = scores.check()
+        ranked = sum(one.documents for one in domains)
+        if ranked != record["documents"]["scored"]:
+            raise ValueError(
+                f"the score files hold {ranked} rows, the run scored "
+                f"{record['documents']['scored']}; the folder is not that of this run"
+            )
+        sources = scores.sources()
+        check_publishable(None, (one.as_py() for one in sources))
+        digest = _digest(scores, sources, ranked)
+        if given is not None:
+            path = scratch / CLUSTERS_FILE
+            made.append((CLUSTERS_FILE, *written(path, scores.clusters(), CLUSTER_SCHEMA)))
+        walk = _Walk(scores, domains, sources, share, by, limit)
+        with counted("ranking", "doc", ranked) as done:
+            rows = walk.rows(done)
+            made.insert(
+                0, (SELECTION_FILE, *written(scratch / SELECTION_FILE, rows, SELECTION_SCHEMA))
+            )
+        figures = [one.row() for one in walk.cuts]
+        statement = manifest_bytes(
+            {
+                "aiw:run": record,
+                "aiw:documents": documents_term(
+                    record, 0, ranked, sum(one["documents_selected"] for one in figures)
+                ),
+                "aiw:skippedReasons": reasons,
+                "aiw:corpus": {
+                    "note": corpus_note, "sources": len(sources), "text_digest": digest,
+                },
+                "aiw:selection": selection_term(
+                    float(fraction), by, duplicates, cap, given is not None
+                ),
+                "aiw:domains": figures,
+            },
+            [file_object(*file) for file in made] + [described(folder, path) for path in listed],
+            name, license, date,
+        )  # fmt: skip
+        for file, _, _ in made:
+            os.replace(scratch / file, folder / file)
+    # Last, so that a manifest never speaks of rows that are not there yet.
+    manifest = write_atomically(folder / MANIFEST_FILE, statement)
+    return FileSelection(manifest, pd.DataFrame(figures), float(fraction), by, duplicates, cap)
+
+
+class _Walk:
+    """Goes down the rankings of all domains and gives the rows of selection.parquet."""
+
+    def __init__(
+        self,
+        scores: ScoreFiles,
+        domains: list[Domain],
+        sources: pa.Array,
+        share: Any,
+        by: By,
+        limit: int | None,
+    ) -> None:
+        self._scores, self._domains, self._sources = scores, domains, sources
+        self._names = pa.array([one.name for one in domains], pa.string())
+        self._texts = scores.repeated("text_sha256")
+        self._clusters = scores.repeated("cluster") if scores.clustered else None
+        # Keys are of one domain, so all domains can count in the same arrays.
+        texts = np.zeros(len(self._texts), dtype="int32")
+        clusters = None
+        if self._clusters is not None:
+            clusters = np.zeros(len(self._clusters), dtype="int32")
+        self.cuts: list[DomainCut] = []
+        self._new = lambda one: DomainCut(
+            one.name, one.documents, one.tokens, share, by, limit, texts, clusters
+        )
+        self._rank = 0  # of the last row seen, in the domain of the last cut
+
+    def rows(self, done: Any) -> Iterator[pa.RecordBatch]:
+        for batch in self._scores.ranked(self._domains):
+            place = batch.column("place").to_numpy()
+            ranks = np.empty(len(place), dtype="int64")
+            selected = np.empty(len(place), dtype=bool)
+            score, tokens = batch.column("score").to_numpy(), batch.column("tokens").to_numpy()
+            text = _found(self._texts, batch.column("text_key"))
+            cluster = None
+            if self._clusters is not None:
+                cluster = _found(self._clusters, batch.column("cluster_key"))
+            edges = [0, *(np.flatnonzero(np.diff(place)) + 1).tolist(), len(place)]
+            for start, end in pairwise(edges):
+                if place[start] == len(self.cuts):
+                    self.cuts.append(self._new(self._domains[place[start]]))
+                    self._rank = 0
+                one = slice(start, end)
+                selected[one] = self.cuts[-1].take(
+                    score[one], tokens[one].astype("int64"), text[one],
+                    None if cluster is None else cluster[one],
+                )  # fmt: skip
+                ranks[one] = np.arange(self._rank + 1, self._rank + 1 + end - start)
+                self._rank += end - start
+            yield self._row_batch(batch, ranks, selected)
+            done(len(place))
+
+    def _row_batch(
+        self, batch: pa.RecordBatch, ranks: np.ndarray, selected: np.ndarray
+    ) -> pa.RecordBatch:
+        columns = {name: batch.column(name) for name in batch.schema.names}
+        columns["domain"] = self._names.take(columns["place"])
+        columns["source"] = self._sources.take(columns["source"])
+        columns["rank"], columns["selected"] = pa.array(ranks), pa.array(selected)
+        columns["repeat"] = pa.array(selected.astype("int64"))
+        arrays = []
+        for field in SELECTION_SCHEMA:
+            column = columns[field.name].cast(field.type)
+            if pa.types.is_floating(field.type):  # what is unknown is null, as pandas writes it
+                column = pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column)
+            arrays.append(column)
+        return pa.record_batch(arrays, schema=SELECTION_SCHEMA)
+
+
+def _found(keys: np.ndarray, wanted: pa.Array) -> np.ndarray:
+    """Where each key stands among the ascending `keys`, ALONE where it is null or not there."""
+    codes = np.full(len(wanted), ALONE, dtype="int64")
+    if len(keys):
+        values = pc.fill_null(wanted, 0).to_numpy(zero_copy_only=False).astype("uint64")
+        at = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
+        there = (keys[at] == values) & pc.is_valid(wanted).to_numpy(zero_copy_only=False)
+        codes[there] = at[there]
+    return codes
+
+
+def _digest(scores: ScoreFiles, sources: pa.Array, documents: int) -> str:
+    """The text digest of all rows, after a look that each (source, row) occurs once."""
+    digest, last = DigestStream(sources), None
+    with counted("hashing the list of texts", "doc", documents) as done:
+        for batch in scores.texts():
+            source, row = batch.column("source").to_numpy(), batch.column("row").to_numpy()
+            twice = np.flatnonzero((source[1:] == source[:-1]) & (row[1:] == row[:-1]))
+            first = (source[0], row[0])
+            if len(twice) or first == last:
+                place = first if first == last else (source[twice[0]], row[twice[0]])
+                raise ValueError(
+                    f"rows repeat a (source, row), first ({sources[int(place[0])].as_py()!r:.100}, "
+                    f"{place[1]}); each document may be ranked once"
+                )
+            last = (source[-1], row[-1])
+            digest.add(*batch.columns)
+            done(len(row))
+    return digest.hexdigest()
+
+
+def _finished_run(folder: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
+    """The public record of the folder's run, and its files."""
+    try:
+        run = read_json(plain_file(folder, RUN_FILE))
+    except ValueError as error:
+        raise ValueError(f"{folder} is not the folder of a run: {error}") from error
+    if isinstance(run, dict) and run.get("documents", 0) is None:
+        raise ValueError(
+            f"the run in {folder} is not finished: score with the same settings and it goes on"
+        )
+    record = public_record(run)
+    listed = run_files(folder, record)
+    if not record["score_files"] or record["score_files"][0]["path"] not in listed:
+        raise ValueError(f"{folder} holds no score files of its run, so there is nothing to rank")
+    return record, listed
+
+
+def _unchanged(folder: pathlib.Path, record: dict[str, Any]) -> list[pathlib.Path]:
+    """The paths of the score files, whose bytes are those that the run wrote."""
+    files = record["score_files"]
+    with counted("checking score files", "file", len(files)) as done:
+        for file in files:
+            if sha256_of(plain_file(folder, file["path"])) != file.get("sha256"):
+                raise ValueError(f"score file {file['path']} was changed since; score it again")
+            done(1)
+    return [folder / file["path"] for file in files]

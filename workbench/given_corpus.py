@@ -1,0 +1,143 @@
+"""The corpus that something is held against: files found by name, or a stream that is read once.
+
+Files are looked at without being read whole where that can be done: how far they reach, and the
+rows at given places.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+
+from workbench.corpus import read_corpus
+from workbench.documents import Document, Skipped
+from workbench.parquet import groups_of
+from workbench.readers import Columns
+from workbench.sources import Source, is_remote, opened, sources_of
+
+_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
+_BLOCK = 1 << 20
+
+
+class GivenCorpus:
+    """The corpus that a manifest is held against: files, or a stream that may be read only once.
+
+    files: the Source of each name where the corpus is made of files, else None.
+    """
+
+    def __init__(self, corpus: Any, columns: Columns) -> None:
+        """Raises CorpusError where `read_corpus` would."""
+        self.columns = columns
+        self.files: dict[str, Source] | None = None
+        paths = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+        if isinstance(paths, list | tuple) and all(isinstance(p, str | os.PathLike) for p in paths):
+            found = {one.name: one for one in sources_of(paths)}
+            if all(one.kind in ("jsonl", "parquet", "text", "stray") for one in found.values()):
+                self.files = found
+        self._stream: Iterator[Document | Skipped] | None = None
+        self._ahead: list[Document | Skipped] = []
+        if self.files is None:
+            self._stream = read_corpus(corpus, **columns._asdict())
+
+    def ahead(self, rows: int, seconds: float) -> list[Document | Skipped]:
+        """The next rows of the stream, at most so many or for so long; `stream` repeats them."""
+        assert self._stream is not None
+        end = time.perf_counter() + seconds
+        for one in itertools.islice(self._stream, max(rows - len(self._ahead), 0)):
+            self._ahead.append(one)
+            if time.perf_counter() > end:
+                break
+        return self._ahead
+
+    def stream(self) -> Iterator[Document | Skipped]:
+        """All rows of the corpus that is not made of files, once."""
+        assert self._stream is not None
+        ahead, self._ahead = self._ahead, []
+        return itertools.chain(ahead, self._stream)
+
+
+def size_of(source: Source) -> int:
+    """Bytes of a file as it lies there."""
+    if is_remote(source.path):
+        files, place = fsspec.url_to_fs(source.path)
+        return int(files.size(place) or 0)
+    return os.path.getsize(source.path)
+
+
+def reaches(source: Source, row: int) -> bool:
+    """Whether a source has a row of this number; of JSON Lines, a line."""
+    if source.kind == "stray":
+        return False
+    if source.kind == "text":
+        return row == 0
+    if source.kind == "jsonl":
+        return count_lines(source, row)[0] > row
+    return row < sum(row_groups(source))
+
+
+def row_groups(source: Source) -> list[int]:
+    """Rows of each row group of a Parquet file."""
+    with opened(source.path) as file:
+        return [group.rows for group in groups_of(file)]
+
+
+def count_lines(source: Source, row: int | None, most: int | None = None) -> tuple[int, int]:
+    """Lines of a JSON Lines file, and the bytes read for that, as they lie on disk.
+
+    Stops behind line number `row`, or after about `most` bytes of text.
+    """
+    lines, size, ended = 0, 0, True  # ended: the last byte so far was the end of a line
+    with opened(source.path) as file:
+        suffix = os.path.splitext(source.path)[1]
+        packed = _COMPRESSION.get(suffix)
+        stream: Any = pa.input_stream(file, compression=packed) if packed else file
+        while (row is None or lines <= row) and (most is None or size < most):
+            if not (block := stream.read(_BLOCK)):
+                break
+            lines, size, ended = lines + block.count(b"\n"), size + len(block), block[-1:] == b"\n"
+        read = file.tell()
+    return lines + (not ended), read
+
+
+def ranges(source: Source, rows: list[int], ranked: int) -> Iterator[tuple[int, int, int]]:
+    """Pieces (start, stop, byte offset) of a source that hold its wanted rows, given ascending.
+
+    ranked: how many rows of the source are ranked. A sample is read at its places: single lines of
+    plain JSON Lines, row groups of Parquet.
+    """
+    if is_plain_lines(source) and 4 * len(rows) < ranked:
+        yield from _lines_at(source, rows)
+    elif source.kind == "parquet" and len(rows) < ranked:
+        ends = np.cumsum(row_groups(source))
+        at = np.searchsorted(ends, rows, side="right")
+        for group in np.unique(at):
+            inside = [row for row, one in zip(rows, at, strict=True) if one == group]
+            yield inside[0], inside[-1] + 1, 0
+    else:
+        yield rows[0], rows[-1] + 1, 0
+
+
+def is_plain_lines(source: Source) -> bool:
+    """Whether single lines can be read at their places."""
+    return source.kind == "jsonl" and os.path.splitext(source.path)[1] not in _COMPRESSION
+
+
+def _lines_at(source: Source, rows: list[int]) -> Iterator[tuple[int, int, int]]:
+    """Each wanted line of a plain JSON Lines file, found by counting line ends."""
+    wanted, place = iter(rows), 0
+    next_row = next(wanted)
+    with opened(source.path) as file:
+        for row, line in enumerate(file):
+            if row == next_row:
+                yield row, row + 1, place
+                next_row = next(wanted, -1)
+                if next_row < 0:
+                    return
+            place += len(line)

@@ -1,0 +1,143 @@
+"""One shard scored: what every driver runs, in this process, in another, or on another machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from workbench import runs
+from workbench.attention import Mode
+from workbench.certificate import certify, require_certified
+from workbench.documents import CorpusError, Document
+from workbench.heads import HeadSet
+from workbench.influence import scored
+from workbench.model_store import open_stored
+from workbench.models import Model
+from workbench.receipts import Receipt, write_scores
+from workbench.shards import Shard, documents_of
+from workbench.sources import sources_of
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How documents are scored: masked heads, mode, tokens of one pass, and of a document."""
+
+    heads: HeadSet
+    mode: Mode
+    window: int
+    max_tokens: int | None
+
+
+class Step(NamedTuple):
+    """So many documents are through, over so many predicted tokens."""
+
+    documents: int
+    tokens: int
+
+
+def score_shard(
+    model: Model,
+    settings: Settings,
+    fingerprint: Mapping[str, Any],
+    shard: Shard,
+    documents: Sequence[Document],
+    folder: Path,
+    step: Callable[[int, int], object] = lambda documents, tokens: None,
+) -> Receipt:
+    """Score the documents of a shard and publish its score file and its receipt in `folder`."""
+    results = []
+    for one in scored(
+        model, settings.heads, documents, settings.mode, settings.window, settings.max_tokens
+    ):
+        results.append(one)
+        step(1, one["predicted"] if isinstance(one, dict) else 0)
+    return write_scores(folder, shard, fingerprint, results)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker has to know, as plain JSON values.
+
+    folder: of the run; corpus: paths, as the worker's machine sees them; model: folder that
+    `model_store.store` wrote, set by the driver.
+    """
+
+    heads: Mapping[str, Any]
+    mode: Mode
+    window: int
+    max_tokens: int | None
+    fingerprint: Mapping[str, Any]
+    corpus: Sequence[str]
+    columns: Mapping[str, str]
+    folder: str
+    require_certificate: bool
+    model: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        settings: Settings,
+        fingerprint: Mapping[str, Any],
+        corpus: Sequence[str],
+        columns: Mapping[str, str],
+        folder: Path,
+        require_certificate: bool,
+    ) -> Job:
+        return cls(
+            settings.heads.to_json(), settings.mode, settings.window, settings.max_tokens,
+            fingerprint, corpus, columns, str(folder.absolute()), require_certificate,
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class ShardWorker:
+    """Holds the model and scores shards of a catalogue, one at a time."""
+
+    def __init__(self, job: Job, device: str = "cpu") -> None:
+        if device == "cpu":
+            # One thread a worker, however many workers there are: sums are then added up in the
+            # same order, and the scores do not depend on their number.
+            torch.set_num_threads(1)
+        self.job = job
+        self.model = open_stored(Path(job.model), device)
+        self.sources = {one.name: one for one in sources_of(job.corpus)}
+        self.settings = Settings(HeadSet.from_json(job.heads), job.mode, job.window, job.max_tokens)
+        check = require_certified if job.require_certificate else certify
+        certificate = check(self.model)
+        run = runs.run_record(
+            self.model, self.settings.heads,
+            {"mode": job.mode, "window": job.window, "max_tokens": job.max_tokens}, certificate,
+        )  # fmt: skip
+        mine = json.loads(json.dumps(runs.fingerprint(run)))
+        wrong = [key for key in mine if mine[key] != job.fingerprint.get(key)]
+        if wrong:
+            raise ValueError(
+                f"this worker would score with other settings than the run: {', '.join(wrong)} "
+                "differ. Give workers the same versions of the packages, and the run a device of "
+                "their kind"
+            )
+
+    def score(self, shard: Shard, step: Callable[[int, int], object]) -> Receipt:
+        """Read the documents of a shard, score and publish them.
+
+        Raises CorpusError if the text was changed since the catalogue was made.
+        """
+        documents = documents_of(shard, self.sources, self.job.columns)
+        return score_shard(
+            self.model, self.settings, self.job.fingerprint, shard, documents,
+            Path(self.job.folder), step,
+        )  # fmt: skip
+
+
+def is_final(error: Exception) -> bool:
+    """Whether every worker would fail on that shard: its text is another one, and not just out of
+    reach for the moment."""
+    return isinstance(error, CorpusError) and not isinstance(error.__cause__, OSError)

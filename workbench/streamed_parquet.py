@@ -1,0 +1,67 @@
+"""Parquet files that are written as their rows come, and hashed on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+@contextmanager
+def scratch_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder beside the results, on the same disk, that is gone afterwards."""
+    path = folder / f".selection.{secrets.token_hex(8)}.tmp"
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class _Hashed:
+    """A file to write to, whose bytes are hashed on the way."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        # os.open, not tempfile: the user's umask decides who may read the published file.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        self._stream = os.fdopen(os.open(path, flags, 0o666), "wb")
+        self.digest, self.size, self.closed = hashlib.sha256(), 0, False
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        self.size += memoryview(data).nbytes
+        return self._stream.write(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+            self.closed = True
+
+
+def written(
+    path: pathlib.Path, batches: Iterator[pa.RecordBatch], schema: pa.Schema
+) -> tuple[str, int]:
+    """Write batches to a new Parquet file as they come; return its sha256 and bytes."""
+    stream = _Hashed(path)
+    try:
+        sink = pa.PythonFile(stream, mode="w")
+        with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch.cast(schema))
+        sink.close()
+    finally:
+        stream.close()
+    return stream.digest.hexdigest(), stream.size
