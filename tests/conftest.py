@@ -8,7 +8,7 @@ import transformers as tr
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 import workbench as wb
-from workbench.models import state_of
+from workbench.identity import state_of
 
 TINY = {
     "vocab_size": 320,

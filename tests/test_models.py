@@ -15,7 +15,7 @@ from conftest import make_hf, make_model, make_tokenizer
 
 import workbench as wb
 from workbench import embedded
-from workbench.models import weights_sha256
+from workbench.identity import weights_sha256
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ import torch
 
 from workbench.certificate_checks import CHECKS, Claim
 from workbench.certificate_trial import Trial
+from workbench.identity import state_of
 from workbench.masking import require_unmasked
-from workbench.models import Model, state_of
+from workbench.models import Model
 from workbench.progress import gives_way
 
 Bound = Literal["at most", "at least"]

@@ -11,7 +11,8 @@ import torch
 from workbench import attention
 from workbench.attention import Mode, Override, Seen
 from workbench.heads import HeadSet
-from workbench.models import Model, state_of
+from workbench.identity import state_of
+from workbench.models import Model
 from workbench.progress import gives_way
 
 

@@ -7,7 +7,6 @@ be masked and watched; with nothing masked it computes what the stock model comp
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 import threading
@@ -26,6 +25,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
 from workbench import embedded
 from workbench.attention import Site
 from workbench.files import read_json
+from workbench.identity import state_of, tokenizer_sha256, weights_sha256
 from workbench.install import install, vocabulary_size
 from workbench.vocabulary import VocabularyHead, head_of
 
@@ -150,7 +150,7 @@ class Model:
             "source": self.source,
             "revision": self.revision,
             "weights_sha256": weights_sha256(self.hf),
-            "tokenizer_sha256": _tokenizer_sha256(self.tokenizer),
+            "tokenizer_sha256": tokenizer_sha256(self.tokenizer),
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": self.device.type,
             "layers": self.layers,
@@ -294,35 +294,6 @@ def _warn_unless_certified(model: Model) -> None:
     found = certificate.certify(model)
     if not found.ok:
         warnings.warn(f"{model.source}: {found.complaint()}", stacklevel=3)
-
-
-def state_of(model: Model) -> tuple[Any, ...]:
-    """What certificates, digests and cached passes of `model` hold for; differs after any change.
-
-    Told without reading the weights: every in-place change of a parameter that torch knows of
-    counts up its version; only one through `.data` goes unseen.
-    """
-    weights = tuple(
-        (one.data_ptr(), 0 if one.is_inference() else one._version) for one in model.hf.parameters()
-    )
-    implementation = str(model.hf.config._attn_implementation)
-    return model.dtype, model.device, implementation, model.hf.training, weights
-
-
-def weights_sha256(hf: torch.nn.Module) -> str:
-    """sha256 over (name, dtype, shape, bytes) of every tensor in the state dict, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(hf.state_dict().items()):
-        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        raw = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
-        digest.update(memoryview(raw.numpy()))
-    return digest.hexdigest()
-
-
-def _tokenizer_sha256(tokenizer: Tokenizer) -> str:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    text = repr(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def pick_device(device: str) -> str:

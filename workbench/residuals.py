@@ -22,10 +22,11 @@ import torch
 from workbench import attention
 from workbench.attention import Mode, Override
 from workbench.heads import HeadSet
+from workbench.identity import state_of
 from workbench.install import decoder_layers, sample_ids
 from workbench.losses import plain_losses, windows
 from workbench.masking import default_means, overrides_of, require_fitting, require_unmasked
-from workbench.models import Model, state_of
+from workbench.models import Model
 from workbench.progress import counted, gives_way
 
 SHARED = 1 << 29  # bytes for the streams of all sessions with a model

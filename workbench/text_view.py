@@ -15,7 +15,8 @@ import numpy as np
 from workbench.effects import HeadEffects, Method, head_effects
 from workbench.heads import HeadSet
 from workbench.history import State
-from workbench.models import Model, state_of
+from workbench.identity import state_of
+from workbench.models import Model
 from workbench.residuals import ResidualCache, streams_of
 from workbench.tokens import Guess, TokenChanges, aligned, guesses, pieces_of
 

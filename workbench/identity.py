@@ -1,0 +1,42 @@
+"""Who a model is (digests of weights and tokenizer), and whether it is still as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+if TYPE_CHECKING:
+    from workbench.models import Model
+
+
+def state_of(model: Model) -> tuple[Any, ...]:
+    """What certificates, digests and cached passes of `model` hold for; differs after any change.
+
+    Told without reading the weights: every in-place change of a parameter that torch knows of
+    counts up its version; only one through `.data` goes unseen.
+    """
+    weights = tuple(
+        (one.data_ptr(), 0 if one.is_inference() else one._version) for one in model.hf.parameters()
+    )
+    implementation = str(model.hf.config._attn_implementation)
+    return model.dtype, model.device, implementation, model.hf.training, weights
+
+
+def weights_sha256(hf: torch.nn.Module) -> str:
+    """sha256 over (name, dtype, shape, bytes) of every tensor in the state dict, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(hf.state_dict().items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        raw = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        digest.update(memoryview(raw.numpy()))
+    return digest.hexdigest()
+
+
+def tokenizer_sha256(tokenizer: Tokenizer) -> str:
+    """sha256 over the whole pipeline of a fast tokenizer, or the vocabulary of a slow one."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = repr(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
