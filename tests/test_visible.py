@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from workbench.figures import shown
 from workbench.visible import visible
 
-UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn"}
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 @given(st.text(st.characters()))
@@ -33,6 +33,7 @@ def test_each_kind_is_written_out():
     assert visible("a\nb", newline="\n") == "a\nb"
     assert visible("\x00\x1b[31m\x7f") == "\\u0000\\u001b[31m\\u007f"
     assert visible("\u202eabc\u2066\u200b\ufeff") == "\\u202eabc\\u2066\\u200b\\ufeff"
+    assert visible("a\u2028b\u2029") == "a\\u2028b\\u2029"
     assert visible("\ud800 \U0010ffff \ue000") == "\\ud800 \\u10ffff \\ue000"
     assert visible("naïve 日本 👍 e\u0301") == "naïve 日本 👍 e\u0301"
     assert visible("") == ""

@@ -1,8 +1,8 @@
 """Choosing documents straight from the score files of a run, for tables that no memory holds.
 
 The result is that of `select` and `write_manifest`, row by row and figure by figure; the way there
-is DuckDB (`workbench.score_files`), a walk down each ranking in pieces (`workbench.domain_cut`) and
-a file that is written as the rows come.
+is DuckDB (`workbench.score_files`), a walk down each ranking in pieces (`workbench.ranking_walk`)
+and a file that is written as the rows come.
 """
 
 from __future__ import annotations
@@ -11,17 +11,12 @@ import dataclasses
 import datetime
 import os
 import pathlib
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from workbench.croissant import CLUSTERS_FILE, SELECTION_FILE, SELECTION_SCHEMA, file_object
-from workbench.domain_cut import ALONE, By, DomainCut, check_by, share_of
+from workbench.domain_cut import By, check_by, share_of
 from workbench.duplicate_policy import CLUSTER_SCHEMA, Duplicates, limit_of
 from workbench.files import plain_file, read_json, sha256_of, write_atomically
 from workbench.manifest import (
@@ -39,9 +34,9 @@ from workbench.manifest_terms import (
     selection_term,
 )
 from workbench.progress import counted
-from workbench.score_files import Domain, ScoreFiles
+from workbench.ranking_walk import RankingWalk, digest_of
+from workbench.score_files import ScoreFiles
 from workbench.streamed_parquet import scratch_folder, written
-from workbench.text_digest import DigestStream
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -140,17 +135,17 @@ def select_files(
             )
         sources = scores.sources()
         check_publishable(None, (one.as_py() for one in sources))
-        digest = _digest(scores, sources, ranked)
+        digest = digest_of(scores, sources, ranked)
         if given is not None:
             path = scratch / CLUSTERS_FILE
             made.append((CLUSTERS_FILE, *written(path, scores.clusters(), CLUSTER_SCHEMA)))
-        walk = _Walk(scores, domains, sources, share, by, limit)
+        walk = RankingWalk(scores, domains, sources, share, by, limit)
         with counted("ranking", "doc", ranked) as done:
             rows = walk.rows(done)
             made.insert(
                 0, (SELECTION_FILE, *written(scratch / SELECTION_FILE, rows, SELECTION_SCHEMA))
             )
-        figures = [one.row() for one in walk.cuts]
+        figures = walk.figures()
         statement = manifest_bytes(
             {
                 "aiw:run": record,
@@ -174,106 +169,6 @@ def select_files(
     # Last, so that a manifest never speaks of rows that are not there yet.
     manifest = write_atomically(folder / MANIFEST_FILE, statement)
     return FileSelection(manifest, pd.DataFrame(figures), float(fraction), by, duplicates, cap)
-
-
-class _Walk:
-    """Goes down the rankings of all domains and gives the rows of selection.parquet."""
-
-    def __init__(
-        self,
-        scores: ScoreFiles,
-        domains: list[Domain],
-        sources: pa.Array,
-        share: Any,
-        by: By,
-        limit: int | None,
-    ) -> None:
-        self._scores, self._domains, self._sources = scores, domains, sources
-        self._names = pa.array([one.name for one in domains], pa.string())
-        self._texts = scores.repeated("text_sha256")
-        self._clusters = scores.repeated("cluster") if scores.clustered else None
-        # Keys are of one domain, so all domains can count in the same arrays.
-        texts = np.zeros(len(self._texts), dtype="int32")
-        clusters = None
-        if self._clusters is not None:
-            clusters = np.zeros(len(self._clusters), dtype="int32")
-        self.cuts: list[DomainCut] = []
-        self._new = lambda one: DomainCut(
-            one.name, one.documents, one.tokens, share, by, limit, texts, clusters
-        )
-        self._rank = 0  # of the last row seen, in the domain of the last cut
-
-    def rows(self, done: Any) -> Iterator[pa.RecordBatch]:
-        for batch in self._scores.ranked(self._domains):
-            place = batch.column("place").to_numpy()
-            ranks = np.empty(len(place), dtype="int64")
-            selected = np.empty(len(place), dtype=bool)
-            score, tokens = batch.column("score").to_numpy(), batch.column("tokens").to_numpy()
-            text = _found(self._texts, batch.column("text_key"))
-            cluster = None
-            if self._clusters is not None:
-                cluster = _found(self._clusters, batch.column("cluster_key"))
-            edges = [0, *(np.flatnonzero(np.diff(place)) + 1).tolist(), len(place)]
-            for start, end in pairwise(edges):
-                if place[start] == len(self.cuts):
-                    self.cuts.append(self._new(self._domains[place[start]]))
-                    self._rank = 0
-                one = slice(start, end)
-                selected[one] = self.cuts[-1].take(
-                    score[one], tokens[one].astype("int64"), text[one],
-                    None if cluster is None else cluster[one],
-                )  # fmt: skip
-                ranks[one] = np.arange(self._rank + 1, self._rank + 1 + end - start)
-                self._rank += end - start
-            yield self._row_batch(batch, ranks, selected)
-            done(len(place))
-
-    def _row_batch(
-        self, batch: pa.RecordBatch, ranks: np.ndarray, selected: np.ndarray
-    ) -> pa.RecordBatch:
-        columns = {name: batch.column(name) for name in batch.schema.names}
-        columns["domain"] = self._names.take(columns["place"])
-        columns["source"] = self._sources.take(columns["source"])
-        columns["rank"], columns["selected"] = pa.array(ranks), pa.array(selected)
-        columns["repeat"] = pa.array(selected.astype("int64"))
-        arrays = []
-        for field in SELECTION_SCHEMA:
-            column = columns[field.name].cast(field.type)
-            if pa.types.is_floating(field.type):  # what is unknown is null, as pandas writes it
-                column = pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column)
-            arrays.append(column)
-        return pa.record_batch(arrays, schema=SELECTION_SCHEMA)
-
-
-def _found(keys: np.ndarray, wanted: pa.Array) -> np.ndarray:
-    """Where each key stands among the ascending `keys`, ALONE where it is null or not there."""
-    codes = np.full(len(wanted), ALONE, dtype="int64")
-    if len(keys):
-        values = pc.fill_null(wanted, 0).to_numpy(zero_copy_only=False).astype("uint64")
-        at = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
-        there = (keys[at] == values) & pc.is_valid(wanted).to_numpy(zero_copy_only=False)
-        codes[there] = at[there]
-    return codes
-
-
-def _digest(scores: ScoreFiles, sources: pa.Array, documents: int) -> str:
-    """The text digest of all rows, after a look that each (source, row) occurs once."""
-    digest, last = DigestStream(sources), None
-    with counted("hashing the list of texts", "doc", documents) as done:
-        for batch in scores.texts():
-            source, row = batch.column("source").to_numpy(), batch.column("row").to_numpy()
-            twice = np.flatnonzero((source[1:] == source[:-1]) & (row[1:] == row[:-1]))
-            first = (source[0], row[0])
-            if len(twice) or first == last:
-                place = first if first == last else (source[twice[0]], row[twice[0]])
-                raise ValueError(
-                    f"rows repeat a (source, row), first ({sources[int(place[0])].as_py()!r:.100}, "
-                    f"{place[1]}); each document may be ranked once"
-                )
-            last = (source[-1], row[-1])
-            digest.add(*batch.columns)
-            done(len(row))
-    return digest.hexdigest()
 
 
 def _finished_run(folder: pathlib.Path) -> tuple[dict[str, Any], list[str]]:

@@ -62,8 +62,13 @@ def first_rows(folder: pathlib.Path) -> pa.Table:
         plain_file(folder, SELECTION_FILE).open("rb") as stream,
         pq.ParquetFile(stream, pre_buffer=False) as file,
     ):
-        first = next(batches(file, stream, SELECTION_SCHEMA.names, most_rows=FIRST_ROWS))
-    return pa.Table.from_batches([first])
+        pieces, held = [], 0
+        for piece in batches(file, stream, SELECTION_SCHEMA.names, most_rows=FIRST_ROWS):
+            pieces.append(piece)
+            held += len(piece)
+            if held >= FIRST_ROWS:
+                break
+    return pa.Table.from_batches(pieces).slice(0, FIRST_ROWS)
 
 
 def of_sources(folder: pathlib.Path, corpus: GivenCorpus, rows: int) -> Iterator[Piece]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from workbench.croissant import (
     CLUSTERS_FILE,
@@ -152,17 +153,25 @@ def selection_rows(files: dict[str, pathlib.Path]) -> tuple[pd.DataFrame, str]:
     if SELECTION_FILE not in files:
         raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
     stored = read_table(files[SELECTION_FILE])
-    require(
-        stored.schema.equals(SELECTION_SCHEMA),
-        f"its columns are {', '.join(stored.schema.names):.300}; expected, with their types, "
-        f"{', '.join(SELECTION_SCHEMA.names)}",
-    )
+    require_selection_schema(stored.schema)
     stored.validate(full=True)
     table = stored.to_pandas(ignore_metadata=True)
-    nulls = {name for name in SELECTION_SCHEMA.names if stored[name].null_count}
-    nulls -= {"compression_ratio"}  # it may be unknown, nothing is computed from it
-    require(not nulls, f"it holds nulls in {nulls}")
+    require_no_nulls({name for name in SELECTION_SCHEMA.names if stored[name].null_count})
     return table, f"{len(table)} rows"
+
+
+def require_selection_schema(schema: pa.Schema) -> None:
+    require(
+        schema.equals(SELECTION_SCHEMA),
+        f"its columns are {', '.join(schema.names):.300}; expected, with their types, "
+        f"{', '.join(SELECTION_SCHEMA.names)}",
+    )
+
+
+def require_no_nulls(columns: set[str]) -> None:
+    """columns: those with nulls in them."""
+    columns = columns - {"compression_ratio"}  # it may be unknown, nothing is computed from it
+    require(not columns, f"it holds nulls in {columns}")
 
 
 def formula(table: pd.DataFrame) -> tuple[bool, str]:
@@ -216,32 +225,56 @@ def ranking(
             problems.append(f"{unequal} rows differ in {column} (or in their order)")
     if not (table["repeat"] == table["selected"].astype("int64")).all():
         problems.append("repeat is not 1 for the selected rows and 0 for the others")
-    domains = again.domains.to_dict("records")
-    if domains != manifest["aiw:domains"]:
-        wrong = [row["domain"] for row in domains if row not in manifest["aiw:domains"]]
-        problems.append(f"the domains' thresholds, counts or shares are others: {wrong!r:.300}")
-    if stated != selection_term(**asked, clustered=clusters is not None):
-        problems.append("the tie rule or the duplicate policy is not the one in force")
     require(not problems, "; ".join(problems))
-    return True, f"{len(domains)} domains ranked again, all as stated"
+    require_domains(again.domains.to_dict("records"), manifest)
+    require_rules(stated, clusters is not None)
+    return True, f"{len(again.domains)} domains ranked again, all as stated"
+
+
+def require_domains(domains: list[Any], manifest: dict[str, Any]) -> None:
+    """domains: their figures as they come out again."""
+    wrong = [row["domain"] for row in domains if row not in manifest["aiw:domains"]]
+    require(
+        domains == manifest["aiw:domains"],
+        f"the domains' thresholds, counts or shares are others: {wrong!r:.300}",
+    )
+
+
+def require_rules(stated: dict[str, Any], clustered: bool) -> None:
+    asked = {name: stated.get(name) for name in ("fraction", "by", "duplicates", "cap")}
+    require(
+        stated == selection_term(**asked, clustered=clustered),  # type: ignore[arg-type]
+        "the tie rule or the duplicate policy is not the one in force",
+    )
 
 
 def counts(
     table: pd.DataFrame, manifest: dict[str, Any], record: dict[str, Any]
 ) -> tuple[bool, str]:
     """Read, scored, skipped, excluded, ranked and selected add up, and the corpus digest holds."""
+    corpus = {"sources": int(table["source"].nunique()), "text_digest": text_digest(table)}
+    return require_counts(len(table), int(table["selected"].sum()), corpus, manifest, record)
+
+
+def require_counts(
+    ranked: int,
+    selected: int,
+    corpus: dict[str, Any],
+    manifest: dict[str, Any],
+    record: dict[str, Any],
+) -> tuple[bool, str]:
+    """corpus: sources and text_digest as they come out again."""
     run = record["documents"]
     expected = {
         **{key: run[key] for key in ("read", "scored", "skipped")},
-        "excluded": run["scored"] - len(table),
-        "ranked": len(table),
-        "selected": int(table["selected"].sum()),
+        "excluded": run["scored"] - ranked,
+        "ranked": ranked,
+        "selected": selected,
     }
     require(manifest["aiw:documents"] == expected, f"aiw:documents should be {expected}")
     require(expected["excluded"] >= 0, "more documents are ranked than were scored")
     rows = sum(file["rows"] for file in record["score_files"])
     require(not rows or rows == run["scored"], f"the score files have {rows} rows by the record")
-    corpus = {"sources": int(table["source"].nunique()), "text_digest": text_digest(table)}
     same = all(manifest["aiw:corpus"].get(key) == value for key, value in corpus.items())
     require(same, f"aiw:corpus should say {corpus}")
     return True, ", ".join(f"{count} {key}" for key, count in expected.items())

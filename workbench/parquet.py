@@ -138,6 +138,15 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
         return pa.Table.from_batches(parts, pa.schema(fields, file.schema_arrow.metadata))
 
 
+def check_pages(path: str | os.PathLike[str], columns: Sequence[str]) -> None:
+    """Raise pa.ArrowInvalid for pages that `batches` refuses, having read only their headers: for
+    files that something else than Arrow is to read."""
+    with open(path, "rb") as stream:
+        for group in groups_of(stream):
+            if group.rows:
+                _longest_shared(group, stream, columns)
+
+
 def check_single(schema: pa.Schema, columns: Sequence[str]) -> None:
     """Raise pa.ArrowInvalid if a column is nested: one such value may be of any size."""
     for name in columns:

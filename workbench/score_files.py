@@ -17,12 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.duplicate_policy import check_cluster_schema
+from workbench.duplicate_policy import CLUSTER_COLUMNS, check_cluster_schema
+from workbench.parquet import check_pages
 from workbench.selection import FLOAT_COLUMNS, INTEGER_COLUMNS, SCORE_COLUMNS, TEXT_COLUMNS
 
 BATCH_ROWS = 200_000
 # Domains are sorted in groups of about so many rows: the sort then needs that much less disk.
 SORTED_ROWS = 30_000_000
+SCRATCH = 30  # bytes of disk for each byte of the files; no more, whatever somebody's file holds
 
 _CARRIED = (
     "doc_id", "tokens", "predicted", "loss_base", "loss_ref", "compression_ratio",
@@ -70,12 +72,14 @@ class ScoreFiles:
             raise ValueError(f"threads must be a whole number from 1, got {threads!r:.50}")
         for path in paths:
             _check_columns(path)
+        most = SCRATCH * sum(os.stat(path).st_size for path in paths)
         self._connection = duckdb.connect(
             ":memory:",
             config={
                 "threads": threads,
                 "memory_limit": str(memory),
                 "temp_directory": str(scratch),
+                "max_temp_directory_size": f"{1 + most // 10**9}GB",
                 "preserve_insertion_order": False,
                 "python_enable_replacements": False,
                 "autoinstall_known_extensions": False,
@@ -87,6 +91,7 @@ class ScoreFiles:
         self.clustered = clusters is not None
         if clusters is not None:
             check_cluster_schema(pq.read_schema(clusters), clusters.name)
+            check_pages(clusters, CLUSTER_COLUMNS)
             self._view("given_clusters", [clusters])
 
     def __enter__(self) -> ScoreFiles:
@@ -263,7 +268,8 @@ def _groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _check_columns(path: pathlib.Path) -> None:
-    """Refuse a score file whose columns are missing, doubled or of another kind."""
+    """Refuse a score file whose columns are missing, doubled, of another kind or expand beyond
+    bounds."""
     schema = pq.read_schema(path)
     names = [name.lower() for name in schema.names]  # DuckDB's names know no case
     odd = [name for name in SCORE_COLUMNS if names.count(name) != 1 or name not in schema.names]
@@ -278,6 +284,7 @@ def _check_columns(path: pathlib.Path) -> None:
             f"score file {path.name!r:.100} lacks the columns {odd}, or has them in another type; "
             "expected a file that score_corpus wrote"
         )
+    check_pages(path, SCORE_COLUMNS)
 
 
 def _duckdb() -> Any:

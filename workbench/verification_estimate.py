@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +17,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from workbench import bulk_verification
 from workbench import manifest_checks as checks
 from workbench import manifest_corpus as of_corpus
 from workbench.corpus_estimate import (
@@ -141,7 +145,7 @@ def _pieces(
     if "sources" in reached and corpus is not None:
         yield from of_sources(folder, corpus, rows)
     if "ranks" in reached:
-        yield from _of_ranks(folder, record, rows)
+        yield from _of_ranks(folder, manifest, rows)
     if "texts" in reached and corpus is not None:
         hashed = rows if texts is None else min(texts, rows)
         yield from of_texts(folder, corpus, record, rows, hashed)
@@ -177,7 +181,12 @@ def _of_files(folder: pathlib.Path, manifest: dict[str, Any]) -> Iterator[Piece]
     yield "files", "files to open", len(listed), opening / len(some) * len(listed)
 
 
-def _of_ranks(folder: pathlib.Path, record: dict[str, Any], rows: int) -> Iterator[Piece]:
+def _of_ranks(folder: pathlib.Path, manifest: dict[str, Any], rows: int) -> Iterator[Piece]:
+    record = manifest["aiw:run"]
+    if bulk_verification.is_for(manifest, {SELECTION_FILE: plain_file(folder, SELECTION_FILE)}):
+        yield "ranks", "rows to rank, on disk", rows, rows * _seconds_on_disk(folder, manifest)
+        return
+
     def ranked() -> None:
         head = first_rows(folder).to_pandas()
         checks.formula(head)
@@ -198,3 +207,25 @@ def _of_ranks(folder: pathlib.Path, record: dict[str, Any], rows: int) -> Iterat
         if time.perf_counter() > end:
             break
     yield "ranks", "score files to read", len(files), len(files) * float(np.mean(taken))
+
+
+def _seconds_on_disk(folder: pathlib.Path, manifest: dict[str, Any]) -> float:
+    """Seconds a row, from two measures on the first rows: what DuckDB takes to start is no part."""
+    head = first_rows(folder)
+    few = head.slice(0, 1 + len(head) // 10)
+    asked = {"aiw:selection": {**manifest["aiw:selection"], "clusters": None}}
+    first, second = (_ranking_on_disk(rows, asked) for rows in (few, head))
+    return max(second - first, 0.1 * second) / max(len(head) - len(few), 1)
+
+
+def _ranking_on_disk(rows: pa.Table, manifest: dict[str, Any]) -> float:
+    with tempfile.TemporaryDirectory() as room:
+        files = {SELECTION_FILE: pathlib.Path(room, SELECTION_FILE)}
+        pq.write_table(rows, files[SELECTION_FILE])
+        stored = bulk_verification.StoredRows(files[SELECTION_FILE])
+        again = bulk_verification.RankedAgain(stored, manifest, {"score_files": []}, files)
+        began = time.perf_counter()
+        bulk_verification.selection_rows(files)
+        bulk_verification.formula(stored)
+        _ = again.found
+        return time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Choosing from score files: on disk (`select_files`) beside pandas (`select`, `write_manifest`).
+"""Choosing from score files and verifying it: on disk (DuckDB) beside pandas.
 
 Made-up scores in score files of a million rows, 20 domains of unequal size mixed in each, one
 document in 25 with a text that others have too. Every number is of a fresh process, and its peak is
@@ -40,13 +40,16 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
     largest = settings.rows
     sizes = sorted({min(PANDAS_ROWS, largest), largest})
     data: dict[str, Any] = {"threads": min(2, cores()), "memory": MEMORY, "lines": []}
-    progress = Progress(NAME, sum(sizes) + min(PANDAS_ROWS, largest))
+    progress = Progress(NAME, sum(2 * rows if rows > PANDAS_ROWS else 5 * rows for rows in sizes))
     ROOM.mkdir(exist_ok=True)
     for rows in sizes:
         with tempfile.TemporaryDirectory(dir=ROOM, prefix="selection-") as folder:
             lay_down(Path(folder), rows)
-            ways = [("files", "report"), ("files", "keep one")]
-            for way, duplicates in [("table", "report"), *ways] if rows <= PANDAS_ROWS else ways:
+            ways = [("files", "keep one"), ("files, verified", "keep one")]
+            if rows <= PANDAS_ROWS:
+                ways = [("table", "report"), ("table, verified", "report"), ("files", "report"),
+                        *ways]  # fmt: skip
+            for way, duplicates in ways:
                 measured = measure(Path(folder), way, duplicates, data["threads"])
                 data["lines"].append(
                     {"rows": rows, "way": way, "duplicates": duplicates, **measured}
@@ -117,7 +120,12 @@ def measure(folder: Path, way: str, duplicates: str, threads: int) -> dict[str, 
 
 
 def render(data: dict[str, Any]) -> str:
-    names = {"table": "pandas (`select`)", "files": "DuckDB (`select_files`)"}
+    names = {
+        "table": "chosen by pandas (`select`)",
+        "files": "chosen by DuckDB (`select_files`)",
+        "table, verified": "verified by pandas",
+        "files, verified": "verified by DuckDB",
+    }
     rows = [
         [f"{one['rows']:,}", names[one["way"]], one["duplicates"], significant(one["seconds"]),
          f"{one['rows'] / one['seconds']:,.0f}", f"{one['imported']:,.0f}", f"{one['peak']:,.0f}",
@@ -128,17 +136,17 @@ def render(data: dict[str, Any]) -> str:
             "scratch, GB"]  # fmt: skip
     return (
         f"From the score files to selection.parquet and manifest.json, top 20 % of {DOMAINS} "
-        f"domains by documents, {data['threads']} threads, DuckDB bounded to {data['memory']}; one "
-        "fresh process each. Peak: MiB resident, with the package's own imports.\n\n"
-        + table(head, rows)
+        f"domains by documents, {data['threads']} threads, DuckDB bounded to {data['memory']}; and "
+        'back again (`verify_manifest(level="ranks")`, all files hashed too). One fresh process '
+        "each. Peak: MiB resident, with the package's own imports.\n\n" + table(head, rows)
     )
 
 
 def _scratch(folder: Path, most: list[int]) -> None:
-    """Note, once a second, how much lies in the selection's scratch folder."""
+    """Note, once a second, how much lies in a scratch folder in there."""
     while True:
         held = 0
-        for path in folder.glob(".selection.*/**/*"):
+        for path in [*folder.glob(".selection.*/**/*"), *folder.glob("workbench-verify-*/**/*")]:
             try:
                 held += path.stat().st_size if path.is_file() else 0
             except OSError:
@@ -150,12 +158,20 @@ def _scratch(folder: Path, most: list[int]) -> None:
 def main() -> None:
     folder, way, duplicates, threads = sys.argv[1:]
     import workbench as wb
+    from workbench import bulk_verification
     from workbench.bulk_selection import select_files
 
     imported, most = peak(), [0]
+    tempfile.tempdir = folder
     threading.Thread(target=_scratch, args=(Path(folder), most), daemon=True).start()
     begin = time.monotonic()
-    if way == "files":
+    if way.endswith("verified"):
+        bulk_verification.LARGE = 0 if way.startswith("files") else 10**12
+        bulk_verification.THREADS = int(threads)
+        report = wb.verify_manifest(folder, level="ranks")
+        assert report.checks["ok"].all()
+        print(report, file=sys.stderr)
+    elif way == "files":
         select_files(folder, duplicates=duplicates, memory=MEMORY, threads=int(threads))  # type: ignore[arg-type]
     else:
         wb.write_manifest(wb.select(wb.load_scores(folder)), folder)

@@ -55,8 +55,16 @@ class Watch:
             path = os.fsdecode(given[0]) if isinstance(given[0], str | bytes) else ""
             if path and not os.path.abspath(path).startswith((self.folder, *self.allowed)):
                 self.seen.append(f"opened {path!r:.200}")
-        elif event in FORBIDDEN:
+        elif event in FORBIDDEN and not self._clears_away(event, given):
             self.seen.append(f"{event} {given!r:.200}")
+
+    def _clears_away(self, event: str, given: tuple[Any, ...]) -> bool:
+        """Whether something is removed that lies in the folder of the case."""
+        if event not in ("os.remove", "os.rmdir"):
+            return False
+        path, folder = os.fsdecode(given[0]), given[1]
+        where = os.getcwd() if folder == -1 else os.readlink(f"/proc/self/fd/{folder}")
+        return os.path.normpath(os.path.join(where, path)).startswith(self.folder + os.sep)
 
 
 def main(state: Path, seed: str) -> int:

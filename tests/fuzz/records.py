@@ -18,9 +18,11 @@ from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 from fuzz.corpora import LONGEST_MESSAGE, check_message, damaged_parquet
 from fuzz.mutations import TOKENS, as_json, changed, damaged
+from workbench import bulk_verification
 from workbench.documents import Document, Skipped
 from workbench.heads import HeadSet
 from workbench.receipts import read_receipt, receipt_path, write_scores
@@ -164,6 +166,20 @@ def _make_odd(folder: Path, name: str, random: Random) -> None:
 def manifest(folder: Path, random: Random) -> Callable[[], str]:
     _spoilt(folder, random, [*_sound(), *["manifest.json"] * 3, *["selection.parquet"] * 2])
     return lambda: _verified(folder)
+
+
+def manifest_on_disk(folder: Path, random: Random) -> Callable[[], str]:
+    """Read as those of more rows than memory holds are: by DuckDB."""
+    _spoilt(folder, random, ["manifest.json", *["selection.parquet"] * 3, "scores/part-0.parquet"])
+
+    def verified() -> str:
+        with (
+            mock.patch.object(bulk_verification, "LARGE", 0),
+            mock.patch.object(tempfile, "tempdir", str(folder)),
+        ):
+            return _verified(folder)
+
+    return verified
 
 
 def _verified(folder: Path) -> str:

@@ -13,7 +13,7 @@ Target = Callable[[Path, Random], Callable[[], str]]
 # Where each target is, as module:function, and its share. Cheap targets get more: a verification
 # takes a hundred times as long as a head set.
 TARGETS: dict[str, tuple[str, float]] = {
-    "JSON Lines": ("corpora:jsonl", 0.245),
+    "JSON Lines": ("corpora:jsonl", 0.24),
     "JSON Lines .gz": ("corpora:gz", 0.08),
     "JSON Lines .zst": ("corpora:zst", 0.08),
     "Parquet": ("corpora:parquet", 0.15),
@@ -24,6 +24,7 @@ TARGETS: dict[str, tuple[str, float]] = {
     "receipt": ("records:receipt", 0.05),
     "run folder": ("records:run_folder", 0.01),
     "manifest": ("records:manifest", 0.01),
+    "manifest, on disk": ("records:manifest_on_disk", 0.005),
 }
 _TRIALS = {name: f"trials:{name}" for name in ("crash", "spin", "hang", "stall", "swell")}
 
