@@ -10,7 +10,7 @@ import torch
 from conftest import ARCHITECTURES, make_model, with_means
 
 import workbench as wb
-from workbench import engine
+from workbench import engine, vocabulary
 from workbench.engine import engine_of
 from workbench.losses import plain_losses
 
@@ -182,3 +182,19 @@ def test_logits_far_from_zero_lose_nothing(level):
         )
         found = type(head)(shifted.float()).cross_entropy(states, wanted)
     np.testing.assert_allclose(found, exact, atol=5e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("cap", [None, 5.0])
+def test_tiles_in_half_precision_are_summed_in_float32(dtype, cap):
+    """Three tiles, the last of another width: nothing of one may be left in the next."""
+    torch.manual_seed(0)
+    head = vocabulary.VocabularyHead(
+        torch.nn.Linear(64, 2 * vocabulary.TILE + 100, bias=False).to(dtype), cap=cap
+    )
+    states, wanted = torch.randn(90, 64).to(dtype), torch.randint(0, head.size, (90,))
+    with torch.inference_mode():
+        found = head.cross_entropy(states, wanted)
+        exact = torch.nn.functional.cross_entropy(head(states).double(), wanted, reduction="none")
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, exact, atol=1e-4)

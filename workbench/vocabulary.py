@@ -66,8 +66,16 @@ class VocabularyHead:
         shift = own if shifted else torch.zeros_like(own)
         total = torch.zeros(len(states), device=states.device)
         buffer = torch.empty(len(states) * TILE, device=states.device, dtype=states.dtype)
+        # One more buffer instead of `.float()`, which takes new memory for every tile.
+        floats = (
+            buffer
+            if buffer.dtype == torch.float32
+            else torch.empty_like(buffer, dtype=torch.float32)
+        )
         for start in range(0, self.size, TILE):
-            logits = self.tile(states, start, start + TILE, buffer).float()
+            logits = self.tile(states, start, start + TILE, buffer)
+            if logits.dtype != torch.float32:
+                logits = floats[: logits.numel()].view_as(logits).copy_(logits)
             if shifted:
                 logits -= shift[:, None]
             total += logits.exp_().sum(dim=1)

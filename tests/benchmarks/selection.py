@@ -170,7 +170,6 @@ def main() -> None:
         bulk_verification.THREADS = int(threads)
         report = wb.verify_manifest(folder, level="ranks")
         assert report.checks["ok"].all()
-        print(report, file=sys.stderr)
     elif way == "files":
         select_files(folder, duplicates=duplicates, memory=MEMORY, threads=int(threads))  # type: ignore[arg-type]
     else:

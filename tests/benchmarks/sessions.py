@@ -21,7 +21,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
     from transformers import AutoTokenizer
 
     text = documents.long_document(AutoTokenizer.from_pretrained(settings.model), 128)
-    rounds, every, corpus = (2, 27, 40) if settings.quick else (ROUNDS, 9, 240)
+    rounds, every, corpus = (2, 27, 40) if settings.quick else (ROUNDS, 9, 480)
     reading = 96 if settings.quick else 512
     asked: dict[str, dict[str, Any]] = {
         "toggles": {"document": text, "layers": LAYERS, "rounds": rounds},
