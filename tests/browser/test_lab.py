@@ -270,7 +270,9 @@ def test_interrupt_between_cells_stops_the_work_and_leaves_all_usable(lab, wide)
     lab.show(wide, "interrupt.ipynb")
     button(wide, "Find the retrieval heads").click()
     wide.locator(".aiw-progress", has_text="probe").wait_for()
-    menu(wide, "Kernel", "Interrupt Kernel")
+    # Asked before the signal is there, the question itself would be interrupted.
+    with wide.expect_response(re.compile("/interrupt"), timeout=PATIENCE):
+        menu(wide, "Kernel", "Interrupt Kernel")
     lab.until("explorer.lanes.long.wait(30), explorer.session.scores", "(True, None)")
     cell(wide, 18, 6).click()
     lab.until("str(explorer.session.heads)", "L18H6")
