@@ -46,8 +46,14 @@ help: ## list these targets
 demo: .venv/.demo-installed ## from the default model to a verified manifest, in demo-run/
 	@$(BIN)/workbench demo
 
+# JupyterLab asks on its first screen whether it may fetch news; here the answer is no.
+LAB_SETTINGS = .venv/share/jupyter/lab/settings
+NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
+
 lab: .venv/.lab-installed ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab --LabApp.news_url= $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
+	@mkdir -p $(LAB_SETTINGS)
+	@echo '$(NO_NEWS)' >$(LAB_SETTINGS)/overrides.json
+	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
 
 test: .venv/.test-installed check browser fetch ## what a change must pass: about 10 minutes on 2 cores
 	@echo "== tests in a browser, one after the other: what is on a page is looked at while it changes"
