@@ -90,3 +90,13 @@ def test_all_names_are_there_and_no_module_hides_one():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_a_module_is_there_by_its_name_and_what_is_not_there_is_an_attribute_error():
+    code = (
+        "import workbench as wb\n"
+        "assert wb.progress.Cancelled and wb.plan.Plan\n"
+        "assert not hasattr(wb, 'no_such_name') and not hasattr(wb, '__wrapped__')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

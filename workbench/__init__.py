@@ -12,8 +12,21 @@ wb.write_manifest(chosen, "run/")
 wb.verify_manifest("run/")
 """
 
+import importlib
+import importlib.util
+from typing import Any
+
 import lazy_loader
 
 # The names stand in `__init__.pyi`. A module is imported when one of its names is asked for, so
 # that the command's help, workers and checks of files wait for no torch, plotly or scikit-learn.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_named, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the stub, or else a module of the package (`wb.progress`)."""
+    if name not in __all__ and not name.startswith("_"):
+        module = f"{__name__}.{name}"
+        if importlib.util.find_spec(module):
+            return importlib.import_module(module)
+    return _named(name)
