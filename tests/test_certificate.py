@@ -325,7 +325,7 @@ def test_a_masked_model_is_not_tried_out(tiny):
 def test_the_table_names_every_check_and_escapes_what_a_model_says(tiny, monkeypatch):
     found = wb.certify(tiny)
     lines = repr(found).splitlines()
-    assert "11 of 11 checks passed" in lines[0]
+    assert "12 of 12 checks passed" in lines[0]
     assert [name for name, line in zip(NAMES, lines[1:], strict=True) if name not in line] == []
     assert len({line.index("at ") for line in lines[1:]}) == 1  # aligned
 

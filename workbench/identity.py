@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tokenizers import Tokenizer as Pipeline
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 if TYPE_CHECKING:
@@ -36,7 +37,17 @@ def weights_sha256(hf: torch.nn.Module) -> str:
 
 
 def tokenizer_sha256(tokenizer: Tokenizer) -> str:
-    """sha256 over the whole pipeline of a fast tokenizer, or the vocabulary of a slow one."""
+    """sha256 over the whole pipeline of a fast tokenizer, or the vocabulary of a slow one.
+
+    Truncation and padding are left out: they are what the last caller asked for, not who it is.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    text = repr(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
+    if backend is None:
+        text = repr(sorted(tokenizer.get_vocab().items()))
+    else:
+        if backend.truncation or backend.padding:
+            backend = Pipeline.from_str(backend.to_str())  # the tokenizer itself stays as it is
+            backend.no_truncation()
+            backend.no_padding()
+        text = backend.to_str()
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -47,6 +47,7 @@ def store(model: Model, folder: Path) -> None:
     about = {
         "source": model.source, "revision": model.revision, "context": model.context,
         "kernel": kernel, "dtype": str(model.dtype), "tied": tied,
+        "from_nowhere": model.from_nowhere,
     }  # fmt: skip
     (folder / "workbench.json").write_text(json.dumps(about), encoding="utf-8")
 
@@ -63,14 +64,18 @@ def open_stored(folder: Path, device: str = "cpu") -> Model:
     weights = load_file(folder / "weights.safetensors")
     weights |= {name: weights[of] for name, of in about["tied"].items()}
     hf.load_state_dict(weights, strict=True, assign=True)
-    hf.tie_weights()
+    if about["tied"]:  # else the model has two, whatever its config says
+        hf.tie_weights()
     for parameter in hf.parameters():
         parameter.requires_grad_(False)
     hf.to(device)
-    return from_transformers(
+    model = from_transformers(
         hf,
         AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
         source=about["source"],
         revision=about["revision"],
         context=about["context"],
     )
+    given = about["from_nowhere"]
+    model.from_nowhere = None if given is None else tuple(given)
+    return model

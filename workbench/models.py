@@ -1,6 +1,7 @@
 """Load a model with its tokenizer, geometry, device, dtype and identity.
 
-Four ways in, one result: the embedded default, a Hugging Face id, a local folder, a GGUF file.
+Four ways in, one result: the embedded default, a Hugging Face id, a local folder, a GGUF file. An
+id or a folder may also be that of a LoRA adapter, which is merged into its base model.
 Every model that comes out has its attention routed through `workbench.attention`, so that heads can
 be masked and watched; with nothing masked it computes what the stock model computes.
 """
@@ -8,7 +9,6 @@ be masked and watched; with nothing masked it computes what the stock model comp
 from __future__ import annotations
 
 import inspect
-import re
 import threading
 import warnings
 from dataclasses import dataclass, field
@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
 
-from workbench import embedded
+from workbench import adapters, embedded
 from workbench.attention import Site
-from workbench.files import read_json
+from workbench.folders import standing_folder
 from workbench.identity import state_of, tokenizer_sha256, weights_sha256
 from workbench.install import install, vocabulary_size
+from workbench.tokenization import special_prefix_of, text_options
 from workbench.vocabulary import VocabularyHead, head_of
+from workbench.weights import holds, read_weights
 
-_WEIGHTS = re.compile(r"[\w.-]+\.safetensors")
+_TOLD = 700  # characters of another library's message that ours repeats
 
 
 @dataclass(eq=False)
@@ -38,8 +38,9 @@ class Model:
 
     hf and tokenizer are the plain transformers objects; sites are the attention layers; context is
     the largest number of tokens in one forward pass; source and revision say where the weights came
-    from. Calling the model, or `generate`, calls `hf`. One thread computes at a time: whoever uses
-    the model holds `lock`.
+    from; from_nowhere names the weights that no file held (load_model refuses such a checkpoint, so
+    none), None where that is not known. Calling the model, or `generate`, calls `hf`. One thread
+    computes at a time: whoever uses the model holds `lock`.
     """
 
     hf: PreTrainedModel
@@ -50,6 +51,7 @@ class Model:
     revision: str | None = None
     head: VocabularyHead | None = None
     loaded_by: str | None = None  # the call of load_model, as Python
+    from_nowhere: tuple[str, ...] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _identity: tuple[tuple[Any, ...], dict[str, Any]] | None = field(default=None, repr=False)
 
@@ -101,22 +103,14 @@ class Model:
         They go before every window. What a tokenizer would append is left out, since the loss is
         that of the document's own tokens.
         """
-        with_special = self.tokenizer("a").input_ids
-        plain = self.tokenizer("a", add_special_tokens=False).input_ids
-        for start in range(len(with_special) - len(plain) + 1):
-            if with_special[start : start + len(plain)] == plain:
-                return list(with_special[:start])
-        return []
+        return special_prefix_of(self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text` alone, no special token added.
 
         A text that spells out a control token ("<|im_end|>") is text: it is split like any other.
         """
-        encoded = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, verbose=False
-        )
-        return list(encoded.input_ids)
+        return list(self.tokenizer(text, **text_options(self.tokenizer)).input_ids)
 
     # ---- tokens to numbers ------------------------------------------------------------------
 
@@ -172,47 +166,37 @@ def load_model(
     """Load a causal language model and put it on the bench.
 
     source: None for the embedded default (SmolLM2-135M-Instruct, fetched once into the user's
-    cache); a folder or a .gguf file; or a Hugging Face id, with `revision`. device "auto" takes
+    cache); a folder or a .gguf file; or a Hugging Face id, with `revision`. A folder or id with a
+    LoRA adapter loads its base model too and merges the adapter into it (with the package `peft`:
+    pip install 'attention-influence-workbench[lora]'). device "auto" takes
     CUDA, then Apple's MPS, then the CPU; dtype "auto" takes the checkpoint's own on an accelerator
     and float32 on a CPU. context limits the tokens of one pass (default: the model's own). certify
     tries out that masks and losses are right on this model (a dozen short passes, see
     `workbench.certificate`) and warns where they are not.
 
     Only safetensors and GGUF weights are read, never pickles, and no code from the checkpoint runs
-    unless `trust_remote_code` is set. Raises FileNotFoundError or ValueError with what to do, and
+    unless `trust_remote_code` is set. A checkpoint that lacks a weight of the model is refused by
+    name, since transformers would put random numbers there.
+
+    Raises FileNotFoundError if there is no such folder or file, RuntimeError if the default model
+    cannot be had, ValueError with what to do for everything else that does not load, and
     `CannotMask` if the architecture cannot be masked head by head.
     """
     call = _call(source, revision=revision, dtype=dtype, context=context,
                  trust_remote_code=trust_remote_code)  # fmt: skip
-    if source is None:
-        source, name = embedded.ensure(), embedded.NAME
-    else:
-        name = str(source)
-        path = Path(source).expanduser()
-        if path.suffix == ".gguf":
-            source, name = embedded.convert_gguf(path), path.name
-        elif path.exists():
-            source, name = path, path.resolve().name  # where it lies is the user's own affair
-        elif isinstance(source, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
-            raise FileNotFoundError(
-                f"no model at {name}: expected a folder with config.json and safetensors weights, "
-                "a .gguf file, or a Hugging Face id such as 'HuggingFaceTB/SmolLM2-135M'"
-            )
+    place, name = _place_of(source)
     device = pick_device(device)
     dtype = _pick_dtype(dtype, device)
-    options: dict[str, Any] = {"revision": revision} if revision else {}
-    options["trust_remote_code"] = trust_remote_code
     try:
-        _refuse_pickles(source, revision)
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        hf = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, **options
-        )
+        if isinstance(place, Path) and place.suffix.lower() == ".gguf":
+            place = embedded.convert_gguf(place)
+        hf, tokenizer = _read(place, dtype, revision, trust_remote_code)
         hf.to(device)  # type: ignore[arg-type]
     # Broken files make the readers beneath raise nearly anything; it is always the same message.
-    except (OSError, ValueError, LookupError, RuntimeError, TypeError, SafetensorError) as error:
+    except Exception as error:
+        told = str(error) if len(str(error)) <= _TOLD else f"{str(error)[:_TOLD]} [...]"
         raise ValueError(
-            f"could not load {name!r} as a causal language model: {error}. Expected a folder or "
+            f"could not load {name!r} as a causal language model: {told}. Expected a folder or "
             "Hugging Face id with config.json, tokenizer files and safetensors weights, or a .gguf "
             "file. Pickled weights (.bin, .pt, .pth) are not read, since pickles can run any code: "
             "if you trust them, load them with transformers and store them again with "
@@ -221,29 +205,52 @@ def load_model(
     revision = getattr(hf.config, "_commit_hash", None) or revision
     model = from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
     model.loaded_by = call
+    if not embedded.of_unknown_wholeness(place):
+        model.from_nowhere = ()
     if certify:
         _warn_unless_certified(model)
     return model
 
 
-def _refuse_pickles(source: str | Path, revision: str | None) -> None:
-    """Raise ValueError if the index of the weights names files that are not plain safetensors.
+def _place_of(source: str | Path | None) -> tuple[str | Path, str]:
+    """Where to read `source`, and the name that it goes by."""
+    if source is None:
+        return embedded.ensure(), embedded.NAME
+    name, path = str(source), standing_folder(Path(source).expanduser())
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise FileNotFoundError(f"no GGUF file at {path}")
+        return path, path.name
+    if path.exists():
+        return path, Path(source).expanduser().resolve().name  # where it lies is the user's affair
+    if isinstance(source, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise FileNotFoundError(
+            f"no model at {name}: expected a folder with config.json and safetensors weights, "
+            "a .gguf file, or a Hugging Face id such as 'HuggingFaceTB/SmolLM2-135M'"
+        )
+    return name, name
 
-    transformers asks for safetensors by the name of the index, and then opens what stands in it.
-    """
-    quiet = ("missing_entries", "connection_errors", "gated_repo")
-    found = cached_file(
-        str(source),
-        SAFE_WEIGHTS_INDEX_NAME,
-        revision=revision,
-        **{f"_raise_exceptions_for_{reason}": False for reason in quiet},
+
+def _read(
+    place: str | Path, dtype: str | torch.dtype, revision: str | None, trust_remote_code: bool
+) -> tuple[PreTrainedModel, Tokenizer]:
+    """Weights and tokenizer, with an adapter merged; the base's tokenizer if it brings none."""
+    options: dict[str, Any] = {"revision": revision} if revision else {}
+    options["trust_remote_code"] = trust_remote_code
+    adapter = adapters.adapter_at(place, revision)
+    if adapter is None:
+        # The tokenizer first: it is quickly found to be broken.
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        return read_weights(place, dtype, revision=revision,
+                            trust_remote_code=trust_remote_code), tokenizer  # fmt: skip
+    hf = adapters.read_merged(
+        place, adapter, dtype, revision=revision, trust_remote_code=trust_remote_code
     )
-    if found is None:
-        return
-    names = set(read_json(found)["weight_map"].values())
-    odd = sorted(str(name) for name in names if not _WEIGHTS.fullmatch(str(name)))
-    if odd:
-        raise ValueError(f"{SAFE_WEIGHTS_INDEX_NAME} names {odd[:3]!r:.200}, no safetensors files")
+    if holds(place, "tokenizer_config.json", revision) is None:
+        place, revision = adapters.base_of(adapter)
+        options = {"trust_remote_code": trust_remote_code}
+        options |= {"revision": revision} if revision else {}
+    return hf, AutoTokenizer.from_pretrained(place, **options)
 
 
 def from_transformers(

@@ -1,0 +1,141 @@
+"""The weights of a checkpoint: read from safetensors alone, and every one of them accounted for.
+
+transformers fills what a checkpoint lacks with random numbers and leaves out what a model has no
+place for; only its log says so. Here the first is an error that names the tensors, and so is the
+second where a layer would be computed without its scale or bias.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
+
+from workbench.files import read_json
+
+_SAFETENSORS = re.compile(r"[\w.-]+\.safetensors")
+# Scales of the key-value cache of some servers; no layer is computed with them.
+_UNUSED = re.compile(r"\.[kv]_scale$")
+_NAMED = 5  # tensors that a message names
+_QUIET = {
+    f"_raise_exceptions_for_{reason}": False
+    for reason in ("missing_entries", "connection_errors", "gated_repo")
+}
+
+
+def read_weights(
+    source: str | Path, dtype: str | torch.dtype, *, revision: str | None, trust_remote_code: bool
+) -> PreTrainedModel:
+    """The causal language model in a folder or at a Hugging Face id, on the CPU.
+
+    Raises ValueError if its weights are no safetensors or not all there, or if it is no causal
+    language model; whatever else transformers raises for broken files passes through.
+    """
+    _refuse_pickles(source, revision)
+    options: dict[str, Any] = {"revision": revision} if revision else {}
+    options["trust_remote_code"] = trust_remote_code
+    _require_causal(AutoConfig.from_pretrained(source, **options), trust_remote_code)
+    hf, found = AutoModelForCausalLM.from_pretrained(
+        source, dtype=dtype, use_safetensors=True,
+        output_loading_info=True, ignore_mismatched_sizes=True,  # what differs is refused by name
+        # With peft installed transformers would apply an adapter that lies beside whole weights.
+        adapter_kwargs={"subfolder": "no-adapter-beside-whole-weights"}, **options,
+    )  # fmt: skip
+    require_whole(hf, found)
+    return hf
+
+
+def require_whole(hf: PreTrainedModel, found: Mapping[str, Any]) -> None:
+    """Raise ValueError unless every weight of `hf` came from a file and none was left half read.
+
+    found: what transformers' from_pretrained tells with output_loading_info=True: the keys that are
+    missing (tied weights are not), of another shape, or unexpected.
+    """
+    missing, unexpected = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
+    problems = []
+    if missing:
+        problems.append(
+            f"{len(missing)} of its {len(hf.state_dict())} weights are in no file and would be "
+            f"random numbers: {_some(missing)}"
+        )
+    if found["mismatched_keys"]:
+        shapes = [
+            f"{name} has {tuple(stored)}, the model {tuple(wanted)}"
+            for name, stored, wanted in sorted(found["mismatched_keys"])
+        ]
+        problems.append(f"tensors of another shape than config.json gives: {_some(shapes)}")
+    halves = [key for key in unexpected if _belongs_to_a_layer(hf, key)]
+    if halves:
+        problems.append(f"layers would be computed without their {_some(halves)}")
+    quantised = getattr(hf.config, "quantization_config", None)
+    if quantised is not None and getattr(hf, "hf_quantizer", None) is None:
+        method = dict(quantised).get("quant_method") if isinstance(quantised, dict) else quantised
+        problems.append(f"it is quantised in a way that transformers does not know: {method!r:.80}")
+    if problems:
+        if missing and unexpected:
+            problems.append(f"what the files hold instead: {_some(unexpected)}")
+        raise ValueError("the checkpoint is not whole. " + "; ".join(problems))
+    if unexpected:
+        warnings.warn(
+            f"{len(unexpected)} tensors of the checkpoint have no place in "
+            f"{type(hf).__name__} and are not used: {_some(unexpected)}",
+            stacklevel=4,
+        )
+
+
+def holds(source: str | Path, name: str, revision: str | None = None) -> Path | None:
+    """The local path of a file of a folder or Hugging Face id, None where there is none."""
+    found = cached_file(str(source), name, revision=revision, **_QUIET)
+    return None if found is None else Path(found)
+
+
+def _belongs_to_a_layer(hf: PreTrainedModel, key: str) -> bool:
+    """Whether `key` is a tensor more of a layer whose weight the model has."""
+    owner = key.rpartition(".")[0]
+    if not owner or _UNUSED.search(key):
+        return False
+    for prefix in ("", f"{hf.base_model_prefix}."):
+        try:
+            module = hf.get_submodule(prefix + owner)
+        except AttributeError:
+            continue
+        return any(True for _ in module.parameters(recurse=False))
+    return False
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _require_causal(config: PreTrainedConfig, trust_remote_code: bool) -> None:
+    """Raise ValueError, in a line, for a kind of model that predicts no next token of a text."""
+    known = type(config) in AutoModelForCausalLM._model_mapping
+    own_code = trust_remote_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", {}))
+    if not known and not own_code:
+        classes = ", ".join(getattr(config, "architectures", None) or ["no class named"])
+        raise ValueError(
+            f"its kind is {config.model_type!r} ({classes}), which transformers has no causal "
+            "language model for. If its text part is one, load that part with transformers and "
+            "hand it to from_transformers(hf, tokenizer)"
+        )
+
+
+def _refuse_pickles(source: str | Path, revision: str | None) -> None:
+    """Raise ValueError if the index of the weights names files that are not plain safetensors.
+
+    transformers asks for safetensors by the name of the index, and then opens what stands in it.
+    """
+    found = holds(source, SAFE_WEIGHTS_INDEX_NAME, revision)
+    if found is None:
+        return
+    names = set(read_json(found)["weight_map"].values())
+    odd = sorted(str(name) for name in names if not _SAFETENSORS.fullmatch(str(name)))
+    if odd:
+        raise ValueError(f"{SAFE_WEIGHTS_INDEX_NAME} names {odd[:3]!r:.200}, no safetensors files")
