@@ -187,20 +187,16 @@ def _convert(gguf: Path, folder: Path, source_sha256: str) -> None:
 
     Raises ValueError if a weight of the model is not in the file.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    from workbench.weights import require_whole
+    from workbench.weights import whole_model
 
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    model, found = AutoModelForCausalLM.from_pretrained(
-        dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **where
-    )
-    tokenizer = AutoTokenizer.from_pretrained(**where)
+    model = whole_model(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # The weights are plain float32 now; saving refuses while these still say "quantised".
     model.hf_quantizer = None  # type: ignore[assignment]
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    require_whole(model, found)
     with tempfile.TemporaryDirectory(dir=folder.parent) as room:
         made = Path(room) / "model"
         model.save_pretrained(made)

@@ -41,13 +41,22 @@ def read_weights(
     options: dict[str, Any] = {"revision": revision} if revision else {}
     options["trust_remote_code"] = trust_remote_code
     _require_causal(AutoConfig.from_pretrained(source, **options), trust_remote_code)
-    hf, found = AutoModelForCausalLM.from_pretrained(
-        source, dtype=dtype, use_safetensors=True,
-        output_loading_info=True, ignore_mismatched_sizes=True,  # what differs is refused by name
-        # With peft installed transformers would apply an adapter that lies beside whole weights.
-        adapter_kwargs={"subfolder": "no-adapter-beside-whole-weights"}, **options,
-    )  # fmt: skip
-    require_whole(hf, found)
+    # With peft installed transformers would apply an adapter that lies beside whole weights.
+    options["adapter_kwargs"] = {"subfolder": "no-adapter-beside-whole-weights"}
+    return whole_model(source, dtype=dtype, use_safetensors=True, **options)
+
+
+def whole_model(source: str | Path, **options: Any) -> PreTrainedModel:
+    """What AutoModelForCausalLM.from_pretrained(source, **options) loads, if it is whole.
+
+    Raises ValueError, as `require_whole` does, if it is not.
+    """
+    # A tensor of another shape is refused by name below; transformers' own error names none.
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        source, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    hf: PreTrainedModel = loaded[0]
+    require_whole(hf, loaded[1])
     return hf
 
 
@@ -73,6 +82,12 @@ def require_whole(hf: PreTrainedModel, found: Mapping[str, Any]) -> None:
     halves = [key for key in unexpected if _belongs_to_a_layer(hf, key)]
     if halves:
         problems.append(f"layers would be computed without their {_some(halves)}")
+    packed = [
+        name for name, one in hf.named_parameters()
+        if one.dtype.itemsize == 1 or not one.dtype.is_floating_point
+    ]  # fmt: skip
+    if packed and getattr(hf, "hf_quantizer", None) is None:
+        problems.append(f"quantised without a scale to read them by: {_some(packed)}")
     quantised = getattr(hf.config, "quantization_config", None)
     if quantised is not None and getattr(hf, "hf_quantizer", None) is None:
         method = dict(quantised).get("quant_method") if isinstance(quantised, dict) else quantised
