@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from workbench import attention, certificate_trial, losses, masking, retrieval
 from workbench.certificate import Certificate
 from workbench.certificate_checks import CHECKS
 from workbench.engine import engine_of
+from workbench.progress import watched
 
 NAMES = [claim.name for claim in CHECKS]
 CORPUS = [{"id": f"d{i}", "text": f"document number {i}", "domain": "d"} for i in range(4)]
@@ -288,6 +290,14 @@ def test_it_is_made_once_and_again_after_a_change(tiny, monkeypatch):
     assert second is not first
     model.hf.to(torch.bfloat16)
     assert wb.certify(model).dtype == "bfloat16"
+
+
+def test_it_tells_how_far_it_is(tiny):
+    heard = []
+    with watched(heard.append, threading.Event()):
+        wb.certify(make_model())
+    assert heard[-1].title == "trying out llama"
+    assert [one.done for one in heard if one.unit == "check"] == list(range(len(NAMES) + 1))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

@@ -81,6 +81,7 @@ def read_merged(
         hf = read_weights(base, dtype, revision=base_revision, trust_remote_code=trust_remote_code)
     except Exception as error:
         raise ValueError(f"{about}, which could not be loaded: {error}") from error
+    stated.base_model_name_or_path = hf.name_or_path  # where it was found; peft warns of another
     wrapped = peft.get_peft_model(hf, stated)
     try:
         found: Any = wrapped.load_adapter(str(config.parent), "default")

@@ -26,7 +26,12 @@ def replace_folder(made: Path, folder: Path) -> None:
         if old.exists():  # a crash came after the new one stood
             _remove(old, gone)
         folder.rename(old)
-    made.rename(folder)
+    try:
+        made.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
     if old.exists():
         _remove(old, gone)
 
