@@ -366,8 +366,8 @@ def test_it_is_read_back_as_it_was_and_nothing_else_is_taken_for_it(tiny):
         lambda c: c.pop("ok"),
         lambda c: c.update(ok=False),
         lambda c: c.update(more=1),
-        lambda c: c["checks"][2].update(measured=0.0),  # no change, yet passed
-        lambda c: c["checks"][3].update(measured=9.0),
+        lambda c: c["checks"][3].update(measured=0.0),  # no change, yet passed
+        lambda c: c["checks"][4].update(measured=9.0),
         lambda c: c["checks"][3].pop("limit"),
         lambda c: c.update(checks=7),
     ):

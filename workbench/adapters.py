@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from workbench.files import read_json
-from workbench.weights import holds, read_weights
+from workbench.weights import holds, read_weights, require_reachable
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _WHOLE = ("model.safetensors", "model.safetensors.index.json")
@@ -78,6 +78,7 @@ def read_merged(
     if stated.is_prompt_learning or getattr(stated, "alora_invocation_tokens", None):
         raise ValueError(f"{about}, and of a kind ({stated.peft_type}) that no weights can hold")
     try:
+        require_reachable(base, base_revision)
         hf = read_weights(base, dtype, revision=base_revision, trust_remote_code=trust_remote_code)
     except Exception as error:
         raise ValueError(f"{about}, which could not be loaded: {error}") from error

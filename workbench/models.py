@@ -27,7 +27,7 @@ from workbench.identity import state_of, tokenizer_sha256, weights_sha256
 from workbench.install import install, vocabulary_size
 from workbench.tokenization import special_prefix_of, text_options
 from workbench.vocabulary import VocabularyHead, head_of
-from workbench.weights import holds, read_weights
+from workbench.weights import holds, read_weights, require_reachable
 
 _TOLD = 700  # characters of another library's message that ours repeats
 
@@ -237,6 +237,7 @@ def _read(
     """Weights and tokenizer, with an adapter merged; the base's tokenizer if it brings none."""
     options: dict[str, Any] = {"revision": revision} if revision else {}
     options["trust_remote_code"] = trust_remote_code
+    require_reachable(place, revision)
     adapter = adapters.adapter_at(place, revision)
     if adapter is None:
         # The tokenizer first: it is quickly found to be broken.

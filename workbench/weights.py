@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, cached_file
 
 from workbench.files import read_json
 
@@ -102,6 +104,27 @@ def require_whole(hf: PreTrainedModel, found: Mapping[str, Any]) -> None:
             f"{type(hf).__name__} and are not used: {_some(unexpected)}",
             stacklevel=4,
         )
+
+
+def require_reachable(source: str | Path, revision: str | None) -> None:
+    """Raise OSError if a Hugging Face id is neither known to the hub nor in the local cache.
+
+    Without a network every look-up is tried for half a minute, so one has to do.
+    """
+    if Path(source).exists():
+        return
+    try:
+        cached_file(str(source), CONFIG_NAME, revision=revision)
+    except OSError as error:
+        seen = (
+            error.__cause__
+        )  # the hub was reached, and the file is not there: an adapter has none
+        absent = isinstance(seen, EntryNotFoundError) and not isinstance(
+            seen, LocalEntryNotFoundError
+        )
+        kept = try_to_load_from_cache(str(source), "adapter_config.json", revision=revision)
+        if not absent and not isinstance(kept, str):
+            raise
 
 
 def holds(source: str | Path, name: str, revision: str | None = None) -> Path | None:
