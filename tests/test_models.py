@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 
+import huggingface_hub
 import pytest
 import torch
 from conftest import make_hf, make_model, make_tokenizer
@@ -100,8 +101,23 @@ def test_a_folder_loads_and_its_place_stays_private(folder):
 
 
 def test_a_hub_id_is_looked_up_like_any_other_and_says_when_it_is_out_of_reach(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="could not load 'nobody/nothing-here'"):
         wb.load_model("nobody/nothing-here")
+
+
+def test_a_hub_id_in_the_cache_loads_without_a_network_and_names_its_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    kept = tmp_path / "models--somebody--something"
+    make_hf("llama").save_pretrained(kept / "snapshots" / commit)
+    make_tokenizer().save_pretrained(kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    model = wb.load_model("somebody/something")
+    assert (model.identity["source"], model.revision) == ("somebody/something", commit)
+    assert wb.load_model("somebody/something", revision=commit).identity == model.identity
 
 
 @pytest.mark.parametrize("path", ["./nowhere", "/no/where/at/all", "~/nowhere-at-all"])

@@ -27,7 +27,7 @@ from workbench.identity import state_of, tokenizer_sha256, weights_sha256
 from workbench.install import install, vocabulary_size
 from workbench.tokenization import special_prefix_of, text_options
 from workbench.vocabulary import VocabularyHead, head_of
-from workbench.weights import holds, read_weights, require_reachable
+from workbench.weights import commit_of, holds, read_weights, require_reachable
 
 _TOLD = 700  # characters of another library's message that ours repeats
 
@@ -202,7 +202,7 @@ def load_model(
             "if you trust them, load them with transformers and store them again with "
             "save_pretrained(folder), which writes safetensors"
         ) from error
-    revision = getattr(hf.config, "_commit_hash", None) or revision
+    revision = commit_of(place, revision)
     model = from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
     model.loaded_by = call
     if not embedded.of_unknown_wholeness(place):

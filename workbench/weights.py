@@ -17,7 +17,12 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
-from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, cached_file
+from transformers.utils import (
+    CONFIG_NAME,
+    SAFE_WEIGHTS_INDEX_NAME,
+    cached_file,
+    extract_commit_hash,
+)
 
 from workbench.files import read_json
 
@@ -125,6 +130,16 @@ def require_reachable(source: str | Path, revision: str | None) -> None:
         kept = try_to_load_from_cache(str(source), "adapter_config.json", revision=revision)
         if not absent and not isinstance(kept, str):
             raise
+
+
+def commit_of(source: str | Path, revision: str | None) -> str | None:
+    """The commit of a Hugging Face id at `revision`, told by where its files lie in the cache;
+    `revision` itself for a folder."""
+    if Path(source).exists():
+        return revision
+    found = [holds(source, name, revision) for name in (CONFIG_NAME, "adapter_config.json")]
+    commits = [extract_commit_hash(str(one), None) for one in found if one]
+    return next(filter(None, commits), revision)
 
 
 def holds(source: str | Path, name: str, revision: str | None = None) -> Path | None:
