@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
 )
 _FORMAT = 1
 _MOST_BYTES = 1 << 28  # of one receipt; a shard of a million refused rows stays below
-_NAME = re.compile(r"part-\d{6,}-[0-9a-f]{16}")
+SHARD_NAME = re.compile(r"part-\d{6,}-[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUMS = ("loss_base", "loss_ref", "score")
 
@@ -175,7 +175,7 @@ def _check(receipt: Receipt) -> None:
     counts = (receipt.read, receipt.scored, receipt.tokens, receipt.predicted)
     if receipt.format != _FORMAT:
         raise ValueError(f"format {receipt.format!r:.50}, this version reads {_FORMAT}")
-    if not _NAME.fullmatch(receipt.shard):
+    if not SHARD_NAME.fullmatch(receipt.shard):
         raise ValueError("its shard has no name of a shard")
     if any(type(count) is not int or count < 0 for count in counts):
         raise ValueError("a count is not a whole number from 0")
