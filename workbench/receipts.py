@@ -156,10 +156,11 @@ def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Rece
         found = describe(folder, path, receipt.scored)
     except (OSError, ValueError):
         return None
+    refused = [asdict(one) for one in shard.refused]
     mine = (receipt.shard, receipt.documents, receipt.fingerprint, receipt.read) == (
-        name, shard.digest, json.loads(json.dumps(fingerprint)),
-        shard.documents + len(shard.refused),
+        name, shard.digest, json.loads(json.dumps(fingerprint)), shard.documents + len(refused),
     )  # fmt: skip
+    mine &= receipt.skipped[: len(refused)] == refused
     return receipt if untouched and mine and found == receipt.score_file else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -18,7 +19,7 @@ def default_folder(corpus: Any = None) -> str:
         corpus: what `score_corpus` is given; None: text of the Python environment.
 
     Returns `run-NAME-DIGEST`: for the same paths the same, whatever their files hold; what lies in
-    memory is told apart by its first document.
+    memory is told apart by its first document, if that can be read.
     """
     if corpus is None:
         return "run-environment"
@@ -29,8 +30,9 @@ def default_folder(corpus: Any = None) -> str:
     else:
         name, told = "memory", ""
         if hasattr(corpus, "__len__"):  # else it can be read only once
-            found = (one.text for one in read_corpus(corpus) if isinstance(one, Document))
-            told = next(found, "")
+            with contextlib.suppress(ValueError):  # whoever scores it is told
+                found = (one.text for one in read_corpus(corpus) if isinstance(one, Document))
+                told = next(found, "")
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40] or "corpus"
     return f"run-{name}-{hashlib.sha256(told.encode('utf-8', 'replace')).hexdigest()[:6]}"
 
