@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -228,6 +229,20 @@ def test_a_shard_that_was_stuck_three_times_is_given_up_for_that(model, heads, c
     said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
     assert said["failed"].startswith("stuck: the worker gave no sign of life for 0:00:05 ")
     assert said["attempts"] == 3
+
+
+def test_a_full_disk_ends_the_run_and_not_shard_after_shard(
+    model, heads, corpus, tmp_path, monkeypatch
+):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "room"))
+
+    def full(shard, step):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(scorer.worker, "score", full)
+    said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
+    assert "No space left on device" in said["stop"]
 
 
 def test_other_packages_than_the_run_end_it(cluster, model, heads, corpus, tmp_path):
