@@ -17,6 +17,7 @@ import workbench as wb
 from widgets import Explorer, TokenView
 from widgets.interrupt import _interrupted
 from workbench import session as room
+from workbench.run_folder import default_folder
 from workbench.visible import visible
 
 TEXT = "one two three one two three"
@@ -253,10 +254,13 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     assert selection.figure.figure is figure  # updated, not made anew
     selection.export.click()
     settled(explorer)
-    assert "top 20% of the tokens written: run/manifest.json" in selection.said.value
-    assert wb.verify_manifest(tmp_path / "run").ok
+    folder = default_folder("corpus.jsonl")
+    assert documents.folder.placeholder == folder
+    assert f"top 20% of the tokens written: {folder}/manifest.json" in selection.said.value
+    assert wb.verify_manifest(tmp_path / folder).ok
     explorer.tabs.selected_index = 4
-    assert "session.load('run', 'corpus.jsonl')" in explorer.code.value.replace("&#x27;", "'")
+    code = explorer.code.value.replace("&#x27;", "'")
+    assert f"session.load('{folder}', 'corpus.jsonl')" in code
 
 
 def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
@@ -266,6 +270,7 @@ def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
     wb.score_corpus(explorer.session.model, wb.HeadSet.of([(1, 1)], explorer.session.model),
                     "c.jsonl", out="run")  # fmt: skip
     explorer.documents.path.value = "c.jsonl"
+    explorer.documents.folder.value = "run"
     explorer.documents.load.click()
     settled(explorer)
     assert explorer.documents.table.total == 6
