@@ -10,7 +10,7 @@ import json
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,6 +37,14 @@ class RawRow(NamedTuple):
     folder: str | None = None
 
 
+class Named(TypedDict):
+    """The names by role, as `read_corpus` takes them."""
+
+    id: str
+    text: str
+    domain: str | None
+
+
 @dataclass(frozen=True)
 class Columns:
     """The column names that the user gave, by their roles.
@@ -54,8 +62,8 @@ class Columns:
     folder: str | None = None
     labels: tuple[str, ...] = field(default=(), repr=False)
 
-    def named(self) -> dict[str, str | None]:
-        """The names by role, as `read_corpus` takes them."""
+    def named(self) -> Named:
+        """The names that the user gave."""
         return {"id": self.id, "text": self.text, "domain": self.domain}
 
     def within(self, name: str, folder: str | None) -> Columns:
@@ -114,9 +122,7 @@ class Columns:
         for role, name, needed in self._roles:
             if names.count(name) > 1:
                 raise CorpusError(f"{source}: several columns are called {name!r}; keep one.")
-            if name in names:
-                wanted[name] = None
-            elif schema is not None and steps_to(schema, name):
+            if name in names or (schema is not None and steps_to(schema, name)):
                 wanted[name] = None
             elif schema is None and (outer := [one for one in _heads(name) if one in names]):
                 wanted |= dict.fromkeys(outer)
@@ -178,8 +184,8 @@ def _pairs(folders: Iterable[str]) -> Iterable[tuple[str, str | None]]:
 # ---- paths into nested columns ----------------------------------------------------------------
 
 
-def steps_to(kind: pa.Schema | pa.StructType, path: str) -> tuple[str, ...] | None:
-    """The names from the outermost column to the one that `path` means; None if there is none.
+def steps_to(kind: pa.Schema | pa.StructType, path: str) -> tuple[str, ...]:
+    """The names from the outermost column to the one that `path` means; () if there is none.
 
     Names may hold dots themselves, and the longest one that is there is meant.
     """
@@ -189,18 +195,16 @@ def steps_to(kind: pa.Schema | pa.StructType, path: str) -> tuple[str, ...] | No
     for head in _heads(path):
         if names.count(head) == 1:
             inner = kind.field(names.index(head)).type
-            rest = steps_to(inner, path[len(head) + 1 :]) if pa.types.is_struct(inner) else None
+            rest = steps_to(inner, path[len(head) + 1 :]) if pa.types.is_struct(inner) else ()
             if rest:
                 return head, *rest
-    return None
+    return ()
 
 
 def type_at(schema: pa.Schema, path: str) -> pa.DataType:
     """The type of the column that `path` means in a schema that has it."""
-    steps = steps_to(schema, path)
-    assert steps is not None
     kind: Any = schema
-    for step in steps:
+    for step in steps_to(schema, path):
         kind = kind.field(step).type
     return kind
 
@@ -209,7 +213,6 @@ def column_at(batch: Any, path: str) -> Any:
     """The values of the column that `path` means in a batch or table that has it; null where an
     outer column is null."""
     steps = steps_to(batch.schema, path)
-    assert steps is not None
     outer = batch.column(steps[0])
     return outer if len(steps) == 1 else pc.struct_field(outer, list(steps[1:]))
 

@@ -78,7 +78,9 @@ def read_corpus(
     return _judged(rows, default_domain, _Places() if paths_of(corpus) is None else None)
 
 
-def _judged(rows: Rows, default_domain: str, places: _Places | None) -> Iterator[Document | Skipped]:
+def _judged(
+    rows: Rows, default_domain: str, places: _Places | None
+) -> Iterator[Document | Skipped]:
     """The rows as documents; those that cannot be, or whose place is taken, as Skipped."""
     for raw in rows:
         item = raw if isinstance(raw, Skipped) else judge(raw, default_domain)

@@ -229,7 +229,7 @@ class Session(Actions):
         columns = {key: options[key] for key in ("id", "text", "domain") if key in options}
         return self._take(ScoredCorpus(table, corpus, out, **columns))
 
-    def load(self, folder: str | Path, corpus: Any = None, **columns: str) -> ScoredCorpus:
+    def load(self, folder: str | Path, corpus: Any = None, **columns: Any) -> ScoredCorpus:
         """Take up a finished run and, to open its documents, the corpus that it scored."""
         return self._take(ScoredCorpus.load(folder, corpus, **columns))
 
