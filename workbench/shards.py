@@ -59,7 +59,7 @@ class Shard:
     documents: int
     digest: str
     refused: tuple[Skipped, ...] = ()
-    domain_from: Mapping[str, int] = field(default_factory=dict)
+    domain_from: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def name(self, fingerprint: Mapping[str, Any]) -> str:
         """What its files are called under these settings, without an ending."""
