@@ -27,6 +27,7 @@ from workbench.losses import require_max_tokens, require_window
 from workbench.masking import require_fitting
 from workbench.models import Model
 from workbench.progress import counted, stop_if_asked
+from workbench.token_prefix import encode_start
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def plan_scoring(
     list(scored(model, heads, chosen[:1], mode, window, max_tokens))  # what is done only once
     seconds, results = _measure(model, heads, chosen, mode, window, max_tokens)
     lengths = {
-        name: np.array([len(model.encode(one.text)[:max_tokens]) for one in some], float)
+        name: np.array([len(encode_start(model, one.text, max_tokens)) for one in some], float)
         for name, some in census.drawn.items()
     }
     rate = sum(some.sum() for some in lengths.values()) / seconds
