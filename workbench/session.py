@@ -25,7 +25,7 @@ from workbench.history import State
 from workbench.losses import require_max_tokens
 from workbench.manifest import write_manifest
 from workbench.masking import require_fitting
-from workbench.masking_curve import masking_curve
+from workbench.masking_curves import masking_curve
 from workbench.models import Model
 from workbench.probes import make_probes
 from workbench.retrieval import retrieval_scores
