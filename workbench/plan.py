@@ -19,7 +19,7 @@ import torch
 from workbench.attention import Mode
 from workbench.certificate import require_certified
 from workbench.corpus import read_corpus
-from workbench.corpus_notes import kinds_of, note_on_domains, note_on_skipped
+from workbench.corpus_notes import kind_of, note_on_domains, note_on_skipped
 from workbench.documents import Document, Skipped
 from workbench.heads import HeadSet
 from workbench.influence import scored
@@ -63,9 +63,9 @@ class Plan:
     @property
     def notes(self) -> list[str]:
         """What a reader should know of how the corpus was read, a line each."""
-        reasons = kinds_of(
-            dict(zip(self.skipped["reason"], self.skipped["documents"], strict=True))
-        )
+        reasons = Counter[str]()
+        for reason, count in zip(self.skipped["reason"], self.skipped["documents"], strict=True):
+            reasons[kind_of(reason)] += count
         read = int(self.domains["documents"].sum()) + reasons.total()
         both = note_on_domains(self.domain_from), note_on_skipped(read, reasons)
         return [note for note in both if note]
