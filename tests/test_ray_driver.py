@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -10,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from conftest import make_model
+from pipes_of_sources import Pipe
 
 import workbench as wb
 from workbench import ray_cluster, ray_driver, runs
@@ -199,6 +202,47 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(cluster, model, heads, cor
     assert {name.partition(".")[0] for name in begun if not name.endswith(".1")} == {deadly}
     assert sum(one.documents for one in outcomes if isinstance(one, Step)) == 18
     assert nothing_left(Path(job.folder))
+
+
+def test_a_stuck_actor_ends_itself_and_its_shard_is_done_by_another(
+    cluster, model, heads, corpus, tmp_path
+):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    pipe, begun = Pipe(corpus, 1), set()
+    outcomes = []
+    for one in ray_driver.drive(model, replace(job, shard_timeout=5.0), shards[:1], 1):
+        outcomes.append(one)
+        begun |= {path.name for path in Path(job.folder).glob(".model-*/part-*")}
+    pipe.thread.join()
+    assert [one.read for one in outcomes if isinstance(one, Receipt)] == [6]
+    assert not [one for one in outcomes if isinstance(one, Failure)]
+    assert {f"{shards[0].name(job.fingerprint)}.{attempt}" for attempt in (1, 2)} <= begun
+    assert nothing_left(Path(job.folder))
+
+
+def test_a_shard_that_was_stuck_three_times_is_given_up_for_that(model, heads, corpus, tmp_path):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "room"))
+    for attempt in (1, 2, 3):  # as the watchdog leaves them
+        left = tmp_path / f"room/{shards[0].name(job.fingerprint)}.{attempt}"
+        left.write_text("Timeout (0:00:05)!\nThread 0x1 (most recent call first):\n  File ...\n")
+    said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
+    assert said["failed"].startswith("stuck: the worker gave no sign of life for 0:00:05 ")
+    assert said["attempts"] == 3
+
+
+def test_a_full_disk_ends_the_run_and_not_shard_after_shard(
+    model, heads, corpus, tmp_path, monkeypatch
+):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "room"))
+
+    def full(shard, step):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(scorer.worker, "score", full)
+    said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
+    assert "No space left on device" in said["stop"]
 
 
 def test_other_packages_than_the_run_end_it(cluster, model, heads, corpus, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -111,6 +113,19 @@ def test_a_model_opened_from_its_store_is_the_same(tiny, tmp_path):
     text = "the same sum in the same order"
     (mine,), (other,) = wb.token_losses(tiny, [text])[0], wb.token_losses(opened, [text])[0]
     assert mine.tobytes() == other.tobytes()
+
+
+def test_no_room_for_the_model_is_an_error_of_the_system(tiny, tmp_path):
+    """Files of this process may have 10 kB here, as on a disk that is full."""
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"too large|TMPDIR"):
+            store(tiny, tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_an_opened_model_lies_in_the_file_that_other_processes_map_too(tiny, tmp_path):

@@ -22,13 +22,25 @@ def store(model: Model, folder: Path) -> None:
     """Write what `open_stored` needs into `folder`, which is made.
 
     Raises ValueError if the model's code is not that of transformers, since other processes could
-    only have it by running code from a checkpoint.
+    only have it by running code from a checkpoint; OSError where it cannot be written.
     """
     if not type(model.hf).__module__.startswith("transformers."):
         raise ValueError(
             f"{type(model.hf).__name__} is not a model of transformers, so other processes cannot "
             "open it: score it in one process"
         )
+    try:
+        _store(model, folder)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # of the libraries in Rust, which have kinds of their own
+        raise OSError(
+            f"the model cannot be laid down for the workers in {folder}: {error!s:.300}. Make room "
+            "there, or set TMPDIR to a folder with room for it"
+        ) from error
+
+
+def _store(model: Model, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.tokenizer.save_pretrained(folder)
     model.hf.config.save_pretrained(folder)
