@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +69,13 @@ def score_catalogue(
     _note(failures, folder, part)
     given_up = {one.shard for one in failures}
     redone = sum(one.number in before and one.name(job.fingerprint) not in given_up for one in left)
-    report = report_of(tally, failures, rows, state, kept=kept, redone=redone, notes=notes)
+    run["domain_from"] = dict(
+        sum((Counter(one.domain_from) for one in catalogue.shards), Counter())
+    )
+    report = report_of(
+        tally, failures, rows, state, kept=kept, redone=redone, notes=notes,
+        domain_from=run["domain_from"],
+    )  # fmt: skip
     if failures:
         if part != (1, 1):  # which did not hash the corpus: the next call makes a new catalogue
             (folder / CATALOGUE).unlink(missing_ok=True)

@@ -68,7 +68,7 @@ def plan(
             print_json(
                 {k: json.loads(v.to_json(orient="records")) for k, v in tables.items()}
                 | {"tokens_per_second": made.rate, "hours": made.hours, "cost": cost,
-                   "device": made.device}
+                   "device": made.device, "domain_from": made.domain_from}
             )  # fmt: skip
             return
         rows = [
@@ -82,9 +82,9 @@ def plan(
         print_table([*header, *([] if price is None else ["cost"])], rows)
         if len(made.skipped):
             print_table(("skipped because", "rows"), made.skipped.to_numpy().tolist())
-        print(made)
         if cost is not None:
             print(f"cost: {cost[0]:,.2f} ({cost[1]:,.2f} to {cost[2]:,.2f})")
+        print(made)
 
 
 @app.command(

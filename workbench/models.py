@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import threading
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from workbench.tokenization import special_prefix_of, text_options
 from workbench.vocabulary import VocabularyHead, head_of
 from workbench.weights import commit_of, holds, read_weights, require_reachable
 
+BATCH_CHARACTERS = 1 << 18  # of texts that are tokenized together
 _TOLD = 700  # characters of another library's message that ours repeats
 
 
@@ -111,6 +113,21 @@ class Model:
         A text that spells out a control token ("<|im_end|>") is text: it is split like any other.
         """
         return list(self.tokenizer(text, **text_options(self.tokenizer)).input_ids)
+
+    def encode_all(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        """`encode` of each text, some of them at a time, which fast tokenizers do in parallel."""
+        some: list[str] = []
+        for text in texts:
+            some.append(text)
+            if sum(map(len, some)) >= BATCH_CHARACTERS:
+                yield from self._encoded(some)
+                some = []
+        if some:
+            yield from self._encoded(some)
+
+    def _encoded(self, texts: list[str]) -> list[list[int]]:
+        encoded = self.tokenizer(texts, **text_options(self.tokenizer))
+        return [list(ids) for ids in encoded.input_ids]
 
     # ---- tokens to numbers ------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from workbench.corpus_notes import kind_of, note_on_domains, note_on_skipped
 from workbench.progress import counted
 from workbench.receipts import Receipt
 from workbench.superseded import SetAside
 
 Hear = Callable[[dict[str, Any]], object]
 _SUMS = ("documents", "tokens", "loss_base", "loss_ref", "score")
-_MANY_SKIPPED = 0.01  # of what was read: above, the report says why
 _MOST_REASONS = 100  # kinds of them that are told apart
 
 
@@ -71,6 +70,7 @@ class RunReport:
         failures: the shards that could not be scored.
         notes: what else the reader of the report should know.
         finished: whether all shards of the corpus are done, those of other parts too.
+        domain_from: documents of the corpus by `Document.domain_from`.
     """
 
     read: int
@@ -88,6 +88,7 @@ class RunReport:
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     finished: bool
+    domain_from: dict[str, int]
 
     @property
     def failed(self) -> int:
@@ -132,19 +133,15 @@ class RunReport:
             "tokens a second",
             *self.notes,
         ]
+        if note := note_on_domains(self.domain_from):
+            lines.append(note)
         if self.set_aside_shards:
             lines.append(
                 f"{self.set_aside_shards:,} shards with {self.set_aside_documents:,} scored "
                 "documents are no longer of this run: set aside in superseded/"
             )
-        if self.skipped > _MANY_SKIPPED * self.read:
-            most = sorted(self.reasons.items(), key=lambda one: (-one[1], one[0]))
-            more = f", and {len(most) - 3} other reasons" if len(most) > 3 else ""
-            why = ", ".join(f"{reason} ({count:,})" for reason, count in most[:3])
-            lines.append(
-                f"{self.skipped:,} of {self.read:,} documents were skipped "
-                f"({self.skipped / self.read:.0%}): {why}{more}"
-            )
+        if note := note_on_skipped(self.read, self.reasons):
+            lines.append(note)
         return "\n".join(lines)
 
 
@@ -167,8 +164,7 @@ class Tally:
             for key in _SUMS:  # exactly, so that it does not count who was done first
                 sums[key] += Fraction(values[key])
         for one in receipt.skipped:
-            # Behind the colon, and in the place, every document has a reason of its own.
-            kind = re.split(r":| at (?:byte|character) ", one["reason"])[0][:80]
+            kind = kind_of(one["reason"])
             known = kind in self.reasons or len(self.reasons) < _MOST_REASONS
             self.reasons[kind if known else "other reasons"] += 1
 
@@ -266,6 +262,7 @@ def report_of(
     *,
     kept: int,
     redone: int,
+    domain_from: dict[str, int],
     notes: Sequence[str] = (),
 ) -> RunReport:
     """The report, after the counts were held against each other.
@@ -277,6 +274,7 @@ def report_of(
         state: how far the run came.
         kept: shards that an earlier call had finished.
         redone: shards scored in the place of another version.
+        domain_from: documents of the corpus by `Document.domain_from`.
         notes: lines for the report.
 
     Raises RuntimeError if documents were lost or doubled on the way.
@@ -293,4 +291,5 @@ def report_of(
         shards=tally.shards + len(failures), kept=kept, redone=redone, set_aside_shards=0,
         set_aside_documents=0, tokens=state.tokens, seconds=state.seconds, domains=tally.means(),
         reasons=dict(tally.reasons), failures=tuple(failures), notes=tuple(notes), finished=False,
+        domain_from=domain_from,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from workbench import runs
 from workbench.attention import Mode
 from workbench.catalogue_run import Driver, Workers, score_catalogue
 from workbench.certificate import certify, require_certified
+from workbench.columns import Named
 from workbench.corpus import read_corpus
 from workbench.documents import Document
 from workbench.heads import HeadSet
@@ -47,7 +49,7 @@ def score_corpus(
     max_tokens: int | None = None,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
     shard_size: int = 32,
     workers: Workers = None,
     driver: Driver = "local",
@@ -58,11 +60,12 @@ def score_corpus(
     """Score every document of `corpus` under `heads`; one row a document.
 
     corpus: paths, a frame, a dataset or an iterable, with columns named by id, text and domain (see
-    `read_corpus`). window: tokens in one pass (default: the model's context); max_tokens: read only
-    the beginning of each document. out: a folder; shards of shard_size documents are written to it
-    as they are done and are not scored again by a later call with the same settings. A folder that
-    holds scores made with other settings or of another corpus is refused, unless `overwrite` is
-    set, which sets them aside. workers, driver, shard_timeout: see `run_scoring`.
+    `read_corpus`, also for the domain by sub-folder, "/", and for one domain, None). window: tokens
+    in one pass (default: the model's context); max_tokens: read only the beginning of each
+    document. out: a folder; shards of shard_size documents are written to it as they are done and
+    are not scored again by a later call with the same settings. A folder that holds scores made
+    with other settings or of another corpus is refused, unless `overwrite` is set, which sets them
+    aside. workers, driver, shard_timeout: see `run_scoring`.
 
     A model that fails a check of its certificate is refused with NotCertified. With
     require_certificate=False it is scored all the same; the record keeps the failed certificate,
@@ -72,7 +75,8 @@ def score_corpus(
     the mean losses are over), loss_base and loss_ref (nats a token), score, compression_ratio (zlib
     over the first 2,000 characters: low means repetitive), text_sha256. attrs["run"] is the record
     that manifests are made of. Documents that cannot be scored are in attrs["skipped"], each with
-    its reason: every document read is in one of the two.
+    its reason: every document read is in one of the two. attrs["run"]["domain_from"] counts whether
+    domains came from a column, a sub-folder or neither.
 
     Scores of different domains are not comparable, and the score rises with repetition: look at
     compression_ratio and loss_base beside it.
@@ -102,7 +106,7 @@ def run_scoring(
     max_tokens: int | None = None,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
     shard_size: int = 32,
     workers: Workers = None,
     driver: Driver = "local",
@@ -124,7 +128,7 @@ def run_scoring(
         max_tokens: as in `score_corpus`.
         id: column of the id.
         text: column of the text.
-        domain: column of the domain.
+        domain: column of the domain, "/" for the sub-folder, None for one (see `read_corpus`).
         shard_size: documents of a shard, the unit of work, of failure and of resume.
         workers: None scores in this process. A number: so many processes on the CPU, a thread each,
             which share one copy of the weights; a list of devices, such as ["cuda:0", "cuda:1"]: a
@@ -164,7 +168,7 @@ def run_scoring(
         )
     _require_possible(model, settings)
     _require_shared(model, workers, driver, part)
-    columns = {"id": id, "text": text, "domain": domain}
+    columns = Named(id=id, text=text, domain=domain)
     certificate = require_certified(model) if require_certificate else certify(model)
     run = runs.run_record(
         model, heads, {"mode": mode, "window": settings.window, "max_tokens": max_tokens},
@@ -203,6 +207,7 @@ def _score_here(
     """Score the shards as they pass, in this process, and complete the run."""
     prints, before = runs.fingerprint(run), runs.numbers_in(folder)
     tally, names, kept, redone = Tally(), list[str](), 0, 0
+    domain_from = Counter[str]()
     with told(total, hear) as state:
         for shard, documents in stream:
             receipt = done_before(folder, shard, prints)
@@ -215,8 +220,12 @@ def _score_here(
                 receipt = score_shard(model, settings, prints, shard, documents, folder, state.step)
                 state.step(len(shard.refused))
             tally.add(receipt)
+            domain_from.update(shard.domain_from)
             names.append(receipt.shard)
-    report = report_of(tally, (), total, state, kept=kept, redone=redone)
+    run["domain_from"] = dict(domain_from)
+    report = report_of(
+        tally, (), total, state, kept=kept, redone=redone, domain_from=run["domain_from"]
+    )
     return report.completed(runs.finish(folder, run, names))
 
 
@@ -273,7 +282,7 @@ def _paths(corpus: Any) -> list[str]:
     return [one if "://" in one else os.path.abspath(one) for one in map(os.fsdecode, given)]
 
 
-def _count(corpus: Any, columns: dict[str, str]) -> int | None:
+def _count(corpus: Any, columns: Named) -> int | None:
     """How many rows there are, or None. A first look through the text costs little beside scoring
     it, and gives the time left. What may give its documents only once, or has to fetch them, is not
     looked through."""

@@ -14,6 +14,7 @@ import torch
 from workbench import runs
 from workbench.attention import Mode
 from workbench.certificate import certify, require_certified
+from workbench.columns import Named
 from workbench.documents import CorpusError, Document
 from workbench.heads import HeadSet
 from workbench.influence import scored
@@ -77,7 +78,7 @@ class Job:
     max_tokens: int | None
     fingerprint: Mapping[str, Any]
     corpus: Sequence[str]
-    columns: Mapping[str, str]
+    columns: Named
     folder: str
     require_certificate: bool
     shard_timeout: float | None = None
@@ -90,7 +91,7 @@ class Job:
         settings: Settings,
         fingerprint: Mapping[str, Any],
         corpus: Sequence[str],
-        columns: Mapping[str, str],
+        columns: Named,
         folder: Path,
         require_certificate: bool,
         shard_timeout: float | None = None,

@@ -12,22 +12,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from workbench.columns import Columns, Named
 from workbench.corpus import judge, read_corpus, text_sha256
 from workbench.documents import CorpusError, Document, Skipped
 from workbench.files import write_atomically
 from workbench.progress import counted
-from workbench.readers import Columns, read_source, row_offsets
+from workbench.readers import read_source, row_offsets
 from workbench.sources import Source, sources_of, stamp
 
 CATALOGUE = "catalogue.jsonl"
-_FORMAT = 2  # of the catalogue
+_FORMAT = 3  # of the catalogue; in 1, an id that came before was refused
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Shard:
 
     number: from 0, in the order of the corpus; documents: how many; digest: SHA-256 over id,
     domain, place and text hash of each; refused: rows in the pieces that give no document (or whose
-    id came earlier in the corpus), each with its reason.
+    place came earlier in the corpus), each with its reason; domain_from: documents by
+    `Document.domain_from`.
     """
 
     number: int
@@ -55,6 +58,7 @@ class Shard:
     documents: int
     digest: str
     refused: tuple[Skipped, ...] = ()
+    domain_from: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def name(self, fingerprint: Mapping[str, Any]) -> str:
         """What its files are called under these settings, without an ending."""
@@ -72,6 +76,7 @@ class Shard:
             value["documents"],
             value["digest"],
             tuple(Skipped(**one) for one in value["refused"]),
+            value["domain_from"],
         )
 
 
@@ -112,7 +117,8 @@ class _Passing:
     def shard(self) -> Shard:
         pieces = tuple(Piece(*piece) for piece in self.pieces)
         count, digest = len(self.documents), documents_digest(self.documents)
-        return Shard(self.number, pieces, count, digest, tuple(self.refused))
+        domain_from = dict(Counter(str(one.domain_from) for one in self.documents))
+        return Shard(self.number, pieces, count, digest, tuple(self.refused), domain_from)
 
 
 def documents_digest(documents: Iterable[Document]) -> str:
@@ -138,7 +144,7 @@ class Catalogue:
 
 def catalogue_of(
     corpus: Sequence[str | os.PathLike[str]],
-    columns: Mapping[str, str],
+    columns: Named,
     size: int,
     folder: Path,
     part: tuple[int, int] = (1, 1),
@@ -161,7 +167,7 @@ def catalogue_of(
 
 def _catalogue_of(
     corpus: Sequence[str | os.PathLike[str]],
-    columns: Mapping[str, str],
+    columns: Named,
     size: int,
     folder: Path,
     part: tuple[int, int],
@@ -204,9 +210,7 @@ def is_current(catalogue: Catalogue, folder: Path) -> bool:
     return _stored(folder / CATALOGUE)[0] == catalogue
 
 
-def documents_of(
-    shard: Shard, sources: Mapping[str, Source], columns: Mapping[str, str]
-) -> list[Document]:
+def documents_of(shard: Shard, sources: Mapping[str, Source], columns: Named) -> list[Document]:
     """The documents of a catalogue's shard, read from their sources.
 
     Raises CorpusError if they are no longer the documents that the catalogue saw.
@@ -276,9 +280,7 @@ def _with_offsets(
             Piece(one.source, one.start, one.stop, places.get((one.source, one.start), 0))
             for one in shard.pieces
         ]
-        placed.append(
-            Shard(shard.number, tuple(pieces), shard.documents, shard.digest, shard.refused)
-        )
+        placed.append(replace(shard, pieces=tuple(pieces)))
     return Catalogue(tuple(placed), files, cut_by)
 
 

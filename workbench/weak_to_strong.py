@@ -182,9 +182,12 @@ def task_losses(model: Model, tasks: Sequence[Task]) -> pd.DataFrame:
 
 def _documents(model: Model, held_out: Sequence[Document]) -> pd.DataFrame:
     losses = token_losses(model, [one.text for one in held_out], max_tokens=model.context)
+    ids = [one.doc_id for one in held_out]
+    if len(set(ids)) < len(ids):  # ids are labels; what is told apart by them needs others
+        ids = [f"{one.source}#{one.row}" for one in held_out]
     rows = [
-        (one.doc_id, one.domain, float(column.mean()))
-        for one, (column,) in zip(held_out, losses, strict=True)
+        (doc_id, one.domain, float(column.mean()))
+        for doc_id, one, (column,) in zip(ids, held_out, losses, strict=True)
     ]
     return pd.DataFrame(rows, columns=["doc_id", "domain", "loss"])
 
