@@ -82,8 +82,8 @@ class _Records:
     def _lines(self) -> Iterator[str]:
         """Each line of text, whether a record ends with it or not."""
         pending, self._pending = self._pending, b""
-        for line in [pending] if pending else []:
-            yield self._text(line.removeprefix(codecs.BOM_UTF8), len(line))
+        if pending:
+            yield self._text(pending.removeprefix(codecs.BOM_UTF8), len(pending))
         for line in lines_of(self._stream):
             if line is None:
                 raise ValueError(f"a line of more than {LONGEST_LINE >> 20} MiB")

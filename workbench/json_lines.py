@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,9 @@ from workbench.remote import opened
 from workbench.sources import Source
 
 
+_LINES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$")  # a name that says what it is
+
+
 def values(source: Source, start: int, stop: int | None, offset: int) -> Iterator[tuple[int, Any]]:
     """The JSON values of the lines that are not blank; a line that is no JSON is a Skipped.
 
@@ -23,7 +27,7 @@ def values(source: Source, start: int, stop: int | None, offset: int) -> Iterato
     name = source.name
     with opened(source.path) as file:
         stream = decompressed(file, source.compression)
-        first, unseen = 0, start == 0
+        first, unseen = 0, start == 0 and not _LINES.search(name.lower())
         if offset:
             file.seek(offset)
             first = start
@@ -39,10 +43,11 @@ def values(source: Source, start: int, stop: int | None, offset: int) -> Iterato
                 reason = f"a line of more than {LONGEST_LINE >> 20} MiB, too long for one document"
                 yield row, Skipped(None, None, name, row, reason)
                 continue
-            # Files that were joined with `cat` have such a mark in front of later lines, too.
-            line = line.removeprefix(codecs.BOM_UTF8)
+            line = line.removeprefix(codecs.BOM_UTF8) if row == 0 else line
             if not line.strip():
                 continue
+            # Files that were joined with `cat` have such a mark in front of later lines, too.
+            line = line.removeprefix(codecs.BOM_UTF8)
             try:
                 value = json.loads(line.decode("utf-8"))
             except UnicodeDecodeError as error:
