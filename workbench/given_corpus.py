@@ -7,7 +7,6 @@ rows at given places.
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Iterator
 from typing import Any

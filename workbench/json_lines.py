@@ -15,7 +15,6 @@ from workbench.formats import check_start
 from workbench.remote import opened
 from workbench.sources import Source
 
-
 _LINES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$")  # a name that says what it is
 
 

@@ -9,12 +9,12 @@ in an archive that lies in a bucket; `simplecache::https://host/a.jsonl` is fetc
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, Any
 
 import fsspec
@@ -50,7 +50,8 @@ def name_of(path: str) -> str:
     The root of an archive is called like the archive.
     """
     for link in _uncached(path).split("::"):
-        if name := _without_query(link).rstrip("/").rpartition("/")[2].rpartition("://")[2]:
+        place = _without_query(link).rpartition("://")[2]
+        if name := place.rstrip("/").rpartition("/")[2]:
             return name
     return ""
 
@@ -78,7 +79,7 @@ def without_credentials(message: str, path: str) -> str:
     return _USER.sub(r"\1", _QUERY.sub(r"\1", message))
 
 
-@contextmanager
+@contextlib.contextmanager
 def reached(path: str) -> Iterator[None]:
     """Turn what a file system raises, which may be anything, into a CorpusError without secrets.
 
@@ -145,18 +146,21 @@ def is_pattern(path: str) -> bool:
 def files_below(path: str) -> tuple[str, list[str]]:
     """A remote folder, or the one that a pattern begins with, and the places in it, sorted, of all
     its files or of those that match."""
+    before, link, after = _target(path)
+    scheme, _, below = _without_query(link).partition("://")
+    if is_pattern(path):
+        below = _MAGIC.split(below)[0].rpartition("/")[0]
+    top = "::".join([*before, f"{scheme}://{below.rstrip('/')}", *after])
+    found: list[Any] = []
     with reached(path):
         files, place = _files(path)
         if is_pattern(path):
-            found = [one for one in files.glob(place) if not files.isdir(one)]
-            place = _MAGIC.split(place)[0].rpartition("/")[0]
+            with contextlib.suppress(FileNotFoundError):
+                found = [one for one in files.glob(place) if not files.isdir(one)]
         else:
             found = files.find(place)
-        root = str(files.unstrip_protocol(place)).rstrip("/") + "/"
-        inside = [str(files.unstrip_protocol(one)).removeprefix(root) for one in found]
-    before, link, after = _target(path)
-    scheme = link.partition("://")[0]
-    top = "::".join([*before, f"{scheme}://{root.partition('://')[2].rstrip('/')}", *after])
+        root = _files(top)[1].rstrip("/") + "/"
+    inside = [str(one).removeprefix(root).removeprefix("/") for one in found]
     # What web servers list beside files: the same folder in another order.
     return top, sorted(one for one in inside if scheme in _NO_QUERY or "?" not in one)
 

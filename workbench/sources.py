@@ -239,8 +239,13 @@ def _folder(root: str, prefix: str, places: list[str], given: bool = False) -> I
 def _are_shards(places: list[str], formats: list[Format | str]) -> bool:
     """Whether the files of a folder are rows, and not texts with a table among them."""
     rows = [one for one in formats if isinstance(one, Format) and one.kind != "text"]
-    texts = [place for place, one in zip(places, formats, strict=True) if one == Format("text")]
-    return any(one.sure for one in rows) or (bool(rows) and all(map(_ABOUT.search, texts)))
+    if any(one.sure for one in rows):
+        return True
+    return bool(rows) and all(
+        _ABOUT.search(place)
+        for place, one in zip(places, formats, strict=True)
+        if isinstance(one, Format) and one.kind == "text"
+    )
 
 
 def _format_in_folder(root: str, place: str, given: bool) -> Format | str:
