@@ -351,6 +351,7 @@ def test_a_record_that_does_not_fit_costs_itself(tmp_path):
     [
         ('id,text\na,x\nb,"y', "after row 0: the record at byte 12: unexpected end of data"),
         ('id,text\na,"x"y\n', "before its first row: the record at byte 8: .*expected after"),
+        ("id,text\ra,x\r", "the record at byte 0: a line that ends in a lone carriage return"),
         ("", "it has no header"), ("id,body\na,x\n", r"no column 'text'.*\['id', 'body'\]"),
         ("text,text\na,x\n", "several columns are called 'text'"),
     ],

@@ -66,7 +66,7 @@ class _Records:
         is_tabs = re.search(r"\.tsv(\.\w+)?$", source.name.lower())
         self._delimiter = "\t" if is_tabs else _delimiter(line)
         self._reader = self._new_reader()
-        self.header = next(self._reader, [])
+        self.header = self._next(0) or []
         if not self.header:
             raise ValueError("it has no header: expected the names of the columns in its first row")
 
@@ -97,13 +97,19 @@ class _Records:
             self._undecodable = True
             return line.decode(errors="replace")
 
+    def _next(self, begins: int) -> list[str] | None:
+        try:
+            return next(self._reader, None)
+        except csv.Error as error:
+            said = (
+                "a line that ends in a lone carriage return" if "new-line" in str(error) else error
+            )
+            raise ValueError(f"the record at byte {begins:,}: {said}") from error
+
     def __iter__(self) -> Iterator[tuple[int, list[str] | Skipped, int]]:
         while True:
             begins = self._read
-            try:
-                values = next(self._reader, None)
-            except csv.Error as error:
-                raise ValueError(f"the record at byte {begins:,}: {error}") from error
+            values = self._next(begins)
             if values is None:
                 return
             if not values:
