@@ -1,4 +1,5 @@
-# From a fresh clone to a running bench with python3, git and make. `make` alone lists the targets.
+# From a fresh clone to a running workbench with python3, git and make. `make` alone lists the
+# targets.
 
 PYTHON ?= python3
 LAB_OPTIONS ?=
@@ -10,11 +11,17 @@ CHECKED = workbench widgets tests notebooks
 # The layout of the notebooks' cells is for the author to choose.
 FORMATTED = workbench widgets tests notebooks/conftest.py
 
-# Progress bars cannot be compared, so notebooks and tests run without.
-QUIET = TQDM_DISABLE=1 HF_HUB_DISABLE_PROGRESS_BARS=1
-
-# Tests and notebooks run side by side, since neither keeps all cores busy all the time.
-HALF_THE_CORES = $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))
+# Progress bars cannot be compared, so notebooks and tests run without. Models come from the cache.
+QUIET = HF_HUB_OFFLINE=1 TQDM_DISABLE=1 HF_HUB_DISABLE_PROGRESS_BARS=1
+CORES = $$(getconf _NPROCESSORS_ONLN)
+PYTEST = $(QUIET) $(BIN)/python -m pytest
+# One process a core, each with one thread; the tests of a file, or the cells of a notebook, stay
+# together in one process.
+SIDE_BY_SIDE = --numprocesses $(CORES) --dist loadfile
+NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(SIDE_BY_SIDE) \
+	--nbval --nbval-current-env --nbval-cell-timeout=600
+SHORT_NOTEBOOKS = $(wildcard notebooks/0[1-4]_*.ipynb)
+LONG_NOTEBOOKS = $(filter-out $(SHORT_NOTEBOOKS),$(wildcard notebooks/*.ipynb))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
@@ -24,31 +31,48 @@ unexport PYTHONPATH PYTHONHOME
 # Two targets asked for at once must not install into the same folder at once.
 .NOTPARALLEL:
 .DEFAULT_GOAL = help
-.PHONY: help demo test check browser lab notebooks bench clean
+.PHONY: help demo lab test test-slow check fetch browser notebooks bench clean
 
-# $(call timed,what,command): says how long it took, and keeps the command's exit status.
+# $(call timed,what,command): says how long it took, and keeps the command's exit status. A comma
+# ends an argument, so none may stand in it: what holds commas is given as a variable.
 define timed
 @echo "== $(1)"; begin=$$(date +%s); { $(2); }; code=$$?; \
 	echo "   took $$(( $$(date +%s) - begin )) s"; exit $$code
 endef
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile
 
 demo: .venv/.demo-installed ## from the default model to a verified manifest, in demo-run/
 	@$(BIN)/workbench demo
 
-test: .venv/.test-installed check browser ## everything a change must pass: check, tests, notebooks
+# JupyterLab asks on its first screen whether it may fetch news; here the answer is no.
+LAB_SETTINGS = .venv/share/jupyter/lab/settings
+NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
+
+lab: .venv/.lab-installed ## open the notebooks in JupyterLab
+	@mkdir -p $(LAB_SETTINGS)
+	@echo '$(NO_NEWS)' >$(LAB_SETTINGS)/overrides.json
+	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
+
+test: .venv/.test-installed check browser fetch ## what a change must pass: about 10 minutes on 2 cores
+	@echo "== tests in a browser, one after the other: what is on a page is looked at while it changes"
+	@$(PYTEST) -m "not slow" tests/browser
+	@echo "== other tests"
+	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(SIDE_BY_SIDE) tests --ignore tests/browser
+	@echo "== notebooks: run again and compared with what they show"
+	@$(NBVAL) $(SHORT_NOTEBOOKS)
+
+test-slow: .venv/.test-installed browser fetch ## the rest: more models, faults, Ray, long notebooks
+	@echo "== slow tests in a browser"
+	@$(PYTEST) -m slow tests/browser
+	@echo "== other slow tests"
+	@OMP_NUM_THREADS=1 $(PYTEST) -m slow $(SIDE_BY_SIDE) tests --ignore tests/browser
+	@echo "== long notebooks: run again and compared with what they show"
+	@$(NBVAL) $(LONG_NOTEBOOKS)
+
+fetch: .venv/.demo-installed ## fetch the default model into the user's cache unless it is there
 	$(call timed,fetch the default model unless it is there,$(BIN)/workbench fetch)
-	@echo "== tests in a browser, alone: what is on a page is looked at while it changes"
-	@HF_HUB_OFFLINE=1 $(QUIET) $(BIN)/python -m pytest tests/browser
-	@echo "== other tests, and beside them the notebooks: run again and compared with what they show"
-	@export HF_HUB_OFFLINE=1 $(QUIET) OMP_NUM_THREADS=$(HALF_THE_CORES); log=$$(mktemp); \
-	PLOTLY_RENDERER=plotly_mimetype $(BIN)/python -m pytest --nbval --nbval-current-env \
-		--nbval-cell-timeout=600 notebooks >$$log 2>&1 & notebooks=$$!; \
-	trap 'kill $$notebooks 2>/dev/null; rm -f $$log' EXIT; trap 'exit 130' INT TERM; \
-	$(BIN)/python -m pytest tests --ignore tests/browser; tests=$$?; \
-	wait $$notebooks; code=$$?; echo "== notebooks"; cat $$log; test $$tests = 0 && exit $$code
 
 check: .venv/.test-installed ## ruff and mypy
 	$(call timed,ruff check,$(BIN)/ruff check $(CHECKED))
@@ -66,9 +90,6 @@ browser: ## see to it that there is a Chromium, installed by apt if need be and 
 		$(FIND_BROWSER) >/dev/null || { echo "The tests of the widgets need a browser and could not" \
 			"install one. Install Chromium, for example: sudo apt-get install chromium" >&2; exit 1; }; }
 
-lab: .venv/.lab-installed ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
-
 # For the author. The timestamps go, because they would change every cell at every run; the
 # version of Python stays, because the stored outputs hold for that version only.
 define STRIP_TIMES
@@ -82,16 +103,14 @@ for path in sys.argv[1:]:
 endef
 export STRIP_TIMES
 
-notebooks: .venv/.dev-installed browser ## run the notebooks and store what they show
-	$(call timed,fetch the default model unless it is there,$(BIN)/workbench fetch)
-	@HF_HUB_OFFLINE=1 $(QUIET) PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert \
+notebooks: .venv/.dev-installed browser fetch ## run the notebooks and store what they show
+	@$(QUIET) PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert \
 		--to notebook --execute --inplace --ExecutePreprocessor.timeout=600 \
 		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
 	@$(BIN)/python -c "$$STRIP_TIMES" notebooks/*.ipynb
 
-bench: .venv/.test-installed ## measure against other ways; BENCH_OPTIONS='--quick' to try it out
-	$(call timed,fetch the default model unless it is there,$(BIN)/workbench fetch)
-	@cd tests && HF_HUB_OFFLINE=1 $(QUIET) ../$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
+bench: .venv/.test-installed fetch ## measure against other ways; BENCH_OPTIONS='--quick' to try it out
+	@cd tests && $(QUIET) ../$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 clean: ## remove the environment, the demo's output and every cache
 	rm -rf .venv .bench demo-run build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -99,22 +118,28 @@ clean: ## remove the environment, the demo's output and every cache
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # Each stamp is newer than what it was installed from, so a second run installs nothing. A larger
-# install satisfies the smaller ones.
+# install satisfies the smaller ones. Notebook 5 reads its public tasks out of lm-eval, notebook 10
+# scores with Ray.
+DEMO = .
+LAB = .[eval,ray,scale]
+TEST = .[test]
+DEV = .[dev]
+INSTALL = $(call timed,installing '$(1)' (about two minutes) ...,$(PIP_INSTALL) '$(1)')
+
 .venv/.demo-installed: pyproject.toml constraints.txt | .venv/.created
-	$(call timed,installing the bench (about two minutes) ...,$(PIP_INSTALL) .)
+	$(call INSTALL,$(DEMO))
 	@touch $@
 
-# Notebook 5 reads its public tasks out of lm-eval; notebook 10 scores with Ray.
 .venv/.lab-installed: pyproject.toml constraints.txt | .venv/.created
-	$(call timed,installing the bench, public tasks and Ray (about two minutes) ...,$(PIP_INSTALL) '.[eval,ray,scale]')
+	$(call INSTALL,$(LAB))
 	@touch .venv/.demo-installed $@
 
 .venv/.test-installed: pyproject.toml constraints.txt | .venv/.created
-	$(call timed,installing the bench and its tests (about two minutes) ...,$(PIP_INSTALL) '.[test]')
+	$(call INSTALL,$(TEST))
 	@touch .venv/.demo-installed .venv/.lab-installed $@
 
 .venv/.dev-installed: pyproject.toml constraints.txt | .venv/.created
-	$(call timed,installing the author's tools too (about two minutes) ...,$(PIP_INSTALL) '.[dev]')
+	$(call INSTALL,$(DEV))
 	@touch .venv/.demo-installed .venv/.lab-installed .venv/.test-installed $@
 
 # The stamp, not the folder, says that it is complete: Debian without python3-venv leaves half.

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from nbformat import NotebookNode
 
-# Notebook, as named from this folder -> the least number of its cells that must be compared.
+# Notebook, as named from this folder -> the least number of its cells that must be compared. All of
+# them are asked for when the folder is run, and those named on the command line otherwise.
 MINIMUM = {
     "01_find_the_heads.ipynb": 8,
     "02_mask_and_see.ipynb": 7,
@@ -50,6 +51,15 @@ class Notebook:
     unrun: list[int] = field(default_factory=list)
     stored_by: str = ""  # the Python that stored the outputs, as "3.11"
 
+    def count(self, notebook: str, number: int, compared: bool, figures: int, unrun: bool,
+              stored_by: str) -> None:  # fmt: skip
+        """Take in the facts of one cell of the notebook."""
+        self.cells += 1
+        self.compared += compared
+        self.figures += figures
+        self.unrun += [number] * unrun
+        self.stored_by = stored_by
+
     @property
     def comparable(self) -> bool:
         """Stored text holds only for the Python that wrote it: the documents of the environment
@@ -66,10 +76,24 @@ def minor(version: str) -> str:
 
 
 gate = pytest.StashKey[dict[str, Notebook]]()
+CELL = "notebook cell"
+
+
+class Counter:
+    """Counts the cells in their reports, which come here from every process of a session."""
+
+    def __init__(self, notebooks: dict[str, Notebook]) -> None:
+        self.notebooks = notebooks
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for cell in (value for key, value in report.user_properties if key == CELL):
+            notebook = self.notebooks.setdefault(cell["notebook"], Notebook())  # type: ignore[index]
+            notebook.count(**cell)  # type: ignore[arg-type]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[gate] = {}
+    config.pluginmanager.register(Counter(config.stash[gate]))
     # Notebooks whose stored outputs took long are run with the small settings of their own
     # parameter cell; what depends on the size is not compared there (tag nbval-ignore-output).
     os.environ["WORKBENCH_QUICK"] = "1"
@@ -81,18 +105,16 @@ def is_notebook_cell(item: pytest.Item) -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
     for item in filter(is_notebook_cell, items):
-        notebook = config.stash[gate].setdefault(name_of(item), Notebook())
-        if not notebook.cells:
-            language = item.parent.nb.metadata.get("language_info", {})
-            notebook.stored_by = minor(language.get("version", ""))
+        if FIGURE not in item.parent.skip_compare:
             item.parent.skip_compare += (FIGURE,)
-        notebook.cells += 1
-        notebook.figures += sum(map(is_figure, item.cell.outputs))
-        if item.cell.execution_count is None:
-            notebook.unrun.append(item.cell_num)
-        if not notebook.comparable:
+        if not Notebook(stored_by=python_of(item)).comparable:
             item.options["check"] = False
         compare_without_figures(item)
+
+
+def python_of(item: Any) -> str:
+    """The Python that stored the outputs of the notebook, as "3.11"; "" where it is not said."""
+    return minor(item.parent.nb.metadata.get("language_info", {}).get("version", ""))
 
 
 def name_of(item: Any) -> str:
@@ -167,15 +189,31 @@ def holds_text(output: NotebookNode) -> bool:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, Any]:
     report: Any = yield
-    if report.when == "call" and report.passed and is_notebook_cell(item):
-        run = item.cell.execution_count is not None
-        if run and item.options["check"] and any(map(holds_text, item.cell.outputs)):
-            item.config.stash[gate][name_of(item)].compared += 1
+    if report.when == "call" and is_notebook_cell(item):
+        unrun = item.cell.execution_count is None
+        checked = report.passed and not unrun and item.options["check"]
+        facts = {
+            "notebook": name_of(item),
+            "number": item.cell_num,
+            "compared": checked and any(map(holds_text, item.cell.outputs)),
+            "figures": sum(map(is_figure, item.cell.outputs)),
+            "unrun": unrun,
+            "stored_by": python_of(item),
+        }
+        report.user_properties.append((CELL, facts))
     return report
 
 
-def problems(notebooks: dict[str, Notebook]) -> list[str]:
-    found = [f"{name} is listed in MINIMUM, and was not run" for name in MINIMUM.keys() - notebooks]
+def wanted(config: pytest.Config) -> set[str]:
+    """The notebooks of MINIMUM that this session was asked to run."""
+    paths = {(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args}
+    return {name for name in MINIMUM if paths & {HERE / name, *(HERE / name).parents}}
+
+
+def problems(config: pytest.Config) -> list[str]:
+    notebooks = config.stash[gate]
+    missing = wanted(config) - notebooks.keys()
+    found = [f"{name} is listed in MINIMUM, and was not run" for name in missing]
     for name, notebook in notebooks.items():
         if name not in MINIMUM:
             found.append(f"{name} was run, and is not listed in MINIMUM of {Path(__file__).name}")
@@ -189,7 +227,7 @@ def problems(notebooks: dict[str, Notebook]) -> list[str]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if asked(session.config) and problems(session.config.stash[gate]) and not session.exitstatus:
+    if asked(session.config) and problems(session.config) and not session.exitstatus:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -216,5 +254,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     compared = sum(notebook.compared for notebook in notebooks.values())
     figures = sum(notebook.figures for notebook in notebooks.values())
     terminalreporter.line(f"nbval: {compared} cells compared, {figures} figures not compared")
-    for problem in problems(notebooks):
+    for problem in problems(config):
         terminalreporter.line(f"nbval: FAILED: {problem}", red=True, bold=True)

@@ -18,7 +18,7 @@ from test_materialise import chosen_folder
 from trainers import environment
 
 from workbench.blends import TRAINERS, blend, write_blends
-from workbench.materialise import MaterialiseError, materialise
+from workbench.materialisation import MaterialiseError, materialise
 
 DOMAINS = ["code", "books", HOSTILE, "../up"]
 READERS = ["megatron", "olmo_core", "mosaicml"]

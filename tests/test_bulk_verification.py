@@ -19,7 +19,7 @@ from workbench import bulk_verification, score_files
 from workbench.bulk_selection import select_files
 from workbench.duplicate_policy import CLUSTER_SCHEMA
 from workbench.verification import verify_manifest
-from workbench.verification_estimate import verification_estimate
+from workbench.verification_times import verification_estimate
 
 pytest.importorskip("duckdb")
 

@@ -18,7 +18,7 @@ from planted import COPYING, planted_model
 
 import workbench as wb
 from workbench.evaluation import FOLDER, documents, graded
-from workbench.mirror import mirror_sets
+from workbench.mirror_effect import mirror_sets
 from workbench.progress import Cancelled, watched
 from workbench.tasks import Item, Task, asked, built_in_tasks
 

@@ -14,8 +14,8 @@ from conftest import make_model
 from planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
-from workbench.evolution import Evolution, crossing
-from workbench.lookup_text import WORDS
+from workbench.head_evolution import Evolution, crossing
+from workbench.lookup_corpus import WORDS
 from workbench.training_figures import evolution_curve, evolution_maps
 
 
@@ -120,7 +120,7 @@ def test_revisions_are_loaded_and_the_last_is_certified(stages, monkeypatch):
         calls.append((source, revision, certify))
         return stages[int(revision[4:])]
 
-    monkeypatch.setattr(sys.modules["workbench.evolution"], "load_model", load)
+    monkeypatch.setattr(sys.modules["workbench.head_evolution"], "load_model", load)
     named = {step: f"step{step}" for step in stages}
     wb.evolution(named, planted_probes, fraction=0.25, revision_of="owner/name")
     assert calls == [("owner/name", f"step{step}", step == 150) for step in stages]

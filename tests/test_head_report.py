@@ -13,7 +13,7 @@ from test_retrieval import PROSE
 
 import workbench as wb
 from workbench import stability
-from workbench.head_report import chance_band
+from workbench.report_measurements import chance_band
 
 
 def frame(per_probe, layers=1):

@@ -17,7 +17,7 @@ from huggingface_hub import constants
 from scipy import stats
 
 import workbench as wb
-from workbench.judge import PROMPT, judge, judged_shares, verdict
+from workbench.llm_judge import PROMPT, judge, judged_shares, verdict
 
 
 class Server(ThreadingHTTPServer):

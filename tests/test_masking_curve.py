@@ -13,7 +13,7 @@ from planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
 from workbench.losses import plain_losses
-from workbench.masking_curve import default_sizes, masking_curve
+from workbench.masking_curves import default_sizes, masking_curve
 
 TEXTS = ["what is lost?", "x", "as more and more heads are masked " * 4]
 
@@ -36,7 +36,7 @@ def scores(model, probes):
 @pytest.fixture
 def asked(monkeypatch):
     """The head sets of every pass over a probe, in order."""
-    room = sys.modules["workbench.masking_curve"]  # `wb.masking_curve` is the function
+    room = sys.modules["workbench.masking_curves"]  # `wb.masking_curve` is the function
     sets, really = [], room.answered
 
     def answered(model, probe, heads, mode):

@@ -28,7 +28,7 @@ import workbench.text_shards
 from workbench.corpus import Document, read_corpus
 from workbench.files import sha256_of
 from workbench.manifest import write_manifest
-from workbench.materialise import MaterialiseError, materialise, read_index, source_folder
+from workbench.materialisation import MaterialiseError, materialise, read_index, source_folder
 from workbench.progress import Cancelled
 from workbench.selection import select
 from workbench.text_shards import COLUMNS, FORMATS
@@ -291,7 +291,7 @@ def test_cancel_stops_it_and_leaves_nothing(manifest, tmp_path):
 KILLED = """
 import os, signal, sys
 from run_folders import documents
-from workbench.materialise import materialise
+from workbench.materialisation import materialise
 def corpus():
     for number, document in enumerate(documents()):
         if number == 20:
@@ -322,7 +322,7 @@ def test_a_killed_run_is_no_finished_one_and_is_begun_again(manifest, tmp_path):
 
 
 def test_many_domains_do_not_exhaust_the_files(tmp_path, monkeypatch):
-    room = sys.modules["workbench.materialise"]  # the package's attribute is the function
+    room = sys.modules["workbench.materialisation"]  # the package's attribute is the function
     monkeypatch.setattr(room, "_OPEN_SHARDS", 3)
     domains = [f"d{i % 9}" for i in range(45)]
     corpus = chosen_folder(tmp_path / "run", [f"text {i}" for i in range(45)], domains)

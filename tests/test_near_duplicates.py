@@ -18,8 +18,8 @@ import pytest
 from hostile import TEXTS
 
 import workbench.progress
+from workbench.deduplication import CLUSTER_SCHEMA, near_duplicates
 from workbench.documents import Document, Skipped
-from workbench.near_duplicates import CLUSTER_SCHEMA, near_duplicates
 from workbench.progress import Cancelled
 
 WORDS = [f"{a}{b}{c}" for a in "bdgklm" for b in "aeiou" for c in ("n", "rt", "st", "l", "sk")]

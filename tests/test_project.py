@@ -148,7 +148,7 @@ def test_every_make_target_of_the_readme_exists():
 def test_ci_runs_what_a_newcomer_runs():
     script = ROOT / ".ci" / "run"
     lines = [line for line in text(".ci/run").splitlines() if line and not line.startswith("#")]
-    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test", "make test-slow"]
     assert os.access(script, os.X_OK)
 
 

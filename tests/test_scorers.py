@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import workbench as wb
-from workbench.scorers import BUILT_IN, CONTROLLED
+from workbench.alternative_scores import BUILT_IN, CONTROLLED
 
 
 @pytest.fixture

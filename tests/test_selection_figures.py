@@ -8,7 +8,7 @@ from test_words import corpus_of, table_of
 
 import workbench as wb
 from workbench import selection_figures as figures
-from workbench.scorers import BUILT_IN
+from workbench.alternative_scores import BUILT_IN
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from workbench.ranked_texts import RankedTexts
 from workbench.readers import Columns, read_source
 from workbench.sources import sources_of
 from workbench.verification import verify_manifest
-from workbench.verification_estimate import verification_estimate
 from workbench.verification_levels import LEVELS
+from workbench.verification_times import verification_estimate
 
 COLUMNS = {"id": "key", "text": "content", "domain": "part"}
 ROWS = 30  # of each source

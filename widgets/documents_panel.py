@@ -12,6 +12,7 @@ from widgets.errors import ProblemBox, escaped
 from widgets.lanes import Lanes
 from workbench.browse import Extreme
 from workbench.environment import environment_corpus
+from workbench.run_folder import default_folder
 from workbench.session import Session
 from workbench.visible import visible
 
@@ -32,7 +33,11 @@ class DocumentsPanel(w.VBox):
             description="Corpus", placeholder=hint if corpus is None else "given in Python",
             disabled=corpus is not None, layout={"width": "100%"},
         )  # fmt: skip
-        self.folder = w.Text(description="Run folder", value="run", layout={"width": "300px"})
+        self._default = default_folder(corpus)
+        self.folder = w.Text(
+            description="Run folder", value=self._default, layout={"width": "300px"}
+        )
+        self.path.observe(guarded(lambda _: self._follow()), "value")
         self.most = w.BoundedIntText(
             description="read at most", value=512, min=2, max=2**31 - 1, layout={"width": "170px"},
             style={"description_width": "initial"},
@@ -70,6 +75,12 @@ class DocumentsPanel(w.VBox):
         running = [self.folder, self.most, w.HTML("tokens of each"), self.score, self.load]
         super().__init__([self.path, w.HBox(running, layout=WRAP), self._looking])
         self._by, self._ascending = "rank", True
+
+    def _follow(self) -> None:
+        """Propose a folder for the corpus that is named now, unless one was written there."""
+        before, self._default = self._default, default_folder(self.path.value.strip() or None)
+        if self.folder.value == before:
+            self.folder.value = self._default
 
     # ---- scores -----------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
 """Blend files: the weights of a materialised selection, in the form that each trainer reads.
 
-A trainer mixes sources: here the folders of `workbench.materialise`, one a domain (and repetition).
-Their natural weights are their tokens times their repetition, as the scoring model counts tokens;
-a sequence drawn by such a weight is a token drawn by it. Paths are relative to the materialised
-folder, so trainers are started in it. Trainers other than `datasets` read tokens, not text: what
-turns our shards into them stands in a script beside each blend.
+A trainer mixes sources: here the folders of `workbench.materialisation`, one a domain (and
+repetition). Their natural weights are their tokens times their repetition, as the scoring model
+counts tokens; a sequence drawn by such a weight is a token drawn by it. Paths are relative to the
+materialised folder, so trainers are started in it. Trainers other than `datasets` read tokens, not
+text: what turns our shards into them stands in a script beside each blend.
 
 Formats, each as the project's own code reads it:
 
@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from workbench.files import write_atomically
-from workbench.materialise import read_index
+from workbench.materialisation import read_index
 
 FOLDER = "blends"
 _TEXT = ("jsonl", "jsonl.zst")

@@ -134,17 +134,26 @@ class ScoredCorpus:
         ids = self._ranked["doc_id"]
         return frozenset(ids[~ids.duplicated(keep=False)])
 
-    def standing(self, doc_id: str) -> str:
-        """Score, rank and side of the cut of a document in the run, in words."""
-        (row,) = self.rows([self.position(doc_id)])
+    def standing(self, document: int | str) -> str:
+        """Score, rank and side of the cut of a document in the run, given by position or id, in
+        words."""
+        (row,) = self.rows([self.position(document) if isinstance(document, str) else document])
         side = "selected" if row["selected"] else "not selected"
         return f"score {row['score']:.2f} in the run, rank {row['rank']:,} of its domain, {side}"
 
     def position(self, doc_id: str) -> int:
-        """The position of the document with this id; KeyError if there is none."""
+        """The position of the document with this id.
+
+        Raises KeyError if there is none, ValueError if there are several.
+        """
         found = np.flatnonzero((self._rows["doc_id"] == doc_id).to_numpy())
         if not len(found):
             raise KeyError(f"no scored document has the id {doc_id!r}")
+        if len(found) > 1:
+            raise ValueError(
+                f"{len(found)} documents have the id {doc_id!r:.100}: give the position of one, as "
+                f"arrange(contains=...) finds them, such as {found[0]}"
+            )
         return int(found[0])
 
     # ---- opening ----------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def verify(
 ) -> None:
     with reported(as_json):
         import workbench as wb
-        from workbench.verification_estimate import verification_estimate
+        from workbench.verification_times import verification_estimate
 
         loaded = None
         if model or embedded:

@@ -43,7 +43,7 @@ def duplicates(
 ) -> None:
     """Find the near-duplicates of each domain and write their clusters."""
     with reported(as_json):
-        from workbench.near_duplicates import near_duplicates
+        from workbench.deduplication import near_duplicates
 
         out.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
         found = near_duplicates(
@@ -96,7 +96,7 @@ def materialise_(
     """Write the texts that a manifest chose as shards, and the blend files of trainers."""
     with reported(as_json):
         from workbench.blends import TRAINERS, write_blends
-        from workbench.materialise import materialise
+        from workbench.materialisation import materialise
 
         trainers = [name.strip() for name in blend.split(",") if name.strip()]
         unknown = sorted(set(trainers) - set(TRAINERS))

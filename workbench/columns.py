@@ -53,13 +53,14 @@ class Columns:
     elsewhere; any other name is a column that has to be there (or a key of a folder `key=value`);
     FOLDER is the sub-folder whatever columns there are; None is one domain for all.
 
-    folder and labels are of the source that is being read, see `within` and `labelled`.
+    The other fields are of the source that is being read, see `within` and `labelled`.
     """
 
     id: str = "id"
     text: str = "text"
     domain: str | None = "domain"
     folder: str | None = None
+    keyed: bool = False  # a folder `key=value` names the domain, if with null
     labels: tuple[str, ...] = field(default=(), repr=False)
 
     def named(self) -> Named:
@@ -80,7 +81,7 @@ class Columns:
             found = keys.get("domain", folder)
         else:
             found = None if self.domain is None else keys.get(self.domain)
-        return replace(self, folder=found)
+        return replace(self, folder=found, keyed=self.domain in keys)
 
     def labelled(self, schema: pa.Schema) -> Columns:
         """These columns with the names of the classes, if the domain is a ClassLabel of `datasets`,
@@ -105,7 +106,7 @@ class Columns:
         """Role and name of each column, and whether it must be there."""
         found = [("id", self.id, self.id != "id"), ("text", self.text, True)]
         if (domain := self._domain_column) is not None:
-            found.append(("domain", domain, domain != "domain" and self.folder is None))
+            found.append(("domain", domain, domain != "domain" and not self.keyed))
         return found
 
     def check(self, present: pa.Schema | Iterable[Any], source: str) -> list[str]:

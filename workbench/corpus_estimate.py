@@ -1,6 +1,6 @@
 """What the parts of a verification that read corpus and model will take, measured on small pieces.
 
-The other parts, and how the pieces are put together, are in `workbench.verification_estimate`.
+The other parts, and how the pieces are put together, are in `workbench.verification_times`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 WORTH_SAYING = 0.01  # share of the rows that may be skipped without the reasons being spelled out
 _MOST_REASONS = 3
@@ -16,13 +15,9 @@ _FROM = {
 }
 
 
-def kinds_of(reasons: Iterable[str] | Mapping[str, int]) -> Counter[str]:
-    """How often each kind of reason came: reasons without what is particular to one row."""
-    counts = Counter(reasons)
-    kinds: Counter[str] = Counter()
-    for reason, count in counts.items():
-        kinds[_PARTICULARS.split(reason, maxsplit=1)[0]] += count
-    return kinds
+def kind_of(reason: str) -> str:
+    """A reason without what is particular to one row: its place, and what is behind the colon."""
+    return _PARTICULARS.split(reason, maxsplit=1)[0][:80]
 
 
 def note_on_domains(domain_from: Mapping[str, int]) -> str:
@@ -45,8 +40,7 @@ def note_on_skipped(read: int, reasons: Mapping[str, int]) -> str:
     skipped = sum(reasons.values())
     if skipped <= WORTH_SAYING * read:
         return ""
-    most = Counter(reasons).most_common(_MOST_REASONS)
-    said = ", ".join(f"{reason} ({count:,})" for reason, count in most)
-    others = skipped - sum(count for _, count in most)
-    rest = f", other reasons ({others:,})" if others else ""
-    return f"skipped {skipped:,} of {read:,} ({skipped / read:.1%}): {said}{rest}"
+    most = sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+    more = f", and {len(most) - _MOST_REASONS} other reasons" if len(most) > _MOST_REASONS else ""
+    why = ", ".join(f"{reason} ({count:,})" for reason, count in most[:_MOST_REASONS])
+    return f"{skipped:,} of {read:,} documents were skipped ({skipped / read:.0%}): {why}{more}"

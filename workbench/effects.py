@@ -28,6 +28,7 @@ from workbench.masking import default_means, require_fitting, require_unmasked
 from workbench.models import Model
 from workbench.progress import counted, gives_way
 from workbench.residuals import can_resume, run_from
+from workbench.token_prefix import encode_start
 
 TOKENS = 4096  # heads x tokens in one pass
 
@@ -89,7 +90,7 @@ def head_effects(
     if method not in ("exact", "gradient"):
         raise ValueError(f"method must be 'exact' or 'gradient', got {method!r}")
     require_max_tokens(max_tokens)
-    ids = [*model.special_prefix, *model.encode(text)[:max_tokens]]
+    ids = [*model.special_prefix, *encode_start(model, text, max_tokens)]
     first = max(len(model.special_prefix), 1)  # the first token that is predicted
     if len(ids) <= first:
         raise ValueError("this text has no token that is predicted: give at least two tokens")

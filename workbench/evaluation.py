@@ -25,7 +25,7 @@ from workbench.attention import Mode
 from workbench.few_shot import lm_eval_folder
 from workbench.heads import HeadSet
 from workbench.masking import masked, require_fitting
-from workbench.mirror import mirror_sets
+from workbench.mirror_effect import mirror_sets
 from workbench.models import Model
 from workbench.progress import counted
 

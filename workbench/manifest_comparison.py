@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.agreement import KEY, agreement
 from workbench.croissant import SELECTION_FILE
 from workbench.files import plain_file, read_json
 from workbench.manifest import MANIFEST_FILE
 from workbench.parquet import read_table
+from workbench.rank_agreement import KEY, agreement
 from workbench.selection import select
 from workbench.verification import verify_manifest
 

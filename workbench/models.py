@@ -11,6 +11,7 @@ import inspect
 import re
 import threading
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from workbench.identity import state_of, tokenizer_sha256, weights_sha256
 from workbench.install import install, vocabulary_size
 from workbench.vocabulary import VocabularyHead, head_of
 
+BATCH_CHARACTERS = 1 << 18  # of texts that are tokenized together
 _WEIGHTS = re.compile(r"[\w.-]+\.safetensors")
 
 
@@ -117,6 +119,23 @@ class Model:
             text, add_special_tokens=False, split_special_tokens=True, verbose=False
         )
         return list(encoded.input_ids)
+
+    def encode_all(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        """`encode` of each text, some of them at a time, which fast tokenizers do in parallel."""
+        some: list[str] = []
+        for text in texts:
+            some.append(text)
+            if sum(map(len, some)) >= BATCH_CHARACTERS:
+                yield from self._encoded(some)
+                some = []
+        if some:
+            yield from self._encoded(some)
+
+    def _encoded(self, texts: list[str]) -> list[list[int]]:
+        encoded = self.tokenizer(
+            texts, add_special_tokens=False, split_special_tokens=True, verbose=False
+        )
+        return [list(ids) for ids in encoded.input_ids]
 
     # ---- tokens to numbers ------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from workbench.agreement import KEY, agreement
-from workbench.scorers import chosen_by
+from workbench.alternative_scores import chosen_by
+from workbench.rank_agreement import KEY, agreement
 from workbench.selection import By
 
 

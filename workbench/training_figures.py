@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.evolution import Evolution
 from workbench.figures import COLOURS, shown, styled
+from workbench.head_evolution import Evolution
 
 
 def evolution_maps(found: Evolution, steps: Sequence[int] | None = None) -> go.Figure:

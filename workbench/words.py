@@ -15,8 +15,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from workbench.aligned import documents_of
+from workbench.alternative_scores import chosen_by
 from workbench.progress import counted
-from workbench.scorers import chosen_by
 from workbench.selection import By
 
 WORD = r"[^\W\d_]{2,}"  # two letters or more; max_tokens2 is the words max and tokens

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from workbench.agreement import agreement
 from workbench.analysis import confounds
+from workbench.rank_agreement import agreement
 from workbench.selection import By, rank, select
 
 CONTROLLED = ("loss_base", "compression_ratio", "tokens")  # what the score goes along with
