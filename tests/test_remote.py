@@ -12,7 +12,7 @@ import threading
 import traceback
 import urllib.parse
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 import fsspec
@@ -21,7 +21,9 @@ from corpora import FIFTY, as_gzip, as_parquet, documents, jsonl, read, write
 
 import workbench as wb
 from workbench import remote
+from workbench.columns import Columns
 from workbench.corpus import CorpusError, read_corpus
+from workbench.readers import read_source, row_offsets
 from workbench.sources import sources_of
 
 LINES = jsonl(FIFTY)
@@ -101,7 +103,7 @@ def test_a_signed_link_reads_as_the_file(signed):
         assert found[0].source == name
 
 
-@pytest.mark.parametrize("workers", [None, 1])
+@pytest.mark.parametrize("workers", [None, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_file_of_a_run_holds_the_credential(signed, tmp_path, tiny, workers):
     address, www = signed
     write(www / "a.jsonl", [*FIFTY[:12], {"id": "b", "text": " "}, {"text": FIFTY[20]["text"]}])
@@ -144,6 +146,7 @@ def test_no_error_tells_the_credential(signed, monkeypatch):
     assert not [one for one in HIDDEN if one in told(caught.value)]
 
 
+@pytest.mark.slow
 def test_a_shard_that_fails_tells_no_credential(signed, tmp_path, tiny, monkeypatch):
     address, www = signed
     write(www / "a.jsonl", FIFTY[:8])
@@ -227,6 +230,7 @@ def test_chains_are_read(archive, tmp_path):
         read("memory://bucket/*.csv")
 
 
+@pytest.mark.slow
 def test_ranges_and_workers_find_the_rows_of_a_chain(archive, tmp_path, tiny, monkeypatch):
     monkeypatch.chdir(tmp_path)
     heads = wb.HeadSet.of([(0, 1)], tiny)
@@ -272,6 +276,33 @@ def test_runs_in_parts_take_up_every_format(tmp_path, tiny, form):
 
 
 # ---- the web and the hub ------------------------------------------------------------------------
+
+
+def test_a_server_that_sends_whole_files_only(tmp_path):
+    rows = [{"id": str(i), "text": os.urandom(300).hex()} for i in range(12_000)]
+    write(tmp_path / "www/a.jsonl", rows)  # larger than what is asked for at a time
+    as_parquet(tmp_path / "www")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def copyfile(self, source, outputfile):
+            with suppress(ConnectionError):  # of who only asked what kind of server this is
+                super().copyfile(source, outputfile)
+
+    with serving(functools.partial(Quiet, directory=str(tmp_path / "www"))) as address:
+        (source,) = sources_of([f"{address}/a.jsonl"])
+        columns = Columns("id", "text", "domain")
+        found = list(read_source(source, columns))
+        assert [one.id for one in found] == [one["id"] for one in rows]
+        places = row_offsets(source, [11_000])[2]
+        part = list(read_source(source, columns, 11_000, 11_010, places[11_000]))
+        assert part == found[11_000:11_010]
+        with pytest.raises(CorpusError, match="write simplecache:: in front of the URL"):
+            read(f"{address}/c.parquet")
+        assert len(documents(f"simplecache::{address}/c.parquet")) == 50
+        assert len(documents(f"{address}/*.jsonl")) == 12_000
 
 
 def test_a_missing_package_for_the_web_is_an_error_that_names_the_extra(tmp_path):

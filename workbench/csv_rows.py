@@ -38,7 +38,7 @@ def records(source: Source, start: int, offset: int) -> Iterator[Record]:
     """
     with opened(source.path) as file:
         found = _Records(file, source)
-        if offset:
+        if offset and file.seekable():
             found.go_to(start, offset)
         for row, values, _ in found:
             if row >= start:

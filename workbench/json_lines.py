@@ -27,7 +27,7 @@ def values(source: Source, start: int, stop: int | None, offset: int) -> Iterato
     with opened(source.path) as file:
         stream = decompressed(file, source.compression)
         first, unseen = 0, start == 0 and not _LINES.search(name.lower())
-        if offset:
+        if offset and file.seekable():
             file.seek(offset)
             first = start
         else:

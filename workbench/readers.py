@@ -231,19 +231,22 @@ def _csv(source: Source, columns: Columns, start: int, offset: int) -> Rows:
 
 
 def _parquet(source: Source, columns: Columns, start: int) -> Rows:
-    # With pre_buffer, its default, Arrow holds on to all that it has read, up to the whole file.
-    with (
-        opened(source.path) as stream,
-        opened(source.path) as headers,
-        pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20) as file,
-    ):
-        names = columns.check(file.schema_arrow, source.name)
-        groups, row = list(range(file.num_row_groups)), 0
-        while groups and row + file.metadata.row_group(groups[0]).num_rows <= start:
-            row += file.metadata.row_group(groups.pop(0)).num_rows
-        batches = parquet.batches(file, headers, names, groups)
-        columns = columns.labelled(file.schema_arrow)
-        yield from _batches(batches, names, source.name, columns, row, start)
+    with opened(source.path) as stream, opened(source.path) as headers:
+        if not stream.seekable():
+            raise ValueError(
+                "its server sends files from their beginning only, and Parquet begins at the end: "
+                "write simplecache:: in front of the URL"
+            )
+        # With pre_buffer, its default, Arrow holds on to all that it has read, up to the whole
+        # file.
+        with pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20) as file:
+            names = columns.check(file.schema_arrow, source.name)
+            groups, row = list(range(file.num_row_groups)), 0
+            while groups and row + file.metadata.row_group(groups[0]).num_rows <= start:
+                row += file.metadata.row_group(groups.pop(0)).num_rows
+            batches = parquet.batches(file, headers, names, groups)
+            columns = columns.labelled(file.schema_arrow)
+            yield from _batches(batches, names, source.name, columns, row, start)
 
 
 def _saved(source: Source, columns: Columns, start: int) -> Rows:

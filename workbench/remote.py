@@ -100,13 +100,20 @@ def reached(path: str) -> Iterator[None]:
 
 
 def opened(path: str) -> IO[bytes]:
-    """A local or remote file, for reading bytes; with `peek`."""
+    """A local or remote file, for reading bytes; with `peek`.
+
+    It is not seekable where a web server sends files from their beginning only.
+    """
     if not is_remote(path):
         return open(path, "rb")
     with reached(path):
         files, place = fsspec.url_to_fs(path)
+        whole = is_web(path) and path == _uncached(path) and not _gives_ranges(files, place)
+        raw = files.open(place, "rb", **({"block_size": 0} if whole else {}))
+        if whole:
+            raw.seekable = lambda: False  # it says that it is
         # Buffered here, since what fsspec opens cannot read a line up to a largest size.
-        stream: Any = io.BufferedReader(files.open(place, "rb"), 1 << 16)
+        stream: Any = io.BufferedReader(raw, 1 << 16)
         stream.file_system = files  # an archive is closed when nothing holds it any more
         return stream
 
@@ -114,6 +121,12 @@ def opened(path: str) -> IO[bytes]:
 def is_web(path: str) -> bool:
     """Whether a path is that of a web server, which knows of files alone."""
     return _target(path)[1].lower().startswith(("http://", "https://"))
+
+
+def _gives_ranges(files: Any, place: str) -> bool:
+    """Whether a web server sends a part of a file, which it need not say beforehand."""
+    with files.open(place, "rb", block_size=0, headers={"Range": "bytes=0-0"}) as asked:
+        return bool(asked.r.status == 206)
 
 
 def exists(path: str) -> bool:
@@ -135,6 +148,7 @@ def stamp(path: str) -> tuple[int | None, str]:
     with reached(path):
         files, place = _files(path)
         info = files.info(place)
+        info = {key: value for key, value in info.items() if key != "url"}  # redirected, it is new
         return info.get("size"), repr(sorted(info.items(), key=lambda item: item[0]))
 
 
