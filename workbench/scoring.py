@@ -29,6 +29,7 @@ from workbench.losses import require_max_tokens, require_window
 from workbench.masking import require_fitting, require_unmasked
 from workbench.models import Model
 from workbench.progress import stop_if_asked
+from workbench.remote import absolute, is_remote
 from workbench.run_progress import Hear, RunReport, Tally, report_of, told
 from workbench.runs import Part
 from workbench.same_corpus import checked, held_by, require_same
@@ -279,7 +280,7 @@ def _paths(corpus: Any) -> list[str]:
             f"of paths; got a {type(corpus).__name__}. Score it in one process, or write it to a "
             "JSONL or Parquet file first"
         )
-    return [one if "://" in one else os.path.abspath(one) for one in map(os.fsdecode, given)]
+    return [absolute(os.fsdecode(one)) for one in given]
 
 
 def _count(corpus: Any, columns: Named) -> int | None:
@@ -287,7 +288,7 @@ def _count(corpus: Any, columns: Named) -> int | None:
     it, and gives the time left. What may give its documents only once, or has to fetch them, is not
     looked through."""
     given = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
-    remote = any(isinstance(one, str) and "://" in one for one in given)
+    remote = any(isinstance(one, str) and is_remote(one) for one in given)
     if remote or not (isinstance(corpus, Path) or hasattr(corpus, "__len__")):
         return None
     total = 0
