@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from workbench.cli_shared import (
     app,
     print_json,
     print_table,
+    put,
     reported,
 )
 
@@ -52,8 +52,7 @@ def duplicates(
             id=id, text=text, domain=domain,
         )  # fmt: skip
         if as_json:
-            domains = json.loads(found.domains.to_json(orient="records"))
-            print_json({"file": str(out), "settings": found.settings, "domains": domains})
+            print_json({"file": out, "settings": found.settings, "domains": found.domains})
             return
         print_table(
             ("domain", "documents", "with duplicates", "same text", "clusters", "largest"),
@@ -62,7 +61,7 @@ def duplicates(
               f"{d['exact']:,}", f"{d['clusters']:,}", f"{d['largest']:,}")
              for d in found.domains.to_dict("records")],
         )  # fmt: skip
-        print(f"clusters: {out}")
+        put(f"clusters: {out}")
 
 
 @app.command("materialise")
@@ -119,9 +118,9 @@ def materialise_(
             [(s["folder"], s["domain"], f"{s['documents']:,}", len(s["shards"]),
               f"{s['bytes'] / 1e6:,.1f}", f"{s['trained_tokens']:,}") for s in index["sources"]],
         )  # fmt: skip
-        print(f"{index['documents']:,} documents in {out}, {index['trained_tokens']:,} tokens")
+        put(f"{index['documents']:,} documents in {out}, {index['trained_tokens']:,} tokens")
         for path in files:
-            print(f"blend  {path}")
+            put(f"blend  {path}")
 
 
 def _repeat(given: list[str] | None) -> Any:
