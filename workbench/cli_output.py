@@ -51,7 +51,7 @@ def results_alone() -> Iterator[None]:
 
 
 def put(text: object = "") -> None:
-    """Print a result. Raises OSError where it cannot be written, but not where its reader is gone."""
+    """Print a result; OSError where that cannot be done, but not where the reader is gone."""
     stream = _results or sys.stdout
     if stream is None:  # the command was started without one
         return

@@ -17,7 +17,8 @@ import pandas as pd
 from workbench import bulk_verification, manifest_corpus, manifest_model
 from workbench import manifest_checks as checks
 from workbench.readers import Columns
-from workbench.verification_levels import LEVELS, Steps, levels_to
+from workbench.verification_levels import LEVELS, levels_to
+from workbench.verification_steps import Steps
 from workbench.verification_times import estimated, hashing
 
 _FILES_SHOWN = 12  # more files than this that are as stated share one line
