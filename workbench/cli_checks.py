@@ -94,8 +94,10 @@ def plan(
 
 @app.command(
     help="Check a manifest against its files, and if given, its corpus and model. A level includes "
-    "those before it; the default goes as far as what is given allows. A manifest is not signed: "
-    "what passes agrees with its files, corpus and model, whoever wrote it.\n\n" + spoken_levels()
+    "those before it; the default goes as far as what is given allows, and the last line says how "
+    "far that was. A level that was asked for and not reached ends with exit code 1. A manifest is "
+    "not signed: what passes agrees with its files, corpus and model, whoever wrote it.\n\n"
+    + spoken_levels()
 )
 def verify(
     folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
@@ -159,7 +161,8 @@ def verify(
         report = wb.verify_manifest(folder, **given, strict=False)
         if as_json:
             tables = {"checks": report.checks, "levels": report.levels}
-            print_json({"ok": report.ok} | tables)
+            told = {"ok": report.ok, "level": report.level, "outcome": report.outcome}
+            print_json(told | tables)
         else:
             put(report)
         if not report.ok:

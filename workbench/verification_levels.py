@@ -5,7 +5,12 @@ A level includes those before it. The help of the command shows this, so nothing
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 LEVELS = ("files", "sources", "ranks", "texts", "scores")
+# These hold two files against each other, and no level's statement hangs on them: a manifest may be
+# published without one of the two.
+NOT_NEEDED = ("run.json", "skipped documents")
 
 # level: (what a pass shows, what it does not)
 MEANING = {
@@ -43,6 +48,25 @@ def spoken_levels() -> str:
     return "\n\n".join(
         f"{level}: {shows}. Not shown: {open_}." for level, (shows, open_) in MEANING.items()
     )
+
+
+def reached(checks: Iterable[tuple[str, bool | None, str]]) -> str | None:
+    """The last level up to which every check was made and passed, None if not even the first.
+
+    checks: name, outcome (None: not made) and level of each. Sources may be left unchecked by later
+    levels: ranks follow from the files alone, and texts show more of the sources than their names.
+    """
+    outcomes: dict[str, list[bool | None]] = {level: [] for level in LEVELS}
+    for name, ok, level in checks:
+        if ok is not None or name not in NOT_NEEDED:
+            outcomes[level].append(ok)
+    last = None
+    for level in LEVELS:
+        if outcomes[level] and all(outcomes[level]):
+            last = level
+        elif level != "sources" or False in outcomes[level]:
+            break
+    return last
 
 
 def levels_to(level: str | None) -> tuple[str, ...]:
