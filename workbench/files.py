@@ -94,6 +94,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def canonical_json(value: Any) -> str:
+    """A JSON value as text that is the same however it was indented and its keys were ordered."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
 def lines_of(stream: IO[bytes]) -> Iterator[bytes | None]:
     """Yield the lines of a stream, ends included; None for one of more than LONGEST_LINE bytes.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import fsspec
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from workbench.corpus import read_corpus
 from workbench.documents import Document, Skipped
+from workbench.moved_texts import Place, places_of
 from workbench.parquet import groups_of
 from workbench.readers import Columns
 from workbench.sources import Source, is_remote, opened, sources_of
@@ -35,6 +36,7 @@ class GivenCorpus:
     def __init__(self, corpus: Any, columns: Columns) -> None:
         """Raises CorpusError where `read_corpus` would."""
         self.columns = columns
+        self._given = corpus
         self.files: dict[str, Source] | None = None
         paths = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
         if isinstance(paths, list | tuple) and all(isinstance(p, str | os.PathLike) for p in paths):
@@ -45,6 +47,10 @@ class GivenCorpus:
         self._ahead: list[Document | Skipped] = []
         if self.files is None:
             self._stream = read_corpus(corpus, **columns._asdict())
+
+    def places_of(self, digests: Iterable[bytes]) -> dict[bytes, Place] | None:
+        """As `moved_texts.places_of`, by a pass of its own over the corpus."""
+        return places_of(self._given, digests, **self.columns._asdict())
 
     def ahead(self, rows: int, seconds: float) -> list[Document | Skipped]:
         """The next rows of the stream, at most so many or for so long; `stream` repeats them."""

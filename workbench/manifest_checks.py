@@ -24,6 +24,7 @@ from workbench.croissant import (
     SELECTION_FILE,
     SELECTION_SCHEMA,
     dataset,
+    same_statement,
 )
 from workbench.files import plain_file, read_json
 from workbench.manifest import (
@@ -86,7 +87,9 @@ def run_record(manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
     date = datetime.date.fromisoformat(manifest["datePublished"])
     files, license = manifest["distribution"], manifest.get("license")
     whole = dataset(manifest["name"], terms, files, license, date)
-    odd = sorted(key for key in {*whole, *manifest} if whole.get(key) != manifest.get(key))
+    odd = sorted(
+        k for k in {*whole, *manifest} if not same_statement(whole.get(k), manifest.get(k))
+    )
     require(not odd, f"{odd!r:.200} say something else than the aiw terms")
     return record, "complete, and the rest of the manifest repeats it"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from workbench.croissant import SELECTION_FILE
 from workbench.documents import Document, Skipped
 from workbench.files import plain_file, sha256_of, write_atomically
 from workbench.manifest import MANIFEST_FILE
+from workbench.moved_texts import places_of
 from workbench.progress import counted, stop_if_asked
 from workbench.text_shards import FORMATS, TextShard
 from workbench.verification import verify_manifest
@@ -82,7 +83,7 @@ def materialise(
         raise ValueError(f"repeats must be 'copies' or 'weight', got {repeats!r}")
     if not isinstance(shard_tokens, int) or shard_tokens < 1:
         raise ValueError(f"shard_tokens must be a whole number from 1, got {shard_tokens!r}")
-    folder, out = Path(folder), Path(out)
+    folder, out, columns = Path(folder), Path(out), {"id": id, "text": text, "domain": domain}
     verify_manifest(folder)
     settings = {
         "manifest_sha256": sha256_of(plain_file(folder, MANIFEST_FILE)), "format": format,
@@ -99,7 +100,7 @@ def materialise(
                 chosen = ChosenPlaces(plain_file(folder, SELECTION_FILE), repeat)
                 shards = _Shards(out, format, shard_tokens, repeats, chosen.domains)
                 with shards:
-                    _write(read_corpus(corpus, id=id, text=text, domain=domain), chosen, shards)
+                    _write(corpus, columns, chosen, shards)
                 index = {"format": FORMAT, "settings": settings, **shards.index(chosen)}
                 write_atomically(out / INDEX_FILE, (json.dumps(index, indent=2) + "\n").encode())
                 (out / STARTED_FILE).unlink()
@@ -131,11 +132,11 @@ def source_folder(number: int, domain: str, repeat: int) -> str:
     return "-".join(filter(None, (f"{number:03}", slug, often)))
 
 
-def _write(stream: Iterable[Document | Skipped], chosen: ChosenPlaces, shards: _Shards) -> None:
-    """Put every chosen document of the stream into its shards, its text checked."""
+def _write(corpus: Any, columns: dict[str, Any], chosen: ChosenPlaces, shards: _Shards) -> None:
+    """Put every chosen document of the corpus into its shards, its text checked."""
     left = len(chosen.seen)
     with counted("Materialising", "documents", left) as done:
-        for item in stream:
+        for item in read_corpus(corpus, **columns):
             if not left:
                 break
             place = chosen.find(item.source, item.row)
@@ -145,11 +146,12 @@ def _write(stream: Iterable[Document | Skipped], chosen: ChosenPlaces, shards: _
             name = f"document {item.doc_id!r:.100} ({item.source!r:.200} row {item.row})"
             if isinstance(item, Skipped):
                 raise MaterialiseError(f"{name} is chosen, but cannot be read: {item.reason:.200}")
-            stated, found = chosen.digests[place].tobytes().hex(), text_sha256(item.text)
-            if found != stated:
+            stated, found = chosen.digests[place].tobytes(), text_sha256(item.text)
+            if found != stated.hex():
                 raise MaterialiseError(
                     f"{name} has another text than was scored: its sha256 is {found}, the manifest "
-                    f"says {stated}; give the corpus (and text column) that was scored"
+                    f"says {stated.hex()}{_elsewhere(corpus, columns, stated)}; give the corpus "
+                    "(and text column) that was scored"
                 )
             chosen.seen[place] = True
             left -= 1
@@ -159,10 +161,25 @@ def _write(stream: Iterable[Document | Skipped], chosen: ChosenPlaces, shards: _
             )  # fmt: skip
             done(1)
     if left:
+        first = chosen.digests[int(chosen.seen.argmin())].tobytes()
         raise MaterialiseError(
             f"{left} of {len(chosen.seen)} chosen documents are not in the corpus, first "
-            f"{chosen.missing()!r:.300} (source, row); give the corpus that was scored"
+            f"{chosen.missing()!r:.300} (source, row){_elsewhere(corpus, columns, first)}; give "
+            "the corpus that was scored"
         )
+
+
+def _elsewhere(corpus: Any, columns: dict[str, Any], digest: bytes) -> str:
+    """Where in the corpus a text stands that is not at its place, for a message."""
+    found = places_of(corpus, [digest], **columns)
+    if found is None:
+        return ""
+    if digest not in found:
+        return "; the first text is nowhere else in the corpus either"
+    return (
+        f"; the text of the first now stands at {found[digest]}, so the corpus was moved or "
+        "re-ordered, not changed"
+    )
 
 
 class _Shards:
