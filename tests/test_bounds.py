@@ -119,7 +119,7 @@ def test_a_page_larger_than_its_column_is_refused_before_it_is_taken(tmp_path):
     path = written(tmp_path / "c.parquet", {"text": ["x"] * 40},
                    compression="none", use_dictionary=False)  # fmt: skip
     data = bytearray(path.read_bytes())
-    start, _ = parquet.groups_of(io.BytesIO(data))[0].chunks["text"]
+    start, _ = parquet.groups_of(io.BytesIO(data))[0].chunks["text"][0]
     # Field 3 of the header, its stored size: a number of two bytes becomes one of five.
     assert data[start : start + 2] == b"\x15\x00"
     third = start + 2 + 1 + 2
@@ -348,7 +348,7 @@ def test_a_receipt_that_is_a_pipe_or_a_link_is_refused_and_not_waited_for(tmp_pa
 def test_a_large_file_with_large_pages_goes_on_being_read(tmp_path):
     texts = [os.urandom(50_000).hex() for _ in range(1500)]  # 150 MB, pages of 100
     path = written(tmp_path / "c.parquet", {"text": texts}, use_dictionary=False)
-    start, end = parquet.groups_of(path.open("rb"))[0].chunks["text"]
+    start, end = parquet.groups_of(path.open("rb"))[0].chunks["text"][0]
     largest = max(page.declared for page in parquet.pages(path.open("rb"), start, end))
     assert sum(isinstance(item, Document) for item in read_corpus(path)) == 1500
     assert largest > 64 * MB or end - start > 64 * MB

@@ -204,29 +204,31 @@ def test_what_one_reading_gives_another_can_read(tmp_path):
     assert [type(item) for item in items] == [Document, Skipped, Skipped]
 
 
-# ---- duplicates ---------------------------------------------------------------------------------
+# ---- places and ids -----------------------------------------------------------------------------
 
 
-def test_a_duplicate_id_is_skipped_and_names_the_first_place(tmp_path):
-    write(tmp_path / "a.jsonl", [row("x", id="k0"), row("y", id="k1")])
-    write(tmp_path / "b.jsonl", [row("z", id="k1", domain="web")])
-    expected = "duplicate id: first seen in a.jsonl row 1"
-    assert read(tmp_path)[-1] == Skipped("k1", "web", "b.jsonl", 0, expected)
+def test_ids_that_restart_in_every_file_are_labels_of_many_documents(tmp_path):
+    for name in ("a.jsonl", "b/c.jsonl"):
+        write(tmp_path / name, [row(f"{name} {i}", id=i) for i in range(3)])
+    found = [(d.doc_id, d.source, d.row) for d in documents(tmp_path)]
+    assert found == [(str(i), name, i) for name in ("a.jsonl", "b/c.jsonl") for i in range(3)]
 
 
-def test_the_integer_and_the_string_of_an_id_are_duplicates():
-    assert "duplicate id" in only_reason([row("x", id=1), row("y", id="1")])
-
-
-def test_duplicates_among_given_documents_are_skipped():
+def test_a_place_that_comes_twice_is_skipped():
     one = Document("a", "x", "d", "s", 4)
-    other = Document("a", "y", "d", "s", 9)
-    expected = "duplicate id: first seen in s row 4"
-    assert read([one, other]) == [one, Skipped("a", "d", "s", 9, expected)]
+    other = Document("b", "y", "d", "s", 4)
+    reason = "duplicate place: another document has this source and row"
+    assert read([one, other]) == [one, Skipped("b", "d", "s", 4, reason)]
+    assert documents([one, Document("a", "y", "d", "s", 9), Document("a", "y", "d", "t", 4)])
 
 
-def test_a_rejected_row_does_not_claim_its_id():
-    assert [type(item) for item in read([row(None), row("x")])] == [Skipped, Document]
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 12))))
+def test_each_place_is_taken_by_the_first_one_there(places):
+    """Against a plain set, in any order of rows."""
+    found = read([Document("same", "x", "d", source, row) for source, row in places])
+    assert [isinstance(one, Document) for one in found] == [
+        place not in places[:i] for i, place in enumerate(places)
+    ]
 
 
 # ---- any rows at all ----------------------------------------------------------------------------
@@ -254,7 +256,7 @@ def test_every_line_that_is_not_blank_comes_out_exactly_once(drawn):
         found = read(write(Path(folder) / "c.jsonl", b"\n".join(drawn)))
     assert [item.row for item in found] == [i for i, line in enumerate(drawn) if line.strip()]
     kept = [item for item in found if isinstance(item, Document)]
-    assert len({item.doc_id for item in kept}) == len(kept)
+    assert len({(item.source, item.row) for item in kept}) == len(kept)
     assert all(item.text.encode() and item.doc_id and item.domain for item in kept)
     assert all(item.reason for item in found if isinstance(item, Skipped))
 

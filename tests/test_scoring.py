@@ -29,7 +29,7 @@ def heads(tiny):
 
 @pytest.fixture
 def corpus(tmp_path):
-    write(tmp_path / "corpus/a.jsonl", [*FIFTY[:20], {"id": "x", "text": " "}, FIFTY[3]])
+    write(tmp_path / "corpus/a.jsonl", [*FIFTY[:20], {"id": "x", "text": " "}, {"id": "y"}])
     write(tmp_path / "corpus/b.jsonl", FIFTY[20:])
     return tmp_path / "corpus"
 

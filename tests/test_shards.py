@@ -27,7 +27,7 @@ def heads(tiny):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Three files with blank lines, rows that give no document, and an id that comes twice."""
+    """Three files with blank lines, rows that give no document, and an id of two documents."""
     twice = [FIFTY[0] | {"text": "again"}]
     write(tmp_path / "corpus/a.jsonl", jsonl(FIFTY[:9]) + b"\n\nno json\n" + jsonl(FIFTY[9:14]))
     write(tmp_path / "corpus/b.jsonl", [*FIFTY[14:20], *twice, {"id": "x", "text": None}])
@@ -50,7 +50,7 @@ def test_the_shards_hold_every_row_once_and_their_documents_come_back(corpus, tm
     ]
     refused = [one for shard in catalogue.shards for one in shard.refused]
     assert refused == [one for one in everything if not isinstance(one, Document)]
-    assert len(refused) == 3
+    assert len(refused) == 2
     assert [len(shard) for shard in back] == [one.documents for one in catalogue.shards]
     assert {one.documents for one in catalogue.shards[:-1]} == {4}
 
@@ -142,7 +142,7 @@ def test_a_file_that_grows_while_it_is_looked_through_is_no_catalogue(
         with pytest.raises(CorpusError, match=r"c\.jsonl was changed while the corpus was looked"):
             made(corpus, tmp_path / "run")
     assert not (tmp_path / "run" / CATALOGUE).exists()
-    assert sum(one.documents for one in made(corpus, tmp_path / "run").shards) == 36
+    assert sum(one.documents for one in made(corpus, tmp_path / "run").shards) == 37
 
 
 def test_more_shards_than_a_record_can_list_are_refused_before_the_work(tiny, heads, tmp_path):

@@ -38,10 +38,10 @@ class TextPanel(w.VBox):
         session = self.session
         if session.text != self._written:  # else what is being typed would be lost
             self.box.value = self._written = session.text
-        document, corpus = session.document, session.corpus
+        document, position, corpus = session.document, session.position, session.corpus
         said = "" if document is None else f"document <bdi><b>{escaped(document)}</b></bdi>"
-        if document is not None and corpus is not None and document in corpus.unique_ids:
-            said += f", {escaped(corpus.standing(document))}"
+        if position is not None and corpus is not None:
+            said += f", {escaped(corpus.standing(position))}"
         self.source.value = said
         token = session.palette.token
         self.tokens.selected = -1 if token is None else token

@@ -9,7 +9,7 @@ import pandas as pd
 from workbench.corpus import Document, read_corpus, text_sha256
 
 
-def documents_of(table: pd.DataFrame, corpus: Any, **columns: str) -> list[Document]:
+def documents_of(table: pd.DataFrame, corpus: Any, **columns: Any) -> list[Document]:
     """The document of each row of a score table, in the order of the rows.
 
     corpus: what the table was scored from, in any form that `read_corpus` takes, with the names of

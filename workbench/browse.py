@@ -15,8 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from workbench.corpus import CorpusError, Document, read_corpus, text_sha256
-from workbench.progress import counted
+from workbench.corpus import CorpusError, Document, text_sha256
+from workbench.corpus_notes import note_on_domains
+from workbench.corpus_places import CorpusPlaces
 from workbench.runs import load_scores
 from workbench.selection import By, Selection, cut, rank
 
@@ -41,15 +42,16 @@ class ScoredCorpus:
         table: pd.DataFrame,
         corpus: Any = None,
         folder: str | Path | None = None,
-        **columns: str,
+        **columns: Any,
     ) -> None:
         self.corpus, self.columns = corpus, columns
+        self._places = CorpusPlaces(corpus, **columns)
         self.folder = None if folder is None else Path(folder)
         self._ranked = rank(table)
         self.selection = self.cut()
 
     @classmethod
-    def load(cls, folder: str | Path, corpus: Any = None, **columns: str) -> ScoredCorpus:
+    def load(cls, folder: str | Path, corpus: Any = None, **columns: Any) -> ScoredCorpus:
         """The finished run in `folder`, with the corpus that it scored."""
         return cls(load_scores(folder), corpus, folder, **columns)
 
@@ -67,7 +69,9 @@ class ScoredCorpus:
             return f"{said}; nothing says how they were scored"
         source, heads = run["model"]["source"], run["heads"]["heads"]
         read = "" if run["max_tokens"] is None else f", {run['max_tokens']:,} tokens of each"
-        return f"{said}, scored by {source} with {heads} masked ({run['mode']}){read}"
+        note = note_on_domains(run.get("domain_from") or {})
+        said += f", scored by {source} with {heads} masked ({run['mode']}){read}"
+        return f"{said}; {note}" if note else said
 
     @property
     def domains(self) -> list[str]:
@@ -130,17 +134,26 @@ class ScoredCorpus:
         ids = self._ranked["doc_id"]
         return frozenset(ids[~ids.duplicated(keep=False)])
 
-    def standing(self, doc_id: str) -> str:
-        """Score, rank and side of the cut of a document in the run, in words."""
-        (row,) = self.rows([self.position(doc_id)])
+    def standing(self, document: int | str) -> str:
+        """Score, rank and side of the cut of a document in the run, given by position or id, in
+        words."""
+        (row,) = self.rows([self.position(document) if isinstance(document, str) else document])
         side = "selected" if row["selected"] else "not selected"
         return f"score {row['score']:.2f} in the run, rank {row['rank']:,} of its domain, {side}"
 
     def position(self, doc_id: str) -> int:
-        """The position of the document with this id; KeyError if there is none."""
+        """The position of the document with this id.
+
+        Raises KeyError if there is none, ValueError if there are several.
+        """
         found = np.flatnonzero((self._rows["doc_id"] == doc_id).to_numpy())
         if not len(found):
             raise KeyError(f"no scored document has the id {doc_id!r}")
+        if len(found) > 1:
+            raise ValueError(
+                f"{len(found)} documents have the id {doc_id!r:.100}: give the position of one, as "
+                f"arrange(contains=...) finds them, such as {found[0]}"
+            )
         return int(found[0])
 
     # ---- opening ----------------------------------------------------------------------------
@@ -161,14 +174,10 @@ class ScoredCorpus:
                 "the scores are here but the corpus is not, so its texts cannot be shown: load "
                 "them together, as in session.load(folder, corpus)"
             )
-        place = (row["source"], row["row"])
-        with counted("looking for the text", "doc", None) as done:
-            for one in read_corpus(self.corpus, **self.columns):
-                done(1)
-                if (one.source, one.row) == place:
-                    break
-            else:
-                raise CorpusError(f"the corpus has no row {place[1]} in {place[0]!r} any more")
+        place = (str(row["source"]), int(row["row"]))
+        one = self._places.find(*place)
+        if one is None:
+            raise CorpusError(f"the corpus has no row {place[1]} in {place[0]!r} any more")
         if not isinstance(one, Document) or text_sha256(one.text) != row["text_sha256"]:
             raise CorpusError(
                 f"row {place[1]} of {place[0]!r} holds another text than the one that was scored: "

@@ -104,7 +104,7 @@ def select_cascade(
     max_tokens: int | None = None,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
     seed: int = 0,
 ) -> Cascade:
     """The selection that `select(score_corpus(...))` makes, at stated confidence and lower cost.

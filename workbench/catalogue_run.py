@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -57,7 +58,9 @@ def score_catalogue(
     _note(failures, folder, part)
     names = [one.name(job.fingerprint) for one in catalogue.shards]
     ordered = [receipts[name] for name in names if name in receipts]
-    report = report_of(ordered, failures, rows, kept, state)
+    domain_from = sum((Counter(one.domain_from) for one in catalogue.shards), Counter())
+    run["domain_from"] = dict(domain_from)
+    report = report_of(ordered, failures, rows, kept, state, domain_from)
     if failures:
         if part != (1, 1):  # which did not hash the corpus: the next call makes a new catalogue
             (folder / CATALOGUE).unlink(missing_ok=True)

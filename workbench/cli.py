@@ -224,11 +224,11 @@ def score(
               f"{r['loss_ref']:.3f}", f"{r['tokens'] / r['documents']:.0f}")
              for r in report.domains.to_dict("records")],
         )  # fmt: skip
-        put(report)
         if not report.finished:
             put("other parts of the shards are still to be scored before the run is complete")
         elif report.skipped:
-            put(f"what was skipped, and why: {out / 'skipped.jsonl'}")
+            put(f"each skipped document, and why: {out / 'skipped.jsonl'}")
+        put(report)  # whose last line is why, if many were skipped
 
 
 @app.command("select")

@@ -73,7 +73,7 @@ def plan(
             print_json(
                 tables
                 | {"tokens_per_second": made.rate, "hours": made.hours, "cost": cost,
-                   "device": made.device}
+                   "device": made.device, "domain_from": made.domain_from}
             )  # fmt: skip
             return
         rows = [
@@ -87,9 +87,9 @@ def plan(
         print_table([*header, *([] if price is None else ["cost"])], rows)
         if len(made.skipped):
             print_table(("skipped because", "rows"), made.skipped.to_numpy().tolist())
-        put(made)
         if cost is not None:
             put(f"cost: {cost[0]:,.2f} ({cost[1]:,.2f} to {cost[2]:,.2f})")
+        put(made)
 
 
 @app.command(

@@ -46,9 +46,19 @@ Context = Annotated[
 Revision = Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")]
-IdColumn = Annotated[str, typer.Option(help="Column with the document id.")]
+IdColumn = Annotated[
+    str, typer.Option(help="Column with the document id; a dot looks into nested ones.")
+]
 TextColumn = Annotated[str, typer.Option("--text", help="Column with the text.")]
-DomainColumn = Annotated[str, typer.Option("--domain", help="Column with the domain.")]
+DomainColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--domain",
+        callback=lambda name: name or None,
+        help="Column with the domain; 'domain' is the sub-folder where there is no such column, "
+        "/ always the sub-folder, and an empty name one domain for all.",
+    ),
+]
 
 
 @contextmanager

@@ -8,15 +8,15 @@ got out of each format is the business of `workbench.readers`.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import numbers
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
-from workbench.documents import CorpusError, Document, Skipped
-from workbench.readers import Columns, RawRow, Rows, open_corpus
+from workbench.columns import Columns, RawRow
+from workbench.documents import CorpusError, Document, DomainFrom, Skipped
+from workbench.readers import Rows, open_corpus, paths_of
 
 __all__ = ["CorpusError", "Document", "Skipped", "read_corpus", "text_sha256"]
 
@@ -33,7 +33,7 @@ def read_corpus(
     *,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
     default_domain: str = "all",
 ) -> Iterator[Document | Skipped]:
     """Stream the documents of `corpus`, each row exactly once, as a Document or a Skipped.
@@ -42,57 +42,84 @@ def read_corpus(
     - a path, or a list of paths: JSON Lines (plain, .gz, .zst), Parquet, any other file (one text),
       or a folder, read recursively in sorted order without hidden entries. A folder that holds
       JSONL or Parquet files anywhere is a folder of shards (its other files come out as Skipped);
-      else every file is one text, and its first sub-folder is its domain. A folder written by
-      `datasets.save_to_disk` is read as that data set;
+      else every file is one text. A folder written by `datasets.save_to_disk` is read as that data
+      set;
     - "hf://owner/name", "hf://owner/name@config" or "hf://owner/name@config:split" (`@:split` for
       the default configuration; the default split is train), streamed from the Hugging Face hub;
     - a `datasets` data set or a dict of them, a pandas frame, an Arrow table, or anything else
       that exports an Arrow stream;
-    - an iterable of dicts, or of Document and Skipped (passed on, still de-duplicated).
+    - an iterable of dicts, or of Document and Skipped, which are passed on.
 
-    `id`, `text` and `domain` name the columns. Without an id the document is `source#row`; without
-    a domain it is `default_domain`. `source` is the file relative to the given folder, or the file
-    name (with several given paths, a folder's files carry its name in front); "memory" for frames
-    and iterables; "dataset:NAME" for data sets. `row` counts rows, or lines of the file, from 0.
+    `id`, `text` and `domain` name the columns; a dot looks into nested ones
+    ("meta.pile_set_name"), unless a column is called so itself. A column of a `datasets`
+    ClassLabel gives the names of the classes.
+
+    The key of a document is its source and row: `source` is the file relative to the given folder,
+    or the file name (with several given paths, a folder's files carry its name in front); "memory"
+    for frames and iterables; "dataset:NAME" for data sets. `row` counts rows, or lines of the file,
+    from 0. The id is a label: it may be that of other documents, and without one it is
+    `source#row`.
+
+    The domain of a document, by what `domain` is:
+    - "domain": the column of that name where a row has one, else the sub-folder of the given folder
+      that its file lies in (of a folder "lang=en", as Hive and Spark name them, "en"), else
+      `default_domain`;
+    - any other name: that column, or that key of folders "key=value"; else `default_domain`;
+    - "/": the sub-folder, whatever columns there are; else `default_domain`;
+    - None: `default_domain`.
+    `Document.domain_from` says which it was.
 
     Raises CorpusError: at once for a path that is missing, an unknown kind of corpus, or two paths
-    of one name; while reading for a missing column, a file that breaks off, or an unreachable hub.
+    of one name; while reading for a named column that no row of a file has, a file that breaks off,
+    or an unreachable hub.
     """
-    return _judged(open_corpus(corpus, Columns(id, text, domain)), default_domain)
+    rows = open_corpus(corpus, Columns(id, text, domain))
+    # Rows of files come in order; the places of what was put together by hand may be any.
+    return _judged(rows, default_domain, _Places() if paths_of(corpus) is None else None)
 
 
-def _judged(rows: Rows, default_domain: str) -> Iterator[Document | Skipped]:
-    """The rows as documents; those that cannot be, or whose id came before, as Skipped."""
-    # The ids seen so far live in a private file that SQLite deletes itself, not in memory.
-    with closing(sqlite3.connect("", check_same_thread=False)) as seen:
-        seen.execute("PRAGMA cache_size = -8000")  # kibibytes
-        seen.execute("PRAGMA journal_mode = OFF")
-        seen.execute(
-            "CREATE TABLE seen (digest BLOB PRIMARY KEY, source TEXT, row INTEGER) WITHOUT ROWID"
-        )
-        for raw in rows:
-            item = raw if isinstance(raw, Skipped) else judge(raw, default_domain)
-            if isinstance(item, Document):
-                # Only a document claims its id: a rejected row must not push a good one out.
-                first = _first_place(seen, f"id {item.doc_id}", item)
-                reason = first and f"duplicate id: first seen in {first[0]} row {first[1]}"
+def _judged(
+    rows: Rows, default_domain: str, places: _Places | None
+) -> Iterator[Document | Skipped]:
+    """The rows as documents; those that cannot be, or whose place is taken, as Skipped."""
+    for raw in rows:
+        item = raw if isinstance(raw, Skipped) else judge(raw, default_domain)
+        if places is not None:
+            new = places.take(item.source, item.row)
+            if not new and isinstance(item, Document):
                 # Streams that were joined by hand may count their rows alike.
-                if not reason and _first_place(seen, f"at {item.row} {item.source}", item):
-                    reason = "duplicate place: another document has this source and row"
-                if reason:
-                    item = Skipped(item.doc_id, item.domain, item.source, item.row, reason)
-            yield item
+                reason = "duplicate place: another document has this source and row"
+                item = Skipped(item.doc_id, item.domain, item.source, item.row, reason)
+        yield item
 
 
-def _first_place(
-    seen: sqlite3.Connection, claim: str, document: Document
-) -> tuple[str, int] | None:
-    """Where `claim` was made before; None, and it is noted for `document`, if it is new."""
-    digest = hashlib.blake2b(claim.encode(), digest_size=16).digest()
-    place = (digest, document.source, document.row)
-    if seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", place).rowcount:
-        return None
-    return seen.execute("SELECT source, row FROM seen WHERE digest = ?", (digest,)).fetchone()
+class _Places:
+    """The places that were taken, as ranges of rows: streams in order take no memory."""
+
+    def __init__(self) -> None:
+        self._starts: dict[str, list[int]] = {}
+        self._stops: dict[str, list[int]] = {}
+
+    def take(self, source: str, row: int) -> bool:
+        """Whether nobody had this place before."""
+        starts = self._starts.setdefault(source, [])
+        stops = self._stops.setdefault(source, [])
+        after = bisect.bisect_right(starts, row)  # the first range that starts behind the row
+        if after and row < stops[after - 1]:
+            return False
+        joins_before = bool(after) and stops[after - 1] == row
+        joins_after = after < len(starts) and starts[after] == row + 1
+        if joins_before and joins_after:
+            stops[after - 1] = stops.pop(after)
+            starts.pop(after)
+        elif joins_before:
+            stops[after - 1] = row + 1
+        elif joins_after:
+            starts[after] = row
+        else:
+            starts.insert(after, row)
+            stops.insert(after, row + 1)
+        return True
 
 
 def judge(raw: RawRow, default_domain: str = "all") -> Document | Skipped:
@@ -100,10 +127,18 @@ def judge(raw: RawRow, default_domain: str = "all") -> Document | Skipped:
     doc_id = domain = None
     try:
         doc_id = _label(raw.id, "id") or f"{raw.source}#{raw.row}"
-        domain = _label(raw.domain, "domain") or default_domain
-        return Document(doc_id, _text(raw.text), domain, raw.source, raw.row)
+        domain, domain_from = _domain(raw, default_domain)
+        return Document(doc_id, _text(raw.text), domain, raw.source, raw.row, domain_from)
     except ValueError as reason:
         return Skipped(doc_id, domain, raw.source, raw.row, str(reason))
+
+
+def _domain(raw: RawRow, default_domain: str) -> tuple[str, DomainFrom]:
+    if (own := _label(raw.domain, "domain")) is not None:
+        return own, "column"
+    if (folder := _label(raw.folder, "domain")) is not None:
+        return folder, "folder"
+    return default_domain, "default"
 
 
 def _label(value: Any, role: str) -> str | None:

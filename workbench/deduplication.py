@@ -75,7 +75,7 @@ def near_duplicates(
     out: str | os.PathLike[str] | None = None,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
 ) -> NearDuplicates:
     """Cluster the near-duplicates of each domain of a corpus; the corpus is streamed once.
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+DomainFrom = Literal["column", "folder", "default"]
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text to score. `source` and `row` (from 0) say where it stands; never a machine path."""
+    """One text to score.
+
+    `source` and `row` (from 0) say where it stands, never by a path of the machine. They are the
+    key of a document: no two of a corpus share them. `doc_id` is a label, and may be that of
+    others. `domain_from`: whether the domain is a value of the corpus, the folder of the file, or
+    the one that is taken where there is neither.
+    """
 
     doc_id: str
     text: str
     domain: str
     source: str
     row: int
+    domain_from: DomainFrom = field(default="column", compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,13 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 
+from workbench.columns import Columns
 from workbench.corpus import read_corpus
 from workbench.documents import Document, Skipped
+from workbench.line_index import LineIndex
 from workbench.moved_texts import Place, places_of
 from workbench.parquet import groups_of
-from workbench.readers import Columns
+from workbench.readers import paths_of
 from workbench.sources import Source, is_remote, opened, sources_of
 
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
@@ -38,19 +40,18 @@ class GivenCorpus:
         self.columns = columns
         self._given = corpus
         self.files: dict[str, Source] | None = None
-        paths = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
-        if isinstance(paths, list | tuple) and all(isinstance(p, str | os.PathLike) for p in paths):
+        if (paths := paths_of(corpus)) is not None:
             found = {one.name: one for one in sources_of(paths)}
             if all(one.kind in ("jsonl", "parquet", "text", "stray") for one in found.values()):
                 self.files = found
         self._stream: Iterator[Document | Skipped] | None = None
         self._ahead: list[Document | Skipped] = []
         if self.files is None:
-            self._stream = read_corpus(corpus, **columns._asdict())
+            self._stream = read_corpus(corpus, **columns.named())
 
     def places_of(self, digests: Iterable[bytes]) -> dict[bytes, Place] | None:
         """As `moved_texts.places_of`, by a pass of its own over the corpus."""
-        return places_of(self._given, digests, **self.columns._asdict())
+        return places_of(self._given, digests, **self.columns.named())
 
     def ahead(self, rows: int, seconds: float) -> list[Document | Skipped]:
         """The next rows of the stream, at most so many or for so long; `stream` repeats them."""
@@ -136,14 +137,10 @@ def is_plain_lines(source: Source) -> bool:
 
 
 def _lines_at(source: Source, rows: list[int]) -> Iterator[tuple[int, int, int]]:
-    """Each wanted line of a plain JSON Lines file, found by counting line ends."""
-    wanted, place = iter(rows), 0
-    next_row = next(wanted)
-    with opened(source.path) as file:
-        for row, line in enumerate(file):
-            if row == next_row:
-                yield row, row + 1, place
-                next_row = next(wanted, -1)
-                if next_row < 0:
-                    return
-            place += len(line)
+    """Each wanted line of a plain JSON Lines file that it reaches to."""
+    index = LineIndex(source)
+    for row in rows:
+        place = index.offset(row)
+        if place is None:
+            return
+        yield row, row + 1, place

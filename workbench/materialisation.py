@@ -50,7 +50,7 @@ def materialise(
     repeats: Repeats = "copies",
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
 ) -> dict[str, Any]:
     """Write the texts that the manifest in `folder` chose into `out`, and return the index.
 

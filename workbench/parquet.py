@@ -8,6 +8,7 @@ is refused before it is taken. Files that are large because they hold much go on
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench import thrift
+from workbench.columns import type_at
 
 SMALL_PAGE = 64 << 20  # bytes that any page may have when decompressed
 SMALL_TABLE = 256 << 20  # bytes that any table that is read whole may have in memory
@@ -43,10 +45,13 @@ class Page(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A row group: its rows, and where the pages of each column lie, as (start, end) by name."""
+    """A row group: its rows, and where the pages of each column lie, as (start, end) by its path.
+
+    Two columns may share a path: one whose name holds a dot, and a nested one.
+    """
 
     rows: int
-    chunks: dict[str, tuple[int, int]]
+    chunks: dict[str, list[tuple[int, int]]]
 
 
 def groups_of(stream: IO[bytes]) -> list[Group]:
@@ -75,14 +80,14 @@ def groups_of(stream: IO[bytes]) -> list[Group]:
 
 
 def _group(stated: dict[int, Any]) -> Group:
-    chunks = {}
+    chunks: dict[str, list[tuple[int, int]]] = {}
     for column in stated[1]:
         about = column[3]
         first = about.get(11) or 0
         start = first if 0 < first < about[9] else about[9]
         if start < 0 or about[7] < 0:
             raise ValueError("a negative place")
-        chunks[b".".join(about[3]).decode()] = start, start + about[7]
+        chunks.setdefault(b".".join(about[3]).decode(), []).append((start, start + about[7]))
     if stated[3] < 0:
         raise ValueError("a negative number of rows")
     return Group(stated[3], chunks)
@@ -148,13 +153,17 @@ def check_pages(path: str | os.PathLike[str], columns: Sequence[str]) -> None:
 
 
 def check_single(schema: pa.Schema, columns: Sequence[str]) -> None:
-    """Raise pa.ArrowInvalid if a column is nested: one such value may be of any size."""
+    """Raise pa.ArrowInvalid if a column is nested: one such value may be of any size.
+
+    columns: names, or paths into nested columns.
+    """
     for name in columns:
-        kind = schema.field(name).type
+        kind = type_at(schema, name)
         kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
         if pa.types.is_nested(kind):
             raise pa.ArrowInvalid(
-                f"column {name!r:.100} holds values of type {kind!s:.100}; expected single values"
+                f"column {name!r:.100} holds values of type {kind!s:.100}; expected single values, "
+                'which inside of nested columns are named with a dot, as in "meta.source"'
             )
 
 
@@ -167,7 +176,8 @@ def _longest_shared(group: Group, stream: IO[bytes], columns: Sequence[str]) -> 
     for name in columns:
         if name not in group.chunks:
             raise pa.ArrowInvalid(f"a row group lacks the column {name!r:.100}")
-        for page in pages(stream, *group.chunks[name]):
+        chunks = group.chunks[name]
+        for page in itertools.chain.from_iterable(pages(stream, *one) for one in chunks):
             if page.taken > max(SMALL_PAGE, MOST_EXPANSION * page.stored):
                 raise pa.ArrowInvalid(
                     f"a page of column {name!r:.100} would take {page.taken:,} "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from workbench.attention import Mode
 from workbench.certificate import require_certified
 from workbench.corpus import read_corpus
+from workbench.corpus_notes import kinds_of, note_on_domains, note_on_skipped
 from workbench.documents import Document, Skipped
 from workbench.heads import HeadSet
 from workbench.influence import scored
@@ -36,13 +37,15 @@ class Plan:
     tokens (that a run would read; an estimate from the sample with its 95 % bootstrap interval
     tokens_low to tokens_high), seconds, seconds_low, seconds_high (those tokens at the measured
     rate) and unscorable (share of the sample that cannot be scored). skipped: one row a reason with
-    documents, of what the reader cannot give out. rate: tokens a second on `device`.
+    documents, of what the reader cannot give out. rate: tokens a second on `device`. domain_from:
+    documents by `Document.domain_from`.
     """
 
     domains: pd.DataFrame
     skipped: pd.DataFrame
     rate: float
     device: str
+    domain_from: Mapping[str, int]
 
     @property
     def hours(self) -> tuple[float, float, float]:
@@ -56,6 +59,16 @@ class Plan:
         hours = self.hours
         return hours[0] * price, hours[1] * price, hours[2] * price
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of how the corpus was read, a line each."""
+        reasons = kinds_of(
+            dict(zip(self.skipped["reason"], self.skipped["documents"], strict=True))
+        )
+        read = int(self.domains["documents"].sum()) + reasons.total()
+        both = note_on_domains(self.domain_from), note_on_skipped(read, reasons)
+        return [note for note in both if note]
+
     def __repr__(self) -> str:
         tokens, hours = self.domains["tokens"].sum(), self.hours
         return (
@@ -63,6 +76,7 @@ class Plan:
             f"{self.skipped['documents'].sum():,} skipped\n"
             f"{self.rate:,.0f} tokens a second on {self.device}: {_spoken(hours[0])} "
             f"({_spoken(hours[1])} to {_spoken(hours[2])})"
+            + "".join(f"\n{note}" for note in self.notes)
         )
 
 
@@ -76,7 +90,7 @@ def plan_scoring(
     max_tokens: int | None = None,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
     sample: int = 6,
     seed: int = 0,
 ) -> Plan:
@@ -123,7 +137,8 @@ def plan_scoring(
         "seconds", "seconds_low", "seconds_high", "unscorable",
     ]  # fmt: skip
     skipped = pd.DataFrame(census.skipped.most_common(), columns=["reason", "documents"])
-    return Plan(pd.DataFrame(rows, columns=columns), skipped, float(rate), str(model.device))
+    domains = pd.DataFrame(rows, columns=columns)
+    return Plan(domains, skipped, float(rate), str(model.device), dict(census.domain_from))
 
 
 @dataclass
@@ -134,6 +149,7 @@ class _Census:
     documents: Counter[str] = field(default_factory=Counter)
     size: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    domain_from: Counter[str] = field(default_factory=Counter)
     drawn: dict[str, list[Document]] = field(default_factory=dict)
 
 
@@ -145,6 +161,7 @@ def _count(stream: Iterable[Document | Skipped], sample: int, rng: np.random.Gen
             census.skipped[one.reason] += 1
             continue
         census.documents[one.domain] += 1
+        census.domain_from[one.domain_from] += 1
         census.size[one.domain] += len(one.text.encode("utf-8"))
         drawn = census.drawn.setdefault(one.domain, [])
         if len(drawn) < sample:

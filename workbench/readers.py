@@ -9,56 +9,25 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench import parquet, saved_dataset
+from workbench.columns import Columns, RawRow, column_at
 from workbench.documents import CorpusError, Document, Skipped
 from workbench.files import LONGEST_LINE, lines_of
 from workbench.sources import HUB, Source, datasets_package, opened, sources_of, utf8_name
 
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 LARGEST_TEXT = LONGEST_LINE  # bytes of one text file
-
-
-class RawRow(NamedTuple):
-    """A row as its reader found it, before anything is known of its values."""
-
-    source: str
-    row: int
-    id: Any
-    text: Any
-    domain: Any
-
-
-class Columns(NamedTuple):
-    """The column names that the user gave, by their roles."""
-
-    id: str
-    text: str
-    domain: str
-
-    def check(self, present: Iterable[Any], source: str) -> list[str]:
-        """The wanted ones of the `present` columns; CorpusError if a needed one is not there."""
-        names = list(present)
-        for role, name in zip(self._fields, self, strict=True):  # a role is its default name
-            if names.count(name) > 1:
-                raise CorpusError(f"{source}: several columns are called {name!r}; keep one.")
-            if name not in names and (role == "text" or name != role):
-                raise CorpusError(
-                    f"{source}: no column {name!r} for the {role}; present: {names!r:.300}. "
-                    f"Name the right one with {role}=..."
-                )
-        return [name for name in dict.fromkeys(self) if name in names]
-
-    def pick(self, fields: Mapping[str, Any], source: str, row: int) -> RawRow:
-        return RawRow(source, row, *(fields.get(name) for name in self))
+LOOK_AHEAD = 1000  # rows that are held until each wanted column was seen in one of them
 
 
 Rows = Iterator[RawRow | Skipped]
@@ -66,10 +35,8 @@ Rows = Iterator[RawRow | Skipped]
 
 def open_corpus(corpus: Any, columns: Columns) -> Rows:
     """The rows of anything that `read_corpus` takes; CorpusError if it is of no known kind."""
-    if isinstance(corpus, str | os.PathLike):
-        corpus = [corpus]
-    if isinstance(corpus, list | tuple) and all(isinstance(p, str | os.PathLike) for p in corpus):
-        return _paths(corpus, columns)
+    if (paths := paths_of(corpus)) is not None:
+        return _paths(paths, columns)
     if _is_dataset(corpus):
         info = getattr(corpus, "info", None)  # a dict of splits has none
         return _dataset(corpus, getattr(info, "dataset_name", None) or "memory", columns)
@@ -77,13 +44,23 @@ def open_corpus(corpus: Any, columns: Columns) -> Rows:
         return _frame(corpus, columns)
     if hasattr(corpus, "__arrow_c_stream__"):
         reader = pa.RecordBatchReader.from_stream(corpus)
-        return _batches(reader, columns.check(reader.schema.names, "memory"), "memory", columns)
+        names = columns.check(reader.schema, "memory")
+        return _batches(reader, names, "memory", columns.labelled(reader.schema))
     if isinstance(corpus, Iterable) and not isinstance(corpus, bytes | Mapping):
-        return _items(enumerate(corpus), "memory", columns)
+        again = (lambda: enumerate(corpus)) if isinstance(corpus, Sequence) else None
+        return _items(enumerate(corpus), "memory", columns, again)
     raise CorpusError(
         f"a corpus cannot be read from a {type(corpus).__name__}; give a path, a list of paths, "
         "'hf://owner/name', a data set, a frame, or an iterable of dicts or Documents."
     )
+
+
+def paths_of(corpus: Any) -> list[Any] | None:
+    """The paths that a corpus was given as; None for one that was given in another way."""
+    given = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    if not isinstance(given, list | tuple):
+        return None
+    return list(given) if all(isinstance(one, str | os.PathLike) for one in given) else None
 
 
 def _paths(given: Iterable[Any], columns: Columns) -> Rows:
@@ -100,6 +77,7 @@ def read_source(
     `row_offsets`). Without it, and in a compressed file, the lines before are read over; in a
     Parquet file whole row groups are left out, in a saved data set all that comes before.
     """
+    columns = columns.within(source.name, source.domain)
     if source.kind == "hub":
         rows = _hub(source, columns)
     elif source.kind == "stray":
@@ -110,9 +88,11 @@ def read_source(
     elif source.kind == "parquet":
         rows = _parquet(source, columns, start)
     elif source.kind == "jsonl":
-        # Only the first row of a file is held against the wanted columns.
         lines = _lines(source, start, stop, offset)
-        rows = _items(lines, source.name, columns, checked=start > 0)
+        if start > 0:  # the columns are looked for when a file is read from its beginning
+            rows = _picked(lines, source.name, columns)
+        else:
+            rows = _items(lines, source.name, columns, lambda: _lines(source, 0, None, 0))
     else:
         rows = _whole_text(source, columns)
     return _range(_guarded(rows, source.name), start, stop)
@@ -167,11 +147,11 @@ def _whole_text(source: Source, columns: Columns) -> Rows:
             data = file.read(LARGEST_TEXT + 1)
         if len(data) > LARGEST_TEXT:
             reason = f"larger than {LARGEST_TEXT >> 20} MiB, too large for one text"
-            yield Skipped(f"{name}#0", source.domain, name, 0, reason)
+            yield Skipped(f"{name}#0", columns.folder, name, 0, reason)
             return
-        yield RawRow(name, 0, None, data.decode("utf-8-sig"), source.domain)
+        yield RawRow(name, 0, None, data.decode("utf-8-sig"), None, columns.folder)
     except UnicodeDecodeError as error:
-        yield Skipped(f"{name}#0", source.domain, name, 0, f"invalid UTF-8 at byte {error.start}")
+        yield Skipped(f"{name}#0", columns.folder, name, 0, f"invalid UTF-8 at byte {error.start}")
 
 
 def _lines(source: Source, start: int, stop: int | None, offset: int) -> Iterator[tuple[int, Any]]:
@@ -219,18 +199,51 @@ def _lines(source: Source, start: int, stop: int | None, offset: int) -> Iterato
 
 
 def _items(
-    items: Iterable[tuple[int, Any]], source: str, columns: Columns, checked: bool = False
+    items: Iterable[tuple[int, Any]],
+    source: str,
+    columns: Columns,
+    again: Callable[[], Iterable[tuple[int, Any]]] | None = None,
 ) -> Rows:
-    """Rows of dicts; the first one must have the columns. Documents and Skipped pass through."""
+    """Rows of dicts; CorpusError if a needed column is in none of them.
+
+    again: gives the items once more, to look for a column that the first row does not have. Of a
+    stream that comes only once, the first LOOK_AHEAD items are looked at.
+    """
+    items, ahead = itertools.tee(items)
+    first, lacking = _lacking(itertools.islice(ahead, LOOK_AHEAD), columns, again is not None)
+    del ahead  # else what is read from now on would be held for it
+    if again is not None and (lacking or first is None):
+        first, lacking = _lacking(again(), columns)
+    if first is not None and lacking:
+        raise columns.lacking(*lacking[0], f"{source} row {first[0]}", first[1])
+    yield from _picked(items, source, columns)
+
+
+def _lacking(
+    items: Iterable[tuple[int, Any]], columns: Columns, only_first: bool = False
+) -> tuple[tuple[int, Any] | None, list[tuple[str, str]]]:
+    """The first row of dicts, if there is one, and the needed columns that no row has."""
+    first, lacking = None, []
+    for row, item in items:
+        if isinstance(item, Document):  # which has what it needs
+            return None, []
+        if isinstance(item, Mapping):
+            missing = columns.missing(item)
+            lacking = [one for one in lacking if one in missing] if first else missing
+            first = first or (row, item)
+            if not lacking or only_first:
+                break
+    return first, lacking
+
+
+def _picked(items: Iterable[tuple[int, Any]], source: str, columns: Columns) -> Rows:
+    """Rows of dicts; Documents and Skipped pass through."""
     for row, item in items:
         if isinstance(item, Skipped):
             yield item
         elif isinstance(item, Document):
             yield RawRow(utf8_name(item.source), item.row, item.doc_id, item.text, item.domain)
         elif isinstance(item, Mapping):
-            if not checked:
-                columns.check(item, f"{source} row {row}")
-                checked = True
             yield columns.pick(item, source, row)
         else:
             reason = f"not an object with columns but of type {type(item).__name__}"
@@ -244,18 +257,20 @@ def _parquet(source: Source, columns: Columns, start: int) -> Rows:
         opened(source.path) as headers,
         pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20) as file,
     ):
-        names = columns.check(file.schema_arrow.names, source.name)
+        names = columns.check(file.schema_arrow, source.name)
         groups, row = list(range(file.num_row_groups)), 0
         while groups and row + file.metadata.row_group(groups[0]).num_rows <= start:
             row += file.metadata.row_group(groups.pop(0)).num_rows
         batches = parquet.batches(file, headers, names, groups)
+        columns = columns.labelled(file.schema_arrow)
         yield from _batches(batches, names, source.name, columns, row, start)
 
 
 def _saved(source: Source, columns: Columns, start: int) -> Rows:
     row = 0
     for path in saved_dataset.data_files(Path(source.path)):
-        names = columns.check(saved_dataset.schema_of(path).names, source.name)
+        schema = saved_dataset.schema_of(path)
+        names, columns = columns.check(schema, source.name), columns.labelled(schema)
         for batch in saved_dataset.batches(path, names):
             if row + batch.num_rows > start:
                 yield from _batches([batch], names, source.name, columns, row, start)
@@ -270,9 +285,12 @@ def _batches(
     row: int = 0,
     start: int = 0,
 ) -> Rows:
-    """The rows of batches of which the first begins with `row`, from row `start` on."""
+    """The rows of batches of which the first begins with `row`, from row `start` on.
+
+    names: the columns of the batches, or paths into nested ones.
+    """
     for batch in batches:
-        kept = batch.select(names)
+        kept = pa.RecordBatch.from_arrays([column_at(batch, name) for name in names], names)
         over = min(max(start - row, 0), kept.num_rows)
         row += over
         for place in range(over, kept.num_rows):
@@ -285,8 +303,12 @@ def _batches(
 
 def _frame(frame: Any, columns: Columns) -> Rows:
     names = columns.check(frame.columns, "memory")
-    for row, values in enumerate(zip(*(frame[name] for name in names), strict=True)):
-        yield columns.pick(dict(zip(names, values, strict=True)), "memory", row)
+
+    def rows() -> Iterator[tuple[int, Any]]:
+        values = zip(*(frame[name] for name in names), strict=True)
+        return enumerate(dict(zip(names, one, strict=True)) for one in values)
+
+    return _items(rows(), "memory", columns, rows)
 
 
 def _is_dataset(corpus: Any) -> bool:
@@ -303,9 +325,12 @@ def _dataset(dataset: Any, name: str, columns: Columns) -> Rows:
         return
     source = f"dataset:{name}"
     rows = dataset.with_format(None)
-    if dataset.column_names is not None:  # unknown in some streams: then the first row tells
+    if dataset.column_names is not None:  # unknown in some streams: then the rows tell
         rows = rows.select_columns(columns.check(dataset.column_names, source))
-    yield from _guarded(_items(enumerate(rows), source, columns), source)
+    if dataset.features is not None:
+        columns = columns.labelled(dataset.features.arrow_schema)
+    again = (lambda: enumerate(rows)) if hasattr(dataset, "__len__") else None
+    yield from _guarded(_items(enumerate(rows), source, columns, again), source)
 
 
 def _hub(source: Source, columns: Columns) -> Rows:

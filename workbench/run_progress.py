@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import pandas as pd
 
+from workbench.corpus_notes import kinds_of, note_on_domains, note_on_skipped
 from workbench.progress import counted
 from workbench.receipts import Receipt
 
@@ -50,7 +51,8 @@ class RunReport:
     finished by an earlier one; tokens: those that losses are over, in shards scored now; seconds:
     of the scoring; domains: one row a domain with documents, tokens and the means of score,
     loss_base and loss_ref over the documents scored so far; finished: whether all shards of the
-    corpus are done, those of other parts too.
+    corpus are done, those of other parts too; reasons: skipped documents by kind of reason;
+    domain_from: documents that were read by `Document.domain_from`.
     """
 
     read: int
@@ -63,6 +65,8 @@ class RunReport:
     domains: pd.DataFrame
     failures: tuple[Failure, ...]
     finished: bool
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    domain_from: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -95,7 +99,14 @@ class RunReport:
             f"{self.failed:,} failed\n{self.shards:,} shards: {self.kept:,} were done before, "
             f"{now:,} scored now, {len(self.failures):,} failed\n{self.tokens:,} tokens in "
             f"{self.seconds:,.1f} s: {self.tokens_per_second:,.0f} tokens a second"
+            + "".join(f"\n{note}" for note in self.notes)
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of how the corpus was read, a line each."""
+        both = note_on_domains(self.domain_from), note_on_skipped(self.read, self.reasons)
+        return [note for note in both if note]
 
 
 @dataclass
@@ -176,6 +187,7 @@ def report_of(
     expected: int | None,
     kept: int,
     state: Told,
+    domain_from: Mapping[str, int],
 ) -> RunReport:
     """The report, after the counts were held against each other.
 
@@ -205,4 +217,6 @@ def report_of(
     return RunReport(
         read + failed, scored, read - scored, len(receipts) + len(failures), kept, state.tokens,
         state.seconds, domains, tuple(failures), finished=False,
+        reasons=kinds_of(one["reason"] for receipt in receipts for one in receipt.skipped),
+        domain_from=domain_from,
     )  # fmt: skip

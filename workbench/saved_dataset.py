@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from workbench.columns import column_at, steps_to
 from workbench.files import plain_file, read_json
 from workbench.parquet import check_single
 
@@ -65,7 +66,8 @@ def schema_of(path: Path) -> pa.Schema:
 
 
 def batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The `columns` of an Arrow file, batch by batch, safe to be looked at value by value.
+    """The `columns` of an Arrow file, names or paths into nested columns, batch by batch, safe to
+    be looked at value by value.
 
     The file is mapped, not read. Raises pa.ArrowInvalid (a ValueError) or OSError for values that
     do not lie in the file, and for compressed ones: `datasets` writes none, and a few bytes of them
@@ -76,10 +78,12 @@ def batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         reader = pa.ipc.open_stream(stream)
         check_single(reader.schema, columns)
         for batch in reader:
-            kept = batch.select(columns)
-            for column in kept.columns:
-                _check(column)
-            yield kept
+            found = []
+            for name in columns:
+                batch.column(steps_to(batch.schema, name)[0]).validate()  # before it is looked into
+                found.append(column_at(batch, name))
+                _check(found[-1])
+            yield pa.RecordBatch.from_arrays(found, columns)
 
 
 def _check(column: pa.Array) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from workbench import runs
 from workbench.attention import Mode
 from workbench.catalogue_run import Driver, Workers, score_catalogue
 from workbench.certificate import certify, require_certified
+from workbench.columns import Named
 from workbench.corpus import read_corpus
 from workbench.heads import HeadSet
 from workbench.losses import require_max_tokens, require_window
@@ -44,7 +46,7 @@ def score_corpus(
     max_tokens: int | None = None,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
     shard_size: int = 32,
     workers: Workers = None,
     driver: Driver = "local",
@@ -54,11 +56,11 @@ def score_corpus(
     """Score every document of `corpus` under `heads`; one row a document.
 
     corpus: paths, a frame, a dataset or an iterable, with columns named by id, text and domain (see
-    `read_corpus`). window: tokens in one pass (default: the model's context); max_tokens: read only
-    the beginning of each document. out: a folder; shards of shard_size documents are written to it
-    as they are done and are not scored again by a later call with the same settings. A folder that
-    holds scores made with other settings is refused, unless `overwrite` is set. workers, driver:
-    see `run_scoring`.
+    `read_corpus`, also for the domain by sub-folder, "/", and for one domain, None). window: tokens
+    in one pass (default: the model's context); max_tokens: read only the beginning of each
+    document. out: a folder; shards of shard_size documents are written to it as they are done and
+    are not scored again by a later call with the same settings. A folder that holds scores made
+    with other settings is refused, unless `overwrite` is set. workers, driver: see `run_scoring`.
 
     A model that fails a check of its certificate is refused with NotCertified. With
     require_certificate=False it is scored all the same; the record keeps the failed certificate,
@@ -68,7 +70,8 @@ def score_corpus(
     the mean losses are over), loss_base and loss_ref (nats a token), score, compression_ratio (zlib
     over the first 2,000 characters: low means repetitive), text_sha256. attrs["run"] is the record
     that manifests are made of. Documents that cannot be scored are in attrs["skipped"], each with
-    its reason: every document read is in one of the two.
+    its reason: every document read is in one of the two. attrs["run"]["domain_from"] counts whether
+    domains came from a column, a sub-folder or neither.
 
     Scores of different domains are not comparable, and the score rises with repetition: look at
     compression_ratio and loss_base beside it.
@@ -97,7 +100,7 @@ def run_scoring(
     max_tokens: int | None = None,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
     shard_size: int = 32,
     workers: Workers = None,
     driver: Driver = "local",
@@ -126,7 +129,7 @@ def run_scoring(
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
     _require_possible(model, settings)
     _require_shared(model, workers, driver, part)
-    columns = {"id": id, "text": text, "domain": domain}
+    columns = Named(id=id, text=text, domain=domain)
     certificate = require_certified(model) if require_certificate else certify(model)
     run = runs.run_record(
         model, heads, {"mode": mode, "window": settings.window, "max_tokens": max_tokens},
@@ -143,10 +146,11 @@ def run_scoring(
         if not shared:
             with told(total, hear) as state:
                 stream = cut(read_corpus(corpus, **columns), shard_size)
-                receipts, kept = [], 0
+                receipts, kept, domain_from = [], 0, Counter[str]()
                 for shard, documents in stream:
                     receipt = finished(folder, shard, prints)
                     kept += receipt is not None
+                    domain_from.update(shard.domain_from)
                     if receipt is None:
                         state.step(0)
                         receipt = score_shard(
@@ -156,7 +160,8 @@ def run_scoring(
                     else:
                         state.step(receipt.read, kept=True)
                     receipts.append(receipt)
-            report = report_of(receipts, (), total, kept, state)
+            report = report_of(receipts, (), total, kept, state, domain_from)
+            run["domain_from"] = dict(domain_from)
             runs.finish(folder, run, receipts)
             return dataclasses.replace(report, finished=True)
         catalogue = catalogue_of(paths, columns, shard_size, folder, part)
@@ -217,7 +222,7 @@ def _paths(corpus: Any) -> list[str]:
     return [one if "://" in one else os.path.abspath(one) for one in map(os.fsdecode, given)]
 
 
-def _count(corpus: Any, columns: dict[str, str]) -> int | None:
+def _count(corpus: Any, columns: Named) -> int | None:
     """How many rows there are, or None. A first look through the text costs little beside scoring
     it, and gives the time left. What may give its documents only once, or has to fetch them, is not
     looked through."""

@@ -47,8 +47,9 @@ class Session(Actions):
     scores: a frame with layer, head, score (`retrieval_scores`), if there is one; max_tokens: how
     much of a text is read to look at it; memory: bytes for stored residual streams of its own;
     None: it shares those of all sessions with the model.
-    Attributes to read: model, state, scores, corpus (a ScoredCorpus or None), document (the opened
-    one or None), palette (what the heads are coloured by, and the token that was asked about).
+    Attributes to read: model, state, scores, corpus (a ScoredCorpus or None), document and position
+    (the id of the opened document and its position in the corpus, or None), palette (what the heads
+    are coloured by, and the token that was asked about).
     `on_change(listener)` calls listener(what) after each action, `what` being one of "state",
     "document", "scores", "colours", "corpus", "cut". Actions may come from several threads.
     """
@@ -229,7 +230,7 @@ class Session(Actions):
         columns = {key: options[key] for key in ("id", "text", "domain") if key in options}
         return self._take(ScoredCorpus(table, corpus, out, **columns))
 
-    def load(self, folder: str | Path, corpus: Any = None, **columns: str) -> ScoredCorpus:
+    def load(self, folder: str | Path, corpus: Any = None, **columns: Any) -> ScoredCorpus:
         """Take up a finished run and, to open its documents, the corpus that it scored."""
         return self._take(ScoredCorpus.load(folder, corpus, **columns))
 
@@ -240,7 +241,7 @@ class Session(Actions):
         found = corpus.document(position)  # may take a while, and the session goes on meanwhile
         with self._lock:
             self.read(found.text)
-            self.document = found.doc_id
+            self.document, self.position = found.doc_id, position
             self._tell("document")
 
     @action
@@ -264,7 +265,7 @@ class Session(Actions):
     def _take(self, corpus: ScoredCorpus) -> ScoredCorpus:
         with self._lock:
             self.corpus = corpus
-            self.document = None  # it was one of the corpus before
+            self.document = self.position = None  # it was one of the corpus before
             self._tell("corpus")
         return corpus
 

@@ -46,6 +46,7 @@ class Actions:
         self.model = model
         self.scores: pd.DataFrame | None = None
         self.document: str | None = None
+        self.position: int | None = None
         self.palette = Palette(model)
         self._lock = threading.RLock()
         self._listeners: list[Callable[[str], object]] = []
@@ -184,7 +185,7 @@ class Actions:
         if not move():
             return False
         if before.text != self.text:
-            self.document = None
+            self.document = self.position = None
         recolour = (before.text, before.mode) != (self.text, self.mode)
         if recolour:
             self.palette.text_changed()

@@ -50,8 +50,9 @@ def _text(session: Session) -> list[str]:
         lines.append(f"session.load({str(corpus.folder)!a}{columns})")
         selection = corpus.selection
         lines.append(f"session.cut({selection.fraction!r}, {selection.by!r})")
-        if session.document in corpus.unique_ids and place:
-            return [*lines, f"session.open({session.document!a})"]
+        if session.position is not None and place:
+            unique = session.document in corpus.unique_ids
+            return [*lines, f"session.open({(session.document if unique else session.position)!a})"]
     elif corpus is not None:
         lines.append("# its scores lay in memory: score(corpus, out='run/') keeps them")
     return [*lines, f"session.read({_literal(session.text)})"]

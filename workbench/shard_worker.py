@@ -13,6 +13,7 @@ import torch
 from workbench import runs
 from workbench.attention import Mode
 from workbench.certificate import certify, require_certified
+from workbench.columns import Named
 from workbench.documents import CorpusError, Document
 from workbench.heads import HeadSet
 from workbench.influence import scored
@@ -73,7 +74,7 @@ class Job:
     max_tokens: int | None
     fingerprint: Mapping[str, Any]
     corpus: Sequence[str]
-    columns: Mapping[str, str]
+    columns: Named
     folder: str
     require_certificate: bool
     model: str = ""
@@ -85,7 +86,7 @@ class Job:
         settings: Settings,
         fingerprint: Mapping[str, Any],
         corpus: Sequence[str],
-        columns: Mapping[str, str],
+        columns: Named,
         folder: Path,
         require_certificate: bool,
     ) -> Job:

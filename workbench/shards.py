@@ -12,23 +12,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from workbench.columns import Columns, Named
 from workbench.corpus import judge, read_corpus, text_sha256
 from workbench.documents import CorpusError, Document, Skipped
 from workbench.files import write_atomically
 from workbench.progress import counted
-from workbench.readers import Columns, read_source, row_offsets
+from workbench.readers import read_source, row_offsets
 from workbench.sources import Source, sources_of, stamp
 
 CATALOGUE = "catalogue.jsonl"
 MOST_SHARDS = 250_000  # of a run: its record lists them, and stays below what is read
-_FORMAT = 1
+_FORMAT = 2  # in 1, an id that came before was refused
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Shard:
 
     number: from 0, in the order of the corpus; documents: how many; digest: SHA-256 over id,
     domain, place and text hash of each; refused: rows in the pieces that give no document (or whose
-    id came earlier in the corpus), each with its reason.
+    place came earlier in the corpus), each with its reason; domain_from: documents by
+    `Document.domain_from`.
     """
 
     number: int
@@ -56,6 +59,7 @@ class Shard:
     documents: int
     digest: str
     refused: tuple[Skipped, ...] = ()
+    domain_from: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def name(self, fingerprint: Mapping[str, Any]) -> str:
         """What its files are called under these settings, without an ending."""
@@ -73,6 +77,7 @@ class Shard:
             value["documents"],
             value["digest"],
             tuple(Skipped(**one) for one in value["refused"]),
+            value["domain_from"],
         )
 
 
@@ -122,7 +127,8 @@ class _Passing:
     def shard(self) -> Shard:
         pieces = tuple(Piece(*piece) for piece in self.pieces)
         count, digest = len(self.documents), documents_digest(self.documents)
-        return Shard(self.number, pieces, count, digest, tuple(self.refused))
+        domain_from = dict(Counter(str(one.domain_from) for one in self.documents))
+        return Shard(self.number, pieces, count, digest, tuple(self.refused), domain_from)
 
 
 def documents_digest(documents: Iterable[Document]) -> str:
@@ -148,7 +154,7 @@ class Catalogue:
 
 def catalogue_of(
     corpus: Sequence[str | os.PathLike[str]],
-    columns: Mapping[str, str],
+    columns: Named,
     size: int,
     folder: Path,
     part: tuple[int, int] = (1, 1),
@@ -169,7 +175,7 @@ def catalogue_of(
 
 def _catalogue_of(
     corpus: Sequence[str | os.PathLike[str]],
-    columns: Mapping[str, str],
+    columns: Named,
     size: int,
     folder: Path,
     part: tuple[int, int],
@@ -209,9 +215,7 @@ def is_current(catalogue: Catalogue, folder: Path) -> bool:
     return _stored(folder / CATALOGUE) == catalogue
 
 
-def documents_of(
-    shard: Shard, sources: Mapping[str, Source], columns: Mapping[str, str]
-) -> list[Document]:
+def documents_of(shard: Shard, sources: Mapping[str, Source], columns: Named) -> list[Document]:
     """The documents of a catalogue's shard, read from their sources.
 
     Raises CorpusError if they are no longer the documents that the catalogue saw.
@@ -266,9 +270,7 @@ def _with_offsets(
             Piece(one.source, one.start, one.stop, places.get((one.source, one.start), 0))
             for one in shard.pieces
         ]
-        placed.append(
-            Shard(shard.number, tuple(pieces), shard.documents, shard.digest, shard.refused)
-        )
+        placed.append(replace(shard, pieces=tuple(pieces)))
     return Catalogue(tuple(placed), files, cut_by)
 
 

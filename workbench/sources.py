@@ -19,6 +19,7 @@ from typing import IO, Any, Literal, NamedTuple
 
 import fsspec
 
+from workbench.columns import folder_domain
 from workbench.documents import CorpusError
 from workbench.saved_dataset import is_saved_dataset, splits
 
@@ -33,8 +34,8 @@ _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # more than one letter: not
 
 
 class Source(NamedTuple):
-    """One source of rows. `domain` is that of a text in a folder of texts, `split` that of a saved
-    data set."""
+    """One source of rows. `domain` is that of a file by the sub-folder that it lies in, `split`
+    that of a saved data set."""
 
     name: str
     path: str
@@ -147,11 +148,11 @@ def _folder(root: str, prefix: str, places: list[str]) -> Iterator[Source]:
     shards = any(map(_SHARD.search, places))
     for place in places:
         name, path = utf8_name(prefix + place), f"{root}/{place}"
+        domain = folder_domain(utf8_name(place).split("/")[:-1])
         if not shards:
-            above = place.split("/")[:-1]
-            yield Source(name, path, "text", utf8_name(above[0]) if above else None)
+            yield Source(name, path, "text", domain)
         elif _SHARD.search(place):
-            yield Source(name, path, "parquet" if place.endswith(_PARQUET) else "jsonl")
+            yield Source(name, path, "parquet" if place.endswith(_PARQUET) else "jsonl", domain)
         else:
             yield Source(name, path, "stray")
 

@@ -128,7 +128,7 @@ def verify_manifest(
     strict: bool = True,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
 ) -> Verification:
     """Check every statement of `folder`/manifest.json that can be checked with what is given.
 

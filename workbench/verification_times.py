@@ -60,7 +60,7 @@ def verification_estimate(
     seed: int = 0,
     id: str = "id",
     text: str = "text",
-    domain: str = "domain",
+    domain: str | None = "domain",
 ) -> pd.DataFrame:
     """Estimate what `verify_manifest` with the same arguments takes, without checking anything.
 
