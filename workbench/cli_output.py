@@ -7,21 +7,19 @@ ends the printing, not the work: the exit code stays that of the command.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from pathlib import PurePath
 from typing import Any, TextIO
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from workbench.strict_json import strict
 from workbench.visible import visible
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -71,25 +69,7 @@ def _discard(stream: TextIO) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One object of strict JSON: null for what is not finite, no frame, no number of numpy."""
-    put(json.dumps(_strict(value), indent=2, allow_nan=False))
-
-
-def _strict(value: Any) -> Any:
-    if hasattr(value, "to_dict") and hasattr(value, "columns"):  # a frame, by its rows
-        return _strict(value.to_dict("records"))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _strict({one.name: getattr(value, one.name) for one in dataclasses.fields(value)})
-    if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    if hasattr(value, "tolist"):  # an array or a number of numpy
-        return _strict(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if type(value).__name__ in ("NAType", "NaTType"):  # those of pandas
-        return None
-    return str(value) if isinstance(value, PurePath) else value
+    put(json.dumps(strict(value), indent=2, allow_nan=False))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -80,6 +80,10 @@ def materialise_(
     repeats: Annotated[
         str, typer.Option(help="copies: written that often; weight: once, and in the blend.")
     ] = "copies",
+    carry: Annotated[
+        list[str] | None,
+        typer.Option(help="Another column of the corpus to write along (several times)."),
+    ] = None,
     blend: Annotated[
         str,
         typer.Option(help="Comma-separated: nanotron, megatron, olmo-core, mosaicml, datasets."),
@@ -106,7 +110,7 @@ def materialise_(
             raise ValueError("--weight says how to blend; name the trainers with --blend")
         index = materialise(
             folder, corpus, out, format=format, shard_tokens=shard_tokens,
-            repeat=_repeat(repeat), repeats=repeats,  # type: ignore[arg-type]
+            repeat=_repeat(repeat), repeats=repeats, carry=carry or (),  # type: ignore[arg-type]
             id=id, text=text, domain=domain,
         )  # fmt: skip
         files = write_blends(out, trainers, weights=weights) if trainers else []
