@@ -130,6 +130,8 @@ def detect(
         from workbench.files import write_atomically
 
         for path in filter(None, (out, scores_out)):  # before the work, not after it
+            if path.is_dir():
+                raise ValueError(f"{path} is a folder; give the name of a file to write")
             path.parent.mkdir(parents=True, exist_ok=True)
         loaded = wb.load_model(
             model, revision=revision, device=device, dtype=dtype, context=context,
@@ -260,11 +262,17 @@ def select_(
         }  # fmt: skip
         if is_large(folder) if bulk is None else bulk:
             made = select_files(folder, fraction, **asked)
-            manifest, table = made.manifest, made.domains
+            manifest, found = made.manifest, made.domains
         else:
-            chosen = wb.select(wb.load_scores(folder), fraction, **asked)
-            manifest, table = wb.write_manifest(chosen, folder), chosen.domains
-        domains: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+            table = wb.load_scores(folder)
+            if table.empty:
+                raise ValueError(
+                    f"the run in {folder} scored none of its documents, so there is nothing to "
+                    f"choose from: {folder / 'skipped.jsonl'} says why"
+                )
+            chosen = wb.select(table, fraction, **asked)
+            manifest, found = wb.write_manifest(chosen, folder), chosen.domains
+        domains: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
         if as_json:
             print_json({"manifest": str(manifest), "domains": domains})
             return

@@ -51,6 +51,11 @@ def duplicates(
             ngram=ngram, unit=unit, seed=seed, out=out,  # type: ignore[arg-type]
             id=id, text=text, domain=domain,
         )  # fmt: skip
+        if not found.domains["documents"].sum():
+            raise ValueError(
+                f"the corpus holds no document ({found.settings['skipped']} rows could not be read "
+                "as one): nothing was compared; `workbench plan` says why rows are skipped"
+            )
         if as_json:
             print_json({"file": out, "settings": found.settings, "domains": found.domains})
             return
@@ -61,6 +66,8 @@ def duplicates(
               f"{d['exact']:,}", f"{d['clusters']:,}", f"{d['largest']:,}")
              for d in found.domains.to_dict("records")],
         )  # fmt: skip
+        if found.settings["skipped"]:
+            put(f"{found.settings['skipped']:,} rows were skipped, since they hold no document")
         put(f"clusters: {out}")
 
 

@@ -95,6 +95,8 @@ def materialise(
         "shard_tokens": shard_tokens, "repeats": repeats,
         "repeat": dict(repeat) if isinstance(repeat, Mapping) else repeat, "carry": list(carry),
     }  # fmt: skip
+    if out.exists() and not out.is_dir():
+        raise MaterialiseError(f"{str(out)!r:.300} is a file; give a new or empty folder")
     out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / LOCK_FILE, timeout=0):

@@ -24,6 +24,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
 
 from workbench import embedded
 from workbench.attention import Site
+from workbench.cores import keep_torch_within_cores
 from workbench.files import read_json
 from workbench.identity import state_of, tokenizer_sha256, weights_sha256
 from workbench.install import install, vocabulary_size
@@ -199,6 +200,7 @@ def load_model(
                 "a .gguf file, or a Hugging Face id such as 'HuggingFaceTB/SmolLM2-135M'"
             )
     device = pick_device(device)
+    keep_torch_within_cores()
     dtype = _pick_dtype(dtype, device)
     options: dict[str, Any] = {"revision": revision} if revision else {}
     options["trust_remote_code"] = trust_remote_code

@@ -30,6 +30,7 @@ class Verification:
 
     checks: one row a check: check (str), ok (True, False, None), detail (str), level (str). `ok` of
     None means that the check was not made; the detail then says why.
+    folder: the folder that was checked.
     asked: the level that was asked for, None for as far as what was given allowed.
     levels: one row a level that was looked at: level, estimate (seconds, made before the work; NaN
     where there was nothing to measure with), seconds (that it took), ok (None: nothing checked).
@@ -38,6 +39,7 @@ class Verification:
     checks: pd.DataFrame
     levels: pd.DataFrame
     asked: str | None = None
+    folder: str = ""
 
     @property
     def ok(self) -> bool:
@@ -104,15 +106,15 @@ class VerificationError(ValueError):
         self.report = report
         if report.failed:
             super().__init__(
-                f"{len(report.failed)} checks of the manifest failed:\n  "
+                f"{len(report.failed)} checks of the manifest in {report.folder!r:.300} failed:\n  "
                 + "\n  ".join(report.failed)
                 + "\nDo not use this selection: fetch the folder again, or select and write it "
                 "again."
             )
         else:
             super().__init__(
-                f"{report.outcome}. Give what these checks take (the report says it of each), or "
-                "ask for a lower level."
+                f"the manifest in {report.folder!r:.300}: {report.outcome}. Give what these checks "
+                "take (the report says it of each), or ask for a lower level."
             )
 
 
@@ -183,7 +185,7 @@ def verify_manifest(
             getattr(run, name)()
     for name in LEVELS[len(wanted) :]:
         run.steps.skip(f"level {name!r}", f"level={level!r} was asked for", name)
-    report = Verification(run.steps.frame(), run.steps.levels(estimate), level)
+    report = Verification(run.steps.frame(), run.steps.levels(estimate), level, str(folder))
     if strict and not report.ok:
         raise VerificationError(report)
     return report

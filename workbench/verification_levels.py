@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 LEVELS = ("files", "sources", "ranks", "texts", "scores")
-# These hold two files against each other, and no level's statement hangs on them: a manifest may be
-# published without one of the two.
-NOT_NEEDED = ("run.json", "skipped documents")
+# These are about files that a manifest may be published without, and no level's statement hangs on
+# them; that the ranked rows are those of the score files is a check of its own.
+NOT_NEEDED = ("run.json", "receipts", "score files", "skipped documents")
 
 # level: (what a pass shows, what it does not)
 MEANING = {
