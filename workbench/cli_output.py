@@ -16,6 +16,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +35,17 @@ class Command(typer.Typer):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
         return super().__call__(*args, **kwargs)
+
+
+class Commands(typer.core.TyperGroup):
+    """The list of commands, each with its whole first sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(10_000)) for name, one in commands.items() if one]
+            )
 
 
 @contextmanager

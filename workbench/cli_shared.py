@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli_output import Command, messages, print_json, print_table, put, results_alone
+from workbench.cli_output import (
+    Command,
+    Commands,
+    messages,
+    print_json,
+    print_table,
+    put,
+    results_alone,
+)
 
 if TYPE_CHECKING:
     from workbench.heads import HeadSet
@@ -25,9 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["messages", "print_json", "print_table", "put"]
 
 app = Command(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Rich would take "[default: embedded]" for markup and drop it, and cut long names of options.
+    rich_markup_mode=None,
     help="Find the retrieval heads of a small language model, mask them, and select pretraining "
     "documents by what the model then loses (AttentionInfluence, arXiv 2505.07293).",
 )
