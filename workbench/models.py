@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from workbench import adapters, embedded
 from workbench.attention import Site
+from workbench.cores import keep_torch_within_cores
 from workbench.folders import standing_folder
 from workbench.identity import state_of, tokenizer_sha256, weights_sha256
 from workbench.install import install, vocabulary_size
@@ -203,6 +204,7 @@ def load_model(
                  trust_remote_code=trust_remote_code)  # fmt: skip
     place, name = _place_of(source)
     device = pick_device(device)
+    keep_torch_within_cores()
     dtype = _pick_dtype(dtype, device)
     try:
         if isinstance(place, Path) and place.suffix.lower() == ".gguf":
