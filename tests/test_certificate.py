@@ -24,7 +24,7 @@ CORPUS = [{"id": f"d{i}", "text": f"document number {i}", "domain": "d"} for i i
 def state_of(model):
     """All that a check could leave behind."""
     modules = list(model.hf.modules())
-    slots = [(slot in module.__dict__) for module in modules for slot in attention.SLOTS]
+    slots = [attention.SLOT in module.__dict__ for module in modules]
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules]
     ids = torch.arange(70, 90)[None]
     with torch.inference_mode():

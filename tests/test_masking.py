@@ -12,7 +12,7 @@ import transformers as tr
 from conftest import ARCHITECTURES, make_hf, make_model, make_tokenizer
 
 import workbench as wb
-from workbench import attention
+from workbench.carrying import carrying
 from workbench.masking import default_means
 
 TEXT = "The heads that look back are few, and we find them."
@@ -33,7 +33,7 @@ def seen_under(model, heads, text=TEXT, **how):
     with (
         torch.no_grad(),
         wb.masked(model, heads, **how),
-        attention.carrying(model.sites, observer=keep),
+        carrying(model.sites, observer=keep),
     ):
         model(input_ids=torch.tensor([model.encode(text)]))
     return found

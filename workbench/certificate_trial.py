@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from workbench import attention, retrieval
+from workbench import retrieval
 from workbench.attention import Planted, Seen, Site
+from workbench.carrying import carrying
 from workbench.engine import engine_of
 from workbench.heads import HeadSet
 from workbench.install import vocabulary_size
@@ -144,7 +145,7 @@ class Trial:
 
             def hook(module: Any, args: Any, kwargs: Any, output: Any) -> None:
                 before = seen.pop(site.layer, None)
-                with attention.carrying([site], overrides, look):
+                with carrying([site], overrides, look):
                     result = module.forward(*args, **kwargs)
                 after = seen.pop(site.layer, None)
                 if before is not None and after is not None:
@@ -157,7 +158,7 @@ class Trial:
             for site in self.model.sites:
                 handle = site.module.register_forward_hook(again(site), with_kwargs=True)
                 stack.callback(handle.remove)
-            with attention.carrying(self.model.sites, observer=look):
+            with carrying(self.model.sites, observer=look):
                 self.model.hf(input_ids=self.row(self.window), use_cache=False)
         return found
 
@@ -173,7 +174,7 @@ class Trial:
         source = torch.arange(offset + len(ids))  # all other rows look at themselves
         source[offset + FILLER + k - 1 : -1] = offset + FILLER + torch.tensor(self.order)
         planted = {layer: _copying(head, source) for layer, head in self.every}
-        with attention.carrying(model.sites, planted=planted):
+        with carrying(model.sites, planted=planted):
             with_planted, _ = retrieval._copied(model, probe)
         without, _ = retrieval._copied(model, probe)
         shape = model.layers, model.heads

@@ -20,12 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workbench import attention
-from workbench.attention import Mode, Override, Seen, override_output
+from workbench.attention import Mode, Override, Seen
+from workbench.carrying import carrying
 from workbench.heads import HeadSet
 from workbench.losses import plain_losses, require_max_tokens
 from workbench.masking import default_means, require_fitting, require_unmasked
 from workbench.models import Model
+from workbench.overrides import override_output
 from workbench.progress import counted, gives_way
 from workbench.residuals import can_resume, run_from
 
@@ -206,7 +207,7 @@ def _gradient(
 
     with model.lock, torch.inference_mode(False), torch.enable_grad():
         row = torch.tensor([ids], device=model.device)
-        with attention.carrying(model.sites, observer=look):
+        with carrying(model.sites, observer=look):
             hidden = model.hidden(row)
         at = torch.tensor(positions, device=model.device)
         states = hidden[0, at].detach().requires_grad_()

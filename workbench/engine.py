@@ -27,6 +27,7 @@ import torch
 
 from workbench import attention
 from workbench.attention import Mode, Override
+from workbench.carrying import carrying
 from workbench.heads import HeadSet
 from workbench.install import decoder_layers, vocabulary_size
 from workbench.masking import (
@@ -126,7 +127,7 @@ class Engine:
                 require_fitting(model, one, mode)
             require_unmasked(model)
             overrides, widenings, row_of = _plan(model, sets, mode)
-            with attention.carrying(model.sites, overrides, spans=spans), self._widened(widenings):
+            with carrying(model.sites, overrides, spans=spans), self._widened(widenings):
                 states = model.hf.base_model(
                     input_ids=ids, position_ids=positions, use_cache=False
                 ).last_hidden_state

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workbench import attention
 from workbench.attention import Seen
+from workbench.carrying import carrying
 from workbench.install import sample_ids
 from workbench.masking import require_unmasked
 from workbench.models import Model
@@ -101,7 +101,7 @@ def _written(
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
-        with attention.carrying(model.sites, observer=look):
+        with carrying(model.sites, observer=look):
             model.hidden(ids)
     needle, elsewhere, contrast = sums.reshape(3, -1)
     return needle, elsewhere, contrast
@@ -164,7 +164,7 @@ def output_projections(model: Model) -> list[torch.Tensor]:
     try:
         with model.lock, torch.inference_mode():
             require_unmasked(model)
-            with attention.carrying(model.sites, observer=look):
+            with carrying(model.sites, observer=look):
                 model.hidden(sample_ids(model.hf))
     finally:
         for one in hooks:

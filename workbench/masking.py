@@ -8,8 +8,8 @@ from typing import get_args
 
 import torch
 
-from workbench import attention
 from workbench.attention import Mode, Override, Seen
+from workbench.carrying import carrying, is_overridden
 from workbench.heads import HeadSet
 from workbench.identity import state_of
 from workbench.models import Model
@@ -43,7 +43,7 @@ def masked(
         require_unmasked(model)
         if heads and mode == "mean" and means is None:
             means = default_means(model)
-        with attention.carrying(model.sites, overrides_of(heads, mode, means)):
+        with carrying(model.sites, overrides_of(heads, mode, means)):
             yield model
 
 
@@ -66,7 +66,7 @@ def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
 def require_unmasked(model: Model) -> None:
     """Raise ValueError if this thread masks heads of `model`; wait while another thread does."""
     with model.lock:
-        already = attention.is_overridden(model.sites)
+        already = is_overridden(model.sites)
     if already:
         raise ValueError(
             "heads of this model are masked already: leave the `with masked(...)` block first, or "
@@ -102,7 +102,7 @@ def _summed_outputs(model: Model, ids: list[int]) -> torch.Tensor:
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
-        with attention.carrying(model.sites, observer=add):
+        with carrying(model.sites, observer=add):
             model.hidden(torch.tensor([ids], device=model.device))
     return sums
 

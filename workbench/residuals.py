@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench import attention
 from workbench.attention import Mode, Override
+from workbench.carrying import carrying
 from workbench.heads import HeadSet
 from workbench.identity import state_of
 from workbench.install import decoder_layers, sample_ids
@@ -81,7 +81,7 @@ def run_from(
         for layer in keep:  # after the replacement, so that it is the replaced stream that is kept
             hook = layers[layer].register_forward_pre_hook(recorder(layer), with_kwargs=True)
             stack.callback(hook.remove)
-        stack.enter_context(attention.carrying(model.sites, overrides))
+        stack.enter_context(carrying(model.sites, overrides))
         with torch.inference_mode():
             final = model.hidden(torch.tensor([list(ids)], device=model.device))
     return final, kept

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workbench import attention
 from workbench.attention import Mode, Seen
+from workbench.carrying import carrying
 from workbench.engine import engine_of
 from workbench.heads import HeadSet
 from workbench.masking import masked, require_unmasked
@@ -203,7 +203,7 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
-        with attention.carrying(model.sites, observer=look):
+        with carrying(model.sites, observer=look):
             logits = model.logits(ids, positions)
     solved = bool((logits.argmax(dim=-1) == targets).float().mean() >= 0.5)
     return copied.reshape(-1), solved
