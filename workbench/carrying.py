@@ -96,7 +96,8 @@ def _put(module: torch.nn.Module, load: Load | None) -> None:
 def _require_ours(sites: Sequence[Site]) -> None:
     """Raise MaskNotSeen if the configuration of a layer names another attention function."""
     for site in sites:
-        name = str(getattr(site.module, "config", site.decoder.config)._attn_implementation)
+        config: Any = getattr(site.module, "config", site.decoder.config)
+        name = str(config._attn_implementation)
         if not name.startswith(OURS):
             raise MaskNotSeen(
                 f"the attention implementation of this model is {name!r} by now, so nothing can be "

@@ -27,7 +27,7 @@ import torch
 
 from workbench import attention
 from workbench.attention import Mode, Override
-from workbench.carrying import carrying
+from workbench.carrying import MaskNotSeen, carrying
 from workbench.heads import HeadSet
 from workbench.install import decoder_layers, vocabulary_size
 from workbench.masking import (
@@ -128,7 +128,7 @@ class Engine:
             require_unmasked(model)
             overrides, widenings, row_of = _plan(model, sets, mode)
             with carrying(model.sites, overrides, spans=spans), self._widened(widenings):
-                states = model.hf.base_model(
+                states = model.decoder(
                     input_ids=ids, position_ids=positions, use_cache=False
                 ).last_hidden_state
         return states[row_of]
@@ -179,16 +179,9 @@ def engine_of(model: Model) -> Engine | None:
         try:
             engine = Engine(model)
             problem = _difference(engine)
-        except torch.OutOfMemoryError:
-            raise  # says nothing about the model
-        except (
-            AttributeError,
-            KeyError,
-            LookupError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except (torch.OutOfMemoryError, MaskNotSeen):
+            raise  # says nothing about the engine
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:
             engine = None

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -63,7 +64,15 @@ class HeadSet:
             )
         if self.layers * self.heads_per_layer > MOST_HEADS:
             raise ValueError(f"no model has more than {MOST_HEADS:,} heads: layers x heads a layer")
-        members = tuple(sorted({Head(int(layer), int(head)) for layer, head in self.members}))
+        try:
+            members = tuple(
+                sorted({Head(index(layer), index(head)) for layer, head in self.members})
+            )
+        except TypeError as error:
+            raise TypeError(
+                "heads are (layer, head) pairs of whole numbers, both from 0, such as (17, 3); got "
+                f"{list(self.members)!r:.100}"
+            ) from error
         for one in members:
             if not (0 <= one.layer < self.layers and 0 <= one.head < self.heads_per_layer):
                 raise ValueError(

@@ -7,9 +7,9 @@ wrongly is refused.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -61,6 +61,25 @@ def install(hf: PreTrainedModel) -> tuple[Site, ...]:
         raise
 
 
+def inside_adapters(hf: Any) -> PreTrainedModel:
+    """The transformers model that a PEFT model wraps, adapters in place; TypeError for others."""
+    if isinstance(hf, PreTrainedModel):
+        return hf
+    name = type(hf).__name__
+    if not hasattr(hf, "get_base_model"):
+        raise TypeError(
+            f"hf must be a transformers model, got {name}: load one with "
+            "AutoModelForCausalLM.from_pretrained(...), or use load_model(folder)"
+        )
+    if getattr(hf.active_peft_config, "is_prompt_learning", False):
+        raise TypeError(
+            f"{name} puts learned vectors before every text (prompt learning), which are no part "
+            "of the model inside: only adapters that change layers (LoRA and its like) can be "
+            "used here"
+        )
+    return hf.get_base_model()
+
+
 def uninstall(hf: PreTrainedModel) -> None:
     """Put back the attention implementation and the training mode that `hf` came with, if it is on
     the bench."""
@@ -76,7 +95,9 @@ def uninstall(hf: PreTrainedModel) -> None:
 def _configs(hf: PreTrainedModel) -> list[Any]:
     """The configurations of `hf` and of its parts, the outer ones first."""
     found: list[Any] = []
-    queue = [module.config for module in hf.modules() if isinstance(module, PreTrainedModel)]
+    queue: list[Any] = [
+        module.config for module in hf.modules() if isinstance(module, PreTrainedModel)
+    ]
     while queue:
         config = queue.pop(0)
         if config is not None and not any(config is one for one in found):
@@ -168,7 +189,8 @@ def _decoder(hf: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> torch.n
     """
     names = {module: name for name, module in hf.named_modules()}
     paths = [names[module].split(".") for module in modules]
-    path = os.path.commonprefix(paths)  # type: ignore[type-var]
+    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
+    path = [parts[0] for parts in shared]
     for end in range(len(path), 0, -1):
         if isinstance(hf.get_submodule(".".join(path[:end])), torch.nn.ModuleList):
             path = path[: end - 1]
@@ -182,7 +204,8 @@ def decoder_layers(hf: PreTrainedModel, sites: Sequence[Site]) -> list[torch.nn.
     Raises LookupError if there is no such list.
     """
     for module in hf.modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == layer_count(hf):
-            if all(any(m is one.module for m in module[one.layer].modules()) for one in sites):
-                return list(module)
+        if not isinstance(module, torch.nn.ModuleList) or len(module) != layer_count(hf):
+            continue
+        if all(any(m is one.module for m in module[one.layer].modules()) for one in sites):
+            return list(module)
     raise LookupError("its decoder layers do not lie in one list")
