@@ -12,7 +12,7 @@ from transformers import AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 import workbench as wb
-from workbench import attention, certificate_trial, losses, masking, retrieval
+from workbench import attention, certificate_trial, losses, masking, overrides, retrieval
 from workbench.certificate import Certificate
 from workbench.certificate_checks import CHECKS
 from workbench.engine import engine_of
@@ -87,7 +87,7 @@ def leaking_mean(value, kv_heads, visible):
 
 
 def a_mean_over_the_future(model, monkeypatch):
-    monkeypatch.setattr(attention, "uniform_output", leaking_mean)
+    monkeypatch.setattr(overrides, "uniform_output", leaking_mean)
 
 
 def a_whole_group_masked(model, monkeypatch):
@@ -193,7 +193,10 @@ SABOTAGE = {
     a_whole_group_masked: {"other heads untouched"},
     losses_of_the_token_before: {"the model's own loss", "batched as single"},
     detection_of_the_row_itself: {"planted head found"},
-    a_layer_that_was_replaced: {"every layer masks", "planted head found"},
+    a_layer_that_was_replaced: {  # no pass that should be masked or watched goes through
+        "every layer masks", "mask changes the loss", "no look ahead, masked",
+        "other heads untouched", "masked head averages", "planted head found", "siblings not found",
+    },
     a_mask_that_leaves_out_a_layer: {"every layer masks", "masked head averages"},
     masks_that_do_nothing: {
         "every layer masks", "mask changes the loss", "masked head averages",

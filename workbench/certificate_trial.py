@@ -54,7 +54,8 @@ class Trial:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.every = HeadSet.of([(one, one % model.heads) for one in range(model.layers)], model)
+        layers = [site.layer for site in model.sites]
+        self.every = HeadSet.of([(one, one % model.heads) for one in layers], model)
         self._losses: dict[tuple[tuple[int, ...], bool], np.ndarray] = {}
 
     @cached_property
@@ -177,8 +178,7 @@ class Trial:
         with carrying(model.sites, planted=planted):
             with_planted, _ = retrieval._copied(model, probe)
         without, _ = retrieval._copied(model, probe)
-        shape = model.layers, model.heads
-        return with_planted.reshape(shape), without.reshape(shape)
+        return with_planted, without
 
     def row(self, ids: Sequence[int]) -> torch.Tensor:
         """Token ids as a batch of one row, (1, T)."""

@@ -10,7 +10,7 @@ import torch
 
 from workbench.attention import Mode, Override, Seen
 from workbench.carrying import carrying, is_overridden
-from workbench.heads import HeadSet
+from workbench.heads import HeadSet, geometry_of
 from workbench.identity import state_of
 from workbench.models import Model
 from workbench.progress import gives_way
@@ -56,10 +56,9 @@ def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
         )
     if mode not in get_args(Mode):
         raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
-    if heads is not None and (heads.layers, heads.heads_per_layer) != (model.layers, model.heads):
+    if heads is not None and heads.geometry != geometry_of(model):
         raise ValueError(
-            f"these heads belong to a model of {heads.layers} layers x {heads.heads_per_layer} "
-            f"heads, this one has {model.layers} x {model.heads}"
+            f"these heads belong to a model of {heads.geometry}, this one has {geometry_of(model)}"
         )
 
 

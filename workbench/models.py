@@ -75,6 +75,11 @@ class Model:
         return self.sites[0].heads
 
     @property
+    def head_count(self) -> int:
+        """Number of query heads of the whole model."""
+        return len(self.sites) * self.heads
+
+    @property
     def kv_heads(self) -> int:
         """Number of key-value heads in each layer; `heads / kv_heads` query heads share one."""
         return self.sites[0].kv_heads
@@ -135,9 +140,11 @@ class Model:
 
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.hf.parameters())
+        without = f", {len(self.headless)} layers without attention" if self.headless else ""
         return (
             f"<Model {self.source}: {self.layers} layers x {self.heads} query heads "
-            f"({self.kv_heads} KV heads), {size / 1e6:.0f} M parameters, context {self.context}, "
+            f"({self.kv_heads} KV heads){without}, {size / 1e6:.0f} M parameters, "
+            f"context {self.context}, "
             f"{str(self.dtype).removeprefix('torch.')} on {self.device}>"
         )
 
