@@ -69,7 +69,8 @@ class Seen:
     """What one attention call saw and gave, as an observer gets it.
 
     query (B, H, Tq, D); key and value (B, KV, Tk, D), not repeated over the group; visible: see
-    `visible_keys`; output (B, Tq, H, D); options: the kernel's other arguments (scaling, softcap).
+    `visible_keys`; output (B, Tq, H, D); options: the kernel's other arguments (scaling, softcap);
+    share (B, H, Tq): what part of each row goes to tokens where the layer has attention sinks.
     """
 
     layer: int
@@ -79,6 +80,7 @@ class Seen:
     visible: Visible
     output: torch.Tensor
     options: Mapping[str, Any] = field(default_factory=dict)
+    share: torch.Tensor | None = None
 
 
 Observer = Callable[[Seen], None]
@@ -190,19 +192,21 @@ def _attend(
     )
     found = discovered.get()
     if found is not None:
-        found.append(_call(module, query, value, attention_mask, kwargs))
+        found.append(_call(module, query, value, weights, attention_mask, kwargs))
     if load is NOTHING:
         return output, weights
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     if load.overrides or load.observers:
         visible = visible_keys(kernel_name, module, query, attention_mask, kwargs)
+        sinks = kwargs.get("s_aux") is not None and weights is not None
+        share = weights.sum(dim=-1) if sinks else None
     if load.overrides and torch.is_grad_enabled():
         output = output.clone()  # autograd must not see its saved tensors change
         weights = None if weights is None else weights.clone()
     for override in load.overrides:
-        override_output(override, output, weights, value, visible)
+        override_output(override, output, weights, value, visible, share)
     for observer in load.observers:
-        observer(Seen(layer, query, key, value, visible, output, kwargs))
+        observer(Seen(layer, query, key, value, visible, output, kwargs, share))
     for reached in load.reached:
         reached.add(layer)
     return output, weights
@@ -230,12 +234,16 @@ def _call(
     module: torch.nn.Module,
     query: torch.Tensor,
     value: torch.Tensor,
+    weights: torch.Tensor | None,
     attention_mask: torch.Tensor | None,
     kwargs: dict[str, Any],
 ) -> Call:
     problem = None
-    if kwargs.get("s_aux") is not None:
-        problem = "attention sinks (part of each row goes to no token)"
+    if kwargs.get("s_aux") is not None and weights is None:
+        problem = (
+            "attention sinks with a kernel that does not tell what part of each row they take "
+            "(load the model with attn_implementation='eager')"
+        )
     elif kwargs.get("position_bias") is not None:
         problem = "a position bias added to the attention scores"
     elif getattr(module, "is_causal", True) is False:

@@ -204,7 +204,10 @@ def _compared(before: Seen, after: Seen, head: int) -> tuple[float, float]:
         if isinstance(after.visible, torch.Tensor):  # a sliding window hides some of the past
             visible = after.visible[0, head if after.visible.shape[1] > 1 else 0, i, : i + 1]
             shown = shown[visible.cpu()]
-        worst = torch.maximum(worst, (row - shown.mean(dim=0)).abs().max())
+        mean = shown.mean(dim=0)
+        if after.share is not None:  # an attention sink keeps the rest
+            mean = mean * after.share[0, head, i].cpu().double()
+        worst = torch.maximum(worst, (row - mean).abs().max())
     return float(change.max()) / scale, float(worst) / scale
 
 

@@ -232,7 +232,8 @@ def _gradient(
             seen = calls[layer]
             changed = seen.output.detach().clone()
             override = Override(every, mode, None if means is None else means[layer])
-            override_output(override, changed, None, seen.value.detach(), seen.visible)
+            share = None if seen.share is None else seen.share.detach()
+            override_output(override, changed, None, seen.value.detach(), seen.visible, share)
             change = (changed - seen.output.detach()).float() * gradient.float()
             effect[layer] = change.sum(dim=(0, 1, 3)).cpu().numpy()
     return effect, loss.detach().float().cpu().numpy()

@@ -37,8 +37,8 @@ def install(hf: PreTrainedModel) -> tuple[Site, ...]:
     site. `uninstall` takes the model back to how it came.
 
     Raises CannotMask, and leaves the model as it was, if some attention layer does not go through
-    the interface (ALiBi models with code of their own), adds a position bias or sinks, or is not
-    causal.
+    the interface (ALiBi models with code of their own), adds a position bias, has sinks whose
+    share the kernel does not tell, or is not causal.
     """
     before = hf.config._attn_implementation
     kernel = str(before).removeprefix(OURS)

@@ -123,7 +123,10 @@ def split_output(seen: Seen, rows: torch.Tensor, first: int, last: int) -> Parts
     if cap is not None:
         scores = torch.tanh(scores / cap) * cap
     scores = scores.reshape(-1, len(rows), keys).masked_fill(hidden_keys(seen, rows), -torch.inf)
-    weights = scores.softmax(dim=-1).reshape(kv_heads, -1, keys)
+    weights = scores.softmax(dim=-1)
+    if seen.share is not None:  # an attention sink takes the rest
+        weights *= seen.share[0][:, rows, None].float()
+    weights = weights.reshape(kv_heads, -1, keys)
     value = seen.value[0].float()
     needle = weights[..., first:last] @ value[:, first:last]
     weights[..., first:last] = 0

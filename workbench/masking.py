@@ -30,6 +30,8 @@ def masked(
     paper's choice); "zero" puts out nothing; "mean" puts out the head's average output over a
     reference set, given as `means` (see `head_means`; by default that of a small sample of the
     environment corpus). Query heads that share keys and values with a masked one are untouched.
+    Where a model has attention sinks, uniform attention leaves to a sink the part of the row that
+    it takes, and spreads the rest.
 
     The model is the stock one again after the block, however it is left. Other threads that call
     the Model wait until then (the bare `model.hf` knows no lock, and a deep copy of it that is made

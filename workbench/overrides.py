@@ -110,11 +110,14 @@ def override_output(
     weights: torch.Tensor | None,
     value: torch.Tensor,
     visible: Visible,
+    share: torch.Tensor | None = None,
 ) -> None:
     """Replace, in place, what the override's heads put out in its rows.
 
     output (B, Tq, H, D); weights (B, H, Tq, Tk), the attention pattern where the kernel gives one;
-    value (B, KV, Tk, D); visible as in `visible_keys`.
+    value (B, KV, Tk, D); visible as in `visible_keys`; share (B, H, Tq): what part of each row goes
+    to tokens where an attention sink takes the rest, which uniform attention leaves to it (None:
+    there are no sinks).
     """
     heads, rows = list(override.heads), override.rows
     output, value = output[rows], value[rows]
@@ -127,6 +130,8 @@ def override_output(
             value = value[:, :, :queries]  # a static cache is longer than what was written so far
         group = query_heads // value.shape[1]
         mean = uniform_output(value, [head // group for head in heads], visible)
+        if share is not None:
+            mean = mean * share[rows][:, heads, :, None].to(mean.dtype)
         output[:, :, heads] = mean.transpose(1, 2).expand(-1, queries, -1, -1)
     elif override.mode == "zero":
         output[:, :, heads] = 0
@@ -134,8 +139,10 @@ def override_output(
         assert override.means is not None
         output[:, :, heads] = override.means.to(output)
     if weights is not None:  # a caller who asks for attentions sees what the heads now do
-        uniform = override.mode == "uniform"
-        weights[rows][:, heads] = _uniform_pattern(visible, weights) if uniform else 0.0
+        pattern = _uniform_pattern(visible, weights) if override.mode == "uniform" else 0.0
+        if share is not None:
+            pattern = pattern * share[rows][:, heads, :, None]
+        weights[rows][:, heads] = pattern
 
 
 def _uniform_pattern(visible: Visible, weights: torch.Tensor) -> torch.Tensor:

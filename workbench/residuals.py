@@ -64,7 +64,7 @@ def run_from(
     computed. None: a whole pass over one row. reached: is told 1 at each layer in `keep`. Runs
     under the lock; the caller sees to it that the model is unmasked.
     """
-    layers = decoder_layers(model.hf, model.sites)
+    layers = decoder_layers(model.hf, model.sites) if keep or start is not None else []
     kept: dict[int, torch.Tensor] = {}
 
     def recorder(layer: int) -> Any:

@@ -217,7 +217,8 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
 def strongest_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
     """The key at the peak of each head's attention row, (H, R), for the queries `rows` of row 0.
 
-    Softmax, scaling and soft-capping keep the order of the scores, so none of them is computed.
+    Softmax, scaling and soft-capping keep the order of the scores, so none of them is computed. An
+    attention sink is no key: what is compared are tokens.
     """
     kv_heads, keys, size = seen.key.shape[1:]
     query = seen.query[0, :, rows].float()  # (H, R, D)

@@ -123,6 +123,7 @@ def head_of(hf: PreTrainedModel, decoder: torch.nn.Module) -> VocabularyHead | N
     scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
     scale = scale / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
     cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+    cap = cap or getattr(config, "logits_soft_cap", None)  # RecurrentGemma
     head = VocabularyHead(projection, scale, cap)
     ids = sample_ids(hf)
     with torch.inference_mode():
