@@ -13,7 +13,7 @@ from transformers import AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 import workbench as wb
-from workbench import attention, certificate_trial, losses, masking, retrieval
+from workbench import attention, certificate_trial, losses, masking, overrides, retrieval
 from workbench.certificate import Certificate
 from workbench.certificate_checks import CHECKS
 from workbench.engine import engine_of
@@ -26,7 +26,7 @@ CORPUS = [{"id": f"d{i}", "text": f"document number {i}", "domain": "d"} for i i
 def state_of(model):
     """All that a check could leave behind."""
     modules = list(model.hf.modules())
-    slots = [(slot in module.__dict__) for module in modules for slot in attention.SLOTS]
+    slots = [attention.SLOT in module.__dict__ for module in modules]
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules]
     ids = torch.arange(70, 90)[None]
     with torch.inference_mode():
@@ -90,7 +90,7 @@ def leaking_mean(value, kv_heads, visible):
 
 
 def a_mean_over_the_future(model, monkeypatch):
-    monkeypatch.setattr(attention, "uniform_output", leaking_mean)
+    monkeypatch.setattr(overrides, "uniform_output", leaking_mean)
 
 
 def a_whole_group_masked(model, monkeypatch):
@@ -201,7 +201,10 @@ SABOTAGE = {
     a_whole_group_masked: {"other heads untouched"},
     losses_of_the_token_before: {"the model's own loss", "batched as single"},
     detection_of_the_row_itself: {"planted head found"},
-    a_layer_that_was_replaced: {"every layer masks", "planted head found"},
+    a_layer_that_was_replaced: {  # no pass that should be masked or watched goes through
+        "every layer masks", "mask changes the loss", "no look ahead, masked",
+        "other heads untouched", "masked head averages", "planted head found", "siblings not found",
+    },
     a_mask_that_leaves_out_a_layer: {"every layer masks", "masked head averages"},
     masks_that_do_nothing: {
         "every layer masks", "mask changes the loss", "masked head averages",

@@ -10,6 +10,7 @@ from planted import planted_model, planted_probes
 
 import workbench as wb
 from workbench import effects as room
+from workbench.carrying import carrying
 from workbench.losses import plain_losses
 
 TEXT = "Which head does this need?"
@@ -85,7 +86,7 @@ def towards_uniform(model, layer, head, step):
         if seen.layer == layer:
             seen.output.add_(changed - seen.output, alpha=step)
 
-    return attention.carrying(model.sites, observer=move)
+    return carrying(model.sites, observer=move)
 
 
 def model_loss(hf, ids):

@@ -10,7 +10,7 @@ import torch
 from conftest import ARCHITECTURES, make_model, with_means
 
 import workbench as wb
-from workbench import engine, vocabulary
+from workbench import attention, engine, vocabulary
 from workbench.engine import engine_of
 from workbench.losses import plain_losses
 
@@ -123,8 +123,7 @@ def test_an_error_in_the_middle_leaves_a_stock_model(tiny, error):
     finally:
         handle.remove()
     assert np.array_equal(plain_losses(tiny, tiny.encode(TEXTS[0])), before)
-    assert not any("workbench_overrides" in site.module.__dict__ for site in tiny.sites)
-    assert not any("workbench_spans" in site.module.__dict__ for site in tiny.sites)
+    assert not any(attention.SLOT in site.module.__dict__ for site in tiny.sites)
     assert not any(block._forward_pre_hooks for block in tiny.hf.model.layers)
 
 
@@ -162,7 +161,7 @@ def test_a_row_that_does_not_fit_the_memory_is_computed_in_parts(limit):
                 np.testing.assert_allclose(a, b, atol=1e-5)
         assert fast.row_tokens < engine.ROW_TOKENS
     hook.remove()
-    assert not any("workbench_overrides" in s.module.__dict__ for s in model.sites)
+    assert not any(attention.SLOT in site.module.__dict__ for site in model.sites)
 
 
 @pytest.mark.parametrize("level", [-95.0, -150.0, 60.0, 120.0])

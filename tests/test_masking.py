@@ -12,7 +12,7 @@ import transformers as tr
 from conftest import ARCHITECTURES, make_hf, make_model, make_tokenizer
 
 import workbench as wb
-from workbench import attention
+from workbench.carrying import carrying
 from workbench.masking import default_means
 
 TEXT = "The heads that look back are few, and we find them."
@@ -33,7 +33,7 @@ def seen_under(model, heads, text=TEXT, **how):
     with (
         torch.no_grad(),
         wb.masked(model, heads, **how),
-        attention.carrying(model.sites, observer=keep),
+        carrying(model.sites, observer=keep),
     ):
         model(input_ids=torch.tensor([model.encode(text)]))
     return found
@@ -237,21 +237,12 @@ def test_bad_requests_say_what_was_expected(tiny):
         pass
 
 
-SMALL = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 REFUSED = {
     "ALiBi-bloom": lambda: tr.BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=4),
     "ALiBi-mpt": lambda: tr.MptConfig(
         d_model=32, n_heads=4, n_layers=2, max_seq_len=64, vocab_size=64
     ),
-    "sinks-gpt-oss": lambda: tr.GptOssConfig(
-        **SMALL, num_key_value_heads=2, head_dim=8, intermediate_size=32, num_local_experts=2,
-        num_experts_per_tok=1,
-    ),
     "recurrent-mamba": lambda: tr.MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2),
-    "hybrid-recurrent-gemma": lambda: tr.RecurrentGemmaConfig(
-        **SMALL | {"num_hidden_layers": 3}, intermediate_size=32, lru_width=32,
-        attention_window_size=8, num_key_value_heads=1,
-    ),
 }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class HeadsPanel(w.VBox):
 
             widget.observe(changed, "value")
 
-        every = session.model.layers * session.model.heads
+        every = session.model.head_count
         self.colour = w.Dropdown(description="Colour by", layout={"width": "320px"})
         chosen(self.colour, session.colour_by)
         self.detect = detect

@@ -47,7 +47,7 @@ def _empty_mask(trial: Trial) -> Measured:
 
 
 def _every_layer(trial: Trial) -> Measured:
-    return sum(one.changed for one in trial.layers.values()), trial.model.layers
+    return sum(one.changed for one in trial.layers.values()), len(trial.model.sites)
 
 
 def _reaches_loss(trial: Trial) -> Measured:

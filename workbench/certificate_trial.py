@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from workbench import attention, retrieval
+from workbench import retrieval
 from workbench.attention import Planted, Seen, Site
+from workbench.carrying import carrying
 from workbench.engine import engine_of
 from workbench.heads import HeadSet
 from workbench.install import vocabulary_size
@@ -54,7 +55,8 @@ class Trial:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.every = HeadSet.of([(one, one % model.heads) for one in range(model.layers)], model)
+        layers = [site.layer for site in model.sites]
+        self.every = HeadSet.of([(one, one % model.heads) for one in layers], model)
         self._losses: dict[tuple[tuple[int, ...], bool], np.ndarray] = {}
 
     @cached_property
@@ -160,7 +162,7 @@ class Trial:
 
             def hook(module: Any, args: Any, kwargs: Any, output: Any) -> None:
                 before = seen.pop(site.layer, None)
-                with attention.carrying([site], overrides, look):
+                with carrying([site], overrides, look):
                     result = module.forward(*args, **kwargs)
                 after = seen.pop(site.layer, None)
                 if before is not None and after is not None:
@@ -173,7 +175,7 @@ class Trial:
             for site in self.model.sites:
                 handle = site.module.register_forward_hook(again(site), with_kwargs=True)
                 stack.callback(handle.remove)
-            with attention.carrying(self.model.sites, observer=look):
+            with carrying(self.model.sites, observer=look):
                 self.model.hf(input_ids=self.row(self.window), use_cache=False)
         return found
 
@@ -189,11 +191,10 @@ class Trial:
         source = torch.arange(offset + len(ids))  # all other rows look at themselves
         source[offset + FILLER + k - 1 : -1] = offset + FILLER + torch.tensor(self.order)
         planted = {layer: _copying(head, source) for layer, head in self.every}
-        with attention.carrying(model.sites, planted=planted):
+        with carrying(model.sites, planted=planted):
             with_planted, _ = retrieval._copied(model, probe)
         without, _ = retrieval._copied(model, probe)
-        shape = model.layers, model.heads
-        return with_planted.reshape(shape), without.reshape(shape)
+        return with_planted, without
 
     def row(self, ids: Sequence[int]) -> torch.Tensor:
         """Token ids as a batch of one row, (1, T)."""
@@ -219,7 +220,10 @@ def _compared(before: Seen, after: Seen, head: int) -> tuple[float, float]:
         if isinstance(after.visible, torch.Tensor):  # a sliding window hides some of the past
             visible = after.visible[0, head if after.visible.shape[1] > 1 else 0, i, : i + 1]
             shown = shown[visible.cpu()]
-        worst = torch.maximum(worst, (row - shown.mean(dim=0)).abs().max())
+        mean = shown.mean(dim=0)
+        if after.share is not None:  # an attention sink keeps the rest
+            mean = mean * after.share[0, head, i].cpu().double()
+        worst = torch.maximum(worst, (row - mean).abs().max())
     return float(change.max()) / scale, float(worst) / scale
 
 

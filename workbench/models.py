@@ -22,11 +22,12 @@ from transformers import AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from workbench import adapters, embedded
-from workbench.attention import Site
+from workbench.attention import OURS, Site
+from workbench.carrying import is_overridden
 from workbench.cores import keep_torch_within_cores
 from workbench.folders import standing_folder
 from workbench.identity import state_of, tokenizer_sha256, weights_sha256
-from workbench.install import install, vocabulary_size
+from workbench.install import inside_adapters, install, layer_count, uninstall, vocabulary_size
 from workbench.tokenization import special_prefix_of, text_options
 from workbench.vocabulary import VocabularyHead, head_of
 from workbench.weights import commit_of, holds, read_weights, require_reachable
@@ -60,13 +61,28 @@ class Model:
 
     @property
     def layers(self) -> int:
-        """Number of decoder layers."""
-        return len(self.sites)
+        """Number of decoder layers, those without attention included (see `headless`)."""
+        return layer_count(self.hf)
+
+    @property
+    def headless(self) -> tuple[int, ...]:
+        """The layers that have no attention heads (recurrent or convolutional ones of hybrids)."""
+        return tuple(sorted({*range(self.layers)} - {site.layer for site in self.sites}))
+
+    @property
+    def decoder(self) -> torch.nn.Module:
+        """The part of `hf` that turns token ids into final hidden states."""
+        return self.sites[0].decoder
 
     @property
     def heads(self) -> int:
-        """Number of query heads in each layer."""
+        """Number of query heads in each layer that has any."""
         return self.sites[0].heads
+
+    @property
+    def head_count(self) -> int:
+        """Number of query heads of the whole model."""
+        return len(self.sites) * self.heads
 
     @property
     def kv_heads(self) -> int:
@@ -89,11 +105,51 @@ class Model:
         with self.lock:
             return self.hf.generate(*args, **kwargs)  # type: ignore[operator]
 
+    # ---- leaving the bench ------------------------------------------------------------------
+
+    def restore(self) -> PreTrainedModel:
+        """Give the transformers model back as it came: its attention implementation, and training
+        mode where it was in it. Its weights are never changed.
+
+        Masks and observers need `from_transformers` anew afterwards (they say so). A `with` block,
+        `with from_transformers(hf, tokenizer) as model:`, restores at its end. Raises ValueError
+        inside a `masked` block.
+        """
+        with self.lock:
+            self._require_free("restored")
+            uninstall(self.hf)
+        return self.hf
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes: all but the lock and what was computed on the way."""
+        self._require_free("copied")
+        kept = {name: one for name, one in self.__dict__.items() if not name.startswith(OURS)}
+        del kept["lock"]
+        return kept
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, lock=threading.RLock())
+
+    def _require_free(self, what: str) -> None:
+        if is_overridden(self.sites):
+            raise ValueError(
+                f"a model cannot be {what} while heads of it are masked: leave the "
+                "`with masked(...)` block first"
+            )
+
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.hf.parameters())
+        without = f", {len(self.headless)} layers without attention" if self.headless else ""
         return (
             f"<Model {self.source}: {self.layers} layers x {self.heads} query heads "
-            f"({self.kv_heads} KV heads), {size / 1e6:.0f} M parameters, context {self.context}, "
+            f"({self.kv_heads} KV heads){without}, {size / 1e6:.0f} M parameters, "
+            f"context {self.context}, "
             f"{str(self.dtype).removeprefix('torch.')} on {self.device}>"
         )
 
@@ -134,7 +190,7 @@ class Model:
 
     def hidden(self, ids: torch.Tensor) -> torch.Tensor:
         """Final hidden states (B, T, width) of `ids` (B, T), before the vocabulary projection."""
-        return self.hf.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        return self.decoder(input_ids=ids, use_cache=False).last_hidden_state
 
     def logits(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Logits (len(positions), vocabulary) of one row of `ids` (1, T) at some positions."""
@@ -281,9 +337,39 @@ def from_transformers(
     revision: str | None = None,
     context: int | None = None,
 ) -> Model:
-    """Put a transformers model that you already hold on the bench (it is switched to eval mode)."""
-    hf.eval()
+    """Put a transformers model that you already hold on the bench.
+
+    hf: a causal language model in which every attention layer goes through transformers' attention
+    interface; layers without attention are left alone. A PEFT model is taken with its adapters as
+    they are: the transformers model inside is put on the bench. tokenizer: the one it was trained
+    with. source, revision: where it came from, for records. context: the largest number of tokens
+    in one pass (default: the model's own limit).
+
+    The model is switched to eval mode and its attention to this package's function, which computes
+    what its own does until heads are masked. `Model.restore()`, or the end of a
+    `with from_transformers(...) as model:` block, puts both back.
+
+    Raises CannotMask for attention that cannot be masked head by head, TypeError for what is no
+    transformers model, ValueError for a context or tokenizer that does not fit. The model is then
+    as it was.
+    """
+    hf = inside_adapters(hf)
     sites = install(hf)
+    try:
+        return _on_the_bench(hf, tokenizer, sites, source, revision, context)
+    except BaseException:
+        uninstall(hf)
+        raise
+
+
+def _on_the_bench(
+    hf: PreTrainedModel,
+    tokenizer: Tokenizer,
+    sites: tuple[Site, ...],
+    source: str | None,
+    revision: str | None,
+    context: int | None,
+) -> Model:
     config = hf.config.get_text_config()
     limit = getattr(config, "max_position_embeddings", None)
     context = context or limit
@@ -299,7 +385,15 @@ def from_transformers(
             f"the tokenizer knows {len(tokenizer)} tokens, the model embeds only "
             f"{embedded_tokens}: they do not belong together"
         )
-    return Model(hf, tokenizer, sites, context, source or config.model_type, revision, head_of(hf))
+    return Model(
+        hf,
+        tokenizer,
+        sites,
+        context,
+        source or config.model_type,
+        revision,
+        head_of(hf, sites[0].decoder),
+    )
 
 
 def _call(source: str | Path | None, **options: Any) -> str:
