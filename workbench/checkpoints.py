@@ -22,7 +22,11 @@ RESUME = "resume.safetensors"
 
 
 def write_model(folder: Path, hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Write a folder that `load_model` reads, whole or not at all, in the place of an older one."""
+    """Write a folder that `load_model` reads, whole or not at all, in the place of an older one.
+
+    The older one is moved to `.NAME.old` beside it until the new one stands, so that there is a
+    whole model at every moment.
+    """
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # one bar, of the training, is enough
     half = folder.with_name(f".{folder.name}.half")
@@ -33,8 +37,12 @@ def write_model(folder: Path, hf: PreTrainedModel, tokenizer: PreTrainedTokenize
     finally:
         if bars:
             logging.enable_progress_bar()
-    shutil.rmtree(folder, ignore_errors=True)
+    old = folder.with_name(f".{folder.name}.old")
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
     half.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 class Resume:
