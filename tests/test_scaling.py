@@ -252,6 +252,20 @@ def test_what_odd_runs_do_not_tell_is_marked(change, untold):
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_numbers_of_any_size_give_numbers():
+    rng = np.random.default_rng(0)
+    for span in (1, 20, 45):
+        for constant in (True, False):
+            sizes = pd.DataFrame(10 ** rng.uniform(-span, span, (12, 3)))
+            runs = sizes.set_axis(["params", "tokens", "loss"], axis=1)
+            fit = wb.fit_law(runs, resamples=5, starts=2, constant=constant)
+            assert np.isfinite(fit.parameters[["value", "low", "high"]]).all(axis=None)
+            assert np.isfinite(
+                fit.predict(pd.DataFrame({"params": [1e49], "tokens": [1e-49]}))
+            ).all(axis=None)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_what_is_not_determined_is_marked_without_resampling_too():
     fit = wb.fit_law(ten_times_the_first(wb.known_runs(0)), resamples=0, starts=2)
     assert set(fit.unidentified) == set(TRUTH)
@@ -317,7 +331,7 @@ def test_the_figure_shows_runs_law_and_what_was_held_out():
         (lambda runs: runs.assign(loss=runs["loss"] - 3), "not above 0"),
         (lambda runs: runs.assign(loss=np.nan), "48 of 48 runs .* missing"),
         (lambda runs: runs.assign(params="125M"), "column 'params' of row 0 is '125M', and not"),
-        (lambda runs: runs.assign(params=[10**400] * len(runs)), "column 'params' of row 0 is 1000"),
+        (lambda runs: runs.assign(params=[10**400] * 48), "column 'params' of row 0 is 1000"),
         (lambda runs: runs.assign(tokens=runs["tokens"] * 1e45), "outside 1e-50 to 1e.50"),
         (lambda runs: pd.concat([runs, runs[["loss"]]], axis=1), "2 columns 'loss': keep one"),
         (lambda runs: runs.head(0), "needs more runs than that, got 0"),

@@ -43,9 +43,7 @@ def arms(tmp_path_factory):
 @pytest.fixture(scope="module")
 def models(arms):
     """The trained models, as a reader gets them back."""
-    return {
-        who: wb.load_model(folder, certify=False) for who, folder in arms.checkpoints.items()
-    }
+    return {who: wb.load_model(folder, certify=False) for who, folder in arms.checkpoints.items()}
 
 
 def test_one_model_is_in_memory_at_a_time(monkeypatch):

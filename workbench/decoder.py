@@ -46,7 +46,8 @@ class Decoder:
     def build(self, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCausalLM:
         """A decoder with random weights; the same `seed` gives the same weights."""
         config = LlamaConfig(
-            vocab_size=max(tokenizer.get_vocab().values()) + 1, hidden_size=self.width, num_hidden_layers=self.layers,
+            vocab_size=max(tokenizer.get_vocab().values()) + 1, hidden_size=self.width,
+            num_hidden_layers=self.layers,
             intermediate_size=-(-8 * self.width // 3 // 16) * 16, num_attention_heads=self.heads,
             num_key_value_heads=self.kv_heads or self.heads, tie_word_embeddings=False,
             max_position_embeddings=self.context, initializer_range=0.02,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-LARGEST = 700.0  # log of what a float holds; a search may step beyond
+LARGEST = 700.0  # log of what a float holds, up and down; a search may step beyond
 TAIL = 0.025  # on either side of an interval
 EXTREME = 1e50  # numbers up to here, and from its inverse on, keep every power in a float
 FLAT = 1e-8  # a direction in which the runs change less than this, relatively, changes nothing
@@ -100,7 +100,7 @@ class Law:
         powers = theta[self.constant : self.constant + terms] - logs * theta[-terms:]
         if self.constant:
             powers = np.concatenate([np.full((len(logs), 1), theta[0]), powers], axis=1)
-        return np.exp(np.minimum(powers, LARGEST))
+        return np.exp(np.clip(powers, -LARGEST, LARGEST))
 
     def log_loss(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
         """log L, (runs,)."""
@@ -117,7 +117,7 @@ class Law:
         terms = len(self.inputs)
         values = np.array(theta, dtype=float)
         values[self.constant : self.constant + terms] += values[-terms:] * centre
-        values[:-terms] = np.exp(values[:-terms])
+        values[:-terms] = np.exp(np.clip(values[:-terms], -LARGEST, LARGEST))
         return dict(zip(self.names, values.tolist(), strict=True))
 
 
