@@ -1,0 +1,41 @@
+"""A reader opens a notebook, looks at it and saves it: git shows no change."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from browser.lab import PATIENCE, Lab, menu
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+VERSION = re.compile(r'(?<="pygments_lexer": "ipython3",\n   "version": ")[^"]*')
+
+
+@pytest.mark.slow
+def test_opening_and_saving_changes_no_notebook(page, tmp_path):
+    lab = Lab(tmp_path)
+    try:
+        for original in sorted(NOTEBOOKS.glob("*.ipynb")):
+            file = Path(shutil.copy(original, lab.folder))
+            lab.open(page, file.name)
+            # The kernel, once it is there, tells the notebook what it is.
+            status = page.locator(".jp-StatusBar-Left", has_text="(ipykernel) | Idle")
+            status.wait_for(timeout=PATIENCE)
+            with page.expect_response(
+                lambda answer, name=file.name: (
+                    answer.request.method == "PUT" and f"/api/contents/{name}" in answer.url
+                ),
+                timeout=PATIENCE,
+            ) as answer:
+                menu(page, "File", "Save Notebook")
+            assert answer.value.ok
+            before, after = (one.read_text(encoding="utf-8") for one in (original, file))
+            assert json.loads(after)["metadata"]["language_info"]["version"]
+            # Another Python is another reader's, and rightly said.
+            assert VERSION.sub("", after) == VERSION.sub("", before), file.name
+    finally:
+        lab.close()
