@@ -108,8 +108,8 @@ def test_a_click_while_the_controls_follow_is_done(session, clicked, monkeypatch
             threading.current_thread().name = "reader"
             changes[clicked]()
 
-        # The names are set before all others but the grid; the undo button between them.
-        place = (panel.undo, "disabled") if clicked != "grid" else (panel.names, "value")
+        # The grid has changes of its own; the undo button comes before most other controls.
+        place = (panel.undo, "disabled") if clicked != "grid" else (panel.grid, "mask")
         Meanwhile(*place).act(lambda: session.mask("L0H1"), reader, heard)
         assert explorer.wait(PATIENCE)
         assert explorer.problem.error is None
