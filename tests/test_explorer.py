@@ -6,10 +6,12 @@ import json
 import signal
 import threading
 
+import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_model
+from hostile import TEXTS
 from planted import planted_model, planted_probes
 from test_session import scores_of
 
@@ -379,6 +381,51 @@ def test_two_explorers_share_a_session(explorer):
     settled(explorer)
     with pytest.raises(TypeError, match="text"):
         Explorer(explorer.session, text="other")
+
+
+def test_two_explorers_on_one_model_keep_apart(explorer, model):
+    other = Explorer(model, text="another text, another head")
+    try:
+        explorer.session.toggle("L0H1")
+        other.session.toggle("L1H2")
+        settled(explorer)
+        settled(other)
+        assert (str(explorer.session.heads), str(other.session.heads)) == ("L0H1", "L1H2")
+        assert other.session.text != explorer.session.text
+    finally:
+        other.close()
+    explorer.session.toggle("L2H3")  # the model works on without the closed one
+    settled(explorer)
+
+
+def test_all_that_crosses_to_the_browser_is_utf_8(explorer, tmp_path):
+    """Names of a corpus may hold anything; a message with half a character ends the connection."""
+    rows = [
+        {"id": f"{one}\0{number}", "text": f"{one} text {number} {one}", "domain": one}
+        for number, one in enumerate(TEXTS[::6])
+    ]
+    session = explorer.session
+    session.mask("L0H1")
+    session.score(rows, tmp_path / "run")
+    session.open(3)
+    settled(explorer)
+    for one in _widgets(explorer):
+        json.dumps(
+            {k: v for k, v in one.get_state().items() if isinstance(v, str | list | dict)},
+            default=lambda value: None,
+        )
+        for value in one.get_state().values():
+            if isinstance(value, str):
+                value.encode()
+                assert not isinstance(one, ipywidgets.HTML) or "<script>window" not in value
+    with pytest.raises(ValueError, match="lone surrogate at character 2"):
+        session.read("a \ud83d b")
+
+
+def _widgets(box):
+    yield box
+    for one in getattr(box, "children", ()):
+        yield from _widgets(one)
 
 
 def test_the_picture_holds_grid_and_text_and_is_the_same_every_time(explorer):

@@ -17,6 +17,7 @@ from workbench.attention import Mode, Seen
 from workbench.carrying import carrying
 from workbench.engine import engine_of
 from workbench.heads import HeadSet
+from workbench.identity import tokenizer_sha256
 from workbench.masking import masked, require_unmasked
 from workbench.models import Model
 from workbench.probes import Probe, Probes
@@ -63,7 +64,7 @@ def retrieval_scores(
 
 def require_tokenizer(model: Model, probes: Probes) -> None:
     """Raise ValueError unless the probes were made with this model's tokenizer."""
-    if probes.tokenizer_sha256 != model.identity["tokenizer_sha256"]:
+    if probes.tokenizer_sha256 != tokenizer_sha256(model.tokenizer):
         raise ValueError(
             "these probes were made with another tokenizer than this model's: make them with "
             "make_probes(model, ...)"
