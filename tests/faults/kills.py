@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import time
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from faults.corpora import Place
 from faults.runs import Run, Runs, begun
@@ -181,10 +184,11 @@ def kill_workers(
             alive = run.workers
             if not alive:
                 continue
-            random_.choice(alive).kill()
-            here += 1
-            figures.kills += 1
-        assert run.wait(300) == 0, run.complaints()
+            with contextlib.suppress(psutil.NoSuchProcess):  # the run has just ended it itself
+                random_.choice(alive).kill()
+                here += 1
+                figures.kills += 1
+        assert run.wait() == 0, run.complaints()
         shards = Counter(name for name, _ in begun(trace).elements())
         redone = shards.total() - len(shards)
         figures.redone += redone
