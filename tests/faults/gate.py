@@ -22,7 +22,8 @@ class Gate:
     """
 
     def __init__(self, path: Path, at: int | str = 1) -> None:
-        self.path = path
+        self.path, self._log = path, Path(f"{path}.held")
+        self._log.unlink(missing_ok=True)  # of another gate in the same place
         self.shut(at)
 
     @property
@@ -33,8 +34,7 @@ class Gate:
     @property
     def held(self) -> list[int]:
         """The processes that have come to it, in order."""
-        path = Path(f"{self.path}.held")
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        lines = self._log.read_text().splitlines(keepends=True) if self._log.exists() else []
         return [int(line) for line in lines if line.endswith("\n")]
 
     def wait(self, processes: int = 1) -> list[int]:
