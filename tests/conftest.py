@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import transformers as tr
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 import workbench as wb
+from workbench import shard_worker
 from workbench.identity import state_of
 
 TINY = {
@@ -95,6 +98,18 @@ def with_means(model: wb.Model) -> wb.Model:
     means = wb.head_means(model, ["a small reference text"])
     model.__dict__["workbench_means"] = (state_of(model), means)
     return model
+
+
+@pytest.fixture
+def nothing_scored(monkeypatch: pytest.MonkeyPatch) -> Callable[[wb.Model, wb.HeadSet], None]:
+    """From its call on, to score a document fails the test; it shows first that it would."""
+
+    def refuse(model: wb.Model, heads: wb.HeadSet) -> None:
+        monkeypatch.setattr(shard_worker, "scored", lambda *_: pytest.fail("scored again"))
+        with pytest.raises(pytest.fail.Exception, match="scored again"):
+            wb.score_corpus(model, heads, [{"id": "new", "text": "one two"}])
+
+    return refuse
 
 
 @pytest.fixture(scope="session")
