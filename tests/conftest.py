@@ -57,6 +57,13 @@ ARCHITECTURES = {
     ),
 }  # fmt: skip
 
+# Those that `make test` runs: grouped queries; sliding windows, norms and soft caps; learned
+# positions and Conv1D; fused projections. The others are for `make test-slow`.
+COMMON = ("llama", "gemma2", "gpt2", "phi3")
+EVERY_ARCHITECTURE = [
+    name if name in COMMON else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES
+]
+
 
 def make_tokenizer(bos: bool = False) -> tr.PreTrainedTokenizerFast:
     """One token a byte (ids 64 to 319), so that every text can be read; BOS in front if asked."""

@@ -121,6 +121,7 @@ def job_of(model, heads, corpus, folder):
     return job, catalogue_of([str(corpus)], COLUMNS, 6, folder).shards
 
 
+@pytest.mark.slow
 def test_all_drivers_write_the_same_bytes_also_after_a_fault(
     cluster, faulty, model, heads, corpus, tmp_path, monkeypatch
 ):
@@ -155,6 +156,7 @@ def object_store():
     raise AssertionError("no object store found")
 
 
+@pytest.mark.slow
 def test_a_deadly_shard_and_a_changed_text_fail_alone(
     cluster, faulty, model, heads, corpus, tmp_path
 ):
@@ -192,6 +194,7 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(
     assert nothing_left(Path(job.folder))
 
 
+@pytest.mark.slow
 def test_other_packages_than_the_run_end_it(cluster, model, heads, corpus, tmp_path):
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
     job.fingerprint["torch"] = "1.0"
@@ -200,6 +203,7 @@ def test_other_packages_than_the_run_end_it(cluster, model, heads, corpus, tmp_p
     assert nothing_left(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_stopped_work_leaves_no_actor(cluster, faulty, model, heads, corpus, tmp_path):
     stop, gate = threading.Event(), Gate(faulty["gate"], at=2)
 
@@ -229,6 +233,7 @@ run_scoring(
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_ray_of_our_own_and_another_driver_goes_on(model, heads, corpus, tmp_path):
     ours, gate = tmp_path / "run", Gate(tmp_path / "gate", at=4)
     process = subprocess.Popen(
