@@ -46,7 +46,7 @@ DEATHS = {
 @pytest.mark.parametrize("name", DEATHS)
 def test_a_crash_a_hang_and_a_swelling_process_are_found_and_the_rest_runs(name, monkeypatch):
     if name == "hang":
-        monkeypatch.setattr(parent, "_WAIT", 2.0)
+        monkeypatch.setattr(parent, "_LOOKS", 4)
     bad = {number for number in range(4) if misbehaves(Random(f"d/{name}/{number}"))}
     result = parent.run([(name, 0, 4)], "d")[name]
     assert set(result.findings) == bad
@@ -56,7 +56,7 @@ def test_a_crash_a_hang_and_a_swelling_process_are_found_and_the_rest_runs(name,
 
 @pytest.mark.slow
 def test_a_case_that_hangs_once_is_run_again(monkeypatch):
-    monkeypatch.setattr(parent, "_WAIT", 2.0)
+    monkeypatch.setattr(parent, "_LOOKS", 4)
     assert any(misbehaves(Random(f"d/stall/{number}")) for number in range(4))
     result = parent.run([("stall", 0, 4)], "d")["stall"]
     assert result.findings == {}

@@ -37,7 +37,9 @@ def lab_of(folder, room):
     """`make lab`, up to a server that answers: its address and token. Ended as by its button."""
     options = "--no-browser --ip=127.0.0.1 --port=0" + " --allow-root" * (os.geteuid() == 0)
     apart = {f"JUPYTER_{kind}_DIR": str(room / kind.lower()) for kind in ("RUNTIME", "CONFIG")}
-    apart["JUPYTERLAB_WORKSPACES_DIR"] = apart["JUPYTERLAB_SETTINGS_DIR"] = str(room / "user")
+    apart |= {
+        f"JUPYTERLAB_{kind}_DIR": str(room / kind.lower()) for kind in ("WORKSPACES", "SETTINGS")
+    }
     log = (room / "log").open("w+")
     process = subprocess.Popen(
         ["make", "lab", f"PYTHON={sys._base_executable}", f"LAB_OPTIONS={options}"],
@@ -77,7 +79,13 @@ def test_make_lab_opens_the_first_notebook_and_leaves_no_trace_in_git(fresh, pag
         page.goto(f"{told['url']}lab/tree/01_find_the_heads.ipynb?token={told['token']}",
                   timeout=PATIENCE)  # fmt: skip
         page.wait_for_selector(".jp-Notebook .jp-MarkdownCell h1", timeout=PATIENCE)
-        page.wait_for_selector(".jp-Notebook .js-plotly-plot .main-svg", timeout=PATIENCE)
+        page.wait_for_selector(".jp-Notebook .jp-OutputArea table", timeout=PATIENCE)
+        # Who has not run it yet does not trust it: a figure is a picture there.
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.jp-OutputArea img')].some(i => i.naturalWidth)",
+            timeout=PATIENCE,
+        )
+        assert page.locator(".jp-Dialog").count() == 0
         # A kernel of this environment is there; it has imported nothing yet.
         page.locator(".jp-StatusBar-Left", has_text="| Idle").wait_for(timeout=PATIENCE)
         assert not page.get_by_text("Would you like to get notified").is_visible()
