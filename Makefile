@@ -91,15 +91,22 @@ browser: ## see to it that there is a Chromium, installed by apt if need be and 
 			"install one. Install Chromium, for example: sudo apt-get install chromium" >&2; exit 1; }; }
 
 # For the author. The timestamps go, because they would change every cell at every run; the
-# version of Python stays, because the stored outputs hold for that version only.
+# version of Python stays, because the stored outputs hold for that version only. 1.0 becomes 1, as
+# JupyterLab would write it: who only opens and saves a notebook then changes nothing.
 define STRIP_TIMES
 import sys
 import nbformat
+def as_lab_saves(value):
+    if isinstance(value, dict):
+        return {key: as_lab_saves(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [as_lab_saves(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 for path in sys.argv[1:]:
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-    nbformat.write(notebook, path)
+    nbformat.write(nbformat.from_dict(as_lab_saves(notebook)), path)
 endef
 export STRIP_TIMES
 

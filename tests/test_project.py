@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -151,6 +152,18 @@ def test_hooks_fetch_nothing():
     assert {each["repo"] for each in repositories} == {"local"}
     hooks = [hook for each in repositories for hook in each["hooks"]]
     assert {hook["language"] for hook in hooks} <= {"system", "pygrep"}
+
+
+def test_a_notebook_is_stored_as_jupyterlab_saves_it():
+    """So that who only opens and saves it changes nothing: 1.0 is 1 in a browser, and the kernel has
+    the name that it has there."""
+    paths = sorted(ROOT.glob("notebooks/*.ipynb"))
+    assert len(paths) >= 11
+    for path in paths:
+        floats: list[str] = []
+        stored = json.loads(path.read_text(), parse_float=lambda one: floats.append(one) or one)
+        assert [one for one in floats if float(one).is_integer()] == [], path.name
+        assert stored["metadata"]["kernelspec"]["display_name"] == "Python 3 (ipykernel)", path.name
 
 
 def test_top_level_holds_only_the_agreed_names():
