@@ -8,7 +8,7 @@ import threading
 
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_hf, make_model, make_tokenizer
+from conftest import EVERY_ARCHITECTURE, make_hf, make_model, make_tokenizer
 from transformers import AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
@@ -39,7 +39,7 @@ def state_of(model):
 # ---- it is earned -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 @pytest.mark.parametrize("bos", [False, True])
 def test_every_architecture_passes_every_check(name, bos):
     model = make_model(name, bos=bos)
@@ -55,7 +55,7 @@ def test_every_architecture_passes_every_check(name, bos):
     assert state_of(model) == before
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 @pytest.mark.parametrize(("kernel", "dtype"), [("eager", "float32"), (None, "bfloat16")])
 def test_the_eager_kernel_and_half_precision_pass_too(name, kernel, dtype):
     hf = make_hf(name, kernel).to(getattr(torch, dtype))

@@ -12,7 +12,6 @@ from test_certificate import CORPUS, a_whole_group_masked
 from typer.testing import CliRunner
 
 import workbench as wb
-from workbench import influence
 from workbench.certificate import Certificate
 from workbench.cli import app
 from workbench.manifest import write_manifest
@@ -74,12 +73,12 @@ def test_record_and_manifest_hold_the_certificate_and_it_is_checked_again(tiny, 
     assert report.loc[["certificate", "certificate again"], "ok"].all()
 
 
-def test_a_measured_number_is_no_setting(tiny, tmp_path, monkeypatch):
+def test_a_measured_number_is_no_setting(tiny, tmp_path, nothing_scored):
     """Another last digit of what a check measured does not make the scores others."""
     heads = wb.HeadSet.of([(1, 1)], tiny)
     wb.score_corpus(tiny, heads, CORPUS, out=tmp_path)
     edit_json(tmp_path / "run.json", lambda run: run["certificate"]["checks"][8].update(measured=0))
-    monkeypatch.setattr(influence, "scored", lambda *_: pytest.fail("scored again"))
+    nothing_scored(tiny, heads)
     table = wb.score_corpus(tiny, heads, CORPUS, out=tmp_path)
     assert table.attrs["run"]["certificate"] == wb.certify(tiny).to_json()
 

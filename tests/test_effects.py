@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_model
+from conftest import EVERY_ARCHITECTURE, make_model
 from planted import planted_model, planted_probes
 
 import workbench as wb
@@ -55,7 +55,7 @@ def test_a_copied_token_needs_the_head_that_has_no_stand_in():
     assert np.abs(effect).max() < 1e-3
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_the_gradient_is_the_slope_towards_the_masked_output(name):
     """Small steps towards uniform and away from it move the loss by the estimate a step."""
     model = make_model(name)

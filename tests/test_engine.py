@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_model, with_means
+from conftest import EVERY_ARCHITECTURE, make_model, with_means
 
 import workbench as wb
 from workbench import attention, engine, vocabulary
@@ -29,7 +29,7 @@ def sets_of(model):
 
 
 @pytest.mark.parametrize("mode", ["uniform", "zero", "mean"])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_losses_equal_the_plain_path(name, mode):
     model = make_model(name, bos=name in ("llama", "gpt2"))
     with_means(model)
@@ -127,6 +127,7 @@ def test_an_error_in_the_middle_leaves_a_stock_model(tiny, error):
     assert not any(block._forward_pre_hooks for block in tiny.hf.model.layers)
 
 
+@pytest.mark.slow
 def test_scores_of_the_default_model_agree_to_2e_5(default):
     texts = [one.text for one in wb.environment_corpus(max_documents=8)]
     heads = wb.HeadSet.parse("L17H3 L18H6 L20H6 L23H2 L24H2", default)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_hf, make_model
+from conftest import EVERY_ARCHITECTURE, make_hf, make_model
 from planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
@@ -26,7 +26,7 @@ def random_probes(model, n=3):
     return Probes(tuple(items), 64, 0, model.identity["tokenizer_sha256"])
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_the_parts_sum_to_the_output_and_the_projection_to_the_residual(name):
     """Soft caps, sliding windows, grouped and fused projections, Conv1D: nothing is lost."""
     model = make_model(name)

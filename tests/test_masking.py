@@ -9,7 +9,7 @@ import oracle
 import pytest
 import torch
 import transformers as tr
-from conftest import ARCHITECTURES, make_hf, make_model, make_tokenizer
+from conftest import EVERY_ARCHITECTURE, make_hf, make_model, make_tokenizer
 
 import workbench as wb
 from workbench.carrying import carrying
@@ -40,7 +40,7 @@ def seen_under(model, heads, text=TEXT, **how):
 
 
 @pytest.mark.parametrize("kernel", ["sdpa", "eager"])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_an_empty_mask_is_the_stock_model_bit_for_bit(name, kernel):
     if name == "gemma2" and kernel == "sdpa":
         kernel = None  # its soft cap needs the kernel that the model itself chooses
@@ -54,7 +54,7 @@ def test_an_empty_mask_is_the_stock_model_bit_for_bit(name, kernel):
             assert torch.equal(model(input_ids=ids).logits, expected)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_masked_losses_equal_the_oracle(name):
     model, plain = make_model(name), make_hf(name, "eager")
     ids = model.encode(TEXT)
@@ -126,7 +126,7 @@ def test_sibling_query_heads_of_the_group_are_untouched(tiny):
     assert not torch.allclose(before[:, 2], after[:, 2])
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_no_token_sees_the_future_with_heads_masked(name):
     model = make_model(name)
     ids = torch.tensor([model.encode(TEXT)])

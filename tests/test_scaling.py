@@ -109,6 +109,7 @@ def test_the_minimum_is_that_of_a_slow_plain_search():
 # ---- how sure ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_95_percent_interval_holds_the_truth_in_about_95_percent():
     """200 draws from a known law; the bounds are those of the issue, for each parameter."""
     held = dict.fromkeys(TRUTH, 0)

@@ -139,6 +139,7 @@ def test_an_opened_model_lies_in_the_file_that_other_processes_map_too(tiny, tmp
         assert any(start <= one.data_ptr() < end for start, end in spans), name
 
 
+@pytest.mark.slow
 def test_cancel_ends_the_workers_and_keeps_what_is_done(tiny, heads, corpus, tmp_path):
     import threading
 
@@ -177,6 +178,7 @@ def test_what_cannot_be_shared_is_named(tiny, heads, corpus, tmp_path, given, me
         )
 
 
+@pytest.mark.slow
 def test_a_worker_that_would_score_otherwise_refuses(tiny, heads, corpus, tmp_path):
     """As another version of a package on another machine would make it."""
     store(tiny, tmp_path / "model")
@@ -189,6 +191,7 @@ def test_a_worker_that_would_score_otherwise_refuses(tiny, heads, corpus, tmp_pa
         list(local_driver.drive(tiny, job, shards, 1))
 
 
+@pytest.mark.slow
 def test_a_shard_that_raises_is_tried_three_times_and_the_others_are_kept(
     tiny, heads, corpus, tmp_path
 ):
