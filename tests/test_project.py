@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import subprocess
@@ -152,21 +151,6 @@ def test_hooks_fetch_nothing():
     assert {each["repo"] for each in repositories} == {"local"}
     hooks = [hook for each in repositories for hook in each["hooks"]]
     assert {hook["language"] for hook in hooks} <= {"system", "pygrep"}
-
-
-def test_a_notebook_is_stored_as_jupyterlab_saves_it():
-    """So that who only opens and saves it changes nothing: a browser writes 1.0 as 1, and the
-    kernel has the name that it has there."""
-
-    def number(written: str) -> float:
-        assert not float(written).is_integer(), f"{written} is saved as {int(float(written))}"
-        return float(written)
-
-    paths = sorted(ROOT.glob("notebooks/*.ipynb"))
-    assert len(paths) >= 11
-    for path in paths:
-        stored = json.loads(path.read_text(encoding="utf-8"), parse_float=number)
-        assert stored["metadata"]["kernelspec"]["display_name"] == "Python 3 (ipykernel)", path.name
 
 
 def test_top_level_holds_only_the_agreed_names():
