@@ -112,10 +112,13 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
     assert page.url == address
 
 
-@pytest.mark.parametrize(
-    "number",
-    [n if n % 10 == 0 else pytest.param(n, marks=pytest.mark.slow) for n in range(len(TEXTS))],
-)
+A_TENTH = [
+    number if number % 10 == 0 else pytest.param(number, marks=pytest.mark.slow)
+    for number in range(len(TEXTS))
+]
+
+
+@pytest.mark.parametrize("number", A_TENTH)
 def test_the_picture_is_text(number, page):
     """The static HTML, alone on a page, for each text: exactly what it spells, and no element."""
     from conftest import make_model
