@@ -44,7 +44,7 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
     (lab.folder / "texts.json").write_text(json.dumps(TEXTS))
     lab.notebook("hostile.ipynb", NOTEBOOK)
     page.set_viewport_size({"width": 1400, "height": 1600})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     page.on("dialog", lambda dialog: pytest.fail(f"a dialog opened: {dialog.message}"))
     lab.show(page, "hostile.ipynb")
     address = page.url
