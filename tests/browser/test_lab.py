@@ -27,6 +27,12 @@ scores = wb.retrieval_scores(model, wb.make_probes(model, n=3, max_tokens=560))
 explorer = Explorer(model, scores=scores)
 explorer
 """
+MANY_PROBES = """
+import workbench.session as room
+few = room.make_probes
+# So many that no machine is through with them when the kernel is interrupted.
+room.make_probes = lambda model, n, **given: few(model, n=20 * n, **given)
+"""
 HEATS = (
     "() => [...document.querySelectorAll('.aiw-token')]"
     ".map((one) => one.style.getPropertyValue('--aiw-heat'))"
@@ -272,7 +278,7 @@ def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
 
 @pytest.mark.slow
 def test_interrupt_between_cells_stops_the_work_and_leaves_all_usable(lab, wide):
-    lab.notebook("interrupt.ipynb", OPEN, "explorer = Explorer(model)\nexplorer")
+    lab.notebook("interrupt.ipynb", OPEN, MANY_PROBES, "explorer = Explorer(model)\nexplorer")
     lab.show(wide, "interrupt.ipynb")
     button(wide, "Find the retrieval heads").click()
     wide.locator(".aiw-progress", has_text="probe").wait_for()
