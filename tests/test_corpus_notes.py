@@ -58,7 +58,9 @@ def test_reasons_are_spelled_out_above_one_in_a_hundred():
 def test_domains_are_spoken_of_where_they_are_no_values_of_the_corpus():
     assert note_on_domains({}) == note_on_domains({"column": 5}) == ""
     said = note_on_domains({"folder": 1200, "default": 3})
-    assert "of 1,200 documents the sub-folder that it lies in; of 3 documents the common" in said
+    assert (
+        "1,200 documents by the sub-folder that they lie in, 3 documents in the common one" in said
+    )
 
 
 @pytest.mark.parametrize("workers", [None, 1])
@@ -72,7 +74,7 @@ def test_a_run_says_where_domains_came_from_and_why_rows_were_skipped(
     assert {part.split(" (")[0] for part in lines[-1].split(": ")[1].split("), ")} == {
         "text is null or absent", "not JSON", "text is not a string but of type int",
     }  # fmt: skip
-    assert "8 documents the sub-folder" in lines[-2]
+    assert "8 documents by the sub-folder" in lines[-2]
     assert report.domain_from == {"column": 1, "folder": 8, "default": 1}
     again = wb.run_scoring(tiny, heads, corpus, tmp_path / "run", shard_size=3, workers=workers)
     assert again.kept == report.shards
@@ -80,7 +82,7 @@ def test_a_run_says_where_domains_came_from_and_why_rows_were_skipped(
     table = wb.load_scores(tmp_path / "run")
     assert table.groupby("domain").size().to_dict() == {"all": 1, "law": 1, "web": 8}
     assert table.attrs["run"]["domain_from"] == report.domain_from
-    assert "8 documents the sub-folder" in wb.ScoredCorpus(table).describe()
+    assert "8 documents by the sub-folder" in wb.ScoredCorpus(table).describe()
     assert table["doc_id"].tolist().count("0") == 3
 
 
@@ -137,7 +139,7 @@ def test_the_commands_end_with_why_rows_were_skipped_and_take_the_domain(tiny, c
             .splitlines()[-1]
             .startswith("3 of 13 documents were skipped (23%): ")
         )
-        assert "8 documents the sub-folder" in result.stdout
+        assert "8 documents by the sub-folder" in result.stdout
     for given, domains in (
         (["--domain", "/"], {"all": 1, "web": 9}),
         (["--domain", ""], {"all": 10}),

@@ -25,7 +25,7 @@ from run_folders import documents as scored
 
 import workbench.progress
 import workbench.text_shards
-from workbench.corpus import Document, read_corpus
+from workbench.corpus import CorpusError, Document, read_corpus
 from workbench.files import sha256_of
 from workbench.manifest import write_manifest
 from workbench.materialisation import MaterialiseError, materialise, read_index, source_folder
@@ -105,6 +105,8 @@ def test_the_shards_hold_the_chosen_texts_and_no_others(manifest, tmp_path, form
     for row in lines:
         assert set(row) == set(COLUMNS.names)
         assert row["text"] == texts[row["row"]]
+        stated = chosen.set_index("row").loc[row["row"]]
+        assert (row["score"], row["rank"]) == (stated["score"], stated["rank"])
     tokens = chosen.groupby("domain")["tokens"].sum().to_dict()
     assert {s["domain"]: s["trained_tokens"] for s in index["sources"]} == tokens
     assert (index["documents"], index["lines"]) == (len(chosen), len(chosen))
@@ -345,3 +347,83 @@ def test_refuses_wrong_settings(manifest, tmp_path, wrong, says):
 def test_folder_names_are_plain():
     assert source_folder(2, "Code & Math", 1) == "002-code-math"
     assert source_folder(12, "…", 3) == "012-x3"
+
+
+# ---- columns of the corpus that go along --------------------------------------------------------
+
+
+def written_corpus(path, extra):
+    """The scored corpus as JSON Lines, with more columns: `extra` gives those of a document."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{"id": d.doc_id, "text": d.text, "domain": d.domain} | extra(d) for d in scored()]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_columns_of_the_corpus_go_along(manifest, tmp_path, format):
+    corpus = written_corpus(
+        tmp_path / "a.jsonl",
+        lambda d: {"url": f"https://a.example/{d.row}", "meta": {"lang": ["de", None][d.row % 2]},
+                   "share": [0.25, float("nan")][d.row % 2]},
+    )  # fmt: skip
+    carry = ["url", "meta.lang", "share"]
+    index = materialise(manifest, corpus, tmp_path / "out", format=format, carry=carry)
+    lines = [row for _, _, row in lines_of(tmp_path / "out", index, format)]
+    assert len(lines) == index["documents"]
+    for row in lines:
+        found = json.loads(row["metadata"]) if format == "parquet" else row["metadata"]
+        odd = row["row"] % 2
+        assert found == {
+            "url": f"https://a.example/{row['row']}", "meta.lang": ["de", None][odd],
+            "share": [0.25, None][odd],
+        }  # fmt: skip
+    with pytest.raises(MaterialiseError, match="differ in carry"):
+        materialise(manifest, corpus, tmp_path / "out", format=format)
+
+
+def test_a_column_that_is_not_there_is_named_and_nothing_is_left(manifest, tmp_path):
+    corpus = written_corpus(tmp_path / "a.jsonl", lambda d: {})
+    with pytest.raises(CorpusError, match="no column 'url' to carry along; present"):
+        materialise(manifest, corpus, tmp_path / "out", carry=["url"])
+    assert left_in(tmp_path / "out") == set()
+
+
+def test_a_value_that_json_does_not_hold_is_named(manifest, tmp_path):
+    rows = [replace(d, carried={"thumbnail": b"\x89PNG"}) for d in scored()]
+    with pytest.raises(MaterialiseError, match=r"row \d+\): JSON has no form .* bytes; leave"):
+        materialise(manifest, rows, tmp_path / "out", carry=["thumbnail"])
+
+
+def test_a_manifest_that_was_formatted_anew_is_the_same(manifest, tmp_path):
+    first = materialise(manifest, scored(), tmp_path / "out")
+    path = manifest / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True, indent=7))
+    assert materialise(manifest, [], tmp_path / "out") == first
+
+
+def left_in(folder):
+    return {path.name for path in folder.iterdir()} - {".lock"}
+
+
+def test_says_where_a_text_stands_that_was_moved(manifest, tmp_path):
+    turned = [replace(d, row=23 - d.row) for d in scored()]
+    with pytest.raises(MaterialiseError, match=r"now stands at 'a.jsonl' row \d+, .*not changed"):
+        materialise(manifest, turned, tmp_path / "out")
+    renamed = [replace(d, source="a.jsonl.gz") for d in scored()]
+    with pytest.raises(MaterialiseError, match=r"now stands at 'a.jsonl.gz' row \d+"):
+        materialise(manifest, renamed, tmp_path / "out")
+    with pytest.raises(MaterialiseError, match="nowhere else in the corpus"):
+        materialise(manifest, changed(2, "other"), tmp_path / "out")
+    with pytest.raises(MaterialiseError) as caught:  # a stream is gone and cannot be looked through
+        materialise(manifest, iter(turned), tmp_path / "out")
+    assert "elsewhere" not in str(caught.value)
+    assert "now stands" not in str(caught.value)
+    assert left_in(tmp_path / "out") == set()
+
+
+def test_a_file_in_the_place_of_the_folder(manifest, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(MaterialiseError, match="is a file; give a new or empty folder"):
+        materialise(manifest, scored(), tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"

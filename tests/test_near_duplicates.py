@@ -201,9 +201,32 @@ def test_characters_for_languages_without_spaces():
     near = text[:400] + "一" + text[401:]
     other = "".join(chr(chance.randrange(0x4E00, 0x9000)) for _ in range(800))
     documents = as_documents([text, near, other])
-    assert len(near_duplicates(documents).table) == 0  # one word each
-    found = near_duplicates(documents, unit="characters")
+    for found in (near_duplicates(documents), near_duplicates(documents, unit="characters")):
+        assert [row[1] for row in rows(found)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["เด็กๆ เดินไปโรงเรียนทุกเช้าและกลับบ้านตอนเย็นพร้อมกับเพื่อนของพวกเขา",
+     "毎朝子供たちは学校まで歩いて行き、夕方には友達と一緒に帰ってきます",
+     "孩子们每天早上走路去学校、傍晚和朋友们一起回家"],
+)  # fmt: skip
+def test_a_sentence_without_spaces_is_many_words(sentence):
+    """So that its twin with another ending is near it, and a sentence of other words is not."""
+    found = near_duplicates(as_documents([sentence * 4, sentence * 4 + "。再见", sentence[::-1]]))
     assert [row[1] for row in rows(found)] == [0, 1]
+
+
+def test_short_texts_are_alike_only_if_they_are_the_same():
+    texts = ["yes", "no", "Section 12", "Section 13", "yes", "3.14", "2.72", "号", "号外", "YES!"]
+    found = near_duplicates(as_documents(texts))
+    assert [row[1] for row in rows(found)] == [0, 4, 9]  # case and punctuation do not count
+
+
+def test_texts_that_differ_by_numbers_and_names_stay_apart():
+    lines = [f"Highway {n} runs from {town} to the coast in the north." for n, town in
+             zip(range(880, 890), WORDS, strict=False)]  # fmt: skip
+    assert rows(near_duplicates(as_documents(lines))) == []
 
 
 def test_thousands_of_copies_are_one_cluster():

@@ -23,7 +23,7 @@ from run_folders import (
 
 from workbench.corpus import Document
 from workbench.files import plain_file, sha256_of
-from workbench.verification import verify_manifest
+from workbench.verification import VerificationError, verify_manifest
 
 
 @pytest.fixture(scope="module")
@@ -313,3 +313,40 @@ def test_another_dtype_is_named_before_the_digests_that_follow_from_it(tmp_path)
     model = types.SimpleNamespace(identity={**stated, "dtype": "bfloat16", "weights_sha256": "x"})
     (line,) = verify_manifest(tmp_path, model=model, strict=False).failed
     assert "dtype of the given model is 'bfloat16'" in line
+
+
+def test_a_manifest_may_be_formatted_anew(folder):
+    """Whoever sorts the keys, indents otherwise or writes escapes says the same."""
+    path = folder / "manifest.json"
+    value = json.loads(path.read_text())
+    turned = json.loads(path.read_text(), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    assert list(turned) != list(value)
+    for text in (
+        json.dumps(value, sort_keys=True, separators=(",", ":")),
+        json.dumps(turned, indent="\t", ensure_ascii=False),
+    ):
+        path.write_bytes(text.replace("\n", "\r\n").encode())
+        assert failures(folder, corpus=documents()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda folder: folder.rename(folder.parent / "elsewhere"), "not there; give the folder"),
+        (lambda folder: (folder / "manifest.json").unlink(), "holds no manifest.json; "),
+        (lambda folder: edit_json(folder / "manifest.json", lambda m: m.update({"aiw:format": 99})),
+         "aiw:format is 99, this version reads"),
+    ],
+)  # fmt: skip
+def test_what_is_no_manifest_is_named_with_its_folder(folder, change, says):
+    change(folder)
+    with pytest.raises(VerificationError) as caught:
+        verify_manifest(folder)
+    assert says in str(caught.value)
+    assert str(folder) in str(caught.value)
+    assert caught.value.report.level is None
+
+
+def test_a_file_in_the_place_of_the_folder(folder):
+    with pytest.raises(VerificationError, match="is a file; give the folder"):
+        verify_manifest(folder / "manifest.json")

@@ -22,7 +22,7 @@ from workbench.progress import Cancelled, watched
 from workbench.ranked_texts import RankedTexts
 from workbench.readers import Columns, read_source
 from workbench.sources import sources_of
-from workbench.verification import verify_manifest
+from workbench.verification import VerificationError, verify_manifest
 from workbench.verification_levels import LEVELS
 from workbench.verification_times import verification_estimate
 
@@ -92,6 +92,57 @@ def test_without_a_level_it_goes_as_far_as_what_is_given_allows(made):
     ok = checked(made)
     assert ok["ranks and thresholds"]
     assert ok["texts of the corpus"] is ok["sources of the corpus"] is ok["model identity"] is None
+
+
+def test_says_which_level_was_reached(made, tiny):
+    report = verify_manifest(made / "run", **COLUMNS)
+    assert report.level == "ranks"
+    assert report.outcome.startswith("level reached: ranks; not checked: sources of the corpus, ")
+    assert repr(report).splitlines()[-1] == f"L{report.outcome[1:]}"
+    for level in LEVELS:
+        report = verify_manifest(made / "run", tiny, made / "corpus", level=level, **COLUMNS)
+        assert report.level == level
+        assert report.outcome == f"level reached: {level}"
+
+
+def without_score_files(made, folder):
+    """The manifest as it may be published: selection.parquet is the only file beside it."""
+    table = wb.load_scores(made / "run")
+    wb.write_manifest(wb.select(table), folder)
+    return folder
+
+
+def test_a_level_that_was_asked_for_and_not_reached_is_no_success(made, tmp_path):
+    folder = without_score_files(made, tmp_path / "published")
+    report = verify_manifest(folder)
+    assert report.ok  # nothing was asked for, and nothing failed
+    assert report.level == "files"
+    assert "rows are the scored rows" in report.outcome
+    assert verify_manifest(folder, level="files").level == "files"
+    for level in ("ranks", "texts"):
+        with pytest.raises(VerificationError, match=rf"files \(asked for: {level}\).*scored rows"):
+            verify_manifest(folder, corpus=made / "corpus", level=level, **COLUMNS)
+        asked = ["verify", str(folder), "--level", level, "--corpus", str(made / "corpus")]
+        columns = [word for name, value in COLUMNS.items() for word in (f"--{name}", value)]
+        done = CliRunner().invoke(app, [*asked, *columns, "--json"])
+        assert done.exit_code == 1
+        told = json.loads(done.stdout)
+        assert (told["ok"], told["level"]) == (False, "files")
+        assert f"asked for: {level}" in told["outcome"]
+
+
+def test_sources_of_a_stream_are_no_level_but_hold_no_later_one_up(made):
+    documents = list(wb.read_corpus(made / "corpus", **COLUMNS))
+    report = verify_manifest(made / "run", corpus=documents, level="sources", strict=False)
+    assert (report.ok, report.level) == (False, "files")
+    report = verify_manifest(made / "run", corpus=documents, level="texts")
+    assert (report.ok, report.level) == (True, "texts")
+
+
+def test_a_failed_check_ends_the_levels_before_its_own(made, corpus):
+    (corpus / NAMES[0]).unlink()
+    report = verify_manifest(made / "run", corpus=corpus, strict=False, **COLUMNS)
+    assert report.level == "files"  # sources failed, whatever ranks say
 
 
 @pytest.mark.parametrize(
@@ -245,10 +296,9 @@ def test_the_estimate_states_the_amounts_that_will_be_worked_through(made, tiny)
     assert set(found["level"]) == set(LEVELS)
     assert (found["seconds"] > 0).all()
     amount = found.set_index("what")["amount"]
-    files = [p for p in (made / "run").rglob("*") if p.suffix in (".json", ".parquet", ".jsonl")]
-    listed = [
-        path for path in files if path.name != "manifest.json" and "receipts" not in str(path)
-    ]
+    endings = (".json", ".parquet", ".jsonl", ".sha256")
+    files = [path for path in (made / "run").rglob("*") if path.suffix in endings]
+    listed = [path for path in files if path.name != "manifest.json"]
     assert amount["bytes to hash"] == sum(path.stat().st_size for path in listed)
     assert amount["rows to rank"] == amount["documents to read and hash"] == 120
     report = verify_manifest(made / "run", tiny, made / "corpus", **COLUMNS)

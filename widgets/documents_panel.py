@@ -33,11 +33,10 @@ class DocumentsPanel(w.VBox):
             description="Corpus", placeholder=hint if corpus is None else "given in Python",
             disabled=corpus is not None, layout={"width": "100%"},
         )  # fmt: skip
-        self._default = default_folder(corpus)
         self.folder = w.Text(
-            description="Run folder", value=self._default, layout={"width": "300px"}
+            description="Run folder", placeholder=default_folder(corpus), layout={"width": "300px"}
         )
-        self.path.observe(guarded(lambda _: self._follow()), "value")
+        self.path.observe(guarded(lambda _: self._propose()), "value")
         self.most = w.BoundedIntText(
             description="read at most", value=512, min=2, max=2**31 - 1, layout={"width": "170px"},
             style={"description_width": "initial"},
@@ -76,11 +75,12 @@ class DocumentsPanel(w.VBox):
         super().__init__([self.path, w.HBox(running, layout=WRAP), self._looking])
         self._by, self._ascending = "rank", True
 
-    def _follow(self) -> None:
-        """Propose a folder for the corpus that is named now, unless one was written there."""
-        before, self._default = self._default, default_folder(self.path.value.strip() or None)
-        if self.folder.value == before:
-            self.folder.value = self._default
+    def _propose(self) -> None:
+        """Show the folder that the run of the corpus that is named now goes to."""
+        self.folder.placeholder = default_folder(self.path.value.strip() or None)
+
+    def _folder(self) -> str:
+        return self.folder.value.strip() or self.folder.placeholder
 
     # ---- scores -----------------------------------------------------------------------------
 
@@ -93,17 +93,14 @@ class DocumentsPanel(w.VBox):
 
     def _score(self) -> None:
         session, corpus, state = self.session, self._corpus(), self.session.state
-        out, most = self.folder.value.strip() or None, self.most.value
+        out, most = self._folder(), self.most.value
         self.lanes.begin(
             "scoring the corpus",
             lambda: session.score(corpus(), out, state=state, max_tokens=most),
         )
 
     def _load(self) -> None:
-        folder = self.folder.value.strip()
-        if not folder:
-            raise ValueError("no folder given: write the folder of a finished run into Run folder")
-        corpus = self._corpus()
+        folder, corpus = self._folder(), self._corpus()
         self.lanes.begin("loading the run", lambda: self.session.load(folder, corpus()))
 
     # ---- looking through --------------------------------------------------------------------

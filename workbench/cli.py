@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +13,7 @@ import typer
 
 from workbench.cli_shared import (
     AsJson,
+    Context,
     Device,
     DomainColumn,
     Dtype,
@@ -22,6 +21,7 @@ from workbench.cli_shared import (
     ModelName,
     Revision,
     TextColumn,
+    TrustRemoteCode,
     app,
     ended_by_sigterm,
     hearer,
@@ -30,6 +30,7 @@ from workbench.cli_shared import (
     print_domains,
     print_json,
     print_table,
+    put,
     reported,
     to_score,
     workers_of,
@@ -67,7 +68,7 @@ def fetch(as_json: AsJson = False) -> None:
         if as_json:
             print_json({"folder": str(folder)})
         else:
-            print(f"the embedded model is in {folder}")
+            put(f"the embedded model is in {folder}")
 
 
 @app.command()
@@ -76,13 +77,18 @@ def certify(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Try out on a model that masks, losses and detection are right on it."""
     with reported(as_json):
         import workbench as wb
 
-        loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype, certify=False)
+        loaded = wb.load_model(
+            model, revision=revision, device=device, dtype=dtype, context=context,
+            trust_remote_code=trust_remote_code, certify=False,
+        )  # fmt: skip
         certificate = wb.certify(loaded)
         if as_json:
             print_json({"model": loaded.identity, **certificate.to_json()})
@@ -92,7 +98,7 @@ def certify(
                 [("ok" if one.passed else "FAILED", one.name, one.found, one.allowed, one.tested)
                  for one in certificate.checks],
             )  # fmt: skip
-            print(certificate.heading)
+            put(certificate.heading)
         if not certificate.ok:
             raise typer.Exit(1)
 
@@ -103,6 +109,8 @@ def detect(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
     probes: Annotated[int, typer.Option(help="Number of lookup probes.")] = 64,
     max_tokens: Annotated[int, typer.Option(help="Tokens of a probe, at most.")] = 1024,
     seed: Annotated[int, typer.Option(help="Seed of the probes.")] = 0,
@@ -122,8 +130,13 @@ def detect(
         from workbench.files import write_atomically
 
         for path in filter(None, (out, scores_out)):  # before the work, not after it
+            if path.is_dir():
+                raise ValueError(f"{path} is a folder; give the name of a file to write")
             path.parent.mkdir(parents=True, exist_ok=True)
-        loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype)
+        loaded = wb.load_model(
+            model, revision=revision, device=device, dtype=dtype, context=context,
+            trust_remote_code=trust_remote_code,
+        )  # fmt: skip
         found = list(wb.read_corpus(list(texts))) if texts else None
         prose = [one.text for one in found if isinstance(one, wb.Document)] if found else None
         made = wb.make_probes(loaded, n=probes, max_tokens=max_tokens, seed=seed, texts=prose)
@@ -134,15 +147,14 @@ def detect(
             write_atomically(scores_out, scores.to_csv(index=False).encode())
         best = scores.sort_values("score", ascending=False).head(len(heads) + 1)
         if as_json:
-            records = json.loads(best.to_json(orient="records"))
-            print_json({**heads.to_json(), "highest": records, "file": str(out)})
+            print_json({**heads.to_json(), "highest": best, "file": out})
         else:
             rows = [
                 (f"L{r.layer}H{r.head}", f"{r.score:.3f}", f"{r.low:.3f} to {r.high:.3f}")
                 for r in best.itertuples()
             ]
             print_table(("head", "score", "95 % interval"), rows)
-            print(f"{len(heads)} heads (above the last line) written to {out}: {heads}")
+            put(f"{len(heads)} heads (above the last line) written to {out}: {heads}")
 
 
 @app.command()
@@ -161,6 +173,8 @@ def score(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
     mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
     window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
     max_tokens: Annotated[
@@ -199,15 +213,15 @@ def score(
         import workbench as wb
 
         loaded, chosen, documents = to_score(
-            corpus, heads, environment, model, revision=revision, device=device, dtype=dtype
-        )
-        with redirect_stdout(sys.stderr):  # where Ray's own messages belong
-            report = wb.run_scoring(
-                loaded, chosen, documents, out, mode=mode,  # type: ignore[arg-type]
-                window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
-                shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
-                part=part, hear=hear, shard_timeout=shard_timeout, overwrite=overwrite,
-            )  # fmt: skip
+            corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
+            context=context, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
+        report = wb.run_scoring(
+            loaded, chosen, documents, out, mode=mode,  # type: ignore[arg-type]
+            window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
+            shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
+            part=part, hear=hear, shard_timeout=shard_timeout, overwrite=overwrite,
+        )  # fmt: skip
         if report.finished and report.read and not report.scored:
             raise ValueError(
                 f"none of {report.read} documents could be scored, see {out / 'skipped.jsonl'}"
@@ -222,10 +236,10 @@ def score(
              for r in report.domains.to_dict("records")],
         )  # fmt: skip
         if not report.finished:
-            print("other parts of the shards are still to be scored before the run is complete")
+            put("other parts of the shards are still to be scored before the run is complete")
         elif report.skipped:
-            print(f"each document that was skipped, and why: {out / 'skipped.jsonl'}")
-        print(report)
+            put(f"each document that was skipped, and why: {out / 'skipped.jsonl'}")
+        put(report)  # whose last line is why, if many were skipped
 
 
 @app.command("select")
@@ -257,11 +271,17 @@ def select_(
         }  # fmt: skip
         if is_large(folder) if bulk is None else bulk:
             made = select_files(folder, fraction, **asked)
-            manifest, table = made.manifest, made.domains
+            manifest, found = made.manifest, made.domains
         else:
-            chosen = wb.select(wb.load_scores(folder), fraction, **asked)
-            manifest, table = wb.write_manifest(chosen, folder), chosen.domains
-        domains: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+            table = wb.load_scores(folder)
+            if table.empty:
+                raise ValueError(
+                    f"the run in {folder} scored none of its documents, so there is nothing to "
+                    f"choose from: {folder / 'skipped.jsonl'} says why"
+                )
+            chosen = wb.select(table, fraction, **asked)
+            manifest, found = wb.write_manifest(chosen, folder), chosen.domains
+        domains: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
         if as_json:
             print_json({"manifest": str(manifest), "domains": domains})
             return
@@ -272,26 +292,26 @@ def select_(
               "no clusters given" if d["near_duplicates_selected"] is None
               else d["near_duplicates_selected"], d["duplicates_passed_over"]) for d in domains],
         )  # fmt: skip
-        print(f"manifest: {manifest}")
+        put(f"manifest: {manifest}")
 
 
 def _print_demo(report: dict[str, Any]) -> None:
     checks = report["certificate"]["checks"]
     passed = sum(one["passed"] for one in checks)
-    print(f"\n{report['model']}\ncertificate: {passed} of {len(checks)} checks passed")
-    print(f"retrieval heads: {report['heads']}\n")
+    put(f"\n{report['model']}\ncertificate: {passed} of {len(checks)} checks passed")
+    put(f"retrieval heads: {report['heads']}\n")
     rows = [(k, f"{v['loss']:.2f}", f"{v['accuracy']:.0%}") for k, v in report["lookups"].items()]
     print_table(("masked heads", "loss on lookups (nats)", "tokens right"), rows)
     print_domains(report["domains"])
     repetition = ", ".join(f"{k} {v:+.2f}" for k, v in report["score_and_repetition"].items())
-    print(
+    put(
         "Read the ranking with care: the score follows repetition. Spearman with the compression "
         f"ratio (low = repetitive): {repetition}\n"
     )
-    print(f"manifest   {report['manifest']}  (verified: {report['verified']})")
+    put(f"manifest   {report['manifest']}  (verified: {report['verified']})")
     for path in report["figures"]:
-        print(f"figure     {path}")
-    print("notebooks  make lab")
+        put(f"figure     {path}")
+    put("notebooks  make lab")
 
 
 from workbench import cli_checks, cli_publish  # noqa: E402, F401 (their commands come after)

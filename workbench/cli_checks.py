@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from workbench.cli_shared import (
     AsJson,
+    Context,
     Device,
     DomainColumn,
     Dtype,
@@ -17,9 +17,11 @@ from workbench.cli_shared import (
     ModelName,
     Revision,
     TextColumn,
+    TrustRemoteCode,
     app,
     print_json,
     print_table,
+    put,
     reported,
     to_score,
 )
@@ -39,6 +41,8 @@ def plan(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
     mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
     window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
     max_tokens: Annotated[
@@ -56,8 +60,9 @@ def plan(
         import workbench as wb
 
         loaded, chosen, documents = to_score(
-            corpus, heads, environment, model, revision=revision, device=device, dtype=dtype
-        )
+            corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
+            context=context, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
         made = wb.plan_scoring(
             loaded, chosen, documents, mode=mode,  # type: ignore[arg-type]
             window=window, max_tokens=max_tokens, id=id, text=text, domain=domain, sample=sample,
@@ -66,7 +71,7 @@ def plan(
         if as_json:
             tables = {"domains": made.domains, "skipped": made.skipped}
             print_json(
-                {k: json.loads(v.to_json(orient="records")) for k, v in tables.items()}
+                tables
                 | {"tokens_per_second": made.rate, "hours": made.hours, "cost": cost,
                    "device": made.device, "domain_from": made.domain_from}
             )  # fmt: skip
@@ -83,14 +88,16 @@ def plan(
         if len(made.skipped):
             print_table(("skipped because", "rows"), made.skipped.to_numpy().tolist())
         if cost is not None:
-            print(f"cost: {cost[0]:,.2f} ({cost[1]:,.2f} to {cost[2]:,.2f})")
-        print(made)
+            put(f"cost: {cost[0]:,.2f} ({cost[1]:,.2f} to {cost[2]:,.2f})")
+        put(made)
 
 
 @app.command(
     help="Check a manifest against its files, and if given, its corpus and model. A level includes "
-    "those before it; the default goes as far as what is given allows. A manifest is not signed: "
-    "what passes agrees with its files, corpus and model, whoever wrote it.\n\n" + spoken_levels()
+    "those before it; the default goes as far as what is given allows, and the last line says how "
+    "far that was. A level that was asked for and not reached ends with exit code 1. A manifest is "
+    "not signed: what passes agrees with its files, corpus and model, whoever wrote it.\n\n"
+    + spoken_levels()
 )
 def verify(
     folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
@@ -109,6 +116,8 @@ def verify(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
     embedded: Annotated[bool, typer.Option(help="Check against the embedded model.")] = False,
     corpus: Annotated[
         list[str] | None, typer.Option(help="Also check the text of these documents.")
@@ -127,7 +136,10 @@ def verify(
 
         loaded = None
         if model or embedded:
-            loaded = wb.load_model(model, revision=revision, device=device, dtype=dtype)
+            loaded = wb.load_model(
+                model, revision=revision, device=device, dtype=dtype, context=context,
+                trust_remote_code=trust_remote_code,
+            )  # fmt: skip
         documents: Any = corpus or None
         if not corpus and environment is not None:
             documents = wb.environment_corpus(max_documents=environment)
@@ -149,10 +161,10 @@ def verify(
         report = wb.verify_manifest(folder, **given, strict=False)
         if as_json:
             tables = {"checks": report.checks, "levels": report.levels}
-            told = {k: json.loads(v.to_json(orient="records")) for k, v in tables.items()}
-            print_json({"ok": report.ok} | told)
+            told = {"ok": report.ok, "level": report.level, "outcome": report.outcome}
+            print_json(told | tables)
         else:
-            print(report)
+            put(report)
         if not report.ok:
             raise typer.Exit(1)
 
@@ -171,7 +183,7 @@ def compare(
         found = wb.compare_manifests(one, other)
         if as_json:
             tables = {"settings": found.settings, "domains": found.domains, "moved": found.moved}
-            print_json({k: json.loads(v.to_json(orient="records")) for k, v in tables.items()})
+            print_json(tables)
             return
         print_table(("setting", "one", "other"), found.settings.to_numpy().tolist())
         print_table(
@@ -180,4 +192,4 @@ def compare(
              for d in found.domains.itertuples()],
         )  # fmt: skip
         for why, count in found.moved["why"].value_counts().items():
-            print(f"{count} documents that only one chose: {WHY[str(why)]}")
+            put(f"{count} documents that only one chose: {WHY[str(why)]}")

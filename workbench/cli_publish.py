@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from workbench.cli_shared import (
     app,
     print_json,
     print_table,
+    put,
     reported,
 )
 
@@ -51,9 +51,13 @@ def duplicates(
             ngram=ngram, unit=unit, seed=seed, out=out,  # type: ignore[arg-type]
             id=id, text=text, domain=domain,
         )  # fmt: skip
+        if not found.domains["documents"].sum():
+            raise ValueError(
+                f"the corpus holds no document ({found.settings['skipped']} rows could not be read "
+                "as one): nothing was compared; `workbench plan` says why rows are skipped"
+            )
         if as_json:
-            domains = json.loads(found.domains.to_json(orient="records"))
-            print_json({"file": str(out), "settings": found.settings, "domains": domains})
+            print_json({"file": out, "settings": found.settings, "domains": found.domains})
             return
         print_table(
             ("domain", "documents", "with duplicates", "same text", "clusters", "largest"),
@@ -62,7 +66,9 @@ def duplicates(
               f"{d['exact']:,}", f"{d['clusters']:,}", f"{d['largest']:,}")
              for d in found.domains.to_dict("records")],
         )  # fmt: skip
-        print(f"clusters: {out}")
+        if found.settings["skipped"]:
+            put(f"{found.settings['skipped']:,} rows were skipped, since they hold no document")
+        put(f"clusters: {out}")
 
 
 @app.command("materialise")
@@ -81,6 +87,10 @@ def materialise_(
     repeats: Annotated[
         str, typer.Option(help="copies: written that often; weight: once, and in the blend.")
     ] = "copies",
+    carry: Annotated[
+        list[str] | None,
+        typer.Option(help="Another column of the corpus to write along (several times)."),
+    ] = None,
     blend: Annotated[
         str,
         typer.Option(help="Comma-separated: nanotron, megatron, olmo-core, mosaicml, datasets."),
@@ -107,7 +117,7 @@ def materialise_(
             raise ValueError("--weight says how to blend; name the trainers with --blend")
         index = materialise(
             folder, corpus, out, format=format, shard_tokens=shard_tokens,
-            repeat=_repeat(repeat), repeats=repeats,  # type: ignore[arg-type]
+            repeat=_repeat(repeat), repeats=repeats, carry=carry or (),  # type: ignore[arg-type]
             id=id, text=text, domain=domain,
         )  # fmt: skip
         files = write_blends(out, trainers, weights=weights) if trainers else []
@@ -119,9 +129,9 @@ def materialise_(
             [(s["folder"], s["domain"], f"{s['documents']:,}", len(s["shards"]),
               f"{s['bytes'] / 1e6:,.1f}", f"{s['trained_tokens']:,}") for s in index["sources"]],
         )  # fmt: skip
-        print(f"{index['documents']:,} documents in {out}, {index['trained_tokens']:,} tokens")
+        put(f"{index['documents']:,} documents in {out}, {index['trained_tokens']:,} tokens")
         for path in files:
-            print(f"blend  {path}")
+            put(f"blend  {path}")
 
 
 def _repeat(given: list[str] | None) -> Any:

@@ -11,28 +11,48 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-app = typer.Typer(
+from workbench.cli_output import (
+    Command,
+    Commands,
+    messages,
+    print_json,
+    print_table,
+    put,
+    results_alone,
+)
+
+if TYPE_CHECKING:
+    from workbench.heads import HeadSet
+
+__all__ = ["messages", "print_json", "print_table", "put"]
+
+app = Command(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Rich would take "[default: embedded]" for markup and drop it, and cut long names of options.
+    rich_markup_mode=None,
     help="Find the retrieval heads of a small language model, mask them, and select pretraining "
     "documents by what the model then loses (AttentionInfluence, arXiv 2505.07293).",
 )
-messages = Console(stderr=True, highlight=False)
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 ModelName = Annotated[
     str | None,
     typer.Option("--model", help="Folder, .gguf file or Hugging Face id [default: embedded]."),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint."),
+]
+Context = Annotated[
+    int | None, typer.Option(min=1, help="Most tokens of a pass [default: the model's own].")
 ]
 Revision = Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
@@ -54,19 +74,27 @@ DomainColumn = Annotated[
 
 @contextmanager
 def reported(as_json: bool) -> Iterator[None]:
-    """Turn what the user can mend into one readable message and exit code 1."""
-    try:
-        yield
-    except typer.Exit:  # it is a RuntimeError, but no error
-        raise
-    except KeyboardInterrupt as stop:
-        messages.print("stopped; what was finished is kept, the same command goes on from there")
-        raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        if as_json:
-            print_json({"error": str(error), "kind": type(error).__name__})
-        messages.print(f"workbench: {error}", style="red", markup=False)
-        raise typer.Exit(1) from None
+    """Turn what the user can mend into one readable message and exit code 1.
+
+    Any other error is a fault of ours: its traceback is shown, and machines get JSON all the same.
+    """
+    with results_alone():
+        try:
+            yield
+        except typer.Exit:  # it is a RuntimeError, but no error
+            raise
+        except KeyboardInterrupt as stop:
+            messages.print(
+                "stopped; what was finished is kept, the same command goes on from there"
+            )
+            raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
+        except Exception as error:
+            if as_json:
+                print_json({"error": str(error), "kind": type(error).__name__})
+            if not isinstance(error, ValueError | OSError | RuntimeError | ImportError):
+                raise
+            messages.print(f"workbench: {error}", style="red", markup=False)
+            raise typer.Exit(1) from None
 
 
 class _Terminated(KeyboardInterrupt):
@@ -120,12 +148,12 @@ def to_score(
     corpus: list[str] | None, heads: str, environment: int | None, model: str | None, **loading: Any
 ) -> tuple[Any, Any, Any]:
     """The model, the heads to mask and the corpus of a command that scores."""
-    import workbench as wb
-
     if (environment is None) == (not corpus):
         raise ValueError("give either files to score, or --environment N")
     if not heads:
         raise ValueError("say which heads to mask: --heads heads.json (see `workbench detect`)")
+    import workbench as wb
+
     loaded = wb.load_model(model, **loading)
     documents: Any = corpus
     if environment is not None:
@@ -133,25 +161,20 @@ def to_score(
     return loaded, heads_of(heads, loaded), documents
 
 
-def heads_of(text: str, model: Any) -> Any:
+def heads_of(text: str, model: Any) -> HeadSet:
+    """The heads that `--heads` gives: the name of a file that `detect` wrote, or names of heads."""
+    from workbench.files import read_json
     from workbench.heads import HeadSet
 
-    if text.endswith(".json"):
-        return HeadSet.from_json(Path(text).read_text(encoding="utf-8"))
-    return HeadSet.parse(text, model)
-
-
-def print_json(value: dict[str, Any]) -> None:
-    json.dump(value, sys.stdout, indent=2)
-    print()
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(*header)
-    for row in rows:
-        # Domain names come from the corpus: no markup, no escape sequences for the terminal.
-        table.add_row(*("".join(c for c in str(x) if c.isprintable()) for x in row))
-    Console(markup=False, highlight=False).print(table)
+    if not text.lower().endswith(".json") and not os.path.isfile(text):
+        return HeadSet.parse(text, model)
+    try:
+        return HeadSet.from_json(read_json(text, any_unicode=True))
+    except ValueError as error:
+        raise ValueError(
+            f"{text}: {error}. Give a file that `workbench detect --out` wrote, or names such as "
+            "'L17H3 L18H6'"
+        ) from None
 
 
 def print_domains(domains: list[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypedDict
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.documents import CorpusError
+from workbench.documents import CorpusError, Document
 
 FOLDER = "/"  # as the name of the domain's column: the sub-folder that a file lies in
 _ABSENT = object()
@@ -26,7 +26,8 @@ _NESTED = 'A dot looks into nested columns, as in "meta.source". '
 class RawRow(NamedTuple):
     """A row as its reader found it, before anything is known of its values.
 
-    folder: the domain of its file, for a row that has none of its own.
+    folder: the domain of its file, for a row that has none of its own; carried: the values of the
+    other columns that were asked for.
     """
 
     source: str
@@ -35,6 +36,7 @@ class RawRow(NamedTuple):
     text: Any
     domain: Any
     folder: str | None = None
+    carried: Mapping[str, Any] | None = None
 
 
 class Named(TypedDict):
@@ -52,6 +54,7 @@ class Columns:
     domain: the default "domain" is a column where there is one, and the sub-folder of the file
     elsewhere; any other name is a column that has to be there (or a key of a folder `key=value`);
     FOLDER is the sub-folder whatever columns there are; None is one domain for all.
+    carry: other columns, whose values go along with each document; each has to be there.
 
     The other fields are of the source that is being read, see `within` and `labelled`.
     """
@@ -59,6 +62,7 @@ class Columns:
     id: str = "id"
     text: str = "text"
     domain: str | None = "domain"
+    carry: tuple[str, ...] = ()
     folder: str | None = None
     keyed: bool = False  # a folder `key=value` names the domain, if with null
     labels: tuple[str, ...] = field(default=(), repr=False)
@@ -107,7 +111,7 @@ class Columns:
         found = [("id", self.id, self.id != "id"), ("text", self.text, True)]
         if (domain := self._domain_column) is not None:
             found.append(("domain", domain, domain != "domain" and not self.keyed))
-        return found
+        return found + [("carry", name, True) for name in self.carry]
 
     def check(self, present: pa.Schema | Iterable[Any], source: str) -> list[str]:
         """The wanted columns of those that are `present`; CorpusError if a needed one is not.
@@ -133,8 +137,9 @@ class Columns:
 
     def lacking(self, role: str, name: str, source: str, present: Iterable[Any]) -> CorpusError:
         """The error for a column that is not there."""
+        said = "to carry along" if role == "carry" else f"for the {role}"
         return CorpusError(
-            f"{source}: no column {name!r} for the {role}; present: {list(present)!r:.300}. "
+            f"{source}: no column {name!r} {said}; present: {list(present)!r:.300}. "
             f"{_NESTED if '.' in name else ''}Name the right one with {role}=..."
         )
 
@@ -151,9 +156,13 @@ class Columns:
         domain = None
         if (column := self._domain_column) is not None:
             domain = self._label(_value(fields, column))
-        return RawRow(
-            source, row, _value(fields, self.id), _value(fields, self.text), domain, self.folder
-        )
+        carried = {name: _value(fields, name) for name in self.carry} or None
+        own_id, text = _value(fields, self.id), _value(fields, self.text)
+        return RawRow(source, row, own_id, text, domain, self.folder, carried)
+
+    def carried(self, document: Document) -> dict[str, Any] | None:
+        """What is to go along with a document that was read before, null where it has no such."""
+        return {name: document.carried.get(name) for name in self.carry} or None
 
     def _label(self, value: Any) -> Any:
         if not self.labels or type(value) is not int:

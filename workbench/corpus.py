@@ -11,7 +11,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from workbench.columns import Columns, RawRow
@@ -35,6 +35,7 @@ def read_corpus(
     text: str = "text",
     domain: str | None = "domain",
     default_domain: str = "all",
+    carry: Sequence[str] = (),
 ) -> Iterator[Document | Skipped]:
     """Stream the documents of `corpus`, each row exactly once, as a Document or a Skipped.
 
@@ -75,12 +76,14 @@ def read_corpus(
     - None: `default_domain`.
     `Document.domain_from` says which it was.
 
+    `carry` names more columns, whose values come along in `Document.carried`.
+
     Raises CorpusError: at once for a path that is missing, a pattern that matches nothing, an
     unknown kind of corpus, or two paths of one name; while reading for a file of a format that is
     not read, a named column that no row of a file has, a file that breaks off, or an unreachable
     hub.
     """
-    rows = open_corpus(corpus, Columns(id, text, domain))
+    rows = open_corpus(corpus, Columns(id, text, domain, tuple(carry)))
     # Rows of files come in order; the places of what was put together by hand may be any.
     return _judged(rows, default_domain, _Places() if paths_of(corpus) is None else None)
 
@@ -135,7 +138,9 @@ def judge(raw: RawRow, default_domain: str = "all") -> Document | Skipped:
     try:
         doc_id = _label(raw.id, "id") or f"{raw.source}#{raw.row}"
         domain, domain_from = _domain(raw, default_domain)
-        return Document(doc_id, _text(raw.text), domain, raw.source, raw.row, domain_from)
+        return Document(
+            doc_id, _text(raw.text), domain, raw.source, raw.row, domain_from, raw.carried or {}
+        )
     except ValueError as reason:
         return Skipped(doc_id, domain, raw.source, raw.row, str(reason))
 

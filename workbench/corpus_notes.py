@@ -9,9 +9,9 @@ WORTH_SAYING = 0.01  # share of the rows that may be skipped without the reasons
 _MOST_REASONS = 3
 _PARTICULARS = re.compile(r":| at (byte|character) \d")
 _FROM = {
-    "column": "its value in the corpus",
-    "folder": "the sub-folder that it lies in",
-    "default": "the common one, for want of a column and a sub-folder",
+    "column": "by a value of the corpus",
+    "folder": "by the sub-folder that they lie in",
+    "default": "in the common one, having neither column nor sub-folder",
 }
 
 
@@ -28,8 +28,8 @@ def note_on_domains(domain_from: Mapping[str, int]) -> str:
     some = [(kind, domain_from.get(kind, 0)) for kind in _FROM]
     if not any(count for kind, count in some if kind != "column"):
         return ""
-    said = "; ".join(f"of {count:,} documents {_FROM[kind]}" for kind, count in some if count)
-    return f'the domain is {said} (domain="a.column", "/" for the sub-folder or None for one)'
+    said = ", ".join(f"{count:,} documents {_FROM[kind]}" for kind, count in some if count)
+    return f"domains: {said} (choose with domain= or --domain: a column, or / for the sub-folder)"
 
 
 def note_on_skipped(read: int, reasons: Mapping[str, int]) -> str:

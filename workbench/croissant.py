@@ -13,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from workbench.files import canonical_json
+
 SELECTION_FILE = "selection.parquet"
 CLUSTERS_FILE = "selection_clusters.parquet"  # near-duplicates that a selection was told of
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -135,6 +137,20 @@ def provenance(terms: dict[str, Any]) -> dict[str, Any]:
             ],
         },
     }
+
+
+def same_statement(one: Any, other: Any) -> bool:
+    """Whether two values of JSON-LD say the same. In it neither the order of keys nor that of a
+    list tells anything, so whoever sorts the keys of a manifest changes nothing."""
+    return _unordered(one) == _unordered(other)
+
+
+def _unordered(value: Any) -> str:
+    if isinstance(value, dict):
+        return canonical_json({key: _unordered(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return canonical_json(sorted(map(_unordered, value)))
+    return canonical_json(value)
 
 
 def file_object(path: str, sha256: str, size: int) -> dict[str, Any]:

@@ -86,8 +86,9 @@ def near_duplicates(
             sqrt(s (1 - s) / permutations), 0.035 at 0.8. None: exact duplicates only, which needs
             no library.
         permutations: length of a signature.
-        ngram, unit: words of an n-gram (5; case and punctuation do not count), or characters (13),
-            for languages that are written without spaces. A shorter text is one n-gram.
+        ngram, unit: words of an n-gram (5; case and punctuation do not count, and a character of a
+            script without spaces between words, such as Chinese or Thai, is a word), or characters
+            (13). A shorter text is one n-gram.
         seed: of the permutations.
         out: where to write `to_parquet()`, replaced atomically.
 
@@ -109,6 +110,8 @@ def near_duplicates(
     for name, value, least in (("ngram", size, 1), ("permutations", permutations, 16)):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+    if out is not None and os.path.isdir(out):  # before the work, not after it
+        raise ValueError(f"{str(out)!r:.300} is a folder; give the name of a file to write")
     sketch = None if threshold is None else Sketch(threshold, permutations, size, unit, seed)
     with tempfile.TemporaryDirectory(prefix="near-duplicates-") as folder:
         places = _Places(Path(folder), sketch)

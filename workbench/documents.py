@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 DomainFrom = Literal["column", "folder", "default"]
 
@@ -15,7 +16,8 @@ class Document:
     `source` and `row` (from 0) say where it stands, never by a path of the machine. They are the
     key of a document: no two of a corpus share them. `doc_id` is a label, and may be that of
     others. `domain_from`: whether the domain is a value of the corpus, the folder of the file, or
-    the one that is taken where there is neither.
+    the one that is taken where there is neither. `carried`: the values of other columns, where they
+    were asked for, by the names of these.
     """
 
     doc_id: str
@@ -24,6 +26,7 @@ class Document:
     source: str
     row: int
     domain_from: DomainFrom = field(default="column", compare=False, repr=False)
+    carried: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def read_clusters(clusters: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFra
     given: Any = clusters
     if isinstance(clusters, str | os.PathLike):
         path = pathlib.Path(clusters)
-        check_cluster_schema(pq.read_schema(path), path.name)
+        check_clusters_file(path)
         given = read_table(path, CLUSTER_COLUMNS).to_pandas(ignore_metadata=True)
     missing = [column for column in CLUSTER_COLUMNS if column not in given.columns]
     if missing:
@@ -97,9 +97,16 @@ def read_clusters(clusters: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFra
     return table.astype({"row": "int64", "cluster": "int64"})
 
 
-def check_cluster_schema(schema: pa.Schema, name: str) -> None:
-    """Refuse a Parquet file that is no table of clusters, before anything of it is read."""
-    names = list(schema.names)
+def check_clusters_file(path: pathlib.Path) -> None:
+    """Refuse what is no Parquet file with a table of clusters, before anything of it is read."""
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, ValueError) as error:  # Arrow's errors are of both kinds
+        raise ValueError(
+            f"the clusters {str(path)!r:.300} cannot be read as Parquet ({error!s:.200}); give the "
+            "file that `workbench duplicates` wrote"
+        ) from error
+    names, name = list(schema.names), path.name
     wrong = [column for column in CLUSTER_COLUMNS if names.count(column) != 1]
     if not wrong:
         wrong = [c for c in ("row", "cluster") if not pa.types.is_integer(schema.field(c).type)]

@@ -59,8 +59,13 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_json(path: str | os.PathLike[str], most: int = LARGEST_JSON) -> Any:
+def read_json(
+    path: str | os.PathLike[str], most: int = LARGEST_JSON, *, any_unicode: bool = False
+) -> Any:
     """Return the JSON value that a file of up to `most` bytes holds.
+
+    any_unicode: take UTF-16 and UTF-32 and a byte order mark too, which editors and PowerShell
+    write. What is published has to be plain UTF-8, as JSON between machines is (RFC 8259).
 
     Raises ValueError, with the reason, for anything else: bytes that are not UTF-8, text that is
     not JSON or nested too deeply, and an object with a key twice, which two readers may take for
@@ -72,7 +77,8 @@ def read_json(path: str | os.PathLike[str], most: int = LARGEST_JSON) -> Any:
     if len(data) > most:
         raise ValueError(f"{name:.100} has more than {most:,} bytes, too many for such a file")
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_object)
+        text = data.decode(json.detect_encoding(data) if any_unicode else "utf-8")
+        return json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError(f"{name:.100} is nested too deeply for JSON") from None
     except ValueError as error:
@@ -86,6 +92,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r:.100} stands twice in an object")
     return found
+
+
+def canonical_json(value: Any) -> str:
+    """A JSON value as text that is the same however it was indented and its keys were ordered."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def lines_of(stream: IO[bytes]) -> Iterator[bytes | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from workbench.compression import decompressed
 from workbench.corpus import read_corpus
 from workbench.documents import Document, Skipped
 from workbench.line_index import LineIndex
+from workbench.moved_texts import Place, places_of
 from workbench.parquet import groups_of
 from workbench.readers import paths_of
 from workbench.sources import Source, opened, sources_of, stamp
@@ -35,6 +36,7 @@ class GivenCorpus:
     def __init__(self, corpus: Any, columns: Columns) -> None:
         """Raises CorpusError where `read_corpus` would."""
         self.columns = columns
+        self._given = corpus
         self.files: dict[str, Source] | None = None
         if (paths := paths_of(corpus)) is not None:
             found = {one.name: one for one in sources_of(paths)}
@@ -46,6 +48,10 @@ class GivenCorpus:
         self._ahead: list[Document | Skipped] = []
         if self.files is None:
             self._stream = read_corpus(corpus, **columns.named())
+
+    def places_of(self, digests: Iterable[bytes]) -> dict[bytes, Place] | None:
+        """As `moved_texts.places_of`, by a pass of its own over the corpus."""
+        return places_of(self._given, digests, **self.columns.named())
 
     def ahead(self, rows: int, seconds: float) -> list[Document | Skipped]:
         """The next rows of the stream, at most so many or for so long; `stream` repeats them."""

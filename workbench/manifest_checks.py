@@ -24,6 +24,7 @@ from workbench.croissant import (
     SELECTION_FILE,
     SELECTION_SCHEMA,
     dataset,
+    same_statement,
 )
 from workbench.files import plain_file, read_json
 from workbench.manifest import (
@@ -64,11 +65,25 @@ def require(holds: bool, otherwise: str) -> None:
 
 def manifest_terms(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
     """manifest.json is Croissant that holds our terms; gives the parsed manifest."""
+    require(
+        folder.is_dir(),
+        f"{str(folder)!r:.300} is {'a file' if folder.exists() else 'not there'}; give the folder "
+        f"that holds {MANIFEST_FILE}",
+    )
+    require(
+        (folder / MANIFEST_FILE).exists(),
+        f"{str(folder)!r:.300} holds no {MANIFEST_FILE}; `workbench select` and write_manifest "
+        "write it into the folder of a run",
+    )
     stated = read_json(plain_file(folder, MANIFEST_FILE))
     require(isinstance(stated, dict), "manifest.json is not a JSON object")
     require(stated.get("conformsTo") == CONFORMS_TO, f"it does not conform to {CONFORMS_TO}")
     found = stated.get("aiw:format")
-    require(found in READ, f"aiw:format is {found!r:.50}, this version reads {READ}")
+    require(
+        found in READ,
+        f"aiw:format is {found!r:.50}, this version reads {READ}; "
+        "select again from the scores, or install the version that wrote it",
+    )
     wrong = [term for term, kind in _TERMS.items() if not isinstance(stated.get(term, 0), kind)]
     require(not wrong, f"missing, or in another form: {wrong}")
     return stated, f"Croissant with the aiw terms, format {found}"
@@ -86,7 +101,9 @@ def run_record(manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
     date = datetime.date.fromisoformat(manifest["datePublished"])
     files, license = manifest["distribution"], manifest.get("license")
     whole = dataset(manifest["name"], terms, files, license, date)
-    odd = sorted(key for key in {*whole, *manifest} if whole.get(key) != manifest.get(key))
+    odd = sorted(
+        k for k in {*whole, *manifest} if not same_statement(whole.get(k), manifest.get(k))
+    )
     require(not odd, f"{odd!r:.200} say something else than the aiw terms")
     return record, "complete, and the rest of the manifest repeats it"
 

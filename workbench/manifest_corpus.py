@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,8 @@ import numpy as np
 from workbench.croissant import SELECTION_FILE
 from workbench.documents import Document, Skipped
 from workbench.given_corpus import GivenCorpus, ranges, reaches
-from workbench.manifest_checks import NotChecked, require
+from workbench.manifest_checks import Failed, NotChecked
+from workbench.moved_texts import renamed
 from workbench.progress import counted
 from workbench.ranked_texts import RankedTexts, SourceRows
 from workbench.readers import Columns, read_source
@@ -60,13 +61,24 @@ def sources(ranked: RankedTexts, corpus: GivenCorpus) -> tuple[bool, str]:
             elif not reaches(source, row):
                 short.append((name, row))
             done(1)
-    require(
-        not missing and not short,
-        f"{len(missing)} of {len(ranked.sources)} sources are no files of this corpus, "
-        f"{len(short)} end before their last ranked row; first: {(missing + short)[:1]!r:.200}",
-    )
+    if missing or short:
+        raise Failed(
+            f"{len(missing)} of {len(ranked.sources)} sources are no files of this corpus, "
+            f"{len(short)} end before their last ranked row; first: "
+            f"{(missing + short)[:1]!r:.200}{_other_name(missing, corpus.files)}"
+        )
     others = len(corpus.files.keys() - ranked.sources.keys())
     return True, f"all {len(ranked.sources)} are there and reach; {others} files have no ranked row"
+
+
+def _other_name(missing: list[str], files: Iterable[str]) -> str:
+    other = renamed(missing[0], files) if missing else None
+    if other is None:
+        return ""
+    return (
+        f". The corpus has {other!r:.200}, which may hold the same rows: give it the name that was "
+        "scored (the level 'texts' says whether the texts are the same)"
+    )
 
 
 class Draws(NamedTuple):
@@ -96,24 +108,42 @@ def texts(
             done(int(not seen[place]))
             seen[place] = True
             if digest(text) != ranked.digests[place].tobytes():
-                changed.append(ranked.name(place))
+                changed.append(place)
             elif kept[place]:
                 source, row = ranked.name(place)
                 where = int(ranked.order[place])
                 documents[where] = Document(f"{source}#{row}", text, "all", source, row)
-    missing = np.flatnonzero(wanted & ~seen)
-    first = changed[:1] or [ranked.name(int(place)) for place in missing[:1]]
-    require(
-        not changed and not len(missing),
-        f"{len(changed)} texts have another sha256, {len(missing)} are not in the corpus; "
-        f"first: {first!r:.200}",
-    )
+    missing = np.flatnonzero(wanted & ~seen).tolist()
+    if changed or missing:
+        raise Failed(_amiss(ranked, corpus, changed, missing))
     if total == len(ranked):
         return documents, f"all {total} ranked texts have the stated sha256"
     share = 1 - 0.05 ** (1 / total)
     return documents, (
         f"{total} drawn of {len(ranked)} ranked texts have the stated sha256: with 95 % "
         f"confidence, less than about {share:.2g} of all have another"
+    )
+
+
+def _amiss(ranked: RankedTexts, corpus: GivenCorpus, changed: list[int], missing: list[int]) -> str:
+    """What is wrong with the texts, and where in the corpus those stand that are not changed."""
+    places = changed + missing
+    wanted = {place: ranked.digests[place].tobytes() for place in places}
+    said = (
+        f"{len(changed)} texts have another sha256 at their place, {len(missing)} places are not "
+        f"in the corpus; first: {ranked.name(places[0])!r:.200}"
+    )
+    found = corpus.places_of(wanted.values())
+    if found is None:  # a stream that is gone
+        return said
+    moved = [place for place in places if wanted[place] in found]
+    if not moved:
+        return f"{said}. None of these texts is anywhere in the corpus"
+    source, row = ranked.name(moved[0])
+    return (
+        f"{said}. {len(moved)} of these texts stand elsewhere in the corpus, that of "
+        f"{source!r:.200} row {row} at {found[wanted[moved[0]]]}: they were moved, not changed. "
+        "Give the corpus in the files and the order that were scored"
     )
 
 

@@ -55,7 +55,7 @@ def masking_curve(
     require_fitting(model, HeadSet.top(scores, allow_ties=True), mode)
     if isinstance(texts, str):
         raise TypeError("texts is a list of texts, got a single string: pass [text]")
-    every = model.layers * model.heads
+    every = model.head_count
     sizes = default_sizes(every) if sizes is None else sorted({int(k) for k in sizes})
     if not sizes or sizes[0] < 0 or 2 * sizes[-1] > every:
         raise ValueError(

@@ -7,10 +7,11 @@ index is written last: a folder without index.json is not finished.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +21,16 @@ from workbench.chosen_places import ChosenPlaces
 from workbench.corpus import read_corpus, text_sha256
 from workbench.croissant import SELECTION_FILE
 from workbench.documents import Document, Skipped
-from workbench.files import plain_file, sha256_of, write_atomically
+from workbench.files import canonical_json, plain_file, read_json, write_atomically
 from workbench.manifest import MANIFEST_FILE
+from workbench.moved_texts import places_of
 from workbench.progress import counted, stop_if_asked
 from workbench.text_shards import FORMATS, TextShard
 from workbench.verification import verify_manifest
 
 INDEX_FILE, STARTED_FILE, LOCK_FILE = "index.json", ".materialising", ".lock"
-FORMAT = 1
+FORMAT = 2  # 1: the rows had neither score nor rank
+_READ = (1, 2)
 Repeats = Literal["copies", "weight"]
 _FOLDER = re.compile(r"\d{3,}(-[a-z0-9-]+)?")  # what source_folder gives; nothing else is removed
 _SHARD = re.compile(r"\.?shard-\d+\.[a-z.]+?(\.tmp)?")
@@ -47,6 +50,7 @@ def materialise(
     shard_tokens: int = 100_000_000,
     repeat: int | Mapping[str, int] = 1,
     repeats: Repeats = "copies",
+    carry: Sequence[str] = (),
     id: str = "id",
     text: str = "text",
     domain: str | None = "domain",
@@ -66,6 +70,8 @@ def materialise(
         repeats: "copies" writes a document as often as it is to be trained on, no two copies into
             one shard, so that any trainer repeats it. "weight" writes it once, into a folder of
             its domain and repetition, whose weight in the blend is that many times its tokens.
+        carry: names of other columns of the corpus, to be written along in `metadata` (an object of
+            JSON; in Parquet its text).
 
     Order: as in the corpus, since trainers shuffle what they have tokenized. Cost: 250 bytes of
     memory a chosen document, and about 18,000 documents of 250 words a second on one core, half of
@@ -82,13 +88,15 @@ def materialise(
         raise ValueError(f"repeats must be 'copies' or 'weight', got {repeats!r}")
     if not isinstance(shard_tokens, int) or shard_tokens < 1:
         raise ValueError(f"shard_tokens must be a whole number from 1, got {shard_tokens!r}")
-    folder, out = Path(folder), Path(out)
+    folder, out, columns = Path(folder), Path(out), {"id": id, "text": text, "domain": domain}
     verify_manifest(folder)
     settings = {
-        "manifest_sha256": sha256_of(plain_file(folder, MANIFEST_FILE)), "format": format,
+        "manifest_digest": _digest(plain_file(folder, MANIFEST_FILE)), "format": format,
         "shard_tokens": shard_tokens, "repeats": repeats,
-        "repeat": dict(repeat) if isinstance(repeat, Mapping) else repeat,
+        "repeat": dict(repeat) if isinstance(repeat, Mapping) else repeat, "carry": list(carry),
     }  # fmt: skip
+    if out.exists() and not out.is_dir():
+        raise MaterialiseError(f"{str(out)!r:.300} is a file; give a new or empty folder")
     out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / LOCK_FILE, timeout=0):
@@ -97,9 +105,9 @@ def materialise(
             _claim(out)
             try:
                 chosen = ChosenPlaces(plain_file(folder, SELECTION_FILE), repeat)
-                shards = _Shards(out, format, shard_tokens, repeats, chosen.domains)
+                shards = _Shards(out, format, shard_tokens, repeats, chosen.domains, bool(carry))
                 with shards:
-                    _write(read_corpus(corpus, id=id, text=text, domain=domain), chosen, shards)
+                    _write(corpus, columns, carry, chosen, shards)
                 index = {"format": FORMAT, "settings": settings, **shards.index(chosen)}
                 write_atomically(out / INDEX_FILE, (json.dumps(index, indent=2) + "\n").encode())
                 (out / STARTED_FILE).unlink()
@@ -111,6 +119,11 @@ def materialise(
     return index
 
 
+def _digest(manifest: Path) -> str:
+    """SHA-256 of what a manifest says, however its JSON is formatted."""
+    return hashlib.sha256(canonical_json(read_json(manifest)).encode()).hexdigest()
+
+
 def read_index(out: str | os.PathLike[str]) -> dict[str, Any]:
     """The index of a finished folder; MaterialiseError if it is not there or of another form."""
     try:
@@ -119,8 +132,11 @@ def read_index(out: str | os.PathLike[str]) -> dict[str, Any]:
         raise MaterialiseError(
             f"{Path(out).name!r} is not a materialised folder: {error}"
         ) from None
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise MaterialiseError(f"{INDEX_FILE} is not of format {FORMAT}")
+    if not isinstance(index, dict) or index.get("format") not in _READ:
+        raise MaterialiseError(
+            f"{INDEX_FILE} in {Path(out).name!r} is not of a format that this version reads "
+            f"({', '.join(map(str, _READ))}): materialise into a new folder"
+        )
     return index
 
 
@@ -131,11 +147,17 @@ def source_folder(number: int, domain: str, repeat: int) -> str:
     return "-".join(filter(None, (f"{number:03}", slug, often)))
 
 
-def _write(stream: Iterable[Document | Skipped], chosen: ChosenPlaces, shards: _Shards) -> None:
-    """Put every chosen document of the stream into its shards, its text checked."""
+def _write(
+    corpus: Any,
+    columns: dict[str, Any],
+    carry: Sequence[str],
+    chosen: ChosenPlaces,
+    shards: _Shards,
+) -> None:
+    """Put every chosen document of the corpus into its shards, its text checked."""
     left = len(chosen.seen)
     with counted("Materialising", "documents", left) as done:
-        for item in stream:
+        for item in read_corpus(corpus, **columns, carry=carry):
             if not left:
                 break
             place = chosen.find(item.source, item.row)
@@ -145,34 +167,56 @@ def _write(stream: Iterable[Document | Skipped], chosen: ChosenPlaces, shards: _
             name = f"document {item.doc_id!r:.100} ({item.source!r:.200} row {item.row})"
             if isinstance(item, Skipped):
                 raise MaterialiseError(f"{name} is chosen, but cannot be read: {item.reason:.200}")
-            stated, found = chosen.digests[place].tobytes().hex(), text_sha256(item.text)
-            if found != stated:
+            stated, found = chosen.digests[place].tobytes(), text_sha256(item.text)
+            if found != stated.hex():
                 raise MaterialiseError(
                     f"{name} has another text than was scored: its sha256 is {found}, the manifest "
-                    f"says {stated}; give the corpus (and text column) that was scored"
+                    f"says {stated.hex()}{_elsewhere(corpus, columns, stated)}; give the corpus "
+                    "(and text column) that was scored"
                 )
             chosen.seen[place] = True
             left -= 1
-            shards.write(
-                item, int(chosen.domain[place]), int(chosen.tokens[place]),
-                int(chosen.repeat[place]),
-            )  # fmt: skip
+            try:
+                shards.write(item, chosen, place)
+            except ValueError as error:  # a carried value that JSON does not hold
+                raise MaterialiseError(f"{name}: {error}; leave the column out of carry=") from None
             done(1)
     if left:
+        first = chosen.digests[int(chosen.seen.argmin())].tobytes()
         raise MaterialiseError(
             f"{left} of {len(chosen.seen)} chosen documents are not in the corpus, first "
-            f"{chosen.missing()!r:.300} (source, row); give the corpus that was scored"
+            f"{chosen.missing()!r:.300} (source, row){_elsewhere(corpus, columns, first)}; give "
+            "the corpus that was scored"
         )
+
+
+def _elsewhere(corpus: Any, columns: dict[str, Any], digest: bytes) -> str:
+    """Where in the corpus a text stands that is not at its place, for a message."""
+    found = places_of(corpus, [digest], **columns)
+    if found is None:
+        return ""
+    if digest not in found:
+        return "; the first text is nowhere else in the corpus either"
+    return (
+        f"; the text of the first now stands at {found[digest]}, so the corpus was moved or "
+        "re-ordered, not changed"
+    )
 
 
 class _Shards:
     """The shards by source folder. Closing publishes them, unless by an error."""
 
     def __init__(
-        self, out: Path, format: str, shard_tokens: int, repeats: Repeats, domains: list[str]
+        self,
+        out: Path,
+        format: str,
+        shard_tokens: int,
+        repeats: Repeats,
+        domains: list[str],
+        metadata: bool,
     ) -> None:
         self._out, self._format, self._most, self._repeats = out, format, shard_tokens, repeats
-        self._domains = domains
+        self._domains, self._metadata = domains, metadata
         self._numbers = {name: number for number, name in enumerate(sorted(domains))}
         self._open: dict[tuple[str, int], tuple[TextShard, dict[str, Any]]] = {}
         self._sources: dict[str, dict[str, Any]] = {}
@@ -187,11 +231,15 @@ class _Shards:
             else:
                 self._close(key)
 
-    def write(self, document: Document, domain: int, tokens: int, repeat: int) -> None:
+    def write(self, document: Document, chosen: ChosenPlaces, place: int) -> None:
+        domain, repeat = int(chosen.domain[place]), int(chosen.repeat[place])
         row = {
             "id": document.doc_id, "text": document.text, "domain": self._domains[domain],
-            "source": document.source, "row": document.row, "tokens": tokens,
+            "source": document.source, "row": document.row, "tokens": int(chosen.tokens[place]),
+            "score": float(chosen.score[place]), "rank": int(chosen.rank[place]),
         }  # fmt: skip
+        if self._metadata:
+            row["metadata"] = document.carried
         copies, weight = (repeat, 1) if self._repeats == "copies" else (1, repeat)
         source = self._source(self._domains[domain], weight)
         source["documents"] += 1
@@ -219,7 +267,7 @@ class _Shards:
         path = f"{source['folder']}/shard-{len(source['shards']):05}.{self._format}"
         entry = {"path": path}
         source["shards"].append(entry)
-        return TextShard(self._out / path, self._format), entry
+        return TextShard(self._out / path, self._format, self._metadata), entry
 
     def _close(self, key: tuple[str, int]) -> None:
         shard, entry = self._open.pop(key)

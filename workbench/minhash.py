@@ -19,7 +19,14 @@ NGRAM = {"words": 5, "characters": 13}
 # With 128 permutations and the threshold 0.8 that makes 17 bands of 7, and 98 % of the pairs at
 # the threshold are looked at, 99.9 % of those at 0.85.
 _WEIGHTS = (0.02, 0.98)
-_WORD = re.compile(r"\w+")
+# Chinese, Japanese, Thai, Lao, Burmese and Khmer put no spaces between words: there each character
+# is a word, or a whole sentence would be one, and its twin with one other character a stranger.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_RUN = re.compile(r"\w+")
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _SLICE = 1 << 15  # shingles permuted at a time, since each becomes a row of permutations
 
 
@@ -57,8 +64,8 @@ class Sketch:
 
 def _shingles(text: str, ngram: int, unit: Unit) -> np.ndarray:
     """The hashes (uint32, sorted, distinct) of the n-grams of a text."""
-    words = _WORD.findall(text.casefold())
-    parts = words if unit == "words" else " ".join(words)
+    text = text.casefold()
+    parts = _WORD.findall(text) if unit == "words" else " ".join(_RUN.findall(text))
     hashes = np.fromiter(map(_part_hash, parts), np.uint64, len(parts))
     length = min(ngram, len(hashes))
     mixed = np.zeros(len(hashes) - length + 1 if length else 0, np.uint64)

@@ -212,7 +212,15 @@ def _picked(items: Iterable[tuple[int, Any]], source: str, columns: Columns) -> 
         if isinstance(item, Skipped):
             yield item
         elif isinstance(item, Document):
-            yield RawRow(utf8_name(item.source), item.row, item.doc_id, item.text, item.domain)
+            yield RawRow(
+                utf8_name(item.source),
+                item.row,
+                item.doc_id,
+                item.text,
+                item.domain,
+                None,
+                columns.carried(item),
+            )
         elif isinstance(item, Mapping):
             yield columns.pick(item, source, row)
         else:

@@ -57,6 +57,9 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
         )
     try:
         run = read_json(plain_file(folder, "run.json"))
+    except ValueError as error:
+        raise ValueError(f"{where} is not the record of a run: {error!s:.300}") from error
+    try:
         if run["documents"] is None:
             raise ValueError(
                 f"the run in {folder} is not finished: call score_corpus again with the same "

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.duplicate_policy import CLUSTER_COLUMNS, check_cluster_schema
+from workbench.cores import cores
+from workbench.duplicate_policy import CLUSTER_COLUMNS, check_clusters_file
 from workbench.parquet import check_pages
 from workbench.selection import FLOAT_COLUMNS, INTEGER_COLUMNS, SCORE_COLUMNS, TEXT_COLUMNS
 
@@ -49,7 +50,7 @@ class ScoreFiles:
         paths: the Parquet files, each with the columns SCORE_COLUMNS.
         clusters: a Parquet file of source, row and cluster, or None.
         memory: bound on DuckDB's own memory, such as "1GB".
-        threads: how many threads it may use.
+        threads: how many threads it may use; no more are started than there are cores for.
         scratch: folder that holds what does not fit in memory.
 
     Raises ValueError when a file has other columns or a setting is out of range, ImportError
@@ -76,7 +77,7 @@ class ScoreFiles:
         self._connection = duckdb.connect(
             ":memory:",
             config={
-                "threads": threads,
+                "threads": min(threads, cores()),
                 "memory_limit": str(memory),
                 "temp_directory": str(scratch),
                 "max_temp_directory_size": f"{1 + most // 10**9}GB",
@@ -90,7 +91,7 @@ class ScoreFiles:
         self._view("files", paths)
         self.clustered = clusters is not None
         if clusters is not None:
-            check_cluster_schema(pq.read_schema(clusters), clusters.name)
+            check_clusters_file(clusters)
             check_pages(clusters, CLUSTER_COLUMNS)
             self._view("given_clusters", [clusters])
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.files import sha256_of
+from workbench.strict_json import strict
 
 FORMATS = ("jsonl", "jsonl.zst", "parquet")
 COLUMNS = pa.schema(
@@ -25,8 +26,13 @@ COLUMNS = pa.schema(
         ("source", pa.string()),
         ("row", pa.int64()),
         ("tokens", pa.int64()),
+        ("score", pa.float64()),
+        ("rank", pa.int64()),
     ]
 )
+# Columns of the corpus that were asked for: an object in JSON Lines, in Parquet the text of one,
+# since their types may differ from shard to shard.
+METADATA = pa.field("metadata", pa.string())
 # JSON lets these stand in a string, but readers that split lines as Python's str does break there.
 _LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
 _GROUP_CHARACTERS = 1 << 22  # of text in a row group of Parquet, about what is held in memory
@@ -38,7 +44,9 @@ class TextShard:
     Counts: lines, and tokens as the rows state them.
     """
 
-    def __init__(self, path: Path, format: str) -> None:
+    def __init__(self, path: Path, format: str, metadata: bool = False) -> None:
+        """metadata: whether the rows carry METADATA besides the fields of COLUMNS."""
+        self._schema = COLUMNS.append(METADATA) if metadata else COLUMNS
         self.path, self.lines, self.tokens = path, 0, 0
         self._temporary = path.with_name(f".{path.name}.tmp")
         self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed in finish or abandon)
@@ -48,11 +56,15 @@ class TextShard:
         if format == "jsonl.zst":
             self._stream = pa.CompressedOutputStream(pa.PythonFile(self._file, "w"), "zstd")
         elif format == "parquet":
-            self._stream = pq.ParquetWriter(self._file, COLUMNS, compression="zstd")
+            self._stream = pq.ParquetWriter(self._file, self._schema, compression="zstd")
 
     def write(self, row: dict[str, Any]) -> None:
-        """Add a row with the fields of COLUMNS."""
+        """Add a row with the fields of COLUMNS; `metadata`, if there is such, is a dict."""
+        if "metadata" in row:
+            row = row | {"metadata": strict(row["metadata"])}
         if isinstance(self._stream, pq.ParquetWriter):
+            if "metadata" in row:
+                row["metadata"] = json.dumps(row["metadata"], ensure_ascii=False)
             self._rows.append(row)
             self._characters += len(row["text"])
             if self._characters >= _GROUP_CHARACTERS:
@@ -65,7 +77,7 @@ class TextShard:
 
     def _write_group(self) -> None:
         if self._rows:
-            self._stream.write_table(pa.Table.from_pylist(self._rows, schema=COLUMNS))
+            self._stream.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._rows.clear()
         self._characters = 0
 

@@ -17,7 +17,8 @@ import pandas as pd
 from workbench import bulk_verification, manifest_corpus, manifest_model, manifest_receipts
 from workbench import manifest_checks as checks
 from workbench.readers import Columns
-from workbench.verification_levels import LEVELS, Steps, levels_to
+from workbench.verification_levels import LEVELS, levels_to, reached
+from workbench.verification_steps import Steps
 from workbench.verification_times import estimated, hashing
 
 _FILES_SHOWN = 12  # more files than this that are as stated share one line
@@ -29,17 +30,46 @@ class Verification:
 
     checks: one row a check: check (str), ok (True, False, None), detail (str), level (str). `ok` of
     None means that the check was not made; the detail then says why.
+    folder: the folder that was checked.
+    asked: the level that was asked for, None for as far as what was given allowed.
     levels: one row a level that was looked at: level, estimate (seconds, made before the work; NaN
     where there was nothing to measure with), seconds (that it took), ok (None: nothing checked).
     """
 
     checks: pd.DataFrame
     levels: pd.DataFrame
+    asked: str | None = None
+    folder: str = ""
 
     @property
     def ok(self) -> bool:
-        """True when no check failed; checks that were not made do not count against it."""
-        return not self.failed
+        """True when no check failed and the level that was asked for was reached. Where none was
+        asked for, checks that were not made do not count against it: see `level`."""
+        return not self.failed and not self._fell_short
+
+    @property
+    def level(self) -> str | None:
+        """The level that was reached: up to it every check was made and passed, except that
+        "sources" may be left out by a later one. None: not even the first."""
+        rows = self.checks[["check", "ok", "level"]].itertuples(index=False, name=None)
+        return reached(rows)
+
+    @property
+    def _fell_short(self) -> bool:
+        levels = [None, *LEVELS]
+        return self.asked is not None and levels.index(self.level) < levels.index(self.asked)
+
+    @property
+    def outcome(self) -> str:
+        """In one sentence: the level that was reached, and what was not checked below the end."""
+        if self.failed:
+            return f"level reached: {self.level or 'none'}; {len(self.failed)} checks failed"
+        end = LEVELS.index(self.asked) if self.asked else len(LEVELS) - 1
+        wanted = self.checks[self.checks["level"].isin(LEVELS[: end + 1])]
+        open_ = wanted.loc[wanted["ok"].isna(), "check"].tolist()
+        asked = f" (asked for: {self.asked})" if self._fell_short else ""
+        left = f"; not checked: {', '.join(open_)}" if open_ else ""
+        return f"level reached: {self.level or 'none'}{asked}{left}"
 
     @property
     def failed(self) -> list[str]:
@@ -64,19 +94,28 @@ class Verification:
             )
         ]
         heading = f"Verification: {'ok' if self.ok else 'FAILED'}"
-        return "\n".join([heading, *lines, "Levels: " + ", ".join(times)])
+        ending = self.outcome[0].upper() + self.outcome[1:]
+        return "\n".join([heading, *lines, "Levels: " + ", ".join(times), ending])
 
 
 class VerificationError(ValueError):
-    """A manifest does not agree with its files; `report` is the Verification."""
+    """A manifest does not agree with its files, or could not be checked as far as was asked for;
+    `report` is the Verification."""
 
     def __init__(self, report: Verification) -> None:
         self.report = report
-        super().__init__(
-            f"{len(report.failed)} checks of the manifest failed:\n  "
-            + "\n  ".join(report.failed)
-            + "\nDo not use this selection: fetch the folder again, or select and write it again."
-        )
+        if report.failed:
+            super().__init__(
+                f"{len(report.failed)} checks of the manifest in {report.folder!r:.300} failed:\n  "
+                + "\n  ".join(report.failed)
+                + "\nDo not use this selection: fetch the folder again, or select and write it "
+                "again."
+            )
+        else:
+            super().__init__(
+                f"the manifest in {report.folder!r:.300}: {report.outcome}. Give what these checks "
+                "take (the report says it of each), or ask for a lower level."
+            )
 
 
 def verify_manifest(
@@ -104,12 +143,14 @@ def verify_manifest(
         corpus: anything that `workbench.corpus.read_corpus` takes, with the columns named by `id`,
             `text` and `domain`. The texts of ranked rows, found by (source, row), must have the
             stated SHA-256. Files are read source by source, anything else is streamed once.
-        level: the last level to go to; None goes as far as what is given allows.
+        level: the last level to go to, which must be reached; None goes as far as what is given
+            and what lies in the folder allow, and the report says how far that was.
         texts: hash so many texts, drawn by source, instead of all. A draw finds a change of one
             row in a hundred with 95 % probability from 300 texts, and of a single row hardly ever.
         sample: how many ranked documents to score again.
         seed: of both draws. Whoever forges a manifest knows the default: take another.
-        strict: raise VerificationError when a check fails, instead of returning the report.
+        strict: raise VerificationError when a check fails or the level is not reached, instead of
+            returning the report.
 
     Levels, in order of cost, each with all before it:
 
@@ -134,35 +175,35 @@ def verify_manifest(
 
     Raises ValueError for a level that cannot be reached with what is given, and VerificationError.
     """
-    reached = _reached(level, model, corpus, texts, sample)
+    wanted = _levels_to_go(level, model, corpus, texts, sample)
     given = manifest_corpus.opened(corpus, Columns(id, text, domain))
     folder = pathlib.Path(folder)
-    estimate = estimated(folder, model, given, reached, texts=texts, sample=sample, seed=seed)
+    estimate = estimated(folder, model, given, wanted, texts=texts, sample=sample, seed=seed)
     run = _Run(Steps(), folder, model, given, texts, sample, seed)
-    for name in reached:
+    for name in wanted:
         with run.steps.level(name):
             getattr(run, name)()
-    for name in LEVELS[len(reached) :]:
+    for name in LEVELS[len(wanted) :]:
         run.steps.skip(f"level {name!r}", f"level={level!r} was asked for", name)
-    report = Verification(run.steps.frame(), run.steps.levels(estimate))
+    report = Verification(run.steps.frame(), run.steps.levels(estimate), level, str(folder))
     if strict and not report.ok:
         raise VerificationError(report)
     return report
 
 
-def _reached(
+def _levels_to_go(
     level: str | None, model: Any, corpus: Any, texts: int | None, sample: int
 ) -> tuple[str, ...]:
     """The levels to go through; ValueError where what is given does not do."""
     for name, number in (("sample", sample), ("texts", 1 if texts is None else texts)):
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} must be a whole number from 1, got {number!r}")
-    reached = levels_to(level)
+    wanted = levels_to(level)
     if corpus is None and level in ("sources", "texts", "scores"):
         raise ValueError(f"level {level!r} takes the corpus: give corpus=, or another level")
     if model is None and level == "scores":
         raise ValueError("level 'scores' takes the model: give model=, or another level")
-    return reached
+    return wanted
 
 
 @dataclasses.dataclass

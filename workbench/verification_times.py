@@ -79,7 +79,7 @@ def verification_estimate(
         return _frame(_pieces(folder, model, given, reached, texts=texts, sample=sample, seed=seed))
     except (KeyError, TypeError, AttributeError, checks.Failed) as error:
         raise ValueError(
-            f"{folder} holds no manifest to make an estimate for ({error!r:.200}): verify it"
+            f"{folder} holds no manifest to make an estimate for ({error!s:.300}): verify it"
         ) from error
 
 
