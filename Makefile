@@ -90,24 +90,12 @@ browser: ## see to it that there is a Chromium, installed by apt if need be and 
 		$(FIND_BROWSER) >/dev/null || { echo "The tests of the widgets need a browser and could not" \
 			"install one. Install Chromium, for example: sudo apt-get install chromium" >&2; exit 1; }; }
 
-# For the author. The timestamps go, because they would change every cell at every run; the
-# version of Python stays, because the stored outputs hold for that version only.
-define STRIP_TIMES
-import sys
-import nbformat
-for path in sys.argv[1:]:
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-    nbformat.write(notebook, path)
-endef
-export STRIP_TIMES
-
+# For the author. The version of Python stays in the notebooks: what they show holds for that one.
 notebooks: .venv/.dev-installed browser fetch ## run the notebooks and store what they show
 	@$(QUIET) PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert \
 		--to notebook --execute --inplace --ExecutePreprocessor.timeout=600 \
 		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
-	@$(BIN)/python -c "$$STRIP_TIMES" notebooks/*.ipynb
+	@$(BIN)/python tests/notebook_form.py notebooks/*.ipynb
 
 bench: .venv/.test-installed fetch ## measure against other ways; BENCH_OPTIONS='--quick' to try it out
 	@cd tests && $(QUIET) ../$(BIN)/python -m benchmarks $(BENCH_OPTIONS)

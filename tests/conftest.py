@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import transformers as tr
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 import workbench as wb
+from workbench import shard_worker
 from workbench.identity import state_of
 
 TINY = {
@@ -54,6 +57,13 @@ ARCHITECTURES = {
     ),
 }  # fmt: skip
 
+# Those that `make test` runs: grouped queries; sliding windows, norms and soft caps; learned
+# positions and Conv1D; fused projections. The others are for `make test-slow`.
+COMMON = ("llama", "gemma2", "gpt2", "phi3")
+EVERY_ARCHITECTURE = [
+    name if name in COMMON else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES
+]
+
 
 def make_tokenizer(bos: bool = False) -> tr.PreTrainedTokenizerFast:
     """One token a byte (ids 64 to 319), so that every text can be read; BOS in front if asked."""
@@ -95,6 +105,18 @@ def with_means(model: wb.Model) -> wb.Model:
     means = wb.head_means(model, ["a small reference text"])
     model.__dict__["workbench_means"] = (state_of(model), means)
     return model
+
+
+@pytest.fixture
+def nothing_scored(monkeypatch: pytest.MonkeyPatch) -> Callable[[wb.Model, wb.HeadSet], None]:
+    """From its call on, to score a document fails the test; it shows first that it would."""
+
+    def refuse(model: wb.Model, heads: wb.HeadSet) -> None:
+        monkeypatch.setattr(shard_worker, "scored", lambda *_: pytest.fail("scored again"))
+        with pytest.raises(pytest.fail.Exception, match="scored again"):
+            wb.score_corpus(model, heads, [{"id": "new", "text": "one two"}])
+
+    return refuse
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,8 @@ def uniform_heads(hf: torch.nn.Module, heads: list[tuple[int, int]]) -> Iterator
             for b in range(weights.shape[0]):
                 for i in range(weights.shape[2]):
                     shown = attention_mask[b % attention_mask.shape[0], 0, i] == 0
-                    weights[b, head, i] = shown.float() / max(int(shown.sum()), 1)
+                    tokens = weights[b, head, i].sum()  # less than 1 where a sink takes a part
+                    weights[b, head, i] = shown.float() / max(int(shown.sum()), 1) * tokens
         copies = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
         return (weights @ copies).transpose(1, 2).contiguous(), weights
 

@@ -62,6 +62,7 @@ def test_every_path_gives_the_losses_of_the_oracle(name, spec, truth):
     assert all(base != ref for base, ref in found)
 
 
+@pytest.mark.slow
 def test_workers_answer_what_their_path_computes(spec, truth):
     absent = {}
     with processes.workers(["workbench", "naive-eager"], spec, absent) as running:

@@ -134,6 +134,7 @@ def drawn(selection, tmp_path_factory):
     return dict(zip(found, zip(found.values(), by_folder, strict=True), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", READERS)
 @pytest.mark.parametrize("name", ["natural", "given"])
 def test_the_trainers_own_code_draws_these_shares(drawn, trainer, name):

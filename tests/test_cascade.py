@@ -118,6 +118,7 @@ def race_over(rng, n: int, uneven: bool) -> tuple[cascade._Race, np.ndarray]:
     return race, np.expm1(exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["documents", "tokens"])
 @pytest.mark.parametrize("uneven", [False, True])
 def test_the_stated_risk_covers_what_goes_wrong(uneven, by):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_hf, make_model, make_tokenizer
+from conftest import EVERY_ARCHITECTURE, make_hf, make_model, make_tokenizer
 from transformers import AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 import workbench as wb
-from workbench import attention, certificate_trial, losses, masking, retrieval
+from workbench import attention, certificate_trial, losses, masking, overrides, retrieval
 from workbench.certificate import Certificate
 from workbench.certificate_checks import CHECKS
 from workbench.engine import engine_of
+from workbench.progress import watched
 
 NAMES = [claim.name for claim in CHECKS]
 CORPUS = [{"id": f"d{i}", "text": f"document number {i}", "domain": "d"} for i in range(4)]
@@ -24,7 +26,7 @@ CORPUS = [{"id": f"d{i}", "text": f"document number {i}", "domain": "d"} for i i
 def state_of(model):
     """All that a check could leave behind."""
     modules = list(model.hf.modules())
-    slots = [(slot in module.__dict__) for module in modules for slot in attention.SLOTS]
+    slots = [attention.SLOT in module.__dict__ for module in modules]
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules]
     ids = torch.arange(70, 90)[None]
     with torch.inference_mode():
@@ -37,7 +39,7 @@ def state_of(model):
 # ---- it is earned -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 @pytest.mark.parametrize("bos", [False, True])
 def test_every_architecture_passes_every_check(name, bos):
     model = make_model(name, bos=bos)
@@ -45,14 +47,15 @@ def test_every_architecture_passes_every_check(name, bos):
     found = wb.certify(model)
     assert found.ok, found
     assert [check.name for check in found.checks] == NAMES
-    assert all(isinstance(check.measured, float) for check in found.checks)
+    assert "handed over" in found.checks[0].found  # nobody saw its files
+    assert all(isinstance(check.measured, float) for check in found.checks[1:])
     kernel = "eager" if name == "gemma2" else "sdpa"  # as transformers would have it
     assert (found.dtype, found.device, found.kernel) == ("float32", "cpu", kernel)
     assert found.fast_path
     assert state_of(model) == before
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 @pytest.mark.parametrize(("kernel", "dtype"), [("eager", "float32"), (None, "bfloat16")])
 def test_the_eager_kernel_and_half_precision_pass_too(name, kernel, dtype):
     hf = make_hf(name, kernel).to(getattr(torch, dtype))
@@ -87,7 +90,7 @@ def leaking_mean(value, kv_heads, visible):
 
 
 def a_mean_over_the_future(model, monkeypatch):
-    monkeypatch.setattr(attention, "uniform_output", leaking_mean)
+    monkeypatch.setattr(overrides, "uniform_output", leaking_mean)
 
 
 def a_whole_group_masked(model, monkeypatch):
@@ -187,13 +190,21 @@ def detection_that_breaks(model, monkeypatch):
     monkeypatch.setattr(retrieval, "strongest_keys", broken)
 
 
+def a_weight_that_no_file_held(model, monkeypatch):
+    model.from_nowhere = ("lm_head.weight",)
+
+
 MASKED = {"no look ahead, masked", "masked head averages", "batched as single"}
 SABOTAGE = {
+    a_weight_that_no_file_held: {"every weight was read"},
     a_mean_over_the_future: MASKED,
     a_whole_group_masked: {"other heads untouched"},
     losses_of_the_token_before: {"the model's own loss", "batched as single"},
     detection_of_the_row_itself: {"planted head found"},
-    a_layer_that_was_replaced: {"every layer masks", "planted head found"},
+    a_layer_that_was_replaced: {  # no pass that should be masked or watched goes through
+        "every layer masks", "mask changes the loss", "no look ahead, masked",
+        "other heads untouched", "masked head averages", "planted head found", "siblings not found",
+    },
     a_mask_that_leaves_out_a_layer: {"every layer masks", "masked head averages"},
     masks_that_do_nothing: {
         "every layer masks", "mask changes the loss", "masked head averages",
@@ -248,8 +259,9 @@ def test_a_model_too_small_to_be_tried_out_fails_with_the_reason():
     hf = make_hf("llama")
     hf.config.max_position_embeddings = 8
     found = wb.certify(wb.from_transformers(hf, make_tokenizer()))
-    assert found.failed == NAMES
-    assert all("too small to be tried out" in check.found for check in found.checks)
+    assert found.failed == NAMES[1:]
+    assert all("too small to be tried out" in check.found for check in found.checks[1:])
+    assert found.complaint().count("too small to be tried out") == 1
 
 
 # ---- planting -----------------------------------------------------------------------------------
@@ -281,6 +293,14 @@ def test_it_is_made_once_and_again_after_a_change(tiny, monkeypatch):
     assert second is not first
     model.hf.to(torch.bfloat16)
     assert wb.certify(model).dtype == "bfloat16"
+
+
+def test_it_tells_how_far_it_is(tiny):
+    heard = []
+    with watched(heard.append, threading.Event()):
+        wb.certify(make_model())
+    assert heard[-1].title == "trying out llama"
+    assert [one.done for one in heard if one.unit == "check"] == list(range(len(NAMES) + 1))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
@@ -325,7 +345,7 @@ def test_a_masked_model_is_not_tried_out(tiny):
 def test_the_table_names_every_check_and_escapes_what_a_model_says(tiny, monkeypatch):
     found = wb.certify(tiny)
     lines = repr(found).splitlines()
-    assert "11 of 11 checks passed" in lines[0]
+    assert "12 of 12 checks passed" in lines[0]
     assert [name for name, line in zip(NAMES, lines[1:], strict=True) if name not in line] == []
     assert len({line.index("at ") for line in lines[1:]}) == 1  # aligned
 
@@ -349,8 +369,8 @@ def test_it_is_read_back_as_it_was_and_nothing_else_is_taken_for_it(tiny):
         lambda c: c.pop("ok"),
         lambda c: c.update(ok=False),
         lambda c: c.update(more=1),
-        lambda c: c["checks"][2].update(measured=0.0),  # no change, yet passed
-        lambda c: c["checks"][3].update(measured=9.0),
+        lambda c: c["checks"][3].update(measured=0.0),  # no change, yet passed
+        lambda c: c["checks"][4].update(measured=9.0),
         lambda c: c["checks"][3].pop("limit"),
         lambda c: c.update(checks=7),
     ):

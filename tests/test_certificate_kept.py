@@ -12,7 +12,6 @@ from test_certificate import CORPUS, a_whole_group_masked
 from typer.testing import CliRunner
 
 import workbench as wb
-from workbench import influence
 from workbench.certificate import Certificate
 from workbench.cli import app
 from workbench.manifest import write_manifest
@@ -31,7 +30,7 @@ def test_loading_warns_of_a_model_that_fails_and_names_the_checks(folder, monkey
         warnings.simplefilter("error")
         assert "workbench_certificate" in wb.load_model(folder).__dict__
     a_whole_group_masked(None, monkeypatch)
-    with pytest.warns(UserWarning, match=r"a-model: 1 of 11 checks.*\n.*other heads unt") as seen:
+    with pytest.warns(UserWarning, match=r"a-model: 1 of 12 checks.*\n.*other heads unt") as seen:
         model = wb.load_model(folder)
     assert seen[0].filename == __file__
     assert not wb.certify(model).ok
@@ -69,17 +68,17 @@ def test_record_and_manifest_hold_the_certificate_and_it_is_checked_again(tiny, 
     ):
         assert Certificate.from_json(held["certificate"]) == wb.certify(tiny)
     manifest = (tmp_path / "manifest.json").read_text()
-    assert "certificate of the model: 11 of 11 checks passed" in manifest
+    assert "certificate of the model: 12 of 12 checks passed" in manifest
     report = wb.verify_manifest(tmp_path, model=tiny, corpus=CORPUS).checks.set_index("check")
     assert report.loc[["certificate", "certificate again"], "ok"].all()
 
 
-def test_a_measured_number_is_no_setting(tiny, tmp_path, monkeypatch):
+def test_a_measured_number_is_no_setting(tiny, tmp_path, nothing_scored):
     """Another last digit of what a check measured does not make the scores others."""
     heads = wb.HeadSet.of([(1, 1)], tiny)
     wb.score_corpus(tiny, heads, CORPUS, out=tmp_path)
     edit_json(tmp_path / "run.json", lambda run: run["certificate"]["checks"][8].update(measured=0))
-    monkeypatch.setattr(influence, "scored", lambda *_: pytest.fail("scored again"))
+    nothing_scored(tiny, heads)
     table = wb.score_corpus(tiny, heads, CORPUS, out=tmp_path)
     assert table.attrs["run"]["certificate"] == wb.certify(tiny).to_json()
 
@@ -91,10 +90,10 @@ def test_a_measured_number_is_no_setting(tiny, tmp_path, monkeypatch):
         (lambda c: c.update(dtype="float16"), "it was made for"),
         (lambda c: c.update(device="cuda"), "it was made for"),
         (lambda c: c.update(checks=[], ok=True), "it lacks the checks"),
-        (lambda c: c["checks"][0].update(measured=5.0), "do not follow"),
-        (lambda c: c["checks"][0].update(measured=5.0, passed=False), "do not follow"),
-        (lambda c: (c["checks"][0].update(measured=5.0, passed=False), c.update(ok=False)),
-         "1 of 11 checks of the model failed: ['empty mask: measured 5 logits']"),
+        (lambda c: c["checks"][1].update(measured=5.0), "do not follow"),
+        (lambda c: c["checks"][1].update(measured=5.0, passed=False), "do not follow"),
+        (lambda c: (c["checks"][1].update(measured=5.0, passed=False), c.update(ok=False)),
+         "1 of 12 checks of the model failed: ['empty mask: measured 5 logits']"),
         (lambda c: c.clear(), "not a certificate"),
     ],
 )  # fmt: skip
@@ -128,7 +127,7 @@ def test_the_command_shows_it_and_succeeds_only_if_all_is_well(folder, monkeypat
         assert result.exit_code == code, result.output
         return result.stdout
 
-    assert "11 of 11 checks passed" in " ".join(run(0).split())
+    assert "12 of 12 checks passed" in " ".join(run(0).split())
     told = json.loads(run(0, "--json"))
     assert told.pop("model")["source"] == "a-model"
     assert Certificate.from_json(told).ok

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_model
+from conftest import EVERY_ARCHITECTURE, make_model
 from planted import planted_model, planted_probes
 
 import workbench as wb
 from workbench import effects as room
+from workbench.carrying import carrying
 from workbench.losses import plain_losses
 
 TEXT = "Which head does this need?"
@@ -54,7 +55,7 @@ def test_a_copied_token_needs_the_head_that_has_no_stand_in():
     assert np.abs(effect).max() < 1e-3
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_the_gradient_is_the_slope_towards_the_masked_output(name):
     """Small steps towards uniform and away from it move the loss by the estimate a step."""
     model = make_model(name)
@@ -85,7 +86,7 @@ def towards_uniform(model, layer, head, step):
         if seen.layer == layer:
             seen.output.add_(changed - seen.output, alpha=step)
 
-    return attention.carrying(model.sites, observer=move)
+    return carrying(model.sites, observer=move)
 
 
 def model_loss(hf, ids):

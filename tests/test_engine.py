@@ -7,10 +7,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_model, with_means
+from conftest import EVERY_ARCHITECTURE, make_model, with_means
 
 import workbench as wb
-from workbench import engine, vocabulary
+from workbench import attention, engine, vocabulary
 from workbench.engine import engine_of
 from workbench.losses import plain_losses
 
@@ -29,7 +29,7 @@ def sets_of(model):
 
 
 @pytest.mark.parametrize("mode", ["uniform", "zero", "mean"])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_losses_equal_the_plain_path(name, mode):
     model = make_model(name, bos=name in ("llama", "gpt2"))
     with_means(model)
@@ -123,11 +123,11 @@ def test_an_error_in_the_middle_leaves_a_stock_model(tiny, error):
     finally:
         handle.remove()
     assert np.array_equal(plain_losses(tiny, tiny.encode(TEXTS[0])), before)
-    assert not any("workbench_overrides" in site.module.__dict__ for site in tiny.sites)
-    assert not any("workbench_spans" in site.module.__dict__ for site in tiny.sites)
+    assert not any(attention.SLOT in site.module.__dict__ for site in tiny.sites)
     assert not any(block._forward_pre_hooks for block in tiny.hf.model.layers)
 
 
+@pytest.mark.slow
 def test_scores_of_the_default_model_agree_to_2e_5(default):
     texts = [one.text for one in wb.environment_corpus(max_documents=8)]
     heads = wb.HeadSet.parse("L17H3 L18H6 L20H6 L23H2 L24H2", default)
@@ -162,7 +162,7 @@ def test_a_row_that_does_not_fit_the_memory_is_computed_in_parts(limit):
                 np.testing.assert_allclose(a, b, atol=1e-5)
         assert fast.row_tokens < engine.ROW_TOKENS
     hook.remove()
-    assert not any("workbench_overrides" in s.module.__dict__ for s in model.sites)
+    assert not any(attention.SLOT in site.module.__dict__ for site in model.sites)
 
 
 @pytest.mark.parametrize("level", [-95.0, -150.0, 60.0, 120.0])

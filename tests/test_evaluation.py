@@ -104,6 +104,30 @@ def test_items_have_the_numbers_of_the_mirror(planted, heads, copying, bos, offl
     assert acc["stderr"].to_dict() == pytest.approx(by_set["sem"].to_dict())
 
 
+def test_every_row_begins_with_one_bos_and_batches_agree(planted, heads, copying):
+    """A BOS that is put by the tokenizer and again by lm-eval changes every number in silence."""
+    model = wb.from_transformers(planted.hf, make_tokenizer(bos=True))
+    bos, rows = model.tokenizer.bos_token_id, []
+
+    def look(module, args, kwargs):
+        rows.extend(kwargs.get("input_ids", args[0] if args else None).tolist())
+
+    found = {}
+    for batch_size in (1, 4):
+        with model.hf.register_forward_pre_hook(look, with_kwargs=True):
+            table = wb.evaluate(
+                model, heads, [as_lm_eval(copying)], controls=1, batch_size=batch_size
+            )
+        found[batch_size] = wb.evaluation_items(table, "nats")["nats"].to_numpy()
+    text = [[one for one in row if one >= 64] for row in rows]  # without special tokens
+    assert len(rows) >= 2 * 3 * 6 // 4
+    assert all(row[0] == bos for row in rows)
+    # Rows are filled up on the right with the same id: one before the text, none inside it.
+    assert all(row[1 : 1 + len(some)] == some for row, some in zip(rows, text, strict=True))
+    np.testing.assert_allclose(found[1], found[4], atol=1e-3)
+    assert np.ptp(found[1]) > 0.1
+
+
 def test_our_folder_holds_the_built_in_tasks(planted, heads, offline):
     tasks = {
         f"workbench_{one.name.replace(',', '').replace('-', '_').replace(' ', '_')}": one

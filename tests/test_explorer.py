@@ -6,10 +6,12 @@ import json
 import signal
 import threading
 
+import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_model
+from hostile import TEXTS
 from planted import planted_model, planted_probes
 from test_session import scores_of
 
@@ -17,6 +19,7 @@ import workbench as wb
 from widgets import Explorer, TokenView
 from widgets.interrupt import _interrupted
 from workbench import session as room
+from workbench.run_folder import default_folder
 from workbench.visible import visible
 
 TEXT = "one two three one two three"
@@ -253,10 +256,13 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     assert selection.figure.figure is figure  # updated, not made anew
     selection.export.click()
     settled(explorer)
-    assert "top 20% of the tokens written: run/manifest.json" in selection.said.value
-    assert wb.verify_manifest(tmp_path / "run").ok
+    folder = default_folder("corpus.jsonl")
+    assert documents.folder.placeholder == folder
+    assert f"top 20% of the tokens written: {folder}/manifest.json" in selection.said.value
+    assert wb.verify_manifest(tmp_path / folder).ok
     explorer.tabs.selected_index = 4
-    assert "session.load('run', 'corpus.jsonl')" in explorer.code.value.replace("&#x27;", "'")
+    code = explorer.code.value.replace("&#x27;", "'")
+    assert f"session.load('{folder}', 'corpus.jsonl')" in code
 
 
 def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
@@ -266,6 +272,7 @@ def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
     wb.score_corpus(explorer.session.model, wb.HeadSet.of([(1, 1)], explorer.session.model),
                     "c.jsonl", out="run")  # fmt: skip
     explorer.documents.path.value = "c.jsonl"
+    explorer.documents.folder.value = "run"
     explorer.documents.load.click()
     settled(explorer)
     assert explorer.documents.table.total == 6
@@ -374,6 +381,51 @@ def test_two_explorers_share_a_session(explorer):
     settled(explorer)
     with pytest.raises(TypeError, match="text"):
         Explorer(explorer.session, text="other")
+
+
+def test_two_explorers_on_one_model_keep_apart(explorer, model):
+    other = Explorer(model, text="another text, another head")
+    try:
+        explorer.session.toggle("L0H1")
+        other.session.toggle("L1H2")
+        settled(explorer)
+        settled(other)
+        assert (str(explorer.session.heads), str(other.session.heads)) == ("L0H1", "L1H2")
+        assert other.session.text != explorer.session.text
+    finally:
+        other.close()
+    explorer.session.toggle("L2H3")  # the model works on without the closed one
+    settled(explorer)
+
+
+def test_all_that_crosses_to_the_browser_is_utf_8(explorer, tmp_path):
+    """Names of a corpus may hold anything; a message with half a character ends the connection."""
+    rows = [
+        {"id": f"{one}\0{number}", "text": f"{one} text {number} {one}", "domain": one}
+        for number, one in enumerate(TEXTS[::6])
+    ]
+    session = explorer.session
+    session.mask("L0H1")
+    session.score(rows, tmp_path / "run")
+    session.open(3)
+    settled(explorer)
+    for one in _widgets(explorer):
+        json.dumps(
+            {k: v for k, v in one.get_state().items() if isinstance(v, str | list | dict)},
+            default=lambda value: None,
+        )
+        for value in one.get_state().values():
+            if isinstance(value, str):
+                value.encode()
+                assert not isinstance(one, ipywidgets.HTML) or "<script>window" not in value
+    with pytest.raises(ValueError, match="lone surrogate at character 2"):
+        session.read("a \ud83d b")
+
+
+def _widgets(box):
+    yield box
+    for one in getattr(box, "children", ()):
+        yield from _widgets(one)
 
 
 def test_the_picture_holds_grid_and_text_and_is_the_same_every_time(explorer):

@@ -1,4 +1,4 @@
-"""10,000 damaged inputs in processes under limits (see tests/fuzz), and the watch itself."""
+"""Damaged inputs in processes under limits (see tests/fuzz), and the watch itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from fuzz.mutations import changed, damaged
 from fuzz.trials import misbehaves
 
 
-def test_ten_thousand_cases_have_documented_outcomes():
-    counts = targets.shares(10_000)
+@pytest.mark.parametrize("cases", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_all_cases_have_documented_outcomes(cases):
+    counts = targets.shares(cases)
     results = parent.run([(name, 0, count) for name, count in counts.items()], "tests")
     assert {name: one.findings for name, one in results.items() if one.findings} == {}
-    assert sum(one.cases for one in results.values()) == 10_000
+    assert sum(one.cases for one in results.values()) == cases
     for name, one in results.items():  # no target refuses everything, or nothing
-        assert len(one.outcomes) > 1, name
+        assert len(one.outcomes) > 1 or counts[name] < 20, name
 
 
 def test_a_case_is_the_same_whenever_it_is_made(tmp_path):
@@ -41,10 +42,11 @@ DEATHS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEATHS)
 def test_a_crash_a_hang_and_a_swelling_process_are_found_and_the_rest_runs(name, monkeypatch):
     if name == "hang":
-        monkeypatch.setattr(parent, "_WAIT", 2.0)
+        monkeypatch.setattr(parent, "_LOOKS", 4)
     bad = {number for number in range(4) if misbehaves(Random(f"d/{name}/{number}"))}
     result = parent.run([(name, 0, 4)], "d")[name]
     assert set(result.findings) == bad
@@ -52,8 +54,9 @@ def test_a_crash_a_hang_and_a_swelling_process_are_found_and_the_rest_runs(name,
     assert 0 < len(bad) < result.cases == 4
 
 
+@pytest.mark.slow
 def test_a_case_that_hangs_once_is_run_again(monkeypatch):
-    monkeypatch.setattr(parent, "_WAIT", 2.0)
+    monkeypatch.setattr(parent, "_LOOKS", 4)
     assert any(misbehaves(Random(f"d/stall/{number}")) for number in range(4))
     result = parent.run([("stall", 0, 4)], "d")["stall"]
     assert result.findings == {}

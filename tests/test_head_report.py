@@ -277,6 +277,7 @@ def test_the_chance_band_counts_equal_tokens_in_the_value(tiny):
     assert band["band_99"] == pytest.approx(np.quantile(drawn, 0.99), rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_default_model_copies_more_than_it_looks_up(default):
     """Its retrieval score hardly needs the key: induction along the fed answer gives most of it."""
     texts = [document.text for document in wb.environment_corpus(max_documents=120)]

@@ -162,3 +162,10 @@ def test_order_and_draws_do_not_depend_on_the_hash_seed():
         for seed in ("0", "1", "4242")
     }
     assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("pair", [(0.7, 1.2), (1.0, 2), ("1", 2), (None, 0)])
+def test_what_is_no_whole_number_is_no_head(pair):
+    with pytest.raises(TypeError, match="whole numbers"):
+        HeadSet((pair,), 3, 4)
+    assert HeadSet(((np.int64(1), True),), 3, 4) == HeadSet(((1, 1),), 3, 4)

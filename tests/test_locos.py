@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_hf, make_model
+from conftest import EVERY_ARCHITECTURE, make_hf, make_model
 from planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
-from workbench import attention
+from workbench.carrying import carrying
 from workbench.locos import output_projections, split_output
 from workbench.probes import Probe, Probes
 from workbench.retrieval import answer_rows
@@ -26,7 +26,7 @@ def random_probes(model, n=3):
     return Probes(tuple(items), 64, 0, model.identity["tokenizer_sha256"])
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_the_parts_sum_to_the_output_and_the_projection_to_the_residual(name):
     """Soft caps, sliding windows, grouped and fused projections, Conv1D: nothing is lost."""
     model = make_model(name)
@@ -47,7 +47,7 @@ def test_the_parts_sum_to_the_output_and_the_projection_to_the_residual(name):
         seen_layers.append((seen.layer, whole @ matrices[seen.layer].T))
 
     hooks = [site.module.register_forward_hook(keep(site.layer)) for site in model.sites]
-    with torch.inference_mode(), attention.carrying(model.sites, observer=look):
+    with torch.inference_mode(), carrying(model.sites, observer=look):
         model.hidden(ids)
     for hook in hooks:
         hook.remove()
@@ -154,7 +154,7 @@ def test_a_layer_that_attends_differently_from_its_queries_and_keys_is_refused()
         with pytest.raises(wb.CannotSplit, match="cannot be reproduced"):
             split_output(other, rows, 24, 30)
 
-    with torch.inference_mode(), attention.carrying(model.sites, observer=look):
+    with torch.inference_mode(), carrying(model.sites, observer=look):
         model.hidden(ids)
 
 

@@ -56,3 +56,27 @@ def test_what_cannot_be_fitted():
             wb.fit_mixture(wrong, losses)
     with pytest.raises(ValueError, match=r"lack the domains \['d'\]"):
         wb.fit_mixture(shares, losses).predict(shares[list("abc")])
+
+
+def test_mixtures_that_do_not_tell_domains_apart_are_refused():
+    shares, losses = made()
+    never = shares.assign(d=0.0).pipe(lambda some: some.div(some.sum(axis=1), axis=0))
+    with pytest.raises(ValueError, match="vary in 3 of 4 directions only"):
+        wb.fit_mixture(never, losses)
+    tied = shares.assign(d=shares["c"]).pipe(lambda some: some.div(some.sum(axis=1), axis=0))
+    with pytest.raises(ValueError, match="add mixtures in which each domain's share changes"):
+        wb.fit_mixture(tied, losses)
+    with pytest.raises(ValueError, match="vary in 1 of 4 directions only"):
+        wb.fit_mixture(pd.concat([shares.head(1)] * 9), losses.head(9))
+    with pytest.raises(ValueError, match="loss of mixture 3 is missing"):
+        wb.fit_mixture(shares, losses.where(losses.index != 3))
+
+
+def test_ranks_that_do_not_exist_are_refused():
+    shares, losses = made()
+    fit = wb.fit_mixture(shares, losses)
+    for mixtures, seen in ((shares, losses * 0 + 3), (shares.head(1), losses.head(1))):
+        with pytest.raises(ValueError, match="fewer than two different values"):
+            fit.rank_correlation(mixtures, seen)
+    with pytest.raises(ValueError, match="60 mixtures, 59 losses"):
+        fit.rank_correlation(shares, losses.head(59))

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import zipfile
 
-import gguf
+import huggingface_hub
 import pytest
 import torch
 from conftest import make_hf, make_model, make_tokenizer
+from gguf_files import write_gguf
 
 import workbench as wb
 from workbench import embedded
@@ -80,53 +81,16 @@ def test_a_wheel_with_another_digest_is_not_used(monkeypatch, tmp_path):
     assert not (tmp_path / "cache" / embedded.NAME).exists()
 
 
-def test_a_gguf_file_loads_and_is_converted_once(default, tmp_path, monkeypatch):
-    """The embedded model's weights, written as a GGUF file of our own and read back."""
-    path = tmp_path / "small.gguf"
-    config = default.hf.config
-    writer = gguf.GGUFWriter(path, "llama")
-    layers = 1
-    writer.add_block_count(layers)
-    writer.add_context_length(64)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(100000.0)
-    writer.add_vocab_size(260)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    alphabet = sorted(make_tokenizer().backend_tokenizer.pre_tokenizer.alphabet())
-    writer.add_token_list([*alphabet, "ab"])
-    writer.add_token_types([1] * 257)
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    names = {
-        "token_embd": "embed_tokens", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-        "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "ffn_gate":
-        "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj", "attn_norm":
-        "input_layernorm", "ffn_norm": "post_attention_layernorm",
-    }  # fmt: skip
-    state = default.hf.model.state_dict()
-    writer.add_tensor("token_embd.weight", state["embed_tokens.weight"][:260].numpy().copy())
-    writer.add_tensor("output_norm.weight", state["norm.weight"].numpy())
-    for ours, theirs in names.items():
-        if ours != "token_embd":
-            writer.add_tensor(f"blk.0.{ours}.weight", state[f"layers.0.{theirs}.weight"].numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+def test_a_gguf_file_loads_and_is_converted_once(tmp_path, monkeypatch):
+    path = write_gguf(tmp_path / "small.GGUF", make_hf("llama"), make_tokenizer())
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
     model = wb.load_model(path)
-    assert (model.layers, model.heads, model.context) == (1, 9, 64)
+    assert (model.layers, model.heads, model.context) == (3, 4, 128)
     made = next((tmp_path / "cache").glob("gguf-*/model.safetensors"))
     stamp = made.stat().st_mtime_ns
     assert wb.load_model(path).identity == model.identity
     assert made.stat().st_mtime_ns == stamp
-    assert model.identity["source"] == "small.gguf"
+    assert model.identity["source"] == "small.GGUF"
 
 
 def test_a_folder_loads_and_its_place_stays_private(folder):
@@ -137,8 +101,23 @@ def test_a_folder_loads_and_its_place_stays_private(folder):
 
 
 def test_a_hub_id_is_looked_up_like_any_other_and_says_when_it_is_out_of_reach(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="could not load 'nobody/nothing-here'"):
         wb.load_model("nobody/nothing-here")
+
+
+def test_a_hub_id_in_the_cache_loads_without_a_network_and_names_its_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    kept = tmp_path / "models--somebody--something"
+    make_hf("llama").save_pretrained(kept / "snapshots" / commit)
+    make_tokenizer().save_pretrained(kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    model = wb.load_model("somebody/something")
+    assert (model.identity["source"], model.revision) == ("somebody/something", commit)
+    assert wb.load_model("somebody/something", revision=commit).identity == model.identity
 
 
 @pytest.mark.parametrize("path", ["./nowhere", "/no/where/at/all", "~/nowhere-at-all"])

@@ -14,6 +14,7 @@ from planted import planted_model, planted_probes
 
 import workbench as wb
 from workbench import attention, progress
+from workbench.carrying import is_overridden
 from workbench.losses import plain_losses
 from workbench.progress import Cancelled, Progress, counted, gives_way, tracked, watched
 
@@ -69,8 +70,8 @@ def trace(model):
     """Losses of the plain way, and all that a pass could leave behind on the model."""
     layers = model.hf.base_model.layers
     left = [
-        attention.is_overridden(model.sites),
-        *(slot in site.module.__dict__ for site in model.sites for slot in attention.SLOTS),
+        is_overridden(model.sites),
+        *(attention.SLOT in site.module.__dict__ for site in model.sites),
         *("forward" in one.__dict__ or bool(one._forward_pre_hooks) for one in layers),
         any(parameter.grad is not None for parameter in model.hf.parameters()),
     ]

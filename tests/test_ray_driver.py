@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from conftest import make_model
+from faults.gate import Gate, environment
+from faults.runs import HANGS, wait_until
+from pipes_of_sources import Pipe
 
 import workbench as wb
 from workbench import ray_cluster, ray_driver, runs
@@ -45,9 +49,19 @@ def heads(model):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def faulty(tmp_path_factory):
+    """The files that make a fault in the actors of the cluster, once they are there."""
+    room = tmp_path_factory.mktemp("faults")
+    return {name: room / name for name in ("gate", "broken")}
+
+
+@pytest.fixture(scope="module")
+def cluster(faulty, tmp_path_factory):
     """A cluster that the program has started itself: the driver has to leave it up."""
-    with ray_cluster.cluster(ray, 2, "cpu", tmp_path_factory.mktemp("cluster")):
+    with (
+        ray_cluster._environment(environment(**{k: str(path) for k, path in faulty.items()})),
+        ray_cluster.cluster(ray, 2, "cpu", tmp_path_factory.mktemp("cluster")),
+    ):
         yield
         assert ray.is_initialized()
 
@@ -84,13 +98,6 @@ def actors():
     return found
 
 
-def wait_for(what, seconds=60):
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
 def alone(act):
     """Run `act` in a thread beside the test."""
     thread = threading.Thread(target=act, daemon=True)
@@ -99,7 +106,7 @@ def alone(act):
 
 
 def nothing_left(folder):
-    wait_for(lambda: not actors(), 20)
+    wait_until(lambda: not actors())
     return not list(folder.glob(".model-*"))
 
 
@@ -117,27 +124,18 @@ def job_of(model, heads, corpus, folder):
     return job, catalogue_of([str(corpus)], COLUMNS, 6, folder).shards
 
 
+@pytest.mark.slow
 def test_all_drivers_write_the_same_bytes_also_after_a_fault(
-    cluster, model, heads, corpus, tmp_path, monkeypatch
+    cluster, faulty, model, heads, corpus, tmp_path, monkeypatch
 ):
     given = {"shard_size": 6}
     run_scoring(model, heads, corpus, tmp_path / "one", **given)
     run_scoring(model, heads, corpus, tmp_path / "two", workers=2, **given)
     ours = tmp_path / "ray"
-    # A device that fails once, a disk here: the score file's name is taken by a folder until the
-    # first attempt at the shard has failed.
-    taken = sorted((tmp_path / "one/scores").iterdir())[2]
-    (ours / "scores" / taken.name / "full").mkdir(parents=True)
-
-    def mend():
-        noted = f".model-*/{taken.stem}.1"
-        wait_for(lambda: any(one.stat().st_size for one in ours.glob(noted)))
-        (ours / "scores" / taken.name / "full").rmdir()
-        (ours / "scores" / taken.name).rmdir()
-
-    mender = alone(mend)
+    # A device that fails once, a disk here.
+    faulty["broken"].write_text(sorted((tmp_path / "one/scores").iterdir())[2].stem)
     report = run_scoring(model, heads, corpus, ours, workers=2, driver="ray", **given)
-    mender.join()
+    assert not faulty["broken"].exists()  # it has happened
     assert report.counts == {"read": 30, "scored": 29, "skipped": 1, "failed": 0}
     assert files_of(ours) == files_of(tmp_path / "two") == files_of(tmp_path / "one")
     assert nothing_left(ours)
@@ -161,22 +159,20 @@ def object_store():
     raise AssertionError("no object store found")
 
 
-def test_a_deadly_shard_and_a_changed_text_fail_alone(cluster, model, heads, corpus, tmp_path):
-    def long(number, text):  # so much that the killer comes in time
-        return text * 400 if 6 <= number < 12 else text
-
-    write_corpus(corpus, long)
+@pytest.mark.slow
+def test_a_deadly_shard_and_a_changed_text_fail_alone(
+    cluster, faulty, model, heads, corpus, tmp_path
+):
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
     deadly, changed = shards[1].name(job.fingerprint), shards[3].name(job.fingerprint)
-    write_corpus(corpus, lambda n, text: text.upper() if 19 <= n < 25 else long(n, text))
-    killed = []
+    write_corpus(corpus, lambda n, text: text.upper() if 19 <= n < 25 else text)
+    gate, killed = Gate(faulty["gate"], at=deadly), []
 
-    def kill():
+    def kill():  # whoever is about to publish the shard
         for attempt in (1, 2, 3):
-            wait_for(lambda n=attempt: list(Path(job.folder).glob(f".model-*/{deadly}.{n}")))
-            (one,) = actors()
-            one.kill()
-            killed.append(one.pid)
+            killed.append(gate.wait(attempt)[-1])
+            os.kill(killed[-1], signal.SIGKILL)
+        gate.open()
 
     killer = alone(kill)
     outcomes, begun = [], set()
@@ -201,6 +197,48 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(cluster, model, heads, cor
     assert nothing_left(Path(job.folder))
 
 
+def test_a_stuck_actor_ends_itself_and_its_shard_is_done_by_another(
+    cluster, model, heads, corpus, tmp_path
+):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    pipe, begun = Pipe(corpus, 1), set()
+    outcomes = []
+    for one in ray_driver.drive(model, replace(job, shard_timeout=5.0), shards[:1], 1):
+        outcomes.append(one)
+        begun |= {path.name for path in Path(job.folder).glob(".model-*/part-*")}
+    pipe.thread.join()
+    assert [one.read for one in outcomes if isinstance(one, Receipt)] == [6]
+    assert not [one for one in outcomes if isinstance(one, Failure)]
+    assert {f"{shards[0].name(job.fingerprint)}.{attempt}" for attempt in (1, 2)} <= begun
+    assert nothing_left(Path(job.folder))
+
+
+def test_a_shard_that_was_stuck_three_times_is_given_up_for_that(model, heads, corpus, tmp_path):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "room"))
+    for attempt in (1, 2, 3):  # as the watchdog leaves them
+        left = tmp_path / f"room/{shards[0].name(job.fingerprint)}.{attempt}"
+        left.write_text("Timeout (0:00:05)!\nThread 0x1 (most recent call first):\n  File ...\n")
+    said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
+    assert said["failed"].startswith("stuck: the worker gave no sign of life for 0:00:05 ")
+    assert said["attempts"] == 3
+
+
+def test_a_full_disk_ends_the_run_and_not_shard_after_shard(
+    model, heads, corpus, tmp_path, monkeypatch
+):
+    job, shards = job_of(model, heads, corpus, tmp_path / "run")
+    scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "room"))
+
+    def full(shard, step):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(scorer.worker, "score", full)
+    said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
+    assert "No space left on device" in said["stop"]
+
+
+@pytest.mark.slow
 def test_other_packages_than_the_run_end_it(cluster, model, heads, corpus, tmp_path):
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
     job.fingerprint["torch"] = "1.0"
@@ -209,17 +247,19 @@ def test_other_packages_than_the_run_end_it(cluster, model, heads, corpus, tmp_p
     assert nothing_left(tmp_path / "run")
 
 
-def test_stopped_work_leaves_no_actor(cluster, model, heads, corpus, tmp_path):
-    stop = threading.Event()
+@pytest.mark.slow
+def test_stopped_work_leaves_no_actor(cluster, faulty, model, heads, corpus, tmp_path):
+    stop, gate = threading.Event(), Gate(faulty["gate"], at=2)
 
     def press():
-        wait_for(lambda: list((tmp_path / "run").glob(".model-*/ready")) or actors())
+        gate.wait()  # the actor is at its second shard, and stays there
         stop.set()
 
     presser = alone(press)
     with pytest.raises(Cancelled), watched(lambda progress: None, stop):
         run_scoring(model, heads, corpus, tmp_path / "run", workers=1, driver="ray", shard_size=1)
     presser.join()
+    gate.open()
     assert nothing_left(tmp_path / "run")
 
 
@@ -237,27 +277,27 @@ run_scoring(
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_ray_of_our_own_and_another_driver_goes_on(model, heads, corpus, tmp_path):
-    ours = tmp_path / "run"
-    write_corpus(corpus, count=200)  # so many that it is not through before it is stopped
+    ours, gate = tmp_path / "run", Gate(tmp_path / "gate", at=4)
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, corpus, ours], stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, env=os.environ | environment(**gate.faults),
     )  # fmt: skip
-    wait_for(lambda: list(ours.glob("receipts/*")) or process.poll() is not None, 120)
+    wait_until(lambda: gate.held or process.poll() is not None)
     family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, complaints = process.communicate(timeout=60)
+    _, complaints = process.communicate(timeout=HANGS)
     # Not what it complains of: where Ray's own processes end first, that may be anything.
     assert process.returncode != 0, complaints
     assert len(family) > 4
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=HANGS)
     assert not alive
-    done = len(list(ours.glob("receipts/*")))
+    done = len(list(ours.glob("receipts/part-*")))
     report = run_scoring(model, heads, corpus, ours, shard_size=1)
     assert not list(ours.glob(".model-*"))
-    assert 0 < report.kept == done <= report.shards
-    assert report.counts == {"read": 200, "scored": 199, "skipped": 1, "failed": 0}
+    assert report.kept == done == 3
+    assert report.counts == {"read": 30, "scored": 29, "skipped": 1, "failed": 0}
 
 
 def test_rows_hold_descriptors_and_receipts(model, heads, corpus, tmp_path):

@@ -338,13 +338,6 @@ def test_the_reader_imports_neither_torch_nor_transformers():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.TSV", "t.xlsx"])
-def test_a_table_that_is_not_read_is_refused_and_not_taken_for_one_text(tmp_path, name):
-    (tmp_path / name).write_text("id,text\n1,first\n2,second\n")
-    with pytest.raises(CorpusError, match="convert it to Parquet or JSON Lines"):
-        list(read_corpus(tmp_path / name))
-
-
 @pytest.mark.parametrize("text", ['[{"text": "a"},\n {"text": "b"}]', ' [\n{"text": "a"}\n]'])
 def test_a_json_array_is_refused_and_not_read_by_halves(tmp_path, text):
     (tmp_path / "c.json").write_text(text)

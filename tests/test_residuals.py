@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, make_model
+from conftest import EVERY_ARCHITECTURE, make_model
 
 import workbench as wb
 from workbench import residuals
@@ -24,7 +24,7 @@ def close(model, cache, text, heads, mode="uniform"):
 
 
 @pytest.mark.parametrize("mode", ["uniform", "zero", "mean"])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_a_walk_over_head_sets_gives_the_plain_losses(name, mode):
     model = make_model(name, bos=name in ("llama", "gpt2"))
     cache = wb.ResidualCache(model)
@@ -33,7 +33,7 @@ def test_a_walk_over_head_sets_gives_the_plain_losses(name, mode):
     assert can_resume(model)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_every_layer_can_be_the_first_of_a_pass(name):
     model = make_model(name)
     ids = model.encode(TEXT)

@@ -248,6 +248,7 @@ def test_probes_as_drawn_keep_the_digest_that_they_had_before_variants(planted, 
 # ---- the default model --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_default_model_needs_its_detected_heads_and_not_random_ones(default):
     """METHOD section 5: detected 5 % against five random draws of the same size."""
     texts = [document.text for document in wb.environment_corpus(max_documents=120)]
@@ -268,6 +269,7 @@ def test_the_default_model_needs_its_detected_heads_and_not_random_ones(default)
     assert accuracy[2:].mean() > 0.8 * accuracy[0]
 
 
+@pytest.mark.slow
 def test_detection_on_4096_tokens_stays_under_3_gib(default):
     """In a process of its own, so that its peak is this job's alone."""
     script = (

@@ -109,6 +109,7 @@ def test_the_minimum_is_that_of_a_slow_plain_search():
 # ---- how sure ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_95_percent_interval_holds_the_truth_in_about_95_percent():
     """200 draws from a known law; the bounds are those of the issue, for each parameter."""
     held = dict.fromkeys(TRUTH, 0)
@@ -206,6 +207,107 @@ def test_runs_of_gadre():
         assert abs(held["error"][0]) < 0.01
 
 
+# ---- odd tables of runs -----------------------------------------------------------------------
+
+
+def ten_times_the_first(runs):
+    return pd.concat([runs.head(1)] * 10)
+
+
+def three_settings(runs):
+    seeds = [runs.iloc[[0, 20, 47]].assign(loss=lambda some, k=k: some["loss"] * k)
+             for k in (0.997, 1.0, 1.003, 1.006)]  # fmt: skip
+    return pd.concat(seeds)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("change", "untold"),
+    [
+        (ten_times_the_first, set(TRUTH)),
+        (three_settings, set(TRUTH)),
+        # Nothing tells A/N^a from E, whatever the resampled fits say of it.
+        (lambda runs: runs.assign(params=1e8), {"E", "A (params)", "a (params)"}),
+        (lambda runs: runs.drop_duplicates("params").loc[lambda some: some.index.repeat(3)]
+         .assign(tokens=lambda some: some["params"] * 20), {"a (params)", "a (tokens)"}),
+        # Straight in the log of the loss: a constant would have to be negative.
+        (lambda runs: runs.assign(loss=9 - 0.12 * np.log(runs["params"] * runs["tokens"])), {"E"}),
+        (lambda runs: runs.assign(loss=2.5), set()),
+        (lambda runs: runs.assign(loss=1e-6 * (1 + 1e3 / runs["params"] ** 0.34)), set()),
+        (lambda runs: runs.assign(params=[int(one) ** 3 for one in runs["params"]]), set()),
+        (lambda runs: runs.sample(6, random_state=0), set()),
+    ],
+)  # fmt: skip
+def test_what_odd_runs_do_not_tell_is_marked(change, untold):
+    runs = change(wb.known_runs(0.002))
+    fit = wb.fit_law(runs, resamples=20, starts=4)
+    table = fit.parameters
+    assert np.isfinite(table[["value", "low", "high"]]).all(axis=None)
+    assert table["value"].min() >= 0
+    assert untold <= set(fit.unidentified)
+    assert fit.describe().count("unidentifiable") == len(fit.unidentified)
+    told = fit.predict(runs)
+    assert np.isfinite(told).all(axis=None)
+    assert fit.residual < 0.1
+    assert fit.figure().data
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_numbers_of_any_size_give_numbers():
+    rng = np.random.default_rng(0)
+    for span in (1, 20, 45):
+        for constant in (True, False):
+            sizes = pd.DataFrame(10 ** rng.uniform(-span, span, (12, 3)))
+            runs = sizes.set_axis(["params", "tokens", "loss"], axis=1)
+            fit = wb.fit_law(runs, resamples=5, starts=2, constant=constant)
+            assert np.isfinite(fit.parameters[["value", "low", "high"]]).all(axis=None)
+            assert np.isfinite(
+                fit.predict(pd.DataFrame({"params": [1e49], "tokens": [1e-49]}))
+            ).all(axis=None)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_what_is_not_determined_is_marked_without_resampling_too():
+    fit = wb.fit_law(ten_times_the_first(wb.known_runs(0)), resamples=0, starts=2)
+    assert set(fit.unidentified) == set(TRUTH)
+    assert wb.fit_law(wb.known_runs(0.002), resamples=0, starts=2).unidentified == []
+
+
+def test_a_run_that_diverged_does_not_move_the_constant():
+    runs = wb.known_runs(0.002)
+    runs.loc[5, "loss"] = 30.0
+    value = wb.fit_law(runs, resamples=0).parameters["value"]
+    assert value[0] == pytest.approx(TRUTH["E"], abs=0.1)
+
+
+def test_columns_of_any_kind_of_number_are_read():
+    runs = wb.known_runs(0.002)
+    odd = runs.assign(
+        params=pd.array(runs["params"].round().astype("int64"), "Int64"),
+        tokens=runs["tokens"].astype(object),
+    )
+    one, other = (wb.fit_law(some, resamples=0).parameters["value"] for some in (runs, odd))
+    np.testing.assert_allclose(one, other, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ({"tokens": [0]}, "whose tokens is 0.0"),
+        ({"params": [-1e8]}, "whose params is -1"),
+        ({"params": [np.nan]}, "whose params is nan"),
+        ({"params": [pd.NA]}, "whose params is nan"),
+        ({"params": [np.inf]}, "whose params is inf"),
+        ({"params": ["1B"]}, "column 'params' of row 0 is '1B', and not a number"),
+    ],
+)
+def test_sizes_at_which_nothing_is_predicted(at, said):
+    fit = wb.fit_law(wb.known_runs(0), resamples=0, starts=2)
+    with pytest.raises(ValueError, match=said):
+        fit.predict(pd.DataFrame({"params": [1e8], "tokens": [1e9]} | at))
+
+
 # ---- figures and what cannot be fitted --------------------------------------------------------
 
 
@@ -229,6 +331,11 @@ def test_the_figure_shows_runs_law_and_what_was_held_out():
         (lambda runs: runs.drop(columns="tokens"), r"lacks the columns \['tokens'\]"),
         (lambda runs: runs.assign(loss=runs["loss"] - 3), "not above 0"),
         (lambda runs: runs.assign(loss=np.nan), "48 of 48 runs .* missing"),
+        (lambda runs: runs.assign(params="125M"), "column 'params' of row 0 is '125M', and not"),
+        (lambda runs: runs.assign(params=[10**400] * 48), "column 'params' of row 0 is 1000"),
+        (lambda runs: runs.assign(tokens=runs["tokens"] * 1e45), "outside 1e-50 to 1e.50"),
+        (lambda runs: pd.concat([runs, runs[["loss"]]], axis=1), "2 columns 'loss': keep one"),
+        (lambda runs: runs.head(0), "needs more runs than that, got 0"),
         (lambda runs: runs.head(5), "5 parameters and needs more runs than that, got 5"),
     ],
 )
@@ -242,10 +349,12 @@ def test_options_that_cannot_be(tmp_path):
         wb.fit_law(wb.known_runs(0), delta=0)
     with pytest.raises(ValueError, match="different columns"):
         wb.fit_law(wb.known_runs(0), ["params", "params"])
-    with pytest.raises(ValueError, match="needs the columns"):
+    with pytest.raises(ValueError, match=r"lacks the columns \['tokens'\]"):
         wb.fit_law(wb.known_runs(0), resamples=0).predict(pd.DataFrame({"params": [1.0]}))
-    with pytest.raises(ValueError, match="no column 'cost'"):
+    with pytest.raises(ValueError, match=r"lacks the columns \['cost'\]"):
         wb.hold_out_largest(wb.known_runs(0), by="cost")
+    with pytest.raises(ValueError, match="column 'cost' is missing in row 47"):
+        wb.hold_out_largest(wb.known_runs(0).assign(cost=[*range(47), None]), by="cost")
     three = wb.known_runs(0).assign(steps=wb.known_runs(0)["tokens"] / 1e6)
     with pytest.raises(ValueError, match="say with by="):
         wb.hold_out_largest(three, ["params", "tokens", "steps"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -113,6 +115,19 @@ def test_a_model_opened_from_its_store_is_the_same(tiny, tmp_path):
     assert mine.tobytes() == other.tobytes()
 
 
+def test_no_room_for_the_model_is_an_error_of_the_system(tiny, tmp_path):
+    """Files of this process may have 10 kB here, as on a disk that is full."""
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"too large|TMPDIR"):
+            store(tiny, tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
 def test_an_opened_model_lies_in_the_file_that_other_processes_map_too(tiny, tmp_path):
     store(tiny, tmp_path)
     opened = open_stored(tmp_path)
@@ -124,6 +139,7 @@ def test_an_opened_model_lies_in_the_file_that_other_processes_map_too(tiny, tmp
         assert any(start <= one.data_ptr() < end for start, end in spans), name
 
 
+@pytest.mark.slow
 def test_cancel_ends_the_workers_and_keeps_what_is_done(tiny, heads, corpus, tmp_path):
     import threading
 
@@ -162,6 +178,7 @@ def test_what_cannot_be_shared_is_named(tiny, heads, corpus, tmp_path, given, me
         )
 
 
+@pytest.mark.slow
 def test_a_worker_that_would_score_otherwise_refuses(tiny, heads, corpus, tmp_path):
     """As another version of a package on another machine would make it."""
     store(tiny, tmp_path / "model")
@@ -174,6 +191,7 @@ def test_a_worker_that_would_score_otherwise_refuses(tiny, heads, corpus, tmp_pa
         list(local_driver.drive(tiny, job, shards, 1))
 
 
+@pytest.mark.slow
 def test_a_shard_that_raises_is_tried_three_times_and_the_others_are_kept(
     tiny, heads, corpus, tmp_path
 ):

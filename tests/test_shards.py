@@ -10,7 +10,7 @@ import pytest
 from corpora import FIFTY, jsonl, read, write
 
 import workbench as wb
-from workbench import files
+from workbench import shards
 from workbench.corpus import read_corpus
 from workbench.documents import CorpusError, Document
 from workbench.receipts import finished, read_receipt, receipt_path
@@ -85,28 +85,42 @@ def changed_in_place(folder):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "why"),
     [
-        changed_in_place,
-        lambda folder: write(folder / "d.jsonl", FIFTY[40:]),
-        lambda folder: (folder / "c.jsonl").unlink(),
-        lambda folder: (folder / "c.jsonl").rename(folder / "e.jsonl"),
+        (changed_in_place, "b.jsonl was changed"),
+        (
+            lambda folder: write(folder / "d.jsonl", FIFTY[40:]),
+            "the corpus has 1 sources more and 0 fewer than it had",
+        ),
+        (
+            lambda folder: (folder / "c.jsonl").unlink(),
+            "the corpus has 0 sources more and 1 fewer than it had",
+        ),
+        (
+            lambda folder: (folder / "c.jsonl").rename(folder / "e.jsonl"),
+            "the corpus has 1 sources more and 1 fewer than it had",
+        ),
     ],
     ids=["same size and time", "a file more", "a file less", "another name"],
 )
-def test_a_changed_corpus_is_looked_through_anew(corpus, tmp_path, change):
+def test_a_changed_corpus_is_looked_through_anew_and_why_is_said(corpus, tmp_path, change, why):
     first = made(corpus, tmp_path / "run")
     change(tmp_path / "corpus")
-    again = made(corpus, tmp_path / "run")
+    notes = []
+    again = made(corpus, tmp_path / "run", notes=notes)
     assert again != first
+    assert notes == [f"the catalogue of the shards was made anew: {why}"]
     sources = {one.name: one for one in sources_of(corpus)}
     back = [one for shard in again.shards for one in documents_of(shard, sources, COLUMNS)]
     assert back == [one for one in read(corpus) if isinstance(one, Document)]
 
 
 def test_other_columns_or_sizes_give_another_catalogue(corpus, tmp_path):
-    first = made(corpus, tmp_path / "run")
-    assert made(corpus, tmp_path / "run", size=5) != first
+    notes = []
+    first = made(corpus, tmp_path / "run", notes=notes)
+    assert notes == []  # there was none before
+    assert made(corpus, tmp_path / "run", size=5, notes=notes) != first
+    assert "cut by other columns or another shard_size" in notes[0]
     named = catalogue_of(corpus, COLUMNS | {"domain": "id"}, 4, tmp_path / "run")
     assert named.shards[0].digest != first.shards[0].digest
 
@@ -115,7 +129,28 @@ def test_other_columns_or_sizes_give_another_catalogue(corpus, tmp_path):
 def test_a_broken_catalogue_is_made_anew(corpus, tmp_path, content):
     first = made(corpus, tmp_path / "run")
     write(tmp_path / "run" / CATALOGUE, content)
-    assert made(corpus, tmp_path / "run") == first
+    notes = []
+    assert made(corpus, tmp_path / "run", notes=notes) == first
+    assert "made anew: the one in the folder" in notes[0]
+
+
+def test_a_catalogue_of_an_earlier_version_is_made_anew_and_the_report_says_so(
+    tiny, heads, corpus, tmp_path
+):
+    def run():
+        return wb.run_scoring(tiny, heads, corpus, tmp_path / "run", shard_size=4, part=(1, 1),
+                              workers=1)  # fmt: skip
+
+    assert run().notes == ()
+    path = tmp_path / "run" / CATALOGUE
+    head, *rest = path.read_bytes().splitlines(keepends=True)[:-1]
+    older = json.dumps(json.loads(head) | {"format": 1}).encode() + b"\n"
+    lines = b"".join([older, *rest])
+    path.write_bytes(lines + shards._end_of(lines))
+    report = run()
+    assert (report.kept, report.redone) == (report.shards, 0)
+    assert "is of another version of the workbench" in report.notes[0]
+    assert report.notes[0] in repr(report)
 
 
 def test_a_part_looks_at_sizes_only_and_its_shards_at_the_text(corpus, tmp_path):
@@ -130,7 +165,6 @@ def test_a_file_that_grows_while_it_is_looked_through_is_no_catalogue(
     corpus, tmp_path, monkeypatch
 ):
     """Its last rows would be counted among its bytes, and never be scored."""
-    from workbench import shards
 
     def growing(*given, **more):
         yield from read_corpus(*given, **more)
@@ -143,18 +177,6 @@ def test_a_file_that_grows_while_it_is_looked_through_is_no_catalogue(
             made(corpus, tmp_path / "run")
     assert not (tmp_path / "run" / CATALOGUE).exists()
     assert sum(one.documents for one in made(corpus, tmp_path / "run").shards) == 37
-
-
-def test_more_shards_than_a_record_can_list_are_refused_before_the_work(tiny, heads, tmp_path):
-    from workbench.shards import MOST_SHARDS, require_few_shards
-
-    require_few_shards(32 * MOST_SHARDS, 32)
-    with pytest.raises(ValueError, match="set shard_size to 33 or more"):
-        require_few_shards(32 * MOST_SHARDS + 1, 32)
-    entry = {"path": f"scores/part-{MOST_SHARDS:06d}-{'0' * 16}.parquet", "sha256": "0" * 64,
-             "bytes": 10**9, "rows": 10**6}  # fmt: skip
-    listed = len(json.dumps({"score_files": [entry] * 1000}, indent=2)) / 1000 * MOST_SHARDS
-    assert listed < files.LARGEST_JSON
 
 
 def test_text_that_changed_on_the_way_is_not_scored_for_the_old(corpus, tmp_path):

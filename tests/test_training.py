@@ -11,8 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from conftest import make_tokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import PreTrainedTokenizerFast
 
 import workbench as wb
 from workbench import training as room
@@ -32,9 +37,18 @@ def train(**more):
     return wb.pretrain(given.pop("documents", DOCUMENTS), recipe, **given)
 
 
+def broken(text):
+    return wb.Document("odd", text, "sums", "memory", 99)
+
+
 @pytest.fixture(scope="module")
 def whole():
     return train()
+
+
+def safe_weights(folder):
+    found = safetensors.torch.load_file(folder / RESUME)
+    return {name: value for name, value in found.items() if name.startswith("weight.")}
 
 
 def weights(training):
@@ -196,6 +210,61 @@ def test_a_checkpoint_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("step-*"))
 
 
+def test_an_older_checkpoint_stays_until_the_new_one_stands(tmp_path, monkeypatch):
+    train(out=tmp_path)
+    (tmp_path / RESUME).unlink()  # so that the last step is written again
+    rename = Path.rename
+
+    def stopped(path, target):
+        if path.name.endswith(".half"):
+            raise OSError("the machine went down")
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", stopped)
+        with pytest.raises(OSError, match="went down"):
+            train(out=tmp_path, seed=1)
+    old = wb.load_model(tmp_path / ".step-000012.old", certify=False)
+    (tmp_path / RESUME).unlink()
+    run = train(out=tmp_path, seed=1)
+    new = wb.load_model(run.checkpoints[12], certify=False)
+    assert all(torch.equal(p, weights(run)[name]) for name, p in new.hf.named_parameters())
+    assert not torch.equal(old.hf.lm_head.weight, new.hf.lm_head.weight)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [RESUME, "step-000012"]
+
+
+def test_a_training_that_diverges_stops_and_keeps_what_was_good(tmp_path):
+    steep = dataclasses.replace(RECIPE, learning_rate=1e20, warm_up=0.0, clip=1e30)
+    with pytest.raises(ValueError, match=r"loss of step \d+ is (nan|inf).* Lower learning_rate"):
+        train(recipe=steep, out=tmp_path, save_every=1)
+    last = safe_weights(tmp_path)
+    assert last
+    assert all(torch.isfinite(one).all() for one in last.values())
+
+
+def test_empty_documents_train_as_ends():
+    run = train(documents=[*DOCUMENTS, *[broken("")] * 40], held_out=())
+    assert np.isfinite(run.history["loss"]).all()
+
+
+def test_a_tokenizer_without_an_end_is_told_what_it_lacks():
+    bare = wb.train_tokenizer(TEXTS, 280)
+    bare.eos_token = None
+    with pytest.raises(ValueError, match="no end token, which stands behind every document"):
+        train(tokenizer=bare)
+    with pytest.raises(TypeError, match=r"got one text: pass \[text\]"):
+        wb.train_tokenizer("one text", 280)
+
+
+def test_a_vocabulary_with_gaps_has_a_row_for_every_token():
+    vocabulary = {symbol: 3 * i for i, symbol in enumerate(sorted(ByteLevel.alphabet()))}
+    inner = Tokenizer(BPE(vocab=vocabulary | {"<end>": 900}, merges=[]))
+    inner.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    gaps = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")
+    assert len(gaps) == 257
+    assert np.isfinite(train(tokenizer=gaps, held_out=()).history["loss"]).all()
+
+
 def test_held_out_rows_are_spread_over_the_documents():
     texts = ["a" * 400, *[letter * 60 for letter in "bcdefg"]]
     some = [wb.Document(t[0], t, "x", "memory", i) for i, t in enumerate(texts)]
@@ -263,7 +332,11 @@ def test_decoders_that_cannot_be_built(wrong):
         ({"save_every": 0}, "save_every"),
         ({"recipe": dataclasses.replace(RECIPE, precision="fp16"), "out": "x"}, "fp16"),
         ({"weights": [1.0]}, "one weight"),
-        ({"weights": [-1.0] * len(DOCUMENTS)}, "one weight"),
+        ({"weights": [-1.0] * len(DOCUMENTS)}, "0 or more, and finite: that of document 0 is -1"),
+        ({"weights": [1.0, float("nan")] * (len(DOCUMENTS) // 2)}, "that of document 1 is nan"),
+        ({"weights": [float("inf")] * len(DOCUMENTS)}, "that of document 0 is inf"),
+        ({"documents": [*DOCUMENTS, broken("caf\ud83d")]}, "document 36 has a lone surrogate"),
+        ({"documents": [broken("a")]}, "1 documents give 2 tokens an epoch: a row needs 32"),
         ({"weights": [0.0] * len(DOCUMENTS)}, "a row needs"),
     ],
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import sys
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -30,21 +33,53 @@ ARMS = {"all": None, "sums twice": [2.0 if one.domain == "sums" else 1.0 for one
 
 
 @pytest.fixture(scope="module")
-def arms():
+def arms(tmp_path_factory):
     return wb.train_arms(
         DOCUMENTS, ARMS, RECIPE, tokenizer=TOKENIZER, held_out=DOCUMENTS[::5], tasks=TASKS,
-        seeds=(0, 1, 2),
+        seeds=(0, 1, 2), out=tmp_path_factory.mktemp("arms"),
     )  # fmt: skip
 
 
-def test_each_run_is_a_training_of_its_own(arms):
+@pytest.fixture(scope="module")
+def models(arms):
+    """The trained models, as a reader gets them back."""
+    return {who: wb.load_model(folder, certify=False) for who, folder in arms.checkpoints.items()}
+
+
+def test_one_model_is_in_memory_at_a_time(monkeypatch):
+    alive, most = weakref.WeakSet(), []
+    room = sys.modules["workbench.weak_to_strong"]
+    train = room.pretrain
+
+    def counting(*args, **kwargs):
+        gc.collect()
+        most.append(len(alive))
+        run = train(*args, **kwargs)
+        alive.add(run.model.hf)
+        return run
+
+    monkeypatch.setattr(room, "pretrain", counting)
+    short = dataclasses.replace(RECIPE, steps=1)
+    found = wb.train_arms(
+        DOCUMENTS, ARMS, short, tokenizer=TOKENIZER, held_out=DOCUMENTS[::5], seeds=(0, 1)
+    )
+    gc.collect()
+    assert (most, len(alive)) == ([0, 0, 0, 0], 0)
+    assert found.checkpoints == {}  # without a folder only what was measured is left
+    assert len(found.course) == 4 * 3
+
+
+def test_checkpoints_name_every_run(arms):
+    assert set(arms.checkpoints) == {(arm, seed) for arm in ARMS for seed in (0, 1, 2)}
+    assert len(set(arms.checkpoints.values())) == 6
+
+
+def test_each_run_is_a_training_of_its_own(arms, models):
     one = wb.pretrain(
         DOCUMENTS, RECIPE, tokenizer=TOKENIZER, weights=ARMS["sums twice"], seed=1,
         held_out=DOCUMENTS[::5],
     )  # fmt: skip
-    pairs = zip(
-        one.model.hf.parameters(), arms.models["sums twice", 1].hf.parameters(), strict=True
-    )
+    pairs = zip(one.model.hf.parameters(), models["sums twice", 1].hf.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     course = arms.course.query("arm == 'sums twice' and seed == 1 and domain != @MEAN")
     assert course["loss"].tolist() == one.held_out["loss"].tolist()
@@ -57,8 +92,8 @@ def test_arms_differ_in_the_mixture_only(arms):
     assert arms.course["loss"].nunique() > 40  # but they do differ
 
 
-def test_documents_and_tasks_are_read_plainly(arms):
-    for (arm, seed), model in arms.models.items():  # noqa: B007 (read by the query)
+def test_documents_and_tasks_are_read_plainly(arms, models):
+    for (arm, seed), model in models.items():  # noqa: B007 (read by the query)
         row = arms.documents.query("arm == @arm and seed == @seed").set_index("doc_id")
         for document in DOCUMENTS[::5]:
             ids = torch.tensor([model.encode(document.text)[:64]])
@@ -66,7 +101,7 @@ def test_documents_and_tasks_are_read_plainly(arms):
                 loss = model.hf(ids, labels=ids).loss.item()
             assert row["loss"][document.doc_id] == pytest.approx(loss, rel=1e-4)
     item = TASKS[1].items[0]
-    model = arms.models["all", 0]
+    model = models["all", 0]
     prompt, answer = model.encode(item.prompt), model.encode(item.answer)
     ids = torch.tensor([[*prompt, *answer]])
     with torch.inference_mode():

@@ -12,6 +12,7 @@ from widgets.errors import ProblemBox, escaped
 from widgets.lanes import Lanes
 from workbench.browse import Extreme
 from workbench.environment import environment_corpus
+from workbench.run_folder import default_folder
 from workbench.session import Session
 from workbench.visible import visible
 
@@ -32,7 +33,10 @@ class DocumentsPanel(w.VBox):
             description="Corpus", placeholder=hint if corpus is None else "given in Python",
             disabled=corpus is not None, layout={"width": "100%"},
         )  # fmt: skip
-        self.folder = w.Text(description="Run folder", value="run", layout={"width": "300px"})
+        self.folder = w.Text(
+            description="Run folder", placeholder=default_folder(corpus), layout={"width": "300px"}
+        )
+        self.path.observe(guarded(lambda _: self._propose()), "value")
         self.most = w.BoundedIntText(
             description="read at most", value=512, min=2, max=2**31 - 1, layout={"width": "170px"},
             style={"description_width": "initial"},
@@ -71,6 +75,13 @@ class DocumentsPanel(w.VBox):
         super().__init__([self.path, w.HBox(running, layout=WRAP), self._looking])
         self._by, self._ascending = "rank", True
 
+    def _propose(self) -> None:
+        """Show the folder that the run of the corpus that is named now goes to."""
+        self.folder.placeholder = default_folder(self.path.value.strip() or None)
+
+    def _folder(self) -> str:
+        return self.folder.value.strip() or self.folder.placeholder
+
     # ---- scores -----------------------------------------------------------------------------
 
     def _corpus(self) -> Callable[[], Any]:
@@ -82,17 +93,14 @@ class DocumentsPanel(w.VBox):
 
     def _score(self) -> None:
         session, corpus, state = self.session, self._corpus(), self.session.state
-        out, most = self.folder.value.strip() or None, self.most.value
+        out, most = self._folder(), self.most.value
         self.lanes.begin(
             "scoring the corpus",
             lambda: session.score(corpus(), out, state=state, max_tokens=most),
         )
 
     def _load(self) -> None:
-        folder = self.folder.value.strip()
-        if not folder:
-            raise ValueError("no folder given: write the folder of a finished run into Run folder")
-        corpus = self._corpus()
+        folder, corpus = self._folder(), self._corpus()
         self.lanes.begin("loading the run", lambda: self.session.load(folder, corpus()))
 
     # ---- looking through --------------------------------------------------------------------

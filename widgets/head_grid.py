@@ -12,6 +12,7 @@ import traitlets
 from ipywidgets.widgets.trait_types import CByteMemoryView
 
 from widgets.errors import Report, raises
+from widgets.own_changes import OwnChanges
 from workbench.colouring import HeadColours
 from workbench.heads import HasGeometry, HeadSet
 
@@ -45,7 +46,7 @@ class HeadGrid(anywidget.AnyWidget):
             values=np.full(size, np.nan, np.float32).tobytes(),
         )
         self.report = report
-        self._ours = False  # while the owner, and not the browser, changes the mask
+        self._ours = OwnChanges()  # of the mask: the owner's, and not the browser's
         self.on_mask: Callable[[HeadSet], object] = lambda heads: None
         self.on_undo: Callable[[], object] = lambda: None
         self.on_redo: Callable[[], object] = lambda: None
@@ -55,9 +56,7 @@ class HeadGrid(anywidget.AnyWidget):
     @property
     def masked(self) -> HeadSet:
         """The heads that are shown as masked."""
-        chosen = np.flatnonzero(np.frombuffer(self.mask, np.uint8))
-        layer, head = np.divmod(chosen, self.heads)
-        return HeadSet.of(zip(layer.tolist(), head.tolist(), strict=True), self.geometry)
+        return self._heads_of(self.mask)
 
     @masked.setter
     def masked(self, heads: HeadSet) -> None:
@@ -65,11 +64,8 @@ class HeadGrid(anywidget.AnyWidget):
         for one in heads:
             mask[one] = 1
         if mask.tobytes() != bytes(self.mask):  # what the browser knows is not told again
-            self._ours = True
-            try:
+            with self._ours.made():
                 self.mask = mask.tobytes()
-            finally:
-                self._ours = False
 
     def colour(self, colours: HeadColours) -> None:
         """Colour the heads by these values."""
@@ -82,10 +78,15 @@ class HeadGrid(anywidget.AnyWidget):
 
     def _masked(self, change: Any) -> None:
         try:
-            if not self._ours:
-                self.on_mask(self.masked)
+            if not self._ours.under_way:
+                self.on_mask(self._heads_of(change["new"]))  # the mask may be another by now
         except Exception as error:
             self.report(error)
+
+    def _heads_of(self, mask: Any) -> HeadSet:
+        chosen = np.flatnonzero(np.frombuffer(mask, np.uint8))
+        layer, head = np.divmod(chosen, self.heads)
+        return HeadSet.of(zip(layer.tolist(), head.tolist(), strict=True), self.geometry)
 
     def handle(self, _: Any, message: dict[str, Any], buffers: Any = None) -> None:
         """Keys pressed in the grid that are the owner's to answer."""

@@ -6,6 +6,7 @@ import ipywidgets as w
 
 from widgets.errors import ProblemBox, escaped
 from widgets.head_grid import HeadGrid
+from widgets.own_changes import OwnChanges
 from workbench.heads import cut_size
 from workbench.session import Session
 
@@ -21,7 +22,7 @@ class HeadsPanel(w.VBox):
 
     def __init__(self, session: Session, problem: ProblemBox, detect: w.Button) -> None:
         self.session = session
-        self._following = False  # while the controls are set to what the session says
+        self._ours = OwnChanges()  # of the controls, which are set to what the session says
         guarded = problem.guarded
         self.grid = HeadGrid(session.model, problem)
         self.grid.on_mask = guarded(session.mask)
@@ -37,12 +38,12 @@ class HeadsPanel(w.VBox):
             careful = guarded(act)  # type: ignore[arg-type]
 
             def changed(change: dict[str, object]) -> None:
-                if not self._following:
+                if not self._ours.under_way:
                     careful(change["new"])
 
             widget.observe(changed, "value")
 
-        every = session.model.layers * session.model.heads
+        every = session.model.head_count
         self.colour = w.Dropdown(description="Colour by", layout={"width": "320px"})
         chosen(self.colour, session.colour_by)
         self.detect = detect
@@ -101,8 +102,7 @@ class HeadsPanel(w.VBox):
     def follow(self) -> None:
         """Set every control to what the session says."""
         session, state = self.session, self.session.state
-        self._following = True
-        try:
+        with self._ours.made():
             self.grid.masked = state.heads
             self.names.value = str(state.heads)
             self.mode.value = state.mode
@@ -119,5 +119,3 @@ class HeadsPanel(w.VBox):
             if self.colour.options != tuple(palette.names):
                 self.colour.options = tuple(palette.names)
             self.colour.value = palette.chosen
-        finally:
-            self._following = False

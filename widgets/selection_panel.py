@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ipywidgets as w
 
 from widgets.errors import ProblemBox, escaped
 from widgets.lanes import Lanes
 from widgets.live_figure import LiveFigure
+from widgets.own_changes import OwnChanges
 from workbench.figures import influence_histogram
+from workbench.selection import By
 from workbench.session import Session
 from workbench.visible import visible
 
@@ -20,7 +24,7 @@ class SelectionPanel(w.VBox):
 
     def __init__(self, session: Session, problem: ProblemBox, lanes: Lanes) -> None:
         self.session, self.lanes = session, lanes
-        self._following = False  # while the controls are set to what the session says
+        self._ours = OwnChanges()  # of the controls, which are set to what the session says
         self.fraction = w.FloatSlider(
             description="Top share", value=0.2, min=0.01, max=1, step=0.01, readout_format=".0%",
             layout={"width": "420px"},
@@ -60,11 +64,8 @@ class SelectionPanel(w.VBox):
         if corpus is None:
             return
         chosen = corpus.selection
-        self._following = True
-        try:
+        with self._ours.made():
             self.fraction.value, self.by.value = chosen.fraction, chosen.by
-        finally:
-            self._following = False
         head = "".join(f"<th>{one}</th>" for one in HEAD)
         rows = "".join(
             f"<tr><td>{escaped(visible(str(d.domain)))}</td><td>{d.documents_selected:,}</td>"
@@ -78,12 +79,14 @@ class SelectionPanel(w.VBox):
         )
         self.figure.show(influence_histogram(chosen))
 
-    def _moved(self, _: object) -> None:
-        if not self._following:
-            self._act()
+    def _moved(self, change: Any) -> None:
+        if not self._ours.under_way:
+            moved = {"fraction": self.fraction.value, "by": self.by.value}
+            # The control itself may be set to something else by now.
+            moved["fraction" if change["owner"] is self.fraction else "by"] = change["new"]
+            self._act(**moved)
 
-    def _cut(self) -> None:
-        fraction, by = self.fraction.value, self.by.value
+    def _cut(self, fraction: float, by: By) -> None:
         self.lanes.files.do("cut", lambda: self.session.cut(fraction, by), lambda _: None)
 
     def _export(self) -> None:

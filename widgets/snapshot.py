@@ -33,7 +33,7 @@ def snapshot(model: Model, state: State, colours: HeadColours, changes: TokenCha
     masked = escaped(str(state.heads)) or "none"
     return (
         f'{STYLE}<div class="aiw-snapshot {AS_IT_IS}" style="font-family:sans-serif">'
-        f"<p><b>{escaped(model.source)}</b>: {len(state.heads)} of {model.layers * model.heads} "
+        f"<p><b>{escaped(model.source)}</b>: {len(state.heads)} of {model.head_count} "
         f"heads masked ({state.mode}): {masked}</p>"
         f"{_grid(model, state, colours)}<p>{escaped(changes.describe())}</p>{_text(changes)}"
         "<p><i>A picture. Run the cell to toggle heads.</i></p></div>"

@@ -18,7 +18,7 @@ import pandas as pd
 from workbench.croissant import CLUSTERS_FILE, SELECTION_FILE, SELECTION_SCHEMA, file_object
 from workbench.domain_cut import By, check_by, share_of
 from workbench.duplicate_policy import CLUSTER_SCHEMA, Duplicates, limit_of
-from workbench.files import plain_file, read_json, sha256_of, write_atomically
+from workbench.files import plain_file, read_json, write_atomically
 from workbench.manifest import (
     MANIFEST_FILE,
     RUN_FILE,
@@ -35,6 +35,7 @@ from workbench.manifest_terms import (
 )
 from workbench.progress import counted
 from workbench.ranking_walk import RankingWalk, digest_of
+from workbench.run_files import check_files, with_score_files
 from workbench.score_files import ScoreFiles
 from workbench.streamed_parquet import scratch_folder, written
 
@@ -116,10 +117,10 @@ def select_files(
     folder = pathlib.Path(folder)
     share, limit = share_of(fraction), limit_of(duplicates, cap)
     check_by(by)
-    record, listed = _finished_run(folder)
+    record, listed, files = _finished_run(folder)
     check_publishable(corpus_note, ())
     reasons = skipped_reasons(folder, record, listed)
-    paths = _unchanged(folder, record)
+    paths = _unchanged(folder, files)
     given = None if clusters is None else pathlib.Path(clusters)
     made = []
     with (
@@ -171,8 +172,10 @@ def select_files(
     return FileSelection(manifest, pd.DataFrame(figures), float(fraction), by, duplicates, cap)
 
 
-def _finished_run(folder: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
-    """The public record of the folder's run, and its files."""
+def _finished_run(
+    folder: pathlib.Path,
+) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
+    """The public record of the folder's run, its files, and its score files (path, sha256 ...)."""
     try:
         run = read_json(plain_file(folder, RUN_FILE))
     except ValueError as error:
@@ -183,17 +186,17 @@ def _finished_run(folder: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
         )
     record = public_record(run)
     listed = run_files(folder, record)
-    if not record["score_files"] or record["score_files"][0]["path"] not in listed:
+    files = with_score_files(folder, record)["score_files"]
+    if not files or not os.path.lexists(folder / files[0]["path"]):
         raise ValueError(f"{folder} holds no score files of its run, so there is nothing to rank")
-    return record, listed
+    return record, listed, files
 
 
-def _unchanged(folder: pathlib.Path, record: dict[str, Any]) -> list[pathlib.Path]:
+def _unchanged(folder: pathlib.Path, files: list[dict[str, Any]]) -> list[pathlib.Path]:
     """The paths of the score files, whose bytes are those that the run wrote."""
-    files = record["score_files"]
     with counted("checking score files", "file", len(files)) as done:
+        paths = []
         for file in files:
-            if sha256_of(plain_file(folder, file["path"])) != file.get("sha256"):
-                raise ValueError(f"score file {file['path']} was changed since; score it again")
+            paths += check_files(folder, [file])
             done(1)
-    return [folder / file["path"] for file in files]
+    return paths

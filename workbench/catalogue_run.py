@@ -17,11 +17,21 @@ from workbench.heads import HeadSet
 from workbench.models import Model
 from workbench.progress import stop_if_asked
 from workbench.receipts import Receipt, finished, receipt_path
-from workbench.run_progress import Failure, Hear, RunReport, ScoringFailed, Told, report_of, told
+from workbench.run_progress import (
+    Failure,
+    Hear,
+    RunReport,
+    ScoringFailed,
+    Tally,
+    Told,
+    report_of,
+    told,
+)
 from workbench.runs import Part
 from workbench.shard_worker import Job, Settings, Step, score_shard
 from workbench.shards import CATALOGUE, Catalogue, Shard, documents_of, is_current
 from workbench.sources import sources_of
+from workbench.superseded import SetAside, done_before
 
 Driver = Literal["local", "ray"]
 Workers = int | Sequence[str] | None
@@ -36,37 +46,42 @@ def score_catalogue(
     workers: Workers,
     driver: Driver,
     hear: Hear | None,
+    notes: Sequence[str] = (),
 ) -> RunReport:
     """Score what is not done of the shards of this part, and complete the run if that was the last
     of it. Raises ScoringFailed if some shards could not be scored."""
     folder = Path(job.folder)
     mine = catalogue.shards[part[0] - 1 :: part[1]]
     rows = sum(one.documents + len(one.refused) for one in mine)
-    receipts: dict[str, Receipt] = {}
+    before, tally = runs.numbers_in(folder), Tally()
     with told(rows, hear) as state:
         left = []
         for shard in mine:
-            receipt = finished(folder, shard, job.fingerprint)
+            receipt = done_before(folder, shard, job.fingerprint)
             if receipt is None:
                 left.append(shard)
             else:
-                receipts[receipt.shard] = dataclasses.replace(receipt, fingerprint=job.fingerprint)
+                tally.add(receipt)
                 state.step(receipt.read, kept=True)
             stop_if_asked()
-        kept = len(receipts)
-        failures = _score(model, job, left, workers, driver, receipts, state)
+        kept = tally.shards
+        failures = _score(model, job, left, workers, driver, tally, state)
     _note(failures, folder, part)
-    names = [one.name(job.fingerprint) for one in catalogue.shards]
-    ordered = [receipts[name] for name in names if name in receipts]
-    domain_from = sum((Counter(one.domain_from) for one in catalogue.shards), Counter())
-    run["domain_from"] = dict(domain_from)
-    report = report_of(ordered, failures, rows, kept, state, domain_from)
+    given_up = {one.shard for one in failures}
+    redone = sum(one.number in before and one.name(job.fingerprint) not in given_up for one in left)
+    run["domain_from"] = dict(
+        sum((Counter(one.domain_from) for one in catalogue.shards), Counter())
+    )
+    report = report_of(
+        tally, failures, rows, state, kept=kept, redone=redone, notes=notes,
+        domain_from=run["domain_from"],
+    )  # fmt: skip
     if failures:
         if part != (1, 1):  # which did not hash the corpus: the next call makes a new catalogue
             (folder / CATALOGUE).unlink(missing_ok=True)
         raise ScoringFailed(report)
-    finished_now = _complete(folder, job, run, catalogue, names, receipts)
-    return dataclasses.replace(report, finished=finished_now)
+    aside = _complete(folder, job, run, catalogue, mine)
+    return report if aside is None else report.completed(aside)
 
 
 def _score(
@@ -75,18 +90,18 @@ def _score(
     shards: Sequence[Shard],
     workers: Workers,
     driver: Driver,
-    receipts: dict[str, Receipt],
+    tally: Tally,
     state: Told,
 ) -> list[Failure]:
-    """Add the receipts of the shards to `receipts`; return the failures."""
+    """Add the receipts of the shards to `tally`; return the failures."""
     failures: list[Failure] = []
     if not shards:
         return failures
     # Closed before anything else is done, so that no worker outlives an error or a Ctrl-C.
     with contextlib.closing(_drive(model, job, shards, workers, driver)) as outcomes:
         for outcome in outcomes:
-            if isinstance(outcome, Receipt):  # one fingerprint in memory, not one a shard
-                receipts[outcome.shard] = dataclasses.replace(outcome, fingerprint=job.fingerprint)
+            if isinstance(outcome, Receipt):
+                tally.add(outcome)
             elif isinstance(outcome, Failure):
                 failures.append(outcome)
                 state.step(0, failed=outcome.documents)
@@ -133,28 +148,20 @@ def _note(failures: Sequence[Failure], folder: Path, part: Part) -> None:
 
 
 def _complete(
-    folder: Path,
-    job: Job,
-    run: dict[str, Any],
-    catalogue: Catalogue,
-    names: Sequence[str],
-    receipts: dict[str, Receipt],
-) -> bool:
-    """Complete the run if all shards are done, those of other parts too.
+    folder: Path, job: Job, run: dict[str, Any], catalogue: Catalogue, mine: Sequence[Shard]
+) -> SetAside | None:
+    """Complete the run if all shards are done, those of other parts too; None if they are not.
 
     Each part looks after its own last shard, so the one that ends last sees all of them.
     """
+    names = [one.name(job.fingerprint) for one in catalogue.shards]
     if not all(receipt_path(folder, name).exists() for name in names):
-        return False
-    everybodys = [
-        receipts.get(name) or finished(folder, shard, job.fingerprint)
-        for name, shard in zip(names, catalogue.shards, strict=True)
-    ]
-    done = [one for one in everybodys if one is not None]
-    if len(done) < len(names):
-        return False
+        return None
+    own = {one.number for one in mine}
+    others = (one for one in catalogue.shards if one.number not in own)
+    if any(finished(folder, one, job.fingerprint) is None for one in others):
+        return None
     if not is_current(catalogue, folder):
         # Another part saw a source change: its new shards are not to be removed for the old ones.
-        return False
-    runs.finish(folder, run, done)
-    return True
+        return None
+    return runs.finish(folder, run, names)

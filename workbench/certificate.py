@@ -23,9 +23,11 @@ from workbench.certificate_trial import Trial
 from workbench.identity import state_of
 from workbench.masking import require_unmasked
 from workbench.models import Model
-from workbench.progress import gives_way
+from workbench.progress import counted, gives_way
 
 Bound = Literal["at most", "at least"]
+
+_QUICK = 20_000_000  # parameters of a model that is tried out in less than a second
 
 
 class NotCertified(ValueError):
@@ -93,13 +95,16 @@ class Certificate:
 
     def complaint(self) -> str:
         """The failed checks with what was measured, and what to do; for errors and warnings."""
+        failed = [one for one in self.checks if not one.passed]
         lines = [
             f"{one.name} ({one.tested}): measured {one.found}, expected {one.allowed}"
-            for one in self.checks
-            if not one.passed
+            for one in failed
         ]
+        reasons = {one.measured for one in failed}
+        if len(reasons) == 1 < len(failed) and isinstance(failed[0].measured, str):
+            lines = [f"{', '.join(self.failed)}: {failed[0].measured}"]  # said once
         return (
-            f"{len(lines)} of {len(self.checks)} checks of this model failed, so its scores could "
+            f"{len(failed)} of {len(self.checks)} checks of this model failed, so its scores could "
             "be wrong:\n  " + "\n  ".join(lines) + "\nDo not score with it: try dtype='float32', "
             "another version of transformers, or another model. certify(model) shows all checks"
         )
@@ -196,10 +201,16 @@ def require_certified(model: Model) -> Certificate:
 def _certified(model: Model) -> Certificate:
     with torch.inference_mode():
         trial = Trial(model)
-        checks = tuple(_tried(claim, trial) for claim in CHECKS)
+        size = sum(one.numel() for one in model.hf.parameters())
+        checks = []
+        title = f"trying out {model.source}"
+        with counted(title, "check", len(CHECKS), bar=size > _QUICK) as done:
+            for claim in CHECKS:
+                checks.append(_tried(claim, trial))
+                done(1)
     engines = model.__dict__.get("workbench_engines", {})
     return Certificate(
-        checks,
+        tuple(checks),
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,
         kernel=str(model.hf.config._attn_implementation).removeprefix("workbench_"),

@@ -33,6 +33,13 @@ OTHERS = 0.75  # retrieval score; heads that do not copy
 Measured = tuple[float | str, float]  # what was found, or why nothing can be; its limit
 
 
+def _every_weight_read(trial: Trial) -> Measured:
+    unread = trial.model.from_nowhere
+    if unread is None:
+        return "not known: the model was handed over, and its files were not seen", 0
+    return len(unread), 0
+
+
 def _empty_mask(trial: Trial) -> Measured:
     with masked(trial.model, HeadSet.of([], trial.model)) as model:
         ours = model.hf(input_ids=trial.row(trial.window), use_cache=False).logits
@@ -40,7 +47,7 @@ def _empty_mask(trial: Trial) -> Measured:
 
 
 def _every_layer(trial: Trial) -> Measured:
-    return sum(one.changed for one in trial.layers.values()), trial.model.layers
+    return sum(one.changed for one in trial.layers.values()), len(trial.model.sites)
 
 
 def _reaches_loss(trial: Trial) -> Measured:
@@ -128,6 +135,8 @@ class Claim:
 
 
 CHECKS = (
+    Claim("every weight was read", _every_weight_read, "at most", "weights",
+          "weights of the model that no file of its checkpoint held"),
     Claim("empty mask", _empty_mask, "at most", "logits",
           "logits under an empty mask that are not the stock model's, bit for bit"),
     Claim("every layer masks", _every_layer, "at least", "layers",

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from workbench import attention, retrieval
+from workbench import retrieval
 from workbench.attention import Planted, Seen, Site
+from workbench.carrying import carrying
 from workbench.engine import engine_of
 from workbench.heads import HeadSet
 from workbench.install import vocabulary_size
@@ -26,6 +27,7 @@ from workbench.probes import Probe
 
 # Tokens of a window, how many of them are edited at its end, and tokens before the probe's value.
 WINDOW, EDITED, FILLER = 16, 5, 12
+MANY = WINDOW + EDITED  # with so many ordinary tokens none is used twice; a probe takes no more
 # Answers in an order in which no token follows or precedes the one that it followed in the value:
 # heads that continue a repetition, which most models have, find nothing here.
 ORDERS = ((2, 5, 0, 3, 6, 1, 4, 7), (1, 3, 0, 2))
@@ -53,26 +55,41 @@ class Trial:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.every = HeadSet.of([(one, one % model.heads) for one in range(model.layers)], model)
+        layers = [site.layer for site in model.sites]
+        self.every = HeadSet.of([(one, one % model.heads) for one in layers], model)
         self._losses: dict[tuple[tuple[int, ...], bool], np.ndarray] = {}
 
     @cached_property
-    def tokens(self) -> list[int]:
-        """Distinct ordinary tokens, enough for a window with its edit and for the probe."""
-        model = self.model
-        count = FILLER + len(self.order)
-        size = min(vocabulary_size(model.hf), len(model.tokenizer))
-        special = set(model.tokenizer.all_special_ids)
+    def ordinary(self) -> list[int]:
+        """All tokens that are not special, in an order drawn with a fixed seed."""
+        size = min(vocabulary_size(self.model.hf), len(self.model.tokenizer))
+        special = set(self.model.tokenizer.all_special_ids)
         drawn = torch.randperm(size, generator=torch.Generator().manual_seed(0)).tolist()
-        tokens = [token for token in drawn if token not in special][: max(count, WINDOW + EDITED)]
-        longest = len(model.special_prefix) + count + len(self.order)
+        return [token for token in drawn if token not in special]
+
+    @cached_property
+    def tokens(self) -> list[int]:
+        """Tokens for a window, those that replace its end, and, at FILLER, the probe's value.
+
+        Distinct where the vocabulary allows it. A model of four bases has to repeat them; only the
+        value's tokens must differ from each other, and an edit from what it replaces.
+        """
+        model, k = self.model, len(self.order)
+        longest = len(model.special_prefix) + FILLER + 2 * k
         limit = getattr(model.hf.config.get_text_config(), "max_position_embeddings", None)
-        if len(tokens) < max(count, WINDOW + EDITED) or longest > (limit or model.context):
+        few = len(self.ordinary)
+        if few < k or longest > (limit or model.context):
             raise ValueError(
-                f"too small to be tried out: it takes {max(count, WINDOW + EDITED)} ordinary "
-                f"tokens and {longest} positions"
+                f"too small to be tried out: it takes {k} ordinary tokens and {longest} positions, "
+                f"the model has {few} and {limit or model.context}"
             )
-        return tokens
+        if few >= MANY:
+            return self.ordinary[:MANY]
+        repeats = torch.Generator().manual_seed(0)
+        places = torch.randint(few, (WINDOW,), generator=repeats).tolist()
+        places[FILLER : FILLER + k] = range(k)
+        edits = [(place + 1) % few for place in places[-EDITED:]]
+        return [self.ordinary[place] for place in [*places, *edits]]
 
     @cached_property
     def window(self) -> tuple[int, ...]:
@@ -87,7 +104,8 @@ class Trial:
     def order(self) -> tuple[int, ...]:
         """Which token of the probe's value each token of its answer is."""
         sliding = getattr(self.model.hf.config.get_text_config(), "sliding_window", None)
-        return ORDERS[0] if sliding is None or sliding > 12 else ORDERS[1]
+        short = sliding is not None and sliding <= 12
+        return ORDERS[1] if short or len(self.ordinary) < MANY else ORDERS[0]
 
     def losses(self, window: tuple[int, ...], under_mask: bool = False) -> np.ndarray:
         """Nats of the predicted tokens of one window alone, with or without `every` masked."""
@@ -144,7 +162,7 @@ class Trial:
 
             def hook(module: Any, args: Any, kwargs: Any, output: Any) -> None:
                 before = seen.pop(site.layer, None)
-                with attention.carrying([site], overrides, look):
+                with carrying([site], overrides, look):
                     result = module.forward(*args, **kwargs)
                 after = seen.pop(site.layer, None)
                 if before is not None and after is not None:
@@ -157,7 +175,7 @@ class Trial:
             for site in self.model.sites:
                 handle = site.module.register_forward_hook(again(site), with_kwargs=True)
                 stack.callback(handle.remove)
-            with attention.carrying(self.model.sites, observer=look):
+            with carrying(self.model.sites, observer=look):
                 self.model.hf(input_ids=self.row(self.window), use_cache=False)
         return found
 
@@ -173,11 +191,10 @@ class Trial:
         source = torch.arange(offset + len(ids))  # all other rows look at themselves
         source[offset + FILLER + k - 1 : -1] = offset + FILLER + torch.tensor(self.order)
         planted = {layer: _copying(head, source) for layer, head in self.every}
-        with attention.carrying(model.sites, planted=planted):
+        with carrying(model.sites, planted=planted):
             with_planted, _ = retrieval._copied(model, probe)
         without, _ = retrieval._copied(model, probe)
-        shape = model.layers, model.heads
-        return with_planted.reshape(shape), without.reshape(shape)
+        return with_planted, without
 
     def row(self, ids: Sequence[int]) -> torch.Tensor:
         """Token ids as a batch of one row, (1, T)."""
@@ -203,7 +220,10 @@ def _compared(before: Seen, after: Seen, head: int) -> tuple[float, float]:
         if isinstance(after.visible, torch.Tensor):  # a sliding window hides some of the past
             visible = after.visible[0, head if after.visible.shape[1] > 1 else 0, i, : i + 1]
             shown = shown[visible.cpu()]
-        worst = torch.maximum(worst, (row - shown.mean(dim=0)).abs().max())
+        mean = shown.mean(dim=0)
+        if after.share is not None:  # an attention sink keeps the rest
+            mean = mean * after.share[0, head, i].cpu().double()
+        worst = torch.maximum(worst, (row - mean).abs().max())
     return float(change.max()) / scale, float(worst) / scale
 
 

@@ -17,12 +17,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from workbench.files import write_atomically
+from workbench.folders import replace_folder
 
 RESUME = "resume.safetensors"
 
 
 def write_model(folder: Path, hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Write a folder that `load_model` reads, whole or not at all, in the place of an older one."""
+    """Write a folder that `load_model` reads, in the place of an older one.
+
+    Whatever ends the process, `load_model` finds the whole older model or the whole new one.
+    """
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # one bar, of the training, is enough
     half = folder.with_name(f".{folder.name}.half")
@@ -33,8 +37,7 @@ def write_model(folder: Path, hf: PreTrainedModel, tokenizer: PreTrainedTokenize
     finally:
         if bars:
             logging.enable_progress_bar()
-    shutil.rmtree(folder, ignore_errors=True)
-    half.rename(folder)
+    replace_folder(half, folder)
 
 
 class Resume:

@@ -194,8 +194,17 @@ def score(
     shards: Annotated[
         str | None, typer.Option(help="i/n: every n-th shard from the i-th, for job arrays.")
     ] = None,
+    shard_timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="End a worker after so many seconds without a sign of life [default: 1800, or 20 "
+            "times the longest silence so far]."
+        ),
+    ] = None,
     progress: Annotated[str, typer.Option(help="bar, or json: lines on standard error.")] = "bar",
-    overwrite: Annotated[bool, typer.Option(help="Replace scores of other settings.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Set scores of other settings or another corpus aside.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score every document of a corpus."""
@@ -211,7 +220,7 @@ def score(
             loaded, chosen, documents, out, mode=mode,  # type: ignore[arg-type]
             window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
             shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
-            part=part, hear=hear, overwrite=overwrite,
+            part=part, hear=hear, shard_timeout=shard_timeout, overwrite=overwrite,
         )  # fmt: skip
         if report.finished and report.read and not report.scored:
             raise ValueError(
@@ -229,7 +238,7 @@ def score(
         if not report.finished:
             put("other parts of the shards are still to be scored before the run is complete")
         elif report.skipped:
-            put(f"each skipped document, and why: {out / 'skipped.jsonl'}")
+            put(f"each document that was skipped, and why: {out / 'skipped.jsonl'}")
         put(report)  # whose last line is why, if many were skipped
 
 

@@ -156,9 +156,7 @@ def to_score(
 
     loaded = wb.load_model(model, **loading)
     documents: Any = corpus
-    if corpus and corpus[0].startswith("hf://"):
-        documents = corpus[0]
-    elif environment is not None:
+    if environment is not None:
         documents = wb.environment_corpus(max_documents=environment)
     return loaded, heads_of(heads, loaded), documents
 

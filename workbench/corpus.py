@@ -40,11 +40,17 @@ def read_corpus(
     """Stream the documents of `corpus`, each row exactly once, as a Document or a Skipped.
 
     `corpus` is one of
-    - a path, or a list of paths: JSON Lines (plain, .gz, .zst), Parquet, any other file (one text),
-      or a folder, read recursively in sorted order without hidden entries. A folder that holds
-      JSONL or Parquet files anywhere is a folder of shards (its other files come out as Skipped);
-      else every file is one text. A folder written by `datasets.save_to_disk` is read as that data
-      set;
+    - a path, a pattern ("corpus/*.jsonl"), or a list of them: JSON Lines, CSV or TSV with a header
+      (each plain, .gz, .zst, .xz or .bz2), Parquet, any other file (one text), or a folder, read
+      recursively in sorted order without hidden entries. Names count in upper and lower case; of
+      one that says nothing (`part-00000`) the first bytes are looked at. A folder that holds JSONL
+      or Parquet files anywhere is a folder of shards (its other files come out as Skipped), and so
+      is one of CSV files without texts; else every file is one text. A folder written by
+      `datasets.save_to_disk` is read as that data set. Other formats, such as archives and
+      spreadsheets, are refused by name;
+    - the same over s3://, https:// and whatever fsspec knows, its chains
+      ("zip://a.jsonl::corpus.zip", "simplecache::https://...") and "hf://datasets/OWNER/NAME/PATH"
+      among them. The query of a URL, which may be a credential, is no part of any name;
     - "hf://owner/name", "hf://owner/name@config" or "hf://owner/name@config:split" (`@:split` for
       the default configuration; the default split is train), streamed from the Hugging Face hub;
     - a `datasets` data set or a dict of them, a pandas frame, an Arrow table, or anything else
@@ -72,9 +78,10 @@ def read_corpus(
 
     `carry` names more columns, whose values come along in `Document.carried`.
 
-    Raises CorpusError: at once for a path that is missing, an unknown kind of corpus, or two paths
-    of one name; while reading for a named column that no row of a file has, a file that breaks off,
-    or an unreachable hub.
+    Raises CorpusError: at once for a path that is missing, a pattern that matches nothing, an
+    unknown kind of corpus, or two paths of one name; while reading for a file of a format that is
+    not read, a named column that no row of a file has, a file that breaks off, or an unreachable
+    hub.
     """
     rows = open_corpus(corpus, Columns(id, text, domain, tuple(carry)))
     # Rows of files come in order; the places of what was put together by hand may be any.

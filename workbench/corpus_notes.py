@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 WORTH_SAYING = 0.01  # share of the rows that may be skipped without the reasons being spelled out
 _MOST_REASONS = 3
 _PARTICULARS = re.compile(r":| at (byte|character) \d")
 _FROM = {
-    "column": "its value in the corpus",
-    "folder": "the sub-folder that it lies in",
-    "default": "the common one, for want of a column and a sub-folder",
+    "column": "by a value of the corpus",
+    "folder": "by the sub-folder that they lie in",
+    "default": "in the common one, having neither column nor sub-folder",
 }
 
 
-def kinds_of(reasons: Iterable[str] | Mapping[str, int]) -> Counter[str]:
-    """How often each kind of reason came: reasons without what is particular to one row."""
-    counts = Counter(reasons)
-    kinds: Counter[str] = Counter()
-    for reason, count in counts.items():
-        kinds[_PARTICULARS.split(reason, maxsplit=1)[0]] += count
-    return kinds
+def kind_of(reason: str) -> str:
+    """A reason without what is particular to one row: its place, and what is behind the colon."""
+    return _PARTICULARS.split(reason, maxsplit=1)[0][:80]
 
 
 def note_on_domains(domain_from: Mapping[str, int]) -> str:
@@ -33,8 +28,8 @@ def note_on_domains(domain_from: Mapping[str, int]) -> str:
     some = [(kind, domain_from.get(kind, 0)) for kind in _FROM]
     if not any(count for kind, count in some if kind != "column"):
         return ""
-    said = "; ".join(f"of {count:,} documents {_FROM[kind]}" for kind, count in some if count)
-    return f'the domain is {said} (domain="a.column", "/" for the sub-folder or None for one)'
+    said = ", ".join(f"{count:,} documents {_FROM[kind]}" for kind, count in some if count)
+    return f"domains: {said} (choose with domain= or --domain: a column, or / for the sub-folder)"
 
 
 def note_on_skipped(read: int, reasons: Mapping[str, int]) -> str:
@@ -45,8 +40,7 @@ def note_on_skipped(read: int, reasons: Mapping[str, int]) -> str:
     skipped = sum(reasons.values())
     if skipped <= WORTH_SAYING * read:
         return ""
-    most = Counter(reasons).most_common(_MOST_REASONS)
-    said = ", ".join(f"{reason} ({count:,})" for reason, count in most)
-    others = skipped - sum(count for _, count in most)
-    rest = f", other reasons ({others:,})" if others else ""
-    return f"skipped {skipped:,} of {read:,} ({skipped / read:.1%}): {said}{rest}"
+    most = sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+    more = f", and {len(most) - _MOST_REASONS} other reasons" if len(most) > _MOST_REASONS else ""
+    why = ", ".join(f"{reason} ({count:,})" for reason, count in most[:_MOST_REASONS])
+    return f"{skipped:,} of {read:,} documents were skipped ({skipped / read:.0%}): {why}{more}"

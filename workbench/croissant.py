@@ -155,7 +155,9 @@ def _unordered(value: Any) -> str:
 
 def file_object(path: str, sha256: str, size: int) -> dict[str, Any]:
     """Return the Croissant FileObject of a file that lies beside the manifest."""
-    formats = {".parquet": "application/x-parquet", ".json": "application/json"}
+    formats = {
+        ".parquet": "application/x-parquet", ".json": "application/json", ".sha256": "text/plain",
+    }  # fmt: skip
     return {
         "@type": "cr:FileObject",
         # Identifiers take no spaces; the name and the URL stay as they are on disk.

@@ -46,7 +46,8 @@ class Decoder:
     def build(self, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCausalLM:
         """A decoder with random weights; the same `seed` gives the same weights."""
         config = LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=self.width, num_hidden_layers=self.layers,
+            vocab_size=max(tokenizer.get_vocab().values()) + 1, hidden_size=self.width,
+            num_hidden_layers=self.layers,
             intermediate_size=-(-8 * self.width // 3 // 16) * 16, num_attention_heads=self.heads,
             num_key_value_heads=self.kv_heads or self.heads, tie_word_embeddings=False,
             max_position_embeddings=self.context, initializer_range=0.02,
@@ -61,8 +62,11 @@ class Decoder:
 def train_tokenizer(texts: Iterable[str], size: int = 2048) -> PreTrainedTokenizerFast:
     """A byte-level BPE of `size` tokens, learnt from texts; it can spell every text.
 
-    Raises ValueError for a size that cannot hold every byte and the end of a document.
+    Raises ValueError for a size that cannot hold every byte and the end of a document, TypeError
+    for a single text.
     """
+    if isinstance(texts, str):
+        raise TypeError("train_tokenizer needs a list of texts, got one text: pass [text]")
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     if size < len(alphabet) + 1:
         raise ValueError(f"a byte-level vocabulary has {len(alphabet) + 1} tokens or more: {size}")

@@ -20,14 +20,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workbench import attention
-from workbench.attention import Mode, Override, Seen, override_output
+from workbench.attention import Mode, Override, Seen
+from workbench.carrying import carrying
 from workbench.heads import HeadSet
 from workbench.losses import plain_losses, require_max_tokens
 from workbench.masking import default_means, require_fitting, require_unmasked
 from workbench.models import Model
+from workbench.overrides import override_output
 from workbench.progress import counted, gives_way
 from workbench.residuals import can_resume, run_from
+from workbench.token_prefix import encode_start
 
 TOKENS = 4096  # heads x tokens in one pass
 
@@ -41,7 +43,8 @@ class HeadEffects:
     effect: (layers, heads) in nats, NaN where a map was stopped before it came there: the mean over
     the predicted tokens, or the rise at `token` alone. per_token: (layers, heads, predicted tokens)
     for exact maps of a whole text, else None. base: the unmasked losses behind it, one a predicted
-    token. method: "exact", or "gradient" for the estimate.
+    token. method: "exact", or "gradient" for the estimate. headless:
+    the layers that have no heads (NaN).
     """
 
     effect: np.ndarray
@@ -50,13 +53,17 @@ class HeadEffects:
     token: int | None
     mode: Mode
     method: Method
+    headless: tuple[int, ...] = ()
 
     def table(self) -> pd.DataFrame:
         """One row a head: layer, head, score (the effect in nats); the form of `head_map`."""
-        layer, head = np.indices(self.effect.shape)
+        layers = [one for one in range(len(self.effect)) if one not in self.headless]
+        layer, head = np.indices(self.effect.shape)[:, layers]
         frame = pd.DataFrame(
-            {"layer": layer.ravel(), "head": head.ravel(), "score": self.effect.ravel()}
+            {"layer": layer.ravel(), "head": head.ravel(), "score": self.effect[layers].ravel()}
         )
+        if self.headless:
+            frame.attrs["headless"] = list(self.headless)
         kind = "loss rise" if self.method == "exact" else "estimated loss rise (gradient)"
         where = "mean over the text" if self.token is None else f"token {self.token}"
         frame.attrs["by"] = f"{kind} in nats, {where}"
@@ -89,7 +96,7 @@ def head_effects(
     if method not in ("exact", "gradient"):
         raise ValueError(f"method must be 'exact' or 'gradient', got {method!r}")
     require_max_tokens(max_tokens)
-    ids = [*model.special_prefix, *model.encode(text)[:max_tokens]]
+    ids = [*model.special_prefix, *encode_start(model, text, max_tokens)]
     first = max(len(model.special_prefix), 1)  # the first token that is predicted
     if len(ids) <= first:
         raise ValueError("this text has no token that is predicted: give at least two tokens")
@@ -116,13 +123,13 @@ def head_effects(
         effect, base = _gradient(model, ids, positions, mode)
         if on_layer is not None:
             with suppress(StopIteration):
-                for layer in reversed(range(model.layers)):
-                    on_layer(layer, effect[layer])
-        return HeadEffects(effect, base, None, token, mode, method)
+                for site in reversed(model.sites):
+                    on_layer(site.layer, effect[site.layer])
+        return HeadEffects(effect, base, None, token, mode, method, model.headless)
     # Each of its passes takes the lock for itself: another thread's toggle need not wait for all.
     rises, base = _exact(model, ids, positions, mode, on_layer)
     per_token = rises if token is None else None
-    return HeadEffects(rises.mean(axis=-1), base, per_token, token, mode, method)
+    return HeadEffects(rises.mean(axis=-1), base, per_token, token, mode, method, model.headless)
 
 
 # ---- exact -----------------------------------------------------------------------------------
@@ -142,8 +149,8 @@ def _exact(
     final, entering = run_from(model, ids, keep=range(model.layers) if resume else ())
     base = _nats(model, final, ids, positions)[0]
     rows = max(1, TOKENS // len(ids)) if resume else 1
-    with counted("masking each head", "head", model.layers * model.heads) as done:
-        for layer in reversed(range(model.layers)):
+    with counted("masking each head", "head", model.head_count) as done:
+        for layer in reversed([site.layer for site in model.sites]):
             for start in range(0, model.heads, rows):
                 heads = range(start, min(start + rows, model.heads))
                 if resume:
@@ -206,7 +213,7 @@ def _gradient(
 
     with model.lock, torch.inference_mode(False), torch.enable_grad():
         row = torch.tensor([ids], device=model.device)
-        with attention.carrying(model.sites, observer=look):
+        with carrying(model.sites, observer=look):
             hidden = model.hidden(row)
         at = torch.tensor(positions, device=model.device)
         states = hidden[0, at].detach().requires_grad_()
@@ -216,16 +223,18 @@ def _gradient(
             losses.append(torch.nn.functional.cross_entropy(logits, targets, reduction="none"))
         loss = torch.cat(losses)
         (toward,) = torch.autograd.grad(loss.mean(), states)
-        outputs = [calls[layer].output for layer in range(model.layers)]
+        layers = [site.layer for site in model.sites]
+        outputs = [calls[layer].output for layer in layers]
         gradients = torch.autograd.grad(hidden[0, at], outputs, toward)
     every = tuple(range(model.heads))
-    effect = np.empty((model.layers, model.heads))
+    effect = np.full((model.layers, model.heads), np.nan)
     with torch.no_grad():
-        for layer, gradient in enumerate(gradients):
+        for layer, gradient in zip(layers, gradients, strict=True):
             seen = calls[layer]
             changed = seen.output.detach().clone()
             override = Override(every, mode, None if means is None else means[layer])
-            override_output(override, changed, None, seen.value.detach(), seen.visible)
+            share = None if seen.share is None else seen.share.detach()
+            override_output(override, changed, None, seen.value.detach(), seen.visible, share)
             change = (changed - seen.output.detach()).float() * gradient.float()
             effect[layer] = change.sum(dim=(0, 1, 3)).cpu().numpy()
     return effect, loss.detach().float().cpu().numpy()

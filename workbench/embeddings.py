@@ -17,6 +17,7 @@ from workbench.losses import require_max_tokens
 from workbench.masking import require_unmasked
 from workbench.models import Model
 from workbench.progress import counted, gives_way
+from workbench.token_prefix import encode_start
 
 
 def embed(texts: Sequence[str], model: Model | str, *, max_tokens: int | None = None) -> np.ndarray:
@@ -39,7 +40,7 @@ def embed(texts: Sequence[str], model: Model | str, *, max_tokens: int | None = 
     room = room if max_tokens is None else min(room, max_tokens)
     windows = []
     for number, text in enumerate(texts):
-        ids = model.encode(text)[:room]
+        ids = encode_start(model, text, room)
         if not ids:
             raise ValueError(f"texts[{number}] has no token to embed: leave it out")
         windows.append([*model.special_prefix, *ids])

@@ -27,8 +27,9 @@ import torch
 
 from workbench import attention
 from workbench.attention import Mode, Override
+from workbench.carrying import MaskNotSeen, carrying
 from workbench.heads import HeadSet
-from workbench.install import decoder_layers, vocabulary_size
+from workbench.install import decoder_layers, is_recurrent, vocabulary_size
 from workbench.masking import (
     default_means,
     overrides_of,
@@ -49,9 +50,10 @@ class Engine:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.blocks = decoder_layers(model.hf, model.sites)
-        # These rotary embeddings depend on the longest text in the batch: no company then.
+        # Recurrent layers would carry one text on into the next, and these rotary embeddings depend
+        # on the longest text in the batch: no company then.
         rope = str(getattr(model.hf.config.get_text_config(), "rope_parameters", ""))
-        alone = "longrope" in rope or "dynamic" in rope
+        alone = "longrope" in rope or "dynamic" in rope or is_recurrent(model.hf)
         self.row_tokens = 1 if alone else _row_tokens(model)
 
     def losses(
@@ -126,8 +128,8 @@ class Engine:
                 require_fitting(model, one, mode)
             require_unmasked(model)
             overrides, widenings, row_of = _plan(model, sets, mode)
-            with attention.carrying(model.sites, overrides, spans=spans), self._widened(widenings):
-                states = model.hf.base_model(
+            with carrying(model.sites, overrides, spans=spans), self._widened(widenings):
+                states = model.decoder(
                     input_ids=ids, position_ids=positions, use_cache=False
                 ).last_hidden_state
         return states[row_of]
@@ -178,16 +180,9 @@ def engine_of(model: Model) -> Engine | None:
         try:
             engine = Engine(model)
             problem = _difference(engine)
-        except torch.OutOfMemoryError:
-            raise  # says nothing about the model
-        except (
-            AttributeError,
-            KeyError,
-            LookupError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except (torch.OutOfMemoryError, MaskNotSeen):
+            raise  # says nothing about the engine
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:
             engine = None
@@ -209,8 +204,9 @@ def _difference(engine: Engine) -> str | None:
         return "its vocabulary projection cannot be run alone"
     size = vocabulary_size(model.hf)
     windows = [[*model.special_prefix, *(i * 37 % size for i in range(n))] for n in (9, 14)]
-    last = model.layers - 1
-    sets = [HeadSet.of(pairs, model) for pairs in ([(last // 2, 0), (last, 0)], [(0, 0)])]
+    layers = [site.layer for site in model.sites]
+    first, middle, last = layers[0], layers[(len(layers) - 1) // 2], layers[-1]
+    sets = [HeadSet.of(pairs, model) for pairs in ([(middle, 0), (last, 0)], [(first, 0)])]
     tolerance = 1e-4 if model.dtype == torch.float32 else 0.1
     for window, found in zip(windows, engine.losses(windows, [None, *sets]), strict=True):
         for one, losses in zip([None, *sets], found, strict=True):

@@ -7,25 +7,23 @@ rows at given places.
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import fsspec
 import numpy as np
-import pyarrow as pa
 
+from workbench import csv_rows
 from workbench.columns import Columns
+from workbench.compression import decompressed
 from workbench.corpus import read_corpus
 from workbench.documents import Document, Skipped
 from workbench.line_index import LineIndex
 from workbench.moved_texts import Place, places_of
 from workbench.parquet import groups_of
 from workbench.readers import paths_of
-from workbench.sources import Source, is_remote, opened, sources_of
+from workbench.sources import Source, opened, sources_of, stamp
 
-_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 _BLOCK = 1 << 20
 
 
@@ -42,7 +40,9 @@ class GivenCorpus:
         self.files: dict[str, Source] | None = None
         if (paths := paths_of(corpus)) is not None:
             found = {one.name: one for one in sources_of(paths)}
-            if all(one.kind in ("jsonl", "parquet", "text", "stray") for one in found.values()):
+            if all(
+                one.kind in ("jsonl", "csv", "parquet", "text", "stray") for one in found.values()
+            ):
                 self.files = found
         self._stream: Iterator[Document | Skipped] | None = None
         self._ahead: list[Document | Skipped] = []
@@ -72,10 +72,7 @@ class GivenCorpus:
 
 def size_of(source: Source) -> int:
     """Bytes of a file as it lies there."""
-    if is_remote(source.path):
-        files, place = fsspec.url_to_fs(source.path)
-        return int(files.size(place) or 0)
-    return os.path.getsize(source.path)
+    return stamp(source)[0] or 0
 
 
 def reaches(source: Source, row: int) -> bool:
@@ -86,6 +83,8 @@ def reaches(source: Source, row: int) -> bool:
         return row == 0
     if source.kind == "jsonl":
         return count_lines(source, row)[0] > row
+    if source.kind == "csv":
+        return any(True for _ in csv_rows.records(source, row, 0))
     return row < sum(row_groups(source))
 
 
@@ -102,9 +101,7 @@ def count_lines(source: Source, row: int | None, most: int | None = None) -> tup
     """
     lines, size, ended = 0, 0, True  # ended: the last byte so far was the end of a line
     with opened(source.path) as file:
-        suffix = os.path.splitext(source.path)[1]
-        packed = _COMPRESSION.get(suffix)
-        stream: Any = pa.input_stream(file, compression=packed) if packed else file
+        stream = decompressed(file, source.compression)
         while (row is None or lines <= row) and (most is None or size < most):
             if not (block := stream.read(_BLOCK)):
                 break
@@ -133,7 +130,7 @@ def ranges(source: Source, rows: list[int], ranked: int) -> Iterator[tuple[int, 
 
 def is_plain_lines(source: Source) -> bool:
     """Whether single lines can be read at their places."""
-    return source.kind == "jsonl" and os.path.splitext(source.path)[1] not in _COMPRESSION
+    return source.kind == "jsonl" and source.compression is None
 
 
 def _lines_at(source: Source, rows: list[int]) -> Iterator[tuple[int, int, int]]:

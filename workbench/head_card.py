@@ -188,7 +188,7 @@ class HeadReport:
         members = tuple(
             Head(int(a), int(b)) for a, b in zip(part["layer"], part["head"], strict=True)
         )
-        return HeadSet(members, self.heads.layers, self.heads.heads_per_layer)
+        return HeadSet.of(members, self.heads.geometry)
 
     # ---- looking and storing ----------------------------------------------------------------
 

@@ -10,7 +10,8 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -33,7 +34,10 @@ class Head(NamedTuple):
 
 
 class HasGeometry(Protocol):
-    """Anything that says how many layers and query heads a layer it has (a `Model`, say)."""
+    """Anything that says how many layers and query heads a layer it has (a `Model`, say).
+
+    It may also have `headless`, the layers without attention heads.
+    """
 
     @property
     def layers(self) -> int: ...
@@ -47,13 +51,15 @@ class HeadSet:
 
     The members are kept in model order (layer, then head) and each stands once. `|`, `&`, `-`, `^`
     and `~` combine sets of the same geometry. `origin` says where the set came from and travels
-    into manifests; it takes no part in equality.
+    into manifests; it takes no part in equality. `headless` are the layers without attention heads
+    (the recurrent or convolutional ones of a hybrid model): no head of theirs can be a member.
     """
 
     members: tuple[Head, ...]
     layers: int
     heads_per_layer: int
     origin: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    headless: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.layers < 1 or self.heads_per_layer < 1:
@@ -63,12 +69,25 @@ class HeadSet:
             )
         if self.layers * self.heads_per_layer > MOST_HEADS:
             raise ValueError(f"no model has more than {MOST_HEADS:,} heads: layers x heads a layer")
-        members = tuple(sorted({Head(int(layer), int(head)) for layer, head in self.members}))
+        try:
+            members = tuple(
+                sorted({Head(index(layer), index(head)) for layer, head in self.members})
+            )
+        except TypeError as error:
+            raise TypeError(
+                "heads are (layer, head) pairs of whole numbers, both from 0, such as (17, 3); got "
+                f"{list(self.members)!r:.100}"
+            ) from error
         for one in members:
             if not (0 <= one.layer < self.layers and 0 <= one.head < self.heads_per_layer):
                 raise ValueError(
                     f"{one} is not a head of this model: layers go from 0 to {self.layers - 1}, "
                     f"query heads from 0 to {self.heads_per_layer - 1}"
+                )
+            if one.layer in self.headless:
+                raise ValueError(
+                    f"{one} does not exist: layer {one.layer} has no attention heads (of layers 0 "
+                    f"to {self.layers - 1}, these have none: {', '.join(map(str, self.headless))})"
                 )
         object.__setattr__(self, "members", members)
 
@@ -77,7 +96,9 @@ class HeadSet:
     @classmethod
     def of(cls, members: Iterable[tuple[int, int]], model: HasGeometry) -> HeadSet:
         """The heads given as (layer, head) pairs of `model`."""
-        return cls(tuple(Head(*pair) for pair in members), model.layers, model.heads)
+        headless = tuple(getattr(model, "headless", ()))
+        heads = tuple(Head(*pair) for pair in members)
+        return cls(heads, model.layers, model.heads, headless=headless)
 
     @classmethod
     def parse(cls, text: str, model: HasGeometry) -> HeadSet:
@@ -101,16 +122,17 @@ class HeadSet:
     ) -> HeadSet:
         """The `fraction` of all heads with the highest scores, rounded up (METHOD section 1).
 
-        `scores` has one row for each head of the model, with columns layer, head and score. A cut
+        `scores` has one row for each head of the model, with columns layer, head and score; layers
+        that have no heads are listed in `scores.attrs["headless"]` and do not count. A cut
         that falls among heads of equal score, or that takes heads of score 0, would be decided by
         the order of the rows, so it raises ValueError unless `allow_ties` is set (then the lower
         layer and head wins).
         """
-        layers, heads_per_layer = _geometry(scores)
+        geometry = _geometry(scores)
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
-        size = cut_size(fraction, layers * heads_per_layer)
-        if size == layers * heads_per_layer:
+        size = cut_size(fraction, len(scores))
+        if size == len(scores):
             raise ValueError(f"fraction {fraction} takes all {size} heads: nothing is left to rank")
         ranked = scores.sort_values(
             ["score", "layer", "head"], ascending=[False, True, True], kind="stable"
@@ -138,7 +160,7 @@ class HeadSet:
             **scores.attrs.get("origin", {}),
         }
         pairs = ranked[["layer", "head"]].to_numpy()[:size]
-        return cls(tuple(Head(int(a), int(b)) for a, b in pairs), layers, heads_per_layer, origin)
+        return replace(cls.of([(int(a), int(b)) for a, b in pairs], geometry), origin=origin)
 
     @classmethod
     def random(
@@ -152,11 +174,8 @@ class HeadSet:
 
         The draw depends on the seed alone, and can never contain an excluded head.
         """
-        if hasattr(scores, "columns"):
-            layers, heads_per_layer = _geometry(scores)  # type: ignore[arg-type]
-        else:
-            layers, heads_per_layer = scores.layers, scores.heads
-        everything = cls((), layers, heads_per_layer).complement()
+        geometry = _geometry(scores) if hasattr(scores, "columns") else scores  # type: ignore[arg-type]
+        everything = cls.of((), geometry).complement()
         pool = everything - exclude if exclude else everything
         size = len(exclude) if size is None and exclude is not None else size
         if size is None:
@@ -167,14 +186,15 @@ class HeadSet:
             )
         picks = np.random.default_rng(seed).choice(len(pool), size=size, replace=False)
         origin = {"chosen": f"{size} of {len(pool)} heads at random", "seed": seed}
-        return cls(tuple(pool.members[i] for i in picks), layers, heads_per_layer, origin)
+        return replace(everything._same(pool.members[i] for i in picks), origin=origin)
 
     # ---- algebra ----------------------------------------------------------------------------
 
     def complement(self) -> HeadSet:
         """Every head of the model that is not in this set."""
         inside = set(self.members)
-        every = (Head(x, y) for x in range(self.layers) for y in range(self.heads_per_layer))
+        layers = [one for one in range(self.layers) if one not in self.headless]
+        every = (Head(x, y) for x in layers for y in range(self.heads_per_layer))
         return self._same([one for one in every if one not in inside])
 
     def __or__(self, other: HeadSet) -> HeadSet:
@@ -198,15 +218,14 @@ class HeadSet:
         return len(self & other) / either if either else 1.0
 
     def _checked(self, other: HeadSet) -> set[Head]:
-        if (self.layers, self.heads_per_layer) != (other.layers, other.heads_per_layer):
+        if self.geometry != other.geometry:
             raise ValueError(
-                f"these sets belong to different models: {self.layers} x {self.heads_per_layer} "
-                f"and {other.layers} x {other.heads_per_layer} heads"
+                f"these sets belong to different models: {self.geometry} and {other.geometry}"
             )
         return set(other.members)
 
     def _same(self, members: Iterable[Head]) -> HeadSet:
-        return HeadSet(tuple(members), self.layers, self.heads_per_layer)
+        return HeadSet(tuple(members), *self.geometry[:2], headless=self.headless)
 
     # ---- looking ----------------------------------------------------------------------------
 
@@ -223,8 +242,13 @@ class HeadSet:
         return " ".join(map(str, self.members))
 
     def __repr__(self) -> str:
-        total = self.layers * self.heads_per_layer
+        total = self.geometry.total
         return f"<HeadSet {len(self)} of {total} heads: {self or 'none'}>"
+
+    @property
+    def geometry(self) -> Geometry:
+        """The layers and heads of the model that the set belongs to."""
+        return Geometry(self.layers, self.heads_per_layer, self.headless)
 
     def by_layer(self) -> dict[int, list[int]]:
         """{layer: [heads]} for the layers that have members, in order."""
@@ -242,6 +266,7 @@ class HeadSet:
             "layers": self.layers,
             "heads_per_layer": self.heads_per_layer,
             "origin": dict(self.origin),
+            **({"headless": list(self.headless)} if self.headless else {}),
         }
 
     @classmethod
@@ -255,21 +280,42 @@ class HeadSet:
             if not (type(layers) is int and type(width) is int and isinstance(text, str)):
                 raise TypeError("layers and heads_per_layer are whole numbers, heads is text")
             origin = dict(stored.get("origin") or {})
+            headless = tuple(stored.get("headless") or ())
+            if any(type(one) is not int for one in headless):
+                raise TypeError("headless is a list of whole numbers")
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
                 "not a stored head set: expected an object with 'heads' (\"L17H3 L18H6\"), "
                 f"'layers' and 'heads_per_layer' ({error!r:.200})"
             ) from error
-        return cls(cls.parse(text, _Shape(layers, width)).members, layers, width, origin)
+        found = cls.parse(text, Geometry(layers, width, headless))
+        return replace(found, origin=origin)
 
 
-class _Shape(NamedTuple):
+class Geometry(NamedTuple):
+    """How many layers a model has, how many query heads a layer, and which layers have none."""
+
     layers: int
     heads: int
+    headless: tuple[int, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many heads there are."""
+        return (self.layers - len(self.headless)) * self.heads
+
+    def __str__(self) -> str:
+        without = f", none in layers {', '.join(map(str, self.headless))}" if self.headless else ""
+        return f"{self.layers} layers x {self.heads} heads{without}"
 
 
-def _geometry(scores: pd.DataFrame) -> tuple[int, int]:
-    """Layers and heads a layer of a complete score frame; anything incomplete is an error."""
+def geometry_of(model: HasGeometry) -> Geometry:
+    """The geometry of a model, or of anything that has one."""
+    return Geometry(model.layers, model.heads, tuple(getattr(model, "headless", ())))
+
+
+def _geometry(scores: pd.DataFrame) -> Geometry:
+    """The geometry of a complete score frame; anything incomplete is an error."""
     missing = {"layer", "head", "score"} - set(scores.columns)
     if missing:
         raise ValueError(
@@ -278,14 +324,18 @@ def _geometry(scores: pd.DataFrame) -> tuple[int, int]:
         )
     if scores.empty:
         raise ValueError("the score frame has no rows: expected one for each head of the model")
-    layers, heads = int(scores["layer"].max()) + 1, int(scores["head"].max()) + 1
-    if len(scores) != layers * heads or scores.duplicated(["layer", "head"]).any():
+    headless = tuple(sorted(scores.attrs.get("headless", ())))
+    layers = max(int(scores["layer"].max()), *headless, 0) + 1
+    found = Geometry(layers, int(scores["head"].max()) + 1, headless)
+    misplaced = scores["layer"].isin(headless) | scores.duplicated(["layer", "head"])
+    if len(scores) != found.total or misplaced.any():
         raise ValueError(
-            f"expected one row for each of {layers} x {heads} heads, got {len(scores)} rows"
+            f"expected one row for each head of {found}, got {len(scores)} rows (layers that have "
+            'no heads are listed in scores.attrs["headless"])'
         )
     if not np.isfinite(scores["score"].to_numpy(dtype=float)).all():
         raise ValueError("some scores are not finite: heads cannot be ranked by them")
-    return layers, heads
+    return found
 
 
 def cut_size(fraction: float, total: int) -> int:

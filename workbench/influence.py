@@ -57,7 +57,8 @@ def scored(
     max_tokens: int | None,
 ) -> Iterator[dict[str, Any] | Skipped]:
     """A score row, or why there is none, for each document in order."""
-    tokens = [model.encode(one.text) for one in documents]
+    # All of each text, whatever max_tokens is: shares and budgets count whole documents.
+    tokens = list(model.encode_all([one.text for one in documents]))
     read = [ids[:max_tokens] for ids in tokens]
     losses = losses_of_ids(model, read, [None, heads], mode=mode, window=window)
     for document, ids, (base, ref) in zip(documents, tokens, losses, strict=True):

@@ -1,8 +1,9 @@
 """Workers on this machine: a process each, fed with shards one at a time over pipes.
 
 The processes are started fresh (no fork, no pickle) and speak lines of JSON. A worker whose shard
-fails is not used again; the shard is tried in another process, three times in all. When this
-process goes, however it goes, its workers end at once.
+fails is not used again; the shard is tried in another process, three times in all. A worker that is
+stuck (`workbench.stuck`) is ended, and its shard has failed once. When this process goes, however
+it goes, its workers end at once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import IO, Any
 
 import filelock
@@ -31,8 +33,10 @@ from workbench.receipts import Receipt, read_receipt, receipt_path
 from workbench.run_progress import Failure
 from workbench.shard_worker import Job, Step
 from workbench.shards import Shard
+from workbench.stuck import Limit, stuck_for
 
 ATTEMPTS = 3
+_MOST_TO_END = 10.0  # seconds
 _PREFIX = "workbench-model-"
 
 
@@ -76,6 +80,7 @@ class _Pool:
         self.job, self.devices = job, devices
         self.events: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self.workers: set[_Worker] = set()
+        self.limit, self.looked = Limit(job.shard_timeout), monotonic()
 
     def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure | Step]:
         waiting, tried, open_ = deque(shards), Counter[int](), len(shards)
@@ -84,13 +89,17 @@ class _Pool:
             for device in self.devices:
                 self.workers.add(_Worker(self.job, device, self.events))
             while open_:
+                stuck = self._stuck()
                 try:
-                    worker, event = self.events.get(timeout=0.2)
+                    worker, event = stuck or self.events.get(timeout=0.2)
                 except queue.Empty:
                     stop_if_asked()
                     continue
                 if worker not in self.workers:  # the end of one that was ended
                     continue
+                if stuck is None:
+                    self.limit.heard(worker.silent)
+                    worker.silent = 0.0
                 if event is None or "failed" in event:
                     reason = worker.why(event)
                     final = event is not None and event["final"]
@@ -99,7 +108,8 @@ class _Pool:
                         self._end(worker)
                     if event is not None and event["stop"]:
                         raise OSError(f"{reason}. What was finished is kept")
-                    killed = event is None and worker.process.returncode < 0
+                    code = worker.process.returncode
+                    killed = stuck is not None or (event is None and code is not None and code < 0)
                     starts += 1 if killed and not worker.ready else 0
                     if not worker.ready and (not killed or starts == ATTEMPTS):
                         raise RuntimeError(f"a worker on {worker.device} could not start: {reason}")
@@ -119,7 +129,7 @@ class _Pool:
                 elif "done" in event:
                     open_, worker.shard, starts = open_ - 1, None, 0
                     yield read_receipt(receipt_path(Path(self.job.folder), event["done"]))
-                else:
+                elif "ready" in event:
                     worker.ready, starts = True, 0
                     yield Step(0, 0)
                 if worker in self.workers and worker.ready and worker.shard is None and waiting:
@@ -127,6 +137,24 @@ class _Pool:
         finally:
             for worker in self.workers:
                 self._end(worker)
+
+    def _stuck(self) -> tuple[_Worker, dict[str, Any]] | None:
+        """A worker that is stuck, and that as an event; None if there is none.
+
+        No gap between two looks counts for more than a tenth of the limit, so that workers are not
+        blamed where the machine slept or a scheduler held the whole run.
+        """
+        now = monotonic()
+        passed, self.looked = now - self.looked, now
+        for worker in self.workers:
+            if worker.ready and worker.shard is None:
+                worker.silent = 0.0
+                continue
+            limit = self.limit.seconds if worker.ready else self.limit.at_start
+            worker.silent += min(passed, limit / 10)
+            if worker.silent > limit:
+                return worker, {"failed": stuck_for(limit), "final": False, "stop": False}
+        return None
 
     def _end(self, worker: _Worker) -> None:
         """End its process, and remove what it had not finished writing."""
@@ -147,6 +175,7 @@ class _Worker:
 
     def __init__(self, job: Job, device: str, events: queue.Queue[Any]) -> None:
         self.device, self.ready, self.through = device, False, Step(0, 0)
+        self.silent = 0.0  # seconds
         self.shard: Shard | None = None
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
         # -P: no module is taken from the folder that the user stands in, a corpus perhaps.
@@ -166,7 +195,7 @@ class _Worker:
         self.thread.start()
 
     def give(self, shard: Shard) -> None:
-        self.shard, self.through = shard, Step(0, 0)
+        self.shard, self.through, self.silent = shard, Step(0, 0), 0.0
         self._send({"shard": shard.to_json()})
 
     def why(self, event: dict[str, Any] | None) -> str:
@@ -182,9 +211,12 @@ class _Worker:
     def end(self) -> None:
         """End the process, whatever it is doing; its files are whole or not there."""
         self.process.kill()
-        self.process.wait()
-        self.thread.join()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a dead disk
+            self.process.wait(_MOST_TO_END)
+        self.thread.join(_MOST_TO_END)
         for stream in (self.process.stdin, self.process.stdout, self.complaints):
+            if self.thread.is_alive() and stream is self.process.stdout:
+                continue  # it is being read
             # What was still to be sent is lost with the process.
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]

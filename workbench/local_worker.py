@@ -3,7 +3,6 @@ output, a JSON object a line. It ends at once when its input does."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import queue
@@ -12,17 +11,15 @@ import threading
 import traceback
 from typing import IO, Any
 
-from workbench.shard_worker import Job, ShardWorker, is_final
+from workbench.shard_worker import Job, ShardWorker, ends_all, is_final
 from workbench.shards import Shard
-
-# No other shard could be written either.
-_NOWHERE_TO_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+from workbench.stuck import signs
 
 
 def main() -> None:
     """Answer each {"shard": ...} with {"done": name} or {"failed": reason, "final": bool, "stop":
     bool}, and with {"step": [documents, tokens]} on the way. final: another worker would fail in
-    the same way; stop: with any other shard too."""
+    the same way; stop: with any other shard too. {"goes": true} says that the work goes on."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # whatever a library prints must not get between the answers
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -31,18 +28,25 @@ def main() -> None:
     def say(**answer: Any) -> None:
         answers.write(json.dumps(answer) + "\n")
 
+    def goes() -> None:
+        say(goes=True)
+
     start = messages.get()
-    worker = ShardWorker(Job(**start["job"]), start["device"])
+    with signs(goes):
+        worker = ShardWorker(Job(**start["job"]), start["device"])
     say(ready=True)
     while True:
         shard = Shard.from_json(messages.get()["shard"])
         try:
-            receipt = worker.score(shard, lambda documents, tokens: say(step=[documents, tokens]))
+            with signs(goes):
+                receipt = worker.score(
+                    shard, lambda documents, tokens: say(step=[documents, tokens])
+                )
         except Exception as error:  # whatever it is, the shard has an answer
             say(
                 failed=f"{type(error).__name__}: {error!s:.500}",
                 final=is_final(error),
-                stop=isinstance(error, OSError) and error.errno in _NOWHERE_TO_WRITE,
+                stop=ends_all(error),
             )
         else:
             say(step=[len(shard.refused), 0])

@@ -7,15 +7,15 @@ the answer token. As in detection, only the few rows that predict the answer are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
-from workbench import attention
 from workbench.attention import Seen
+from workbench.carrying import carrying
 from workbench.install import sample_ids
 from workbench.masking import require_unmasked
 from workbench.models import Model
@@ -64,10 +64,11 @@ def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.D
     projections = output_projections(model)
     embedding = model.hf.get_output_embeddings()
     unembed = getattr(embedding, "weight", None)
-    if not isinstance(unembed, torch.Tensor) or unembed.shape[1] != projections[0].shape[0]:
+    width = len(next(iter(projections.values())))
+    if not isinstance(unembed, torch.Tensor) or unembed.shape[1] != width:
         raise CannotSplit(
             f"{type(model.hf).__name__} has no vocabulary projection that reads the residual "
-            f"stream (width {projections[0].shape[0]}) directly"
+            f"stream (width {width}) directly"
         )
     rows = [
         _written(model, probe, projections, unembed)
@@ -75,13 +76,14 @@ def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.D
     ]
     needle, elsewhere, contrast = (np.stack(one) for one in zip(*rows, strict=True))
     frame = score_frame(model, contrast, "LOCOS score", probes, bootstrap)
-    return frame.assign(needle=needle.mean(axis=0), elsewhere=elsewhere.mean(axis=0))
+    at = frame["layer"].to_numpy(), frame["head"].to_numpy()
+    return frame.assign(needle=needle.mean(axis=0)[at], elsewhere=elsewhere.mean(axis=0)[at])
 
 
 def _written(
-    model: Model, probe: Probe, projections: Sequence[torch.Tensor], unembed: torch.Tensor
+    model: Model, probe: Probe, projections: Mapping[int, torch.Tensor], unembed: torch.Tensor
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Needle, elsewhere and contrast of each head on one probe, (layers * heads,) each."""
+    """Needle, elsewhere and contrast of each head on one probe, (layers, heads) each."""
     ids, positions, targets = answer_rows(model, probe)
     first, last = (len(model.special_prefix) + edge for edge in probe.value)
     answers = unembed[targets].float()  # (R, width)
@@ -101,9 +103,9 @@ def _written(
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
-        with attention.carrying(model.sites, observer=look):
+        with carrying(model.sites, observer=look):
             model.hidden(ids)
-    needle, elsewhere, contrast = sums.reshape(3, -1)
+    needle, elsewhere, contrast = sums
     return needle, elsewhere, contrast
 
 
@@ -121,7 +123,10 @@ def split_output(seen: Seen, rows: torch.Tensor, first: int, last: int) -> Parts
     if cap is not None:
         scores = torch.tanh(scores / cap) * cap
     scores = scores.reshape(-1, len(rows), keys).masked_fill(hidden_keys(seen, rows), -torch.inf)
-    weights = scores.softmax(dim=-1).reshape(kv_heads, -1, keys)
+    weights = scores.softmax(dim=-1)
+    if seen.share is not None:  # an attention sink takes the rest
+        weights *= seen.share[0][:, rows, None].float()
+    weights = weights.reshape(kv_heads, -1, keys)
     value = seen.value[0].float()
     needle = weights[..., first:last] @ value[:, first:last]
     weights[..., first:last] = 0
@@ -142,8 +147,8 @@ def split_output(seen: Seen, rows: torch.Tensor, first: int, last: int) -> Parts
     return parts
 
 
-def output_projections(model: Model) -> list[torch.Tensor]:
-    """Each layer's output projection as a matrix (width, heads * head size).
+def output_projections(model: Model) -> dict[int, torch.Tensor]:
+    """The output projection of each layer with heads, as a matrix (width, heads * head size).
 
     Found by watching one short pass: the submodule of the attention module that is given the heads'
     outputs, side by side, and multiplies them with its weight. Raises CannotSplit if a layer has no
@@ -164,12 +169,12 @@ def output_projections(model: Model) -> list[torch.Tensor]:
     try:
         with model.lock, torch.inference_mode():
             require_unmasked(model)
-            with attention.carrying(model.sites, observer=look):
+            with carrying(model.sites, observer=look):
                 model.hidden(sample_ids(model.hf))
     finally:
         for one in hooks:
             one.remove()
-    matrices = []
+    matrices = {}
     for site in model.sites:
         # More than one reader means that something is added to the plain projection (an adapter).
         readers = found.get(site.layer, [])
@@ -179,7 +184,7 @@ def output_projections(model: Model) -> list[torch.Tensor]:
                 "expected one module that multiplies the heads' outputs, side by side, with one "
                 "weight matrix (merge adapters and unpack quantised weights first)"
             )
-        matrices.append(readers[0])
+        matrices[site.layer] = readers[0]
     return matrices
 
 

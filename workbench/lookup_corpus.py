@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from workbench.decoder import END
 from workbench.documents import Document
+from workbench.identity import tokenizer_sha256
 from workbench.models import Model
 from workbench.probes import Probe, Probes
 
@@ -83,7 +84,7 @@ def lookup_probes(model: Model, n: int = 32, pairs: int = 3, seed: int = 1) -> P
         )  # fmt: skip
         items.append(probe)
     longest = max(len(one.ids) for one in items)
-    return Probes(tuple(items), longest, seed, model.identity["tokenizer_sha256"], "lookup text")
+    return Probes(tuple(items), longest, seed, tokenizer_sha256(model.tokenizer), "lookup text")
 
 
 def _entries(rng: np.random.Generator, pairs: int) -> list[list[str]]:

@@ -17,6 +17,7 @@ from workbench.heads import HeadSet
 from workbench.masking import masked, require_fitting, require_unmasked
 from workbench.models import Model
 from workbench.progress import gives_way
+from workbench.token_prefix import encode_start
 
 POSITIONS = 256  # logits in memory at once on the plain path: 256 x vocabulary
 
@@ -47,7 +48,7 @@ def token_losses(
         if not isinstance(text, str):
             raise TypeError(f"texts[{number}] is not a text but of type {type(text).__name__}")
     require_max_tokens(max_tokens, least=0)
-    ids = [model.encode(text)[:max_tokens] for text in texts]
+    ids = [encode_start(model, text, max_tokens) for text in texts]
     return list(losses_of_ids(model, ids, heads, mode=mode, window=window))
 
 

@@ -32,7 +32,6 @@ from workbench.files import (
     lines_of,
     plain_file,
     read_json,
-    sha256_of,
     without_paths,
     write_atomically,
 )
@@ -44,6 +43,7 @@ from workbench.manifest_terms import (
     selection_term,
 )
 from workbench.parquet import read_table
+from workbench.run_files import check_files, with_score_files
 from workbench.selection import SCORE_COLUMNS, Selection
 from workbench.text_digest import text_digest
 
@@ -53,7 +53,7 @@ MANIFEST_FILE, RUN_FILE = "manifest.json", "run.json"
 RUN_SHAPE: dict[str, type | tuple[type, ...]] = {
     "software": dict, "model": dict, "certificate": dict, "heads": dict, "mode": str,
     "formula": str, "window": (int, type(None)), "max_tokens": (int, type(None)), "documents": dict,
-    "score_files": list, "skipped_file": (dict, type(None)),
+    "skipped_file": (dict, type(None)),
 }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def write_manifest(
     record = public_record(_find_run(selection, folder))
     listed = run_files(folder, record)
     reasons = skipped_reasons(folder, record, listed)
-    excluded = _count_excluded(table, folder, record)
+    excluded = _count_excluded(table, folder, with_score_files(folder, record))
     made = {SELECTION_FILE: _parquet(table)}
     if selection.clusters is not None:
         rows = pa.Table.from_pandas(
@@ -142,7 +142,11 @@ def public_record(run: Any) -> dict[str, Any]:
     counts = [run["documents"].get(key) for key in ("read", "scored", "skipped")]
     if not all(isinstance(count, int) for count in counts) or counts[0] != counts[1] + counts[2]:
         raise ValueError(f"documents read must be scored + skipped, got {counts}")
-    for file in [*run["score_files"], run["skipped_file"] or {"path": "", "rows": 0}]:
+    lists = [name for name in ("score_files", "receipts_file") if name in run]
+    if len(lists) != 1:
+        raise ValueError("a run record has either receipts_file or, of format 1, score_files")
+    listed = run.get("score_files", [run.get("receipts_file")])
+    for file in [] if listed is None else filter(None, [*listed, run["skipped_file"]]):
         if not (
             isinstance(file, dict)
             and isinstance(file.get("path"), str)
@@ -156,19 +160,21 @@ def public_record(run: Any) -> dict[str, Any]:
 
 
 def run_files(folder: pathlib.Path, record: dict[str, Any]) -> list[str]:
-    """Return the run's files that lie in `folder`, as relative paths: run.json, skipped, scores.
+    """Return the run's files that lie in `folder`, as relative paths: run.json, skipped, and the
+    list of receipts (which leads to all others) or, of format 1, the score files.
 
     Raises ValueError when only some of the score files are there, or a path is not a plain one.
     """
-    scores = [file["path"] for file in record["score_files"]]
+    scores = [file["path"] for file in record.get("score_files", [])]
     present = [path for path in scores if os.path.lexists(folder / path)]
     if present and present != scores:
         raise ValueError(
             f"{len(present)} of the run's {len(scores)} score files are in the folder; "
             "all or none of them must be"
         )
-    skipped = [record["skipped_file"]["path"]] if record["skipped_file"] else []
-    beside = [path for path in [RUN_FILE, *skipped] if os.path.lexists(folder / path)]
+    lists = [record["skipped_file"], record.get("receipts_file")]
+    beside = [RUN_FILE, *(file["path"] for file in lists if file)]
+    beside = [path for path in beside if os.path.lexists(folder / path)]
     for path in beside + present:
         plain_file(folder, path)
     return beside + present
@@ -266,10 +272,7 @@ def _count_excluded(table: pd.DataFrame, folder: pathlib.Path, record: dict[str,
     scored = record["documents"]["scored"]
     paths = [file["path"] for file in record["score_files"]]
     if paths and os.path.lexists(folder / paths[0]):
-        for file in record["score_files"]:
-            if sha256_of(folder / file["path"]) != file.get("sha256"):
-                raise ValueError(f"score file {file['path']} was changed since; score it again")
-        scores = read_scores(folder / path for path in paths)
+        scores = read_scores(check_files(folder, record["score_files"]))
         problems = differences(table, scores)
         if len(scores) != scored:
             problems.append(f"the score files hold {len(scores)} rows, the run scored {scored}")

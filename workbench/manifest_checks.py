@@ -37,7 +37,7 @@ from workbench.manifest import (
     tally_skipped,
     text_digest,
 )
-from workbench.manifest_terms import FORMAT, selection_term
+from workbench.manifest_terms import READ, selection_term
 from workbench.parquet import read_table
 from workbench.selection import SCORE_COLUMNS, select
 
@@ -80,13 +80,13 @@ def manifest_terms(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
     require(stated.get("conformsTo") == CONFORMS_TO, f"it does not conform to {CONFORMS_TO}")
     found = stated.get("aiw:format")
     require(
-        found == FORMAT,
-        f"aiw:format is {found!r:.50}, this version reads {FORMAT}; "
+        found in READ,
+        f"aiw:format is {found!r:.50}, this version reads {READ}; "
         "select again from the scores, or install the version that wrote it",
     )
     wrong = [term for term, kind in _TERMS.items() if not isinstance(stated.get(term, 0), kind)]
     require(not wrong, f"missing, or in another form: {wrong}")
-    return stated, f"Croissant with the aiw terms, format {FORMAT}"
+    return stated, f"Croissant with the aiw terms, format {found}"
 
 
 def run_record(manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -146,9 +146,11 @@ def listing(
         expected.add(CLUSTERS_FILE)
     odd = sorted(expected ^ set(stated))
     require(not odd, f"listed but not of this run, or in the folder but not listed: {odd!r:.300}")
-    strays = {f"scores/{path.name}" for path in (folder / "scores").glob("*")} - set(stated)
-    require(not strays, f"score files that belong to no run: {sorted(strays)!r:.300}")
-    for file in [*record["score_files"], *filter(None, [record["skipped_file"]])]:
+    receipts = record.get("receipts_file")
+    if not receipts or receipts["path"] not in stated:  # else `manifest_receipts` looks for them
+        strays = {f"scores/{path.name}" for path in (folder / "scores").glob("*")} - set(stated)
+        require(not strays, f"score files that belong to no run: {sorted(strays)!r:.300}")
+    for file in filter(None, [*record.get("score_files", []), record["skipped_file"], receipts]):
         if file["path"] in stated:
             same = stated[file["path"]] == file.get("sha256")
             require(same, f"{file['path']!r:.120} is not the file of the run record (sha256)")

@@ -15,7 +15,9 @@ from workbench.files import is_absolute, mentions_absolute, sha256_of
 from workbench.selection import TIE_RULE
 
 # 2: with the duplicate policy, and its figures in the domains
-FORMAT = 2
+# 3: with the list of receipts in the place of the list of score files, where the run has one
+FORMAT = 3
+READ = (2, FORMAT)
 
 
 def check_publishable(corpus_note: str | None, sources: Iterable[str]) -> None:

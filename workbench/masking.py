@@ -8,9 +8,9 @@ from typing import get_args
 
 import torch
 
-from workbench import attention
 from workbench.attention import Mode, Override, Seen
-from workbench.heads import HeadSet
+from workbench.carrying import carrying, is_overridden
+from workbench.heads import HeadSet, geometry_of
 from workbench.identity import state_of
 from workbench.models import Model
 from workbench.progress import gives_way
@@ -30,6 +30,8 @@ def masked(
     paper's choice); "zero" puts out nothing; "mean" puts out the head's average output over a
     reference set, given as `means` (see `head_means`; by default that of a small sample of the
     environment corpus). Query heads that share keys and values with a masked one are untouched.
+    Where a model has attention sinks, uniform attention leaves to a sink the part of the row that
+    it takes, and spreads the rest.
 
     The model is the stock one again after the block, however it is left. Other threads that call
     the Model wait until then (the bare `model.hf` knows no lock, and a deep copy of it that is made
@@ -43,7 +45,7 @@ def masked(
         require_unmasked(model)
         if heads and mode == "mean" and means is None:
             means = default_means(model)
-        with attention.carrying(model.sites, overrides_of(heads, mode, means)):
+        with carrying(model.sites, overrides_of(heads, mode, means)):
             yield model
 
 
@@ -56,17 +58,16 @@ def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
         )
     if mode not in get_args(Mode):
         raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
-    if heads is not None and (heads.layers, heads.heads_per_layer) != (model.layers, model.heads):
+    if heads is not None and heads.geometry != geometry_of(model):
         raise ValueError(
-            f"these heads belong to a model of {heads.layers} layers x {heads.heads_per_layer} "
-            f"heads, this one has {model.layers} x {model.heads}"
+            f"these heads belong to a model of {heads.geometry}, this one has {geometry_of(model)}"
         )
 
 
 def require_unmasked(model: Model) -> None:
     """Raise ValueError if this thread masks heads of `model`; wait while another thread does."""
     with model.lock:
-        already = attention.is_overridden(model.sites)
+        already = is_overridden(model.sites)
     if already:
         raise ValueError(
             "heads of this model are masked already: leave the `with masked(...)` block first, or "
@@ -102,7 +103,7 @@ def _summed_outputs(model: Model, ids: list[int]) -> torch.Tensor:
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
-        with attention.carrying(model.sites, observer=add):
+        with carrying(model.sites, observer=add):
             model.hidden(torch.tensor([ids], device=model.device))
     return sums
 

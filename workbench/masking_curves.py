@@ -19,6 +19,7 @@ from workbench.models import Model
 from workbench.probes import Probes
 from workbench.progress import counted
 from workbench.retrieval import answered, require_tokenizer
+from workbench.token_prefix import encode_start
 
 SETS = 6  # head sets in one pass; memory grows with it
 
@@ -54,7 +55,7 @@ def masking_curve(
     require_fitting(model, HeadSet.top(scores, allow_ties=True), mode)
     if isinstance(texts, str):
         raise TypeError("texts is a list of texts, got a single string: pass [text]")
-    every = model.layers * model.heads
+    every = model.head_count
     sizes = default_sizes(every) if sizes is None else sorted({int(k) for k in sizes})
     if not sizes or sizes[0] < 0 or 2 * sizes[-1] > every:
         raise ValueError(
@@ -79,7 +80,7 @@ def masking_curve(
     ]
     once: dict[HeadSet, tuple[float, float, float]] = {}  # no head masked is the same for all
     sets = list(dict.fromkeys(one for _, _, one in rows))
-    ids = [model.encode(text)[:max_tokens] for text in texts]
+    ids = [encode_start(model, text, max_tokens) for text in texts]
     groups = [sets[i : i + SETS] for i in range(0, len(sets), SETS)]
     total = len(sets) * (len(probes) + len(ids))
     with counted("masking more and more heads", "passes", total) as done:

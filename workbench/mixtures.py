@@ -29,27 +29,61 @@ class MixtureFit:
         return pd.Series(predicted, index=mixtures.index, name="predicted")
 
     def rank_correlation(self, mixtures: pd.DataFrame, losses: pd.Series) -> float:
-        """Spearman correlation of predicted and observed loss over held-out mixtures."""
-        return float(stats.spearmanr(self.predict(mixtures), np.asarray(losses)).statistic)
+        """Spearman correlation of predicted and observed loss over held-out mixtures.
+
+        Args:
+            mixtures: shares as in `predict`, one row a run.
+            losses: nats, one a mixture, in the same order.
+
+        Raises:
+            ValueError: there is not one loss a mixture, or nothing to rank: losses or predictions
+                are all the same.
+        """
+        predicted, observed = self.predict(mixtures), _losses(mixtures, losses)
+        for name, some in (("losses", observed), ("predicted losses", predicted)):
+            if len(set(some)) < 2:
+                raise ValueError(
+                    f"the {name} of {len(mixtures)} mixtures hold fewer than two different values: "
+                    "there are no ranks to compare"
+                )
+        return float(stats.spearmanr(predicted, observed).statistic)
 
 
 def fit_mixture(mixtures: pd.DataFrame, losses: pd.Series) -> MixtureFit:
     """Least squares of losses (nats) on the shares of domains; one row a training run, in the
     same order. There is no intercept, since the shares of a mixture sum to 1.
 
-    Raises ValueError for shares that are negative, missing, or sum to something else, and for as
-    few runs as domains.
+    Raises ValueError for shares that are negative, missing, or sum to something else, for as few
+    runs as domains, and for mixtures that do not tell the domains apart.
     """
     domains = list(mixtures.columns)
     shares = _shares(mixtures, domains)
-    target = np.asarray(losses, dtype=float)
-    if len(shares) != len(target):
-        raise ValueError(f"one loss a mixture: got {len(shares)} mixtures, {len(target)} losses")
-    if len(shares) <= len(domains) or not np.isfinite(target).all():
+    target = _losses(mixtures, losses)
+    if len(shares) <= len(domains):
         raise ValueError(
             f"{len(domains)} domains need more runs than that, each with a loss; got {len(shares)}"
         )
-    return MixtureFit(pd.Series(np.linalg.lstsq(shares, target, rcond=None)[0], index=domains))
+    weights, _, rank, _ = np.linalg.lstsq(shares, target, rcond=None)
+    if rank < len(domains):  # least squares would answer all the same, with the smallest weights
+        raise ValueError(
+            f"the {len(shares)} mixtures vary in {rank} of {len(domains)} directions only, so the "
+            "weights of some domains cannot be told apart: add mixtures in which each domain's "
+            "share changes by itself, or leave out domains that no run was trained on"
+        )
+    return MixtureFit(pd.Series(weights, index=domains))
+
+
+def _losses(mixtures: pd.DataFrame, losses: pd.Series) -> np.ndarray:
+    """One finite loss a mixture, (mixtures,)."""
+    found = np.asarray(losses, dtype=float)
+    if found.shape != (len(mixtures),):
+        raise ValueError(
+            f"one loss a mixture: got {len(mixtures)} mixtures, "
+            f"{' x '.join(map(str, found.shape))} losses"
+        )
+    if not np.isfinite(found).all():
+        raise ValueError(f"the loss of mixture {int(np.argmin(np.isfinite(found)))} is missing")
+    return found
 
 
 def _shares(mixtures: pd.DataFrame, domains: list[str]) -> np.ndarray:

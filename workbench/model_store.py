@@ -22,13 +22,25 @@ def store(model: Model, folder: Path) -> None:
     """Write what `open_stored` needs into `folder`, which is made.
 
     Raises ValueError if the model's code is not that of transformers, since other processes could
-    only have it by running code from a checkpoint.
+    only have it by running code from a checkpoint; OSError where it cannot be written.
     """
     if not type(model.hf).__module__.startswith("transformers."):
         raise ValueError(
             f"{type(model.hf).__name__} is not a model of transformers, so other processes cannot "
             "open it: score it in one process"
         )
+    try:
+        _store(model, folder)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # of the libraries in Rust, which have kinds of their own
+        raise OSError(
+            f"the model cannot be laid down for the workers in {folder}: {error!s:.300}. Make room "
+            "there, or set TMPDIR to a folder with room for it"
+        ) from error
+
+
+def _store(model: Model, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.tokenizer.save_pretrained(folder)
     model.hf.config.save_pretrained(folder)
@@ -47,6 +59,7 @@ def store(model: Model, folder: Path) -> None:
     about = {
         "source": model.source, "revision": model.revision, "context": model.context,
         "kernel": kernel, "dtype": str(model.dtype), "tied": tied,
+        "from_nowhere": model.from_nowhere,
     }  # fmt: skip
     (folder / "workbench.json").write_text(json.dumps(about), encoding="utf-8")
 
@@ -63,14 +76,18 @@ def open_stored(folder: Path, device: str = "cpu") -> Model:
     weights = load_file(folder / "weights.safetensors")
     weights |= {name: weights[of] for name, of in about["tied"].items()}
     hf.load_state_dict(weights, strict=True, assign=True)
-    hf.tie_weights()
+    if about["tied"]:  # else the model has two, whatever its config says
+        hf.tie_weights()
     for parameter in hf.parameters():
         parameter.requires_grad_(False)
     hf.to(device)
-    return from_transformers(
+    model = from_transformers(
         hf,
         AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
         source=about["source"],
         revision=about["revision"],
         context=about["context"],
     )
+    given = about["from_nowhere"]
+    model.from_nowhere = None if given is None else tuple(given)
+    return model

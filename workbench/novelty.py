@@ -59,8 +59,7 @@ def novel_scores(
     documents = list(documents)
     room = require_window(model, window) - len(model.special_prefix)
     lengths, read = [], []
-    for one in documents:
-        ids = model.encode(one.text)
+    for ids in model.encode_all([one.text for one in documents]):
         lengths.append(len(ids))
         read.append(ids[:max_tokens])
     stream = losses_of_ids(model, read, [None, heads], mode=mode, window=window)

@@ -114,7 +114,9 @@ def batches(
         if not group.rows:  # writers give such a group no pages, and nothing of it is read
             continue
         rows = min(most_rows, BATCH_BYTES // _longest_shared(group, stream, columns) or 1)
-        for batch in file.iter_batches(rows, row_groups=[place], columns=list(columns)):
+        # Handing a few rows of a column to another thread costs more than decoding them.
+        threads, names = rows > BATCH_ROWS, list(columns)
+        for batch in file.iter_batches(rows, [place], names, use_threads=threads):
             yield batch
             found += batch.num_rows
         if found != group.rows:

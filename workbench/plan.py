@@ -19,7 +19,7 @@ import torch
 from workbench.attention import Mode
 from workbench.certificate import require_certified
 from workbench.corpus import read_corpus
-from workbench.corpus_notes import kinds_of, note_on_domains, note_on_skipped
+from workbench.corpus_notes import kind_of, note_on_domains, note_on_skipped
 from workbench.documents import Document, Skipped
 from workbench.heads import HeadSet
 from workbench.influence import scored
@@ -27,6 +27,7 @@ from workbench.losses import require_max_tokens, require_window
 from workbench.masking import require_fitting
 from workbench.models import Model
 from workbench.progress import counted, stop_if_asked
+from workbench.token_prefix import encode_start
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ class Plan:
     @property
     def notes(self) -> list[str]:
         """What a reader should know of how the corpus was read, a line each."""
-        reasons = kinds_of(
-            dict(zip(self.skipped["reason"], self.skipped["documents"], strict=True))
-        )
+        reasons = Counter[str]()
+        for reason, count in zip(self.skipped["reason"], self.skipped["documents"], strict=True):
+            reasons[kind_of(reason)] += count
         read = int(self.domains["documents"].sum()) + reasons.total()
         both = note_on_domains(self.domain_from), note_on_skipped(read, reasons)
         return [note for note in both if note]
@@ -116,7 +117,7 @@ def plan_scoring(
     list(scored(model, heads, chosen[:1], mode, window, max_tokens))  # what is done only once
     seconds, results = _measure(model, heads, chosen, mode, window, max_tokens)
     lengths = {
-        name: np.array([len(model.encode(one.text)[:max_tokens]) for one in some], float)
+        name: np.array([len(encode_start(model, one.text, max_tokens)) for one in some], float)
         for name, some in census.drawn.items()
     }
     rate = sum(some.sum() for some in lengths.values()) / seconds

@@ -19,7 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from workbench.documents import Document
+from workbench.identity import tokenizer_sha256
 from workbench.models import Model
+from workbench.sentences import LETTERS, WORDS, Rule, TooFewSentences, rules, sentences
 
 INSTRUCTION = "Extract the value corresponding to the specified key from the JSON object below.\n\n"
 SHOTS = 3
@@ -116,8 +118,8 @@ def make_probes(
 ) -> Probes:
     """Draw `n` probes, each close to and never above `max_tokens` tokens, answer and BOS included.
 
-    texts: texts or Documents that the sentences come from (default: the environment corpus).
-    The paper uses 800 probes of 4,096 tokens.
+    texts: texts or Documents, in any language, that the sentences come from (default: the
+    environment corpus). The paper uses 800 probes of 4,096 tokens.
 
     Raises ValueError if max_tokens is too small for a lookup with one pair more than the
     demonstrations, larger than the model's context, or if the texts hold too few sentences.
@@ -133,11 +135,13 @@ def make_probes(
         )
     given = _default_texts() if texts is None else texts
     plain = [one.text if isinstance(one, Document) else one for one in given]
-    sentences = _sentences(model, plain)
-    rng = np.random.default_rng(seed)
-    room = max_tokens - len(model.special_prefix)
-    items = tuple(_draw(model, sentences, room, rng) for _ in range(n))
-    return Probes(items, max_tokens, seed, model.identity["tokenizer_sha256"])
+    room, digest = max_tokens - len(model.special_prefix), tokenizer_sha256(model.tokenizer)
+    for rule in rules(plain):
+        try:
+            return Probes(_drawn(model, plain, rule, n, room, seed), max_tokens, seed, digest)
+        except TooFewSentences as error:
+            lacking = error
+    raise lacking
 
 
 def _default_texts() -> list[Document]:
@@ -149,18 +153,33 @@ def _default_texts() -> list[Document]:
 # ---- one probe --------------------------------------------------------------------------------
 
 
-def _draw(model: Model, sentences: Sequence[str], room: int, rng: np.random.Generator) -> Probe:
+def _drawn(
+    model: Model, texts: Sequence[str], rule: Rule, n: int, room: int, seed: int
+) -> tuple[Probe, ...]:
+    """`n` lookups of values that this rule finds in the texts; TooFewSentences if it does not."""
+    kept = sentences(texts, rule, lambda one: len(model.encode(one)) <= VALUE_TOKENS)
+    if len(kept) < 4 * SHOTS:
+        raise TooFewSentences(
+            f"only {len(kept)} usable sentences in the texts; at least {4 * SHOTS} sentences of "
+            f"{WORDS} words ({LETTERS} letters where words do not stand apart) to {VALUE_TOKENS} "
+            "tokens are needed. Give more or longer prose"
+        )
+    rng = np.random.default_rng(seed)
+    return tuple(_draw(model, kept, room, rng) for _ in range(n))
+
+
+def _draw(model: Model, values: Sequence[str], room: int, rng: np.random.Generator) -> Probe:
     """The largest lookup that fits, with demonstrations and query at random places in it."""
-    order = rng.permutation(len(sentences))
+    order = rng.permutation(len(values))
     keys = ["".join(rng.choice(_ALPHABET, KEY_LENGTH)) for _ in range(len(order))]
-    pairs = [(key, sentences[i]) for key, i in zip(keys, order, strict=True)]
+    pairs = [(key, values[i]) for key, i in zip(keys, order, strict=True)]
     asked = rng.permutation(_fitting(model, pairs, room))
     # From the largest that might fit downwards: the size cannot be told before it is tokenized.
     for size in range(len(asked), SHOTS, -1):
         chosen = [int(i) for i in asked if i < size][: SHOTS + 1]
         probe = build_probe(model, pairs[:size], chosen)
         if len(probe.ids) <= room and size == len(pairs) and len(probe.ids) < 0.8 * room:
-            raise ValueError(
+            raise TooFewSentences(
                 f"{len(pairs)} usable sentences fill only {len(probe.ids)} of {room} tokens: give "
                 "more text, or lower max_tokens"
             )
@@ -227,29 +246,3 @@ def _span(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> tuple[in
         if b > a and 2 * (min(b, stop) - max(a, start)) >= b - a and min(b, stop) > max(a, start)
     ]
     return inside[0], inside[-1] + 1
-
-
-# ---- sentences --------------------------------------------------------------------------------
-
-
-def _sentences(model: Model, texts: Iterable[str]) -> list[str]:
-    """Distinct natural sentences of 5 words to 30 tokens, without the final stop.
-
-    Quotes and backslashes would be escaped in JSON and tokenised differently from the answer; a
-    final stop would merge with the closing quote. Neither occurs in what is kept.
-    """
-    found: dict[str, None] = {}
-    for text in texts:
-        for piece in re.split(r"(?<=[.!?])\s+|\n\s*\n", text):
-            sentence = " ".join(piece.split()).rstrip(".!?")
-            words = sentence.split()
-            plain = re.fullmatch(r"[A-Z][A-Za-z0-9 ,;'()-]+[a-z]", sentence)
-            if plain and len(words) >= 5 and sum(w.isalpha() for w in words) >= 0.7 * len(words):
-                found[sentence] = None
-    kept = [one for one in found if len(model.encode(one)) <= VALUE_TOKENS]
-    if len(kept) < 4 * SHOTS:
-        raise ValueError(
-            f"only {len(kept)} usable sentences in the texts; at least {4 * SHOTS} sentences of 5 "
-            f"words to {VALUE_TOKENS} tokens are needed. Give more or longer prose"
-        )
-    return kept

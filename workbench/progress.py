@@ -58,6 +58,7 @@ class _Watch:
     hear: Callable[[Progress], object]
     stop: threading.Event
     urgent: bool
+    sign: Callable[[], object] | None
 
 
 class _GaveWay(BaseException):
@@ -72,15 +73,20 @@ _urgent = 0  # pieces of urgent work that run or wait for the model
 
 @contextmanager
 def watched(
-    hear: Callable[[Progress], object], stop: threading.Event, *, urgent: bool = False
+    hear: Callable[[Progress], object],
+    stop: threading.Event,
+    *,
+    urgent: bool = False,
+    sign: Callable[[], object] | None = None,
 ) -> Iterator[None]:
     """Inside the block, loops of this thread tell `hear` how far they are, and end when `stop` is
     set: with Cancelled, at the next attention layer or the next unit of work.
 
-    urgent: other watched work leaves the pass that it is in, and repeats it after the block.
+    urgent: other watched work leaves the pass that it is in, and repeats it after the block. sign:
+    called each time that the work looks whether it is to stop, which is a sign that it goes on.
     """
     global _urgent
-    token = _WATCH.set(_Watch(hear, stop, urgent))
+    token = _WATCH.set(_Watch(hear, stop, urgent, sign))
     with _NOTHING_URGENT:
         _urgent += urgent
     try:
@@ -97,6 +103,8 @@ def stop_if_asked() -> None:
     watch = _WATCH.get()
     if watch is None:
         return
+    if watch.sign is not None:
+        watch.sign()
     if watch.stop.is_set():
         raise Cancelled
     if _urgent and not watch.urgent and _CAN_GIVE_WAY.get():

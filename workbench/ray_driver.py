@@ -2,8 +2,9 @@
 
 A row in is a shard's descriptor, a row out its receipt or why there is none; the text is read by
 the actor and stays there. A shard that fails otherwise than by its text ends its actor, and so
-does whatever kills one; Ray starts another and gives it the same row. How often a shard was begun
-stands in files, which outlive actors: after three times it is given up and the row answered.
+does whatever kills one; Ray starts another and gives it the same row. An actor that is stuck
+(`workbench.stuck`) is ended by a watchdog of its own. How often a shard was begun stands in files,
+which outlive actors: after three times it is given up and the row answered.
 
 All machines of the cluster must see the corpus and the run folder under the same paths and have
 the same packages. The model is laid down in the run folder while the run goes.
@@ -31,8 +32,9 @@ from workbench.progress import stop_if_asked
 from workbench.ray_cluster import cluster, import_ray
 from workbench.receipts import Receipt, finished
 from workbench.run_progress import Failure
-from workbench.shard_worker import Job, ShardWorker, Step, is_final
+from workbench.shard_worker import Job, ShardWorker, Step, ends_all, is_final
 from workbench.shards import Shard
+from workbench.stuck import Limit, Watchdog, stuck_reason
 
 _MOST_BLOCKS = 10_000  # Ray Data keeps books on each; above, several rows share one
 _GOING = "going"  # while this file is there; opened, not looked for, since network disks cache that
@@ -98,6 +100,8 @@ def _outcomes(
                 raise RuntimeError(
                     f"a worker on {settings['device']} could not start: {said['unable']}"
                 )
+            if "stop" in said:
+                raise OSError(f"{said['stop']}. What was finished is kept")
             shard = open_.pop(said["number"])
             if "receipt" in said:
                 receipt = Receipt(**said["receipt"])
@@ -157,12 +161,14 @@ class Scorer:
     """What an actor runs: made with the settings as JSON, it answers a row with a row.
 
     {"shard": JSON} is answered with {"answer": JSON}, which has the shard's number and receipt, or
-    failed (the reason) and attempts, or unable: why this actor cannot score anything.
+    failed (the reason) and attempts, or unable: why this actor cannot score anything, or stop: why
+    nobody can.
     """
 
     def __init__(self, settings: str) -> None:
         given = json.loads(settings)
         self.room = Path(given["job"]["model"])
+        self.watchdog = Watchdog(Limit(given["job"]["shard_timeout"]))
         self.unable: str | None = None
         threading.Thread(target=_end_with, args=(self.room / _GOING,), daemon=True).start()
         # Those that are starting have a file too. More than that are of actors that died of it.
@@ -170,7 +176,8 @@ class Scorer:
             self.unable = f"{ATTEMPTS} workers were killed while they loaded the model (too large?)"
             return
         try:
-            self.worker = ShardWorker(Job(**given["job"]), given["device"])
+            with self.watchdog.over(self.room / "stuck-start", starting=True):
+                self.worker = ShardWorker(Job(**given["job"]), given["device"])
         except Exception as error:  # whatever it is, the next row is told
             self.unable = f"{type(error).__name__}: {error!s:.500}"
             return
@@ -191,13 +198,19 @@ class Scorer:
             return {"number": shard.number, "receipt": asdict(receipt)}
         attempt = _began(self.room, name, ATTEMPTS)
         if not attempt:
-            last = (self.room / f"{name}.{ATTEMPTS}").read_text(encoding="utf-8")
-            reason = last or "the worker was killed from outside (out of memory?) or crashed"
+            left = (self.room / f"{name}.{ATTEMPTS}").read_text(encoding="utf-8", errors="replace")
+            reason = (
+                stuck_reason(left)
+                or "the worker was killed from outside (out of memory?) or crashed"
+            )
             return {"number": shard.number, "failed": reason, "attempts": ATTEMPTS}
         try:
-            receipt = self.worker.score(shard, lambda documents, tokens: None)
+            with self.watchdog.over(self.room / f"{name}.{attempt}"):
+                receipt = self.worker.score(shard, lambda documents, tokens: None)
         except Exception as error:
             reason = f"{type(error).__name__}: {error!s:.500}"
+            if ends_all(error):
+                return {"number": shard.number, "stop": reason}
             if is_final(error):
                 return {"number": shard.number, "failed": reason, "attempts": attempt}
             (self.room / f"{name}.{attempt}").write_text(reason, encoding="utf-8")

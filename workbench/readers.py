@@ -6,28 +6,28 @@ that cannot even be decoded is a Skipped; what breaks a file, or all of the corp
 
 from __future__ import annotations
 
-import codecs
+import functools
 import hashlib
-import io
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench import parquet, saved_dataset
+from workbench import csv_rows, json_lines, parquet, saved_dataset
 from workbench.columns import Columns, RawRow, column_at
 from workbench.documents import CorpusError, Document, Skipped
-from workbench.files import LONGEST_LINE, lines_of
-from workbench.sources import HUB, Source, datasets_package, opened, sources_of, utf8_name
+from workbench.files import LONGEST_LINE
+from workbench.remote import is_remote, opened, without_credentials
+from workbench.sources import HUB, Source, datasets_package, sources_of, utf8_name
 
-_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 LARGEST_TEXT = LONGEST_LINE  # bytes of one text file
 LOOK_AHEAD = 1000  # rows that are held until each wanted column was seen in one of them
+_RUN_ROWS = 1000  # of a batch, and
+_RUN_BYTES = 16 << 20  # of memory, whose values are Python objects at one time
 
 
 Rows = Iterator[RawRow | Skipped]
@@ -73,29 +73,31 @@ def read_source(
 ) -> Rows:
     """The rows of one source, or those from row `start` to before row `stop` of it.
 
-    offset: where row `start` begins in a plain JSONL file, in bytes, if that is known (see
-    `row_offsets`). Without it, and in a compressed file, the lines before are read over; in a
+    offset: where row `start` begins in a plain JSONL or CSV file, in bytes, if that is known (see
+    `row_offsets`). Without it, and in a compressed file, the rows before are read over; in a
     Parquet file whole row groups are left out, in a saved data set all that comes before.
     """
     columns = columns.within(source.name, source.domain)
     if source.kind == "hub":
         rows = _hub(source, columns)
     elif source.kind == "stray":
-        reason = "not a JSONL or Parquet file, in a folder of such shards"
-        rows = iter([Skipped(None, None, source.name, 0, reason)])
+        rows = iter([Skipped(None, None, source.name, 0, source.reason or "not read")])
     elif source.kind == "dataset":
         rows = _saved(source, columns, start)
     elif source.kind == "parquet":
         rows = _parquet(source, columns, start)
     elif source.kind == "jsonl":
-        lines = _lines(source, start, stop, offset)
+        lines = json_lines.values(source, start, stop, offset)
         if start > 0:  # the columns are looked for when a file is read from its beginning
             rows = _picked(lines, source.name, columns)
         else:
-            rows = _items(lines, source.name, columns, lambda: _lines(source, 0, None, 0))
+            again = functools.partial(json_lines.values, source, 0, None, 0)
+            rows = _items(lines, source.name, columns, again)
+    elif source.kind == "csv":
+        rows = _csv(source, columns, start, offset)
     else:
         rows = _whole_text(source, columns)
-    return _range(_guarded(rows, source.name), start, stop)
+    return _range(_guarded(rows, source.name, source.path), start, stop)
 
 
 def _range(rows: Rows, start: int, stop: int | None) -> Rows:
@@ -107,12 +109,13 @@ def _range(rows: Rows, start: int, stop: int | None) -> Rows:
 
 
 def row_offsets(source: Source, rows: Iterable[int]) -> tuple[str, int, dict[int, int]]:
-    """SHA-256 and size in bytes of a file, and where the wanted rows of a plain JSONL file begin.
+    """SHA-256 and size in bytes of a file, and where the wanted rows of a plain JSONL or CSV file
+    begin.
 
     For any other kind of file no row has a place of its own, and the last is empty.
     """
     digest, size, places, wanted = hashlib.sha256(), 0, {}, set(rows)
-    by_line = source.kind == "jsonl" and not source.path.endswith(tuple(_COMPRESSION))
+    by_line = source.kind == "jsonl" and source.compression is None
     with opened(source.path) as file:
         read, row, begins = file.readline if by_line else file.read, 0, by_line
         while piece := read(1 << 20):  # a piece of a line, if that is longer
@@ -122,11 +125,17 @@ def row_offsets(source: Source, rows: Iterable[int]) -> tuple[str, int, dict[int
             size += len(piece)
             begins = by_line and piece.endswith(b"\n")
             row += begins
+    if wanted and source.kind == "csv" and source.compression is None:
+        places = csv_rows.offsets(source, wanted)
     return digest.hexdigest(), size, places
 
 
-def _guarded(rows: Rows, source: str) -> Rows:
-    """The same rows; what breaks the file itself becomes a CorpusError that says how far it got."""
+def _guarded(rows: Rows, source: str, path: str = "") -> Rows:
+    """The same rows; what breaks the file itself becomes a CorpusError that says how far it got.
+
+    path: of the file, whose credentials no message may hold. What breaks off on the network may be
+    anything, and may go well the next time: the cause is then an OSError.
+    """
     reached = "before its first row"
     try:
         for item in rows:
@@ -134,9 +143,14 @@ def _guarded(rows: Rows, source: str) -> Rows:
             reached = f"after row {item.row}"
     except CorpusError:
         raise
-    except (OSError, ValueError, pa.ArrowException) as error:
-        said = utf8_name(f"{error!s:.500}")
-        raise CorpusError(f"{source}: reading broke off {reached}: {said}") from error
+    except Exception as error:
+        if not is_remote(path) and not isinstance(error, OSError | ValueError | pa.ArrowException):
+            raise
+        said = without_credentials(utf8_name(f"{error!s:.500}"), path)
+        cause: Exception = error
+        if is_remote(path):
+            cause = ValueError(said) if isinstance(error, ValueError) else OSError(said)
+        raise CorpusError(f"{source}: reading broke off {reached}: {said}") from cause
 
 
 def _whole_text(source: Source, columns: Columns) -> Rows:
@@ -152,50 +166,6 @@ def _whole_text(source: Source, columns: Columns) -> Rows:
         yield RawRow(name, 0, None, data.decode("utf-8-sig"), None, columns.folder)
     except UnicodeDecodeError as error:
         yield Skipped(f"{name}#0", columns.folder, name, 0, f"invalid UTF-8 at byte {error.start}")
-
-
-def _lines(source: Source, start: int, stop: int | None, offset: int) -> Iterator[tuple[int, Any]]:
-    """The JSON values of the lines that are not blank; a line that is no JSON is a Skipped."""
-    name, suffix = source.name, PurePath(source.path).suffix
-    with opened(source.path) as file:
-        stream = file
-        if suffix in _COMPRESSION:
-            if not file.read(1):
-                raise CorpusError(
-                    f"{name}: reading broke off before its first row: the file is empty."
-                )
-            file.seek(0)
-            # Arrow's decompressors, unlike python-zstandard's, notice a stream that ends early.
-            stream = io.BufferedReader(pa.input_stream(file, compression=_COMPRESSION[suffix]))
-        first = 0
-        if offset:
-            file.seek(offset)
-            first = start
-        # Bytes first: a line that is not UTF-8 costs one document and not the file.
-        for row, line in enumerate(lines_of(stream), first):
-            if row < start:
-                continue
-            if stop is not None and row >= stop:
-                return
-            if line is None:
-                reason = f"a line of more than {LONGEST_LINE >> 20} MiB, too long for one document"
-                yield row, Skipped(None, None, name, row, reason)
-                continue
-            line = line.removeprefix(codecs.BOM_UTF8) if row == 0 else line
-            if row == 0 and suffix == ".json" and line.lstrip().startswith(b"["):
-                raise CorpusError(
-                    f"{name} is a JSON array; expected JSON Lines, one object a line. Convert "
-                    "it, or read it with pandas and give the frame."
-                )
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                value = Skipped(None, None, name, row, f"invalid UTF-8 at byte {error.start}")
-            except (ValueError, RecursionError) as error:
-                value = Skipped(None, None, name, row, f"not JSON: {error}")
-            yield row, value
 
 
 def _items(
@@ -258,20 +228,33 @@ def _picked(items: Iterable[tuple[int, Any]], source: str, columns: Columns) -> 
             yield Skipped(None, None, source, row, reason)
 
 
+def _csv(source: Source, columns: Columns, start: int, offset: int) -> Rows:
+    names = csv_rows.header(source)
+    columns.check(names, source.name)
+    for row, values in csv_rows.records(source, start, offset):
+        if isinstance(values, Skipped):
+            yield values
+        else:
+            yield columns.pick(dict(zip(names, values, strict=True)), source.name, row)
+
+
 def _parquet(source: Source, columns: Columns, start: int) -> Rows:
-    # With pre_buffer, its default, Arrow holds on to all that it has read, up to the whole file.
-    with (
-        opened(source.path) as stream,
-        opened(source.path) as headers,
-        pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20) as file,
-    ):
-        names = columns.check(file.schema_arrow, source.name)
-        groups, row = list(range(file.num_row_groups)), 0
-        while groups and row + file.metadata.row_group(groups[0]).num_rows <= start:
-            row += file.metadata.row_group(groups.pop(0)).num_rows
-        batches = parquet.batches(file, headers, names, groups)
-        columns = columns.labelled(file.schema_arrow)
-        yield from _batches(batches, names, source.name, columns, row, start)
+    with opened(source.path) as stream, opened(source.path) as headers:
+        if not stream.seekable():
+            raise ValueError(
+                "its server sends files from their beginning only, and Parquet begins at the end: "
+                "write simplecache:: in front of the URL"
+            )
+        # With pre_buffer, its default, Arrow holds on to all that it has read, up to the whole
+        # file.
+        with pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20) as file:
+            names = columns.check(file.schema_arrow, source.name)
+            groups, row = list(range(file.num_row_groups)), 0
+            while groups and row + file.metadata.row_group(groups[0]).num_rows <= start:
+                row += file.metadata.row_group(groups.pop(0)).num_rows
+            batches = parquet.batches(file, headers, names, groups)
+            columns = columns.labelled(file.schema_arrow)
+            yield from _batches(batches, names, source.name, columns, row, start)
 
 
 def _saved(source: Source, columns: Columns, start: int) -> Rows:
@@ -301,12 +284,34 @@ def _batches(
         kept = pa.RecordBatch.from_arrays([column_at(batch, name) for name in names], names)
         over = min(max(start - row, 0), kept.num_rows)
         row += over
-        for place in range(over, kept.num_rows):
-            try:  # one row at a time, so that a value that Python cannot hold costs one row
-                yield columns.pick(kept.slice(place, 1).to_pylist()[0], source, row)
-            except (ValueError, OverflowError) as error:
-                yield Skipped(None, None, source, row, f"a value cannot be decoded: {error!s:.300}")
-            row += 1
+        run = max(1, min(_RUN_ROWS, _RUN_BYTES * kept.num_rows // max(kept.nbytes, 1)))
+        for place in range(over, kept.num_rows, run):
+            for found in _values(kept.slice(place, run)):
+                if isinstance(found, str):
+                    yield Skipped(None, None, source, row, found)
+                else:
+                    yield columns.pick(dict(zip(names, found, strict=True)), source, row)
+                row += 1
+
+
+def _values(batch: Any) -> Iterator[tuple[Any, ...] | str]:
+    """The values of each row of a batch, or why they cannot be had."""
+    try:
+        found: Iterable[Any] = list(zip(*map(_column_values, batch.columns), strict=True))
+    except (ValueError, OverflowError) as error:
+        found = [f"a value cannot be decoded: {error!s:.300}"]
+        if batch.num_rows > 1:  # so that such a value costs one row
+            found = (row for i in range(batch.num_rows) for row in _values(batch.slice(i, 1)))
+    yield from found
+
+
+def _column_values(column: Any) -> list[Any]:
+    if not isinstance(column, pa.DictionaryArray):
+        return column.to_pylist()
+    # Each value that occurs is made once, however long it is and however many rows repeat it.
+    used = column.indices.unique().drop_null()
+    values = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
+    return [values.get(index) for index in column.indices.to_pylist()]
 
 
 def _frame(frame: Any, columns: Columns) -> Rows:

@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
 )
 _FORMAT = 1
 _MOST_BYTES = 1 << 28  # of one receipt; a shard of a million refused rows stays below
-_NAME = re.compile(r"part-\d{6,}-[0-9a-f]{16}")
+SHARD_NAME = re.compile(r"part-\d{6,}-[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUMS = ("loss_base", "loss_ref", "score")
 
@@ -156,10 +156,11 @@ def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Rece
         found = describe(folder, path, receipt.scored)
     except (OSError, ValueError):
         return None
+    refused = [asdict(one) for one in shard.refused]
     mine = (receipt.shard, receipt.documents, receipt.fingerprint, receipt.read) == (
-        name, shard.digest, json.loads(json.dumps(fingerprint)),
-        shard.documents + len(shard.refused),
+        name, shard.digest, json.loads(json.dumps(fingerprint)), shard.documents + len(refused),
     )  # fmt: skip
+    mine &= receipt.skipped[: len(refused)] == refused
     return receipt if untouched and mine and found == receipt.score_file else None
 
 
@@ -175,7 +176,7 @@ def _check(receipt: Receipt) -> None:
     counts = (receipt.read, receipt.scored, receipt.tokens, receipt.predicted)
     if receipt.format != _FORMAT:
         raise ValueError(f"format {receipt.format!r:.50}, this version reads {_FORMAT}")
-    if not _NAME.fullmatch(receipt.shard):
+    if not SHARD_NAME.fullmatch(receipt.shard):
         raise ValueError("its shard has no name of a shard")
     if any(type(count) is not int or count < 0 for count in counts):
         raise ValueError("a count is not a whole number from 0")

@@ -17,7 +17,7 @@ from scipy.stats import poisson, spearmanr
 from workbench import stability
 from workbench.controls import shortened, shuffled_keys
 from workbench.head_card import HeadReport
-from workbench.heads import Head, HeadSet
+from workbench.heads import Head, HeadSet, geometry_of
 from workbench.locos import CannotSplit, locos_scores
 from workbench.models import Model
 from workbench.probes import Probes
@@ -263,10 +263,10 @@ def _require_origin(
             "with a model the report compares retrieval scores with their controls, got "
             f"{scores.attrs.get('by', 'score')!r}: give the frame of retrieval_scores"
         )
-    if (scores["layer"].max() + 1, scores["head"].max() + 1) != (model.layers, model.heads):
+    theirs = HeadSet.top(scores, allow_ties=True).geometry
+    if theirs != geometry_of(model):
         raise ValueError(
-            f"these scores are not of this model: it has {model.layers} layers x {model.heads} "
-            f"heads, they have {scores['layer'].max() + 1} x {scores['head'].max() + 1}"
+            f"these scores are not of this model: it has {geometry_of(model)}, they have {theirs}"
         )
     kept = scores.attrs.get("kept", ())
     if scores.attrs["origin"]["probes_sha256"] != probes.digest or len(kept) != len(per_probe):

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench import attention
 from workbench.attention import Mode, Override
+from workbench.carrying import MaskNotSeen, carrying
 from workbench.heads import HeadSet
 from workbench.identity import state_of
 from workbench.install import decoder_layers, sample_ids
@@ -64,7 +64,7 @@ def run_from(
     computed. None: a whole pass over one row. reached: is told 1 at each layer in `keep`. Runs
     under the lock; the caller sees to it that the model is unmasked.
     """
-    layers = decoder_layers(model.hf, model.sites)
+    layers = decoder_layers(model.hf, model.sites) if keep or start is not None else []
     kept: dict[int, torch.Tensor] = {}
 
     def recorder(layer: int) -> Any:
@@ -81,7 +81,9 @@ def run_from(
         for layer in keep:  # after the replacement, so that it is the replaced stream that is kept
             hook = layers[layer].register_forward_pre_hook(recorder(layer), with_kwargs=True)
             stack.callback(hook.remove)
-        stack.enter_context(attention.carrying(model.sites, overrides))
+        first = 0 if start is None else start[0]
+        run = {layer: loads for layer, loads in (overrides or {}).items() if layer >= first}
+        stack.enter_context(carrying(model.sites, run))
         with torch.inference_mode():
             final = model.hidden(torch.tensor([list(ids)], device=model.device))
     return final, kept
@@ -134,7 +136,7 @@ def can_resume(model: Model) -> bool:
                 if not torch.equal(resumed, whole):
                     worst = float((resumed - whole).abs().max())
                     problem = f"a pass from layer {layer} differs by {worst:.2g}"
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, MaskNotSeen):
             raise  # says nothing about the model
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"

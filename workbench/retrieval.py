@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workbench import attention
 from workbench.attention import Mode, Seen
+from workbench.carrying import carrying
 from workbench.engine import engine_of
 from workbench.heads import HeadSet
+from workbench.identity import tokenizer_sha256
 from workbench.masking import masked, require_unmasked
 from workbench.models import Model
 from workbench.probes import Probe, Probes
@@ -40,8 +41,9 @@ def retrieval_scores(
 
     Returns one row a head with layer, head, score (mean over probes, in [0, 1]) and low, high (95 %
     percentile bootstrap over probes). attrs["per_probe"] keeps the scores behind the means, one
-    list of layers x heads values a probe; attrs["origin"] says which probes. only_solved leaves out
-    probes in whose answer the model gets fewer than half of the tokens right, and records how many.
+    list with a value a row for each probe; attrs["origin"] says which probes. Layers that have no
+    heads have no rows; attrs["headless"] lists them. only_solved leaves out probes in whose answer
+    the model gets fewer than half of the tokens right, and records how many.
 
     Source: Wu et al., arXiv 2404.15574; Hua et al., arXiv 2505.07293.
     """
@@ -62,7 +64,7 @@ def retrieval_scores(
 
 def require_tokenizer(model: Model, probes: Probes) -> None:
     """Raise ValueError unless the probes were made with this model's tokenizer."""
-    if probes.tokenizer_sha256 != model.identity["tokenizer_sha256"]:
+    if probes.tokenizer_sha256 != tokenizer_sha256(model.tokenizer):
         raise ValueError(
             "these probes were made with another tokenizer than this model's: make them with "
             "make_probes(model, ...)"
@@ -77,17 +79,21 @@ def score_frame(
     bootstrap: int,
     kept: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """The frame that `retrieval_scores` describes, of per_probe (probes, layers * heads).
+    """The frame that `retrieval_scores` describes, of per_probe (probes, layers, heads).
 
     by: the name of the score; kept: the indices of the probes behind the rows (default: all). They
     are in attrs["kept"].
     """
     kept = range(len(probes)) if kept is None else kept
+    every = HeadSet.of([], model).complement()
+    layer, head = np.array(every.members).T
+    per_probe = per_probe[:, layer, head]
     low, high = _bootstrap(per_probe, bootstrap)
-    layer, head = np.divmod(np.arange(model.layers * model.heads), model.heads)
     frame = pd.DataFrame(
         {"layer": layer, "head": head, "score": per_probe.mean(axis=0), "low": low, "high": high}
     )
+    if model.headless:
+        frame.attrs["headless"] = list(model.headless)
     frame.attrs["by"] = by
     frame.attrs["per_probe"] = per_probe.tolist()
     frame.attrs["kept"] = list(kept)
@@ -186,7 +192,7 @@ def answer_rows(model: Model, probe: Answerable) -> tuple[torch.Tensor, torch.Te
 
 @gives_way
 def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
-    """Share of the answer copied by each head, (layers * heads,), and whether the model solves it.
+    """Share of the answer copied by each head, (layers, heads), and whether the model solves it.
 
     Head h copies the token at t when the row of the query at t-1 has its largest entry at a key j
     in the value's span inside the JSON object, and token j is token t.
@@ -203,16 +209,17 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
-        with attention.carrying(model.sites, observer=look):
+        with carrying(model.sites, observer=look):
             logits = model.logits(ids, positions)
     solved = bool((logits.argmax(dim=-1) == targets).float().mean() >= 0.5)
-    return copied.reshape(-1), solved
+    return copied, solved
 
 
 def strongest_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
     """The key at the peak of each head's attention row, (H, R), for the queries `rows` of row 0.
 
-    Softmax, scaling and soft-capping keep the order of the scores, so none of them is computed.
+    Softmax, scaling and soft-capping keep the order of the scores, so none of them is computed. An
+    attention sink is no key: what is compared are tokens.
     """
     kv_heads, keys, size = seen.key.shape[1:]
     query = seen.query[0, :, rows].float()  # (H, R, D)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from fractions import Fraction
 from typing import Any
 
 import pandas as pd
 
-from workbench.corpus_notes import kinds_of, note_on_domains, note_on_skipped
+from workbench.corpus_notes import kind_of, note_on_domains, note_on_skipped
 from workbench.progress import counted
 from workbench.receipts import Receipt
+from workbench.superseded import SetAside
 
 Hear = Callable[[dict[str, Any]], object]
 _SUMS = ("documents", "tokens", "loss_base", "loss_ref", "score")
+_MOST_REASONS = 100  # kinds of them that are told apart
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,26 @@ class ScoringFailed(RuntimeError):
 class RunReport:
     """What a run did.
 
-    read = scored + skipped + failed: documents; shards: all of this call, of which kept were
-    finished by an earlier one; tokens: those that losses are over, in shards scored now; seconds:
-    of the scoring; domains: one row a domain with documents, tokens and the means of score,
-    loss_base and loss_ref over the documents scored so far; finished: whether all shards of the
-    corpus are done, those of other parts too; reasons: skipped documents by kind of reason;
-    domain_from: documents that were read by `Document.domain_from`.
+    Attributes:
+        read: documents of this call, which are scored + skipped + failed.
+        scored: those with a score.
+        skipped: those that cannot have one.
+        shards: all of this call, which are kept + scored now + failed.
+        kept: shards that were finished by an earlier call.
+        redone: of those scored now, shards in whose place the folder held another version, of other
+            texts or settings, or a damaged one.
+        set_aside_shards: shards that were in the folder and are not of this run; they lie in
+            `superseded/` now. Counted when the run is complete.
+        set_aside_documents: scored documents in these.
+        tokens: those that losses are over, in shards scored now.
+        seconds: of the scoring.
+        domains: one row a domain with documents, tokens and the means of score, loss_base and
+            loss_ref over the documents scored so far.
+        reasons: how many documents were skipped for each kind of reason.
+        failures: the shards that could not be scored.
+        notes: what else the reader of the report should know.
+        finished: whether all shards of the corpus are done, those of other parts too.
+        domain_from: documents of the corpus by `Document.domain_from`.
     """
 
     read: int
@@ -60,13 +78,17 @@ class RunReport:
     skipped: int
     shards: int
     kept: int
+    redone: int
+    set_aside_shards: int
+    set_aside_documents: int
     tokens: int
     seconds: float
     domains: pd.DataFrame
+    reasons: dict[str, int]
     failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
     finished: bool
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    domain_from: Mapping[str, int] = field(default_factory=dict)
+    domain_from: dict[str, int]
 
     @property
     def failed(self) -> int:
@@ -83,6 +105,13 @@ class RunReport:
         """Documents read, scored, skipped and failed."""
         return {key: getattr(self, key) for key in ("read", "scored", "skipped", "failed")}
 
+    def completed(self, aside: SetAside) -> RunReport:
+        """The report of a run that is complete now, after so much was set aside."""
+        return replace(
+            self, finished=True, set_aside_shards=aside.shards,
+            set_aside_documents=aside.documents,
+        )  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
         own = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -94,19 +123,63 @@ class RunReport:
 
     def __repr__(self) -> str:
         now = self.shards - self.kept - len(self.failures)
-        return (
+        again = f" ({self.redone:,} of them anew)" if self.redone else ""
+        lines = [
             f"{self.read:,} documents read = {self.scored:,} scored + {self.skipped:,} skipped + "
-            f"{self.failed:,} failed\n{self.shards:,} shards: {self.kept:,} were done before, "
-            f"{now:,} scored now, {len(self.failures):,} failed\n{self.tokens:,} tokens in "
-            f"{self.seconds:,.1f} s: {self.tokens_per_second:,.0f} tokens a second"
-            + "".join(f"\n{note}" for note in self.notes)
-        )
+            f"{self.failed:,} failed",
+            f"{self.shards:,} shards: {self.kept:,} were done before, {now:,} scored now{again}, "
+            f"{len(self.failures):,} failed",
+            f"{self.tokens:,} tokens in {self.seconds:,.1f} s: {self.tokens_per_second:,.0f} "
+            "tokens a second",
+            *self.notes,
+        ]
+        if note := note_on_domains(self.domain_from):
+            lines.append(note)
+        if self.set_aside_shards:
+            lines.append(
+                f"{self.set_aside_shards:,} shards with {self.set_aside_documents:,} scored "
+                "documents are no longer of this run: set aside in superseded/"
+            )
+        if note := note_on_skipped(self.read, self.reasons):
+            lines.append(note)
+        return "\n".join(lines)
 
-    @property
-    def notes(self) -> list[str]:
-        """What a reader should know of how the corpus was read, a line each."""
-        both = note_on_domains(self.domain_from), note_on_skipped(self.read, self.reasons)
-        return [note for note in both if note]
+
+@dataclass
+class Tally:
+    """What the receipts of a run come to, taken in one at a time."""
+
+    read: int = 0
+    scored: int = 0
+    shards: int = 0
+    domains: dict[str, dict[str, Fraction]] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, receipt: Receipt) -> None:
+        self.shards += 1
+        self.read += receipt.read
+        self.scored += receipt.scored
+        for domain, values in receipt.domains.items():
+            sums = self.domains.setdefault(domain, dict.fromkeys(_SUMS, Fraction()))
+            for key in _SUMS:  # exactly, so that it does not count who was done first
+                sums[key] += Fraction(values[key])
+        for one in receipt.skipped:
+            kind = kind_of(one["reason"])
+            known = kind in self.reasons or len(self.reasons) < _MOST_REASONS
+            self.reasons[kind if known else "other reasons"] += 1
+
+    def means(self) -> pd.DataFrame:
+        """One row a domain, as in `RunReport.domains`."""
+        frame = pd.DataFrame(
+            [
+                {"domain": domain} | {key: float(value) for key, value in sums.items()}
+                for domain, sums in sorted(self.domains.items())
+            ],
+            columns=["domain", *_SUMS],
+        ).astype({"documents": "int64", "tokens": "int64"})
+        for column in ("score", "loss_base", "loss_ref"):
+            frame[column] = frame[column] / frame["documents"]
+        return frame
 
 
 @dataclass
@@ -182,41 +255,41 @@ def told(total: int | None, hear: Hear | None) -> Iterator[Told]:
 
 
 def report_of(
-    receipts: Sequence[Receipt],
+    tally: Tally,
     failures: Sequence[Failure],
     expected: int | None,
-    kept: int,
     state: Told,
-    domain_from: Mapping[str, int],
+    *,
+    kept: int,
+    redone: int,
+    domain_from: dict[str, int],
+    notes: Sequence[str] = (),
 ) -> RunReport:
     """The report, after the counts were held against each other.
 
-    expected: rows that the shards of this call hold by the corpus; None where nobody counted them.
+    Args:
+        tally: of the receipts of this call.
+        failures: of this call.
+        expected: rows that its shards hold by the corpus; None where nobody counted them.
+        state: how far the run came.
+        kept: shards that an earlier call had finished.
+        redone: shards scored in the place of another version.
+        domain_from: documents of the corpus by `Document.domain_from`.
+        notes: lines for the report.
+
     Raises RuntimeError if documents were lost or doubled on the way.
     """
-    read = sum(one.read for one in receipts)
-    scored = sum(one.scored for one in receipts)
     failed = sum(one.documents for one in failures)
-    if expected is not None and expected != read + failed:
+    if expected is not None and expected != tally.read + failed:
         raise RuntimeError(
             f"the corpus had {expected:,} rows when it was counted, receipts and failures speak of "
-            f"{read + failed:,}: if it was changed meanwhile, start again, and what is done is kept"
+            f"{tally.read + failed:,}: if it was changed meanwhile, start again, and what is done "
+            "is kept"
         )
-    sums: dict[str, dict[str, float]] = {}
-    for receipt in receipts:
-        for domain, values in receipt.domains.items():
-            all_ = sums.setdefault(domain, dict.fromkeys(_SUMS, 0))
-            for key in _SUMS:
-                all_[key] += values[key]
-    domains = pd.DataFrame(
-        [{"domain": domain, **sums[domain]} for domain in sorted(sums)],
-        columns=["domain", *_SUMS],
-    ).astype({"documents": "int64", "tokens": "int64"})
-    for column in ("score", "loss_base", "loss_ref"):
-        domains[column] = domains[column] / domains["documents"]
     return RunReport(
-        read + failed, scored, read - scored, len(receipts) + len(failures), kept, state.tokens,
-        state.seconds, domains, tuple(failures), finished=False,
-        reasons=kinds_of(one["reason"] for receipt in receipts for one in receipt.skipped),
+        read=tally.read + failed, scored=tally.scored, skipped=tally.read - tally.scored,
+        shards=tally.shards + len(failures), kept=kept, redone=redone, set_aside_shards=0,
+        set_aside_documents=0, tokens=state.tokens, seconds=state.seconds, domains=tally.means(),
+        reasons=dict(tally.reasons), failures=tuple(failures), notes=tuple(notes), finished=False,
         domain_from=domain_from,
     )  # fmt: skip

@@ -3,9 +3,11 @@
     run.json                 what was run on what, with counts once it is finished
     scores/part-*.parquet    one score file a shard
     receipts/part-*.json     one receipt a shard (see `workbench.receipts`)
+    receipts.sha256          the receipts of a finished run (see `workbench.run_files`)
     skipped.jsonl            documents without a score, each with its reason
     failures.jsonl           shards that could not be scored, while there are any
     catalogue.jsonl          the shards, where several workers share them (see `workbench.shards`)
+    superseded/              scores of earlier texts or settings (see `workbench.superseded`)
 
 Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
 and a folder takes scores of one fingerprint only. The certificate stands in the record but not in
@@ -17,7 +19,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -28,50 +30,53 @@ import pandas as pd
 import pyarrow as pa
 
 from workbench.certificate import Certificate
-from workbench.files import lines_of, plain_file, read_json, sha256_of, write_atomically
+from workbench.files import lines_of, plain_file, read_json, write_atomically
 from workbench.heads import HeadSet
 from workbench.models import Model
 from workbench.parquet import read_table
-from workbench.receipts import SCHEMA, Receipt, describe
+from workbench.progress import counted
+from workbench.receipts import SCHEMA, SHARD_NAME, describe, read_receipt, receipt_path
+from workbench.run_files import check_files, list_receipts, score_files
+from workbench.superseded import SUPERSEDED, SetAside, keep_record, set_aside
 
 FORMULA = "(loss_ref - loss_base) / loss_base"
 Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, from 1
 
 
 def load_scores(folder: str | Path) -> pd.DataFrame:
-    """The table that `score_corpus(out=folder)` returned, read again from its files."""
+    """The table that `score_corpus(out=folder)` returned, read again from its files.
+
+    Raises FileNotFoundError where no run was written to, and ValueError for a run that is not
+    finished or whose files were changed since.
+    """
     folder = Path(folder)
-    try:
-        if not (folder / "run.json").exists():
-            raise FileNotFoundError(
-                f"{folder} holds no run.json: expected a folder written by score_corpus(out=...)"
-            )
-        run = read_json(plain_file(folder, "run.json"))
-        finished, files = run["documents"] is not None, run["score_files"]
-        listed = [(file["path"], file["sha256"], file["bytes"]) for file in files]
-        stated = run["skipped_file"]["bytes"] if finished else 0
-    except (ValueError, KeyError, TypeError) as error:
-        where = folder / "run.json"
-        raise ValueError(f"{where} is not the record of a run: {error!r:.300}") from error
-    if not finished:
-        raise ValueError(
-            f"the run in {folder} is not finished: call score_corpus again with the same settings "
-            "and it goes on where it stopped"
+    where = folder / "run.json"
+    if not where.exists():
+        raise FileNotFoundError(
+            f"{folder} holds no run.json: expected a folder written by score_corpus(out=...)"
         )
+    try:
+        run = read_json(plain_file(folder, "run.json"))
+    except ValueError as error:
+        raise ValueError(f"{where} is not the record of a run: {error!s:.300}") from error
+    try:
+        if run["documents"] is None:
+            raise ValueError(
+                f"the run in {folder} is not finished: call score_corpus again with the same "
+                "settings and it goes on where it stopped"
+            )
+        files, listed = score_files(folder, run), run["skipped_file"]
+        paths, (skipped,) = check_files(folder, files), check_files(folder, [listed])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{where} is not the record of a run: {error!r:.300}") from error
     tables = []
-    for name, digest, size in listed:
-        path = plain_file(folder, name)
-        if path.stat().st_size != size or sha256_of(path) != digest:
-            raise ValueError(f"{path} was changed since it was written: remove it and score again")
+    for path in paths:
         stored = read_table(path)
         if lacking := set(SCHEMA.names) - set(stored.column_names):
             raise ValueError(f"{path} lacks the columns {sorted(lacking)} of scores")
         tables.append(stored.select(SCHEMA.names).cast(SCHEMA))
     table = pa.concat_tables(tables).to_pandas() if tables else SCHEMA.empty_table().to_pandas()
     table.attrs["run"] = run
-    skipped = plain_file(folder, "skipped.jsonl")
-    if skipped.stat().st_size != stated:
-        raise ValueError(f"{skipped} was changed since it was written: score again")
     table.attrs["skipped"] = _json_lines(skipped)
     return table
 
@@ -95,7 +100,7 @@ def run_record(
     names = ("workbench", "torch", "transformers")
     software = {name: version(package) for name, package in zip(names, packages, strict=True)}
     return {
-        "format": 1,
+        "format": 2,
         "software": software | {"python": platform.python_version()},
         "model": model.identity,
         "certificate": certificate.to_json(),
@@ -103,7 +108,7 @@ def run_record(
         **settings,
         "formula": FORMULA,
         "documents": None,
-        "score_files": [],
+        "receipts_file": None,
         "skipped_file": None,
     }
 
@@ -193,46 +198,71 @@ def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> N
     """
     path = folder / "run.json"
     scored = any((folder / "scores").glob("part-*.parquet"))
-    if path.exists() and ((scored and not overwrite) or not alone):
+    if path.exists() and (scored or not alone):
         try:
             before = fingerprint(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path} cannot be read ({error!r}): give another folder, or overwrite=True"
-            ) from error
+            if not overwrite or not alone:
+                raise ValueError(
+                    f"{path} cannot be read ({error!r}): give another folder, or overwrite=True"
+                ) from error
+            before = {}
         now = fingerprint(run)
         changed = [key for key in now if before.get(key) != now[key]]
-        if changed:
+        if not changed:
+            return
+        if not overwrite or not alone:
             differences = "; ".join(f"{k}: {before.get(k)!r} then, {now[k]!r} now" for k in changed)
             raise ValueError(
                 f"{folder} holds scores made with other settings ({differences}). Scores of "
-                "different settings are not mixed: give another folder, or overwrite=True"
+                "different settings are not mixed: give another folder, or overwrite=True, which "
+                f"sets them aside in {folder / SUPERSEDED}"
             )
-        return
+        keep_record(folder)
     write_atomically(path, _json_bytes(run))
 
 
-def finish(folder: Path, run: dict[str, Any], receipts: Sequence[Receipt]) -> None:
-    """List the shards and the skipped documents, complete run.json, remove what is not of it."""
-    skipped = [one for receipt in receipts for one in receipt.skipped]
+def numbers_in(folder: Path) -> set[int]:
+    """The numbers of the shards that have a score file or a receipt in the folder."""
+    paths = [*folder.glob("scores/part-*.parquet"), *folder.glob("receipts/part-*.json")]
+    return {int(path.stem.split("-")[1]) for path in paths if SHARD_NAME.fullmatch(path.stem)}
+
+
+def finish(folder: Path, run: dict[str, Any], names: Sequence[str]) -> SetAside:
+    """Complete the record of a run from the receipts of its shards, called `names` in order.
+
+    Shards of an earlier corpus or of other settings are set aside, since whoever reads all files of
+    the folder must not find a document twice. Returns how much that was.
+    """
+    read = scored = 0
+    skipped: list[Mapping[str, Any]] = []
+    with counted("completing the record", "shard", len(names), bar=len(names) > 2_000) as done:
+        for name in names:
+            receipt = read_receipt(receipt_path(folder, name))
+            read, scored = read + receipt.read, scored + receipt.scored
+            skipped += receipt.skipped
+            done(1)
     lines = "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in skipped)
     write_atomically(folder / "skipped.jsonl", lines.encode())
-    run["score_files"] = [dict(receipt.score_file) for receipt in receipts]
+    run["receipts_file"] = list_receipts(folder, names)
     run["skipped_file"] = describe(folder, folder / "skipped.jsonl", len(skipped))
-    run["documents"] = {
-        "read": sum(receipt.read for receipt in receipts),
-        "scored": sum(receipt.scored for receipt in receipts),
-        "skipped": len(skipped),
-    }
-    write_atomically(folder / "run.json", _json_bytes(run))
-    # Shards of an earlier corpus or of overwritten settings: whoever reads all files of the folder
-    # must not find a document twice.
-    mine = {receipt.shard for receipt in receipts}
-    for path in [*folder.glob("scores/part-*.parquet"), *folder.glob("receipts/part-*.json")]:
-        if path.stem not in mine:
-            path.unlink(missing_ok=True)  # another part may be finishing the same run
+    run["documents"] = {"read": read, "scored": scored, "skipped": len(skipped)}
+    record, path = _json_bytes(run), folder / "run.json"
+    if _is_finished(path) and path.read_bytes() != record:
+        keep_record(folder)
+    write_atomically(path, record)
+    aside = set_aside(folder, set(names))
     for path in folder.glob("failures*.jsonl"):
         path.unlink(missing_ok=True)
+    return aside
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether this is the record of a finished run."""
+    try:
+        return json.loads(path.read_bytes())["documents"] is not None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:

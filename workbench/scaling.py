@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import optimize
 
 from workbench.progress import counted
-from workbench.scaling_fit import Law, ScalingFit
+from workbench.scaling_fit import Law, ScalingFit, measured, numbers
 
 DELTA = 1e-2  # of the Huber loss, in log units: above the scatter of clean runs, below a spoilt one
 EXPONENTS = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6)  # from which the starts are made
@@ -101,15 +101,16 @@ def hold_out_largest(
     (95 % of the resampled fits), error = predicted / loss - 1.
     """
     names = [inputs] if isinstance(inputs, str) else list(inputs)
-    _checked(runs, Law(tuple(names), True), loss)
-    if by is not None and by not in runs:
-        raise ValueError(
-            f"no column {by!r} to tell the largest runs by: {', '.join(map(str, runs))}"
-        )
+    sizes, _ = _checked(runs, Law(tuple(names), bool(options.get("constant", True))), loss)
     if by is None and len(names) > 1 and set(names) != {"params", "tokens"}:
         raise ValueError(f"say with by= which column tells the largest of {', '.join(names)}")
-    size = runs[by] if by is not None else np.log(runs[names].astype(float)).sum(axis=1).round(9)
-    largest = (size == size.max()).to_numpy()
+    size = np.log(sizes).sum(axis=1).round(9) if by is None else numbers(runs, [by])[:, 0]
+    if np.isnan(size).any():
+        raise ValueError(
+            f"column {by!r} is missing in row {int(np.isnan(size).argmax())}: it cannot tell which "
+            "runs are the largest"
+        )
+    largest = size == size.max()
     fit = fit_law(runs[~largest], names, loss, **options)  # type: ignore[arg-type]
     held = runs.loc[largest, [*names, loss]].reset_index(drop=True)
     held = pd.concat([held, fit.predict(held)], axis=1)
@@ -182,18 +183,7 @@ def _checked(runs: pd.DataFrame, law: Law, loss: str) -> tuple[np.ndarray, np.nd
     """Inputs, (runs, inputs), and losses, (runs,); ValueError if they cannot be fitted."""
     if not law.inputs or len(set(law.inputs)) < len(law.inputs):
         raise ValueError(f"inputs must be one or more different columns, got {law.inputs}")
-    lacking = [name for name in (*law.inputs, loss) if name not in runs]
-    if lacking:
-        raise ValueError(
-            f"the table of runs lacks the columns {lacking}: it has {', '.join(map(str, runs))}"
-        )
-    values = runs[[*law.inputs, loss]].to_numpy(dtype=float)
-    bad = ~(np.isfinite(values) & (values > 0)).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"{int(bad.sum())} of {len(runs)} runs (first: row {int(np.argmax(bad))}) hold a value "
-            f"that is missing or not above 0 in {', '.join((*law.inputs, loss))}: drop or mend them"
-        )
+    values = measured(runs, [*law.inputs, loss])
     if len(values) <= law.size:
         raise ValueError(
             f"{law} has {law.size} parameters and needs more runs than that, got {len(values)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,60 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-LARGEST = 700.0  # log of what a float holds; a search may step beyond
+LARGEST = 700.0  # log of what a float holds, up and down; a search may step beyond
 TAIL = 0.025  # on either side of an interval
+EXTREME = 1e50  # numbers up to here, and from its inverse on, keep every power in a float
+FLAT = 1e-8  # a direction in which the runs change less than this, relatively, changes nothing
+
+
+def numbers(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Columns of a table of runs, (runs, columns) float64; what is missing is NaN.
+
+    Args:
+        runs: one row a run.
+        columns: which columns to take.
+
+    Raises:
+        ValueError: a column is not there, there twice, or holds what is no number that a float
+            holds; the column and the first such row are named.
+    """
+    lacking = [name for name in columns if name not in runs]
+    if lacking:
+        raise ValueError(
+            f"the table of runs lacks the columns {lacking}: it has {', '.join(map(str, runs))}"
+        )
+    found = np.empty((len(runs), len(columns)))
+    for at, name in enumerate(columns):
+        column = runs[name]
+        if isinstance(column, pd.DataFrame):
+            raise ValueError(f"the table of runs has {column.shape[1]} columns {name!r}: keep one")
+        for row, value in enumerate(column):
+            try:
+                found[row, at] = np.nan if value is pd.NA else value
+            except (TypeError, ValueError, OverflowError):
+                raise ValueError(
+                    f"column {name!r} of row {row} is {value!r:.60}, and not a number that a float "
+                    "holds: write 125M as 125e6"
+                ) from None
+    return found
+
+
+def measured(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """As `numbers`, each of them positive.
+
+    Raises:
+        ValueError: also for a value that is missing, not above 0, or outside 1e-50 to 1e50.
+    """
+    found = numbers(runs, columns)
+    bad = ~((found >= 1 / EXTREME) & (found <= EXTREME))  # a NaN is bad too
+    if bad.any():
+        row, at = map(int, np.argwhere(bad)[0])
+        raise ValueError(
+            f"{int(bad.any(axis=1).sum())} of {len(runs)} runs (first: row {row}, whose "
+            f"{columns[at]} is {found[row, at]}) hold a value that is missing, not above 0, or "
+            f"outside {1 / EXTREME:.0e} to {EXTREME:.0e} in {', '.join(columns)}: drop or mend them"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -47,7 +100,7 @@ class Law:
         powers = theta[self.constant : self.constant + terms] - logs * theta[-terms:]
         if self.constant:
             powers = np.concatenate([np.full((len(logs), 1), theta[0]), powers], axis=1)
-        return np.exp(np.minimum(powers, LARGEST))
+        return np.exp(np.clip(powers, -LARGEST, LARGEST))
 
     def log_loss(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
         """log L, (runs,)."""
@@ -64,7 +117,7 @@ class Law:
         terms = len(self.inputs)
         values = np.array(theta, dtype=float)
         values[self.constant : self.constant + terms] += values[-terms:] * centre
-        values[:-terms] = np.exp(values[:-terms])
+        values[:-terms] = np.exp(np.clip(values[:-terms], -LARGEST, LARGEST))
         return dict(zip(self.names, values.tolist(), strict=True))
 
 
@@ -107,8 +160,9 @@ class ScalingFit:
         """One row a parameter: parameter, value, low, high (95 % bootstrap over runs), identified.
 
         E and an exponent are identified where the interval is narrower than the value, the best
-        starts agree on the value within a tenth, and it lies inside its range; A where its exponent
-        is, since the two move together.
+        starts agree on the value within a tenth, it lies inside its range, and no run would be
+        predicted otherwise if it moved together with others; A where its exponent is, since the two
+        move together. Without resampled fits low and high are NaN, and the interval is not judged.
         """
         value = self.law.named(self.theta, self.centre)
         frame = pd.DataFrame({"parameter": list(value), "value": list(value.values())})
@@ -119,7 +173,7 @@ class ScalingFit:
             else np.full((2, len(frame)), np.nan)
         )
         frame["low"], frame["high"] = low, high
-        known = ~self.at_bound & ~(high - low >= frame["value"].to_numpy())
+        known = ~self.at_bound & ~(high - low >= frame["value"].to_numpy()) & ~self._free
         if self.agreeing > 1:
             same = self.starts.head(self.agreeing)[list(value)]
             spread = (same.max() - same.min()).to_numpy()
@@ -127,6 +181,22 @@ class ScalingFit:
         terms = len(self.law.inputs)
         known[self.law.constant : self.law.constant + terms] = known[-terms:]
         return frame.assign(identified=known)
+
+    @property
+    def _free(self) -> np.ndarray:
+        """Which parameters may move, alone or together, without a change at any run.
+
+        Resampled fits begin at the best one and stay there in such a direction, so their interval
+        is narrow where it ought to be endless.
+        """
+        logs = np.log(measured(self.runs, self.law.inputs)) - self.centre
+        slopes = self.law.jacobian(self.theta, logs)
+        lengths = np.linalg.norm(slopes, axis=0)
+        still = lengths <= FLAT
+        _, sizes, directions = np.linalg.svd(slopes / np.where(still, 1, lengths))
+        sizes = np.pad(sizes, (0, self.law.size - len(sizes)))
+        flat = directions[sizes <= FLAT * sizes.max()]
+        return still | (np.abs(flat) > np.sqrt(FLAT)).any(axis=0)
 
     @property
     def unidentified(self) -> list[str]:
@@ -144,13 +214,11 @@ class ScalingFit:
         """predicted loss of each row of `runs`, with low and high (95 % of the resampled fits).
 
         The interval tells how uncertain the law is, not how far a single run scatters about it.
+
+        Raises:
+            ValueError: an input is missing, or not a positive number.
         """
-        lacking = [name for name in self.law.inputs if name not in runs]
-        if lacking:
-            raise ValueError(
-                f"a prediction needs the columns {lacking}, got {', '.join(map(str, runs))}"
-            )
-        logs = np.log(runs[list(self.law.inputs)].to_numpy(dtype=float)) - self.centre
+        logs = np.log(measured(runs, self.law.inputs)) - self.centre
         drawn = np.array([self.law.log_loss(one, logs) for one in self.drawn])
         low, high = (
             np.exp(np.percentile(drawn, self._percentiles, axis=0))

@@ -8,10 +8,10 @@ workers (`workbench.local_driver`, `workbench.ray_driver`): the same function, t
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,20 @@ from workbench.catalogue_run import Driver, Workers, score_catalogue
 from workbench.certificate import certify, require_certified
 from workbench.columns import Named
 from workbench.corpus import read_corpus
+from workbench.documents import Document
 from workbench.heads import HeadSet
 from workbench.losses import require_max_tokens, require_window
 from workbench.masking import require_fitting, require_unmasked
 from workbench.models import Model
 from workbench.progress import stop_if_asked
-from workbench.receipts import finished
-from workbench.run_progress import Hear, RunReport, report_of, told
+from workbench.remote import absolute, is_remote
+from workbench.run_progress import Hear, RunReport, Tally, report_of, told
 from workbench.runs import Part
+from workbench.same_corpus import checked, held_by, require_same
 from workbench.shard_worker import Job, Settings, score_shard
-from workbench.shards import catalogue_of, cut, require_few_shards
+from workbench.shards import Shard, catalogue_of, cut
+from workbench.stuck import require_timeout
+from workbench.superseded import done_before
 
 
 def score_corpus(
@@ -50,6 +54,7 @@ def score_corpus(
     shard_size: int = 32,
     workers: Workers = None,
     driver: Driver = "local",
+    shard_timeout: float | None = None,
     overwrite: bool = False,
     require_certificate: bool = True,
 ) -> pd.DataFrame:
@@ -60,7 +65,8 @@ def score_corpus(
     in one pass (default: the model's context); max_tokens: read only the beginning of each
     document. out: a folder; shards of shard_size documents are written to it as they are done and
     are not scored again by a later call with the same settings. A folder that holds scores made
-    with other settings is refused, unless `overwrite` is set. workers, driver: see `run_scoring`.
+    with other settings or of another corpus is refused, unless `overwrite` is set, which sets them
+    aside. workers, driver, shard_timeout: see `run_scoring`.
 
     A model that fails a check of its certificate is refused with NotCertified. With
     require_certificate=False it is scored all the same; the record keeps the failed certificate,
@@ -81,11 +87,12 @@ def score_corpus(
         run_scoring(
             model, heads, corpus, folder, mode=mode, window=window, max_tokens=max_tokens, id=id,
             text=text, domain=domain, shard_size=shard_size, workers=workers, driver=driver,
-            overwrite=overwrite, require_certificate=require_certificate,
+            shard_timeout=shard_timeout, overwrite=overwrite,
+            require_certificate=require_certificate,
         )  # fmt: skip
         table = runs.load_scores(folder)
     if out is None:  # nothing is left on disk that could be listed
-        table.attrs["run"] |= {"score_files": [], "skipped_file": None}
+        table.attrs["run"] |= {"receipts_file": None, "skipped_file": None}
     return table
 
 
@@ -106,27 +113,60 @@ def run_scoring(
     driver: Driver = "local",
     part: Part = (1, 1),
     hear: Hear | None = None,
+    shard_timeout: float | None = None,
     overwrite: bool = False,
     require_certificate: bool = True,
 ) -> RunReport:
     """`score_corpus` for corpora of any size: the scores stay in the folder, a report comes back.
 
-    workers: None scores in this process. A number: so many processes on the CPU, a thread each,
-    which share one copy of the weights; a list of devices, such as ["cuda:0", "cuda:1"]: a process
-    for each. They read the corpus themselves, so it has to be given as paths. driver "ray" (extra
-    [ray]) gives the shards to actors of a Ray cluster, which must see the same paths; workers is
-    their number. Workers take over the model as it is, on devices of the kind that it is on; here
-    it stays in memory meanwhile. part (i, n): score every n-th shard from the i-th (from 1), while
-    n calls with the same settings share the folder; the last one completes the run. hear: gets
-    progress as objects (see `workbench.run_progress.told`) instead of a bar.
+    Args:
+        model: the selector.
+        heads: the heads to mask.
+        corpus: as in `score_corpus`; workers read it themselves, so for them it is a path or paths.
+        out: the run folder.
+        mode: as in `score_corpus`.
+        window: as in `score_corpus`.
+        max_tokens: as in `score_corpus`.
+        id: column of the id.
+        text: column of the text.
+        domain: column of the domain, "/" for the sub-folder, None for one (see `read_corpus`).
+        shard_size: documents of a shard, the unit of work, of failure and of resume.
+        workers: None scores in this process. A number: so many processes on the CPU, a thread each,
+            which share one copy of the weights; a list of devices, such as ["cuda:0", "cuda:1"]: a
+            process for each. They take over the model as it is, on devices of the kind that it is
+            on; here it stays in memory meanwhile.
+        driver: "local", or "ray" (extra [ray]), which gives the shards to `workers` actors of a Ray
+            cluster. All its machines must see the same paths.
+        part: (i, n): score every n-th shard from the i-th (from 1), while n calls with the same
+            settings share the folder; the last one completes the run.
+        hear: gets progress as objects (see `workbench.run_progress.told`) instead of a bar.
+        shard_timeout: seconds for which a worker may give no sign of life at its shard before it is
+            ended; None: by the rule of `workbench.stuck`, half an hour or more.
+        overwrite: take a folder with scores of other settings or of another corpus; they are set
+            aside in its `superseded/`, as are scores of documents that were edited or went away.
+        require_certificate: as in `score_corpus`.
 
-    A shard that fails, or whose worker dies, is tried three times in all. Raises ScoringFailed at
-    the end if some shards are still not done; the others are kept. In this process the first error
-    ends the run. Interrupted or killed, a run loses at most the shards being scored.
+    Returns the report: what was scored, kept, redone, set aside, skipped and why.
+
+    A shard that fails, or whose worker dies or is stuck, is tried three times in all. In this
+    process the first error ends the run. Interrupted or killed, a run loses at most the shards
+    being scored.
+
+    Raises ScoringFailed at the end if some shards are still not done, while the others are kept;
+    ValueError for settings that cannot be, and for a folder that holds scores of other settings or
+    of another corpus (`workbench.same_corpus`); CorpusError as `read_corpus`; NotCertified;
+    RuntimeError where another run writes to the folder or workers cannot start; OSError where
+    nothing can be written.
     """
     settings = Settings(heads, mode, require_window(model, window), max_tokens)
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
+    require_timeout(shard_timeout)
+    if shard_timeout is not None and workers is None and driver == "local":
+        raise ValueError(
+            "shard_timeout ends workers that are stuck, and this process cannot be ended: give "
+            "workers=1 or more with it"
+        )
     _require_possible(model, settings)
     _require_shared(model, workers, driver, part)
     columns = Named(id=id, text=text, domain=domain)
@@ -140,33 +180,54 @@ def run_scoring(
     shared = workers is not None or driver == "ray" or part != (1, 1)
     paths = _paths(corpus) if shared else []
     total = None if shared else _count(corpus, columns)
-    if total is not None:
-        require_few_shards(total, shard_size)
     with runs.alone_in(folder, part, run, overwrite):
+        held = None if overwrite else held_by(folder)
+        if held and (shared or total is not None):
+            require_same(folder, held, read_corpus(paths or corpus, **columns))
         if not shared:
-            with told(total, hear) as state:
-                stream = cut(read_corpus(corpus, **columns), shard_size)
-                receipts, kept, domain_from = [], 0, Counter[str]()
-                for shard, documents in stream:
-                    receipt = finished(folder, shard, prints)
-                    kept += receipt is not None
-                    domain_from.update(shard.domain_from)
-                    if receipt is None:
-                        state.step(0)
-                        receipt = score_shard(
-                            model, settings, prints, shard, documents, folder, state.step
-                        )
-                        state.step(len(shard.refused))
-                    else:
-                        state.step(receipt.read, kept=True)
-                    receipts.append(receipt)
-            report = report_of(receipts, (), total, kept, state, domain_from)
-            run["domain_from"] = dict(domain_from)
-            runs.finish(folder, run, receipts)
-            return dataclasses.replace(report, finished=True)
-        catalogue = catalogue_of(paths, columns, shard_size, folder, part)
-        job = Job.of(model, settings, prints, paths, columns, folder, require_certificate)
-        return score_catalogue(model, job, catalogue, run, part, workers, driver, hear)
+            rows = read_corpus(corpus, **columns)
+            stream = cut(rows if total is not None else checked(folder, held, rows), shard_size)
+            return _score_here(model, settings, stream, run, folder, total, hear)
+        notes: list[str] = []
+        catalogue = catalogue_of(paths, columns, shard_size, folder, part, notes)
+        job = Job.of(
+            model, settings, prints, paths, columns, folder, require_certificate, shard_timeout
+        )
+        return score_catalogue(model, job, catalogue, run, part, workers, driver, hear, notes)
+
+
+def _score_here(
+    model: Model,
+    settings: Settings,
+    stream: Iterable[tuple[Shard, tuple[Document, ...]]],
+    run: dict[str, Any],
+    folder: Path,
+    total: int | None,
+    hear: Hear | None,
+) -> RunReport:
+    """Score the shards as they pass, in this process, and complete the run."""
+    prints, before = runs.fingerprint(run), runs.numbers_in(folder)
+    tally, names, kept, redone = Tally(), list[str](), 0, 0
+    domain_from = Counter[str]()
+    with told(total, hear) as state:
+        for shard, documents in stream:
+            receipt = done_before(folder, shard, prints)
+            if receipt is not None:
+                kept += 1
+                state.step(receipt.read, kept=True)
+            else:
+                redone += shard.number in before
+                state.step(0)
+                receipt = score_shard(model, settings, prints, shard, documents, folder, state.step)
+                state.step(len(shard.refused))
+            tally.add(receipt)
+            domain_from.update(shard.domain_from)
+            names.append(receipt.shard)
+    run["domain_from"] = dict(domain_from)
+    report = report_of(
+        tally, (), total, state, kept=kept, redone=redone, domain_from=run["domain_from"]
+    )
+    return report.completed(runs.finish(folder, run, names))
 
 
 def _require_possible(model: Model, settings: Settings) -> None:
@@ -219,7 +280,7 @@ def _paths(corpus: Any) -> list[str]:
             f"of paths; got a {type(corpus).__name__}. Score it in one process, or write it to a "
             "JSONL or Parquet file first"
         )
-    return [one if "://" in one else os.path.abspath(one) for one in map(os.fsdecode, given)]
+    return [absolute(os.fsdecode(one)) for one in given]
 
 
 def _count(corpus: Any, columns: Named) -> int | None:
@@ -227,7 +288,7 @@ def _count(corpus: Any, columns: Named) -> int | None:
     it, and gives the time left. What may give its documents only once, or has to fetch them, is not
     looked through."""
     given = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
-    remote = any(isinstance(one, str) and "://" in one for one in given)
+    remote = any(isinstance(one, str) and is_remote(one) for one in given)
     if remote or not (isinstance(corpus, Path) or hasattr(corpus, "__len__")):
         return None
     total = 0

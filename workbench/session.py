@@ -80,7 +80,7 @@ class Session(Actions):
     def __repr__(self) -> str:
         return (
             f"<Session with {self.model.source}: {len(self.heads)} of "
-            f"{self.model.layers * self.model.heads} heads masked ({self.mode}), a text of "
+            f"{self.model.head_count} heads masked ({self.mode}), a text of "
             f"{len(self.state.text):,} characters>"
         )
 

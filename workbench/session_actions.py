@@ -102,14 +102,14 @@ class Actions:
     @action
     def toggle_head(self, head: int) -> None:
         """Mask the heads of this number in every layer, or unmask them if all are masked."""
-        self._toggle_line([(layer, head) for layer in range(self.model.layers)])
+        self._toggle_line([(site.layer, head) for site in self.model.sites])
 
     @action
     def top(self, count: int, *, allow_ties: bool = False) -> None:
         """Mask the `count` heads of highest score; errors about ties as in `HeadSet.top`."""
         if self.scores is None:
             raise ValueError("no head has a score yet: call session.detect(), or use_scores(frame)")
-        total = self.model.layers * self.model.heads
+        total = self.model.head_count
         if not 0 <= count < total:
             raise ValueError(f"count must lie between 0 and {total - 1}, got {count}")
         if count == 0:
@@ -120,7 +120,7 @@ class Actions:
         """How many heads are masked if they are those of highest score, else None."""
         if self.scores is None:
             return None
-        count, total = len(self.heads), self.model.layers * self.model.heads
+        count, total = len(self.heads), self.model.head_count
         if not 0 < count < total:
             return 0 if not count else None
         top = HeadSet.top(self.scores, count / total, allow_ties=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.colouring import NEED
+from workbench.remote import shown
 from workbench.text_view import MAX_TOKENS
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def _text(session: Session) -> list[str]:
         place = _place(given)
         if place:
             columns = f", {place}{columns}"
+            if place != _place(given, whole=True):
+                lines.append("# a URL stands here without its query or password: put them back")
         elif given is not None:
             lines.append("# its corpus lay in memory: give it as the second argument to open rows")
             columns = ""
@@ -58,14 +61,18 @@ def _text(session: Session) -> list[str]:
     return [*lines, f"session.read({_literal(session.text)})"]
 
 
-def _place(corpus: Any) -> str:
-    """The path or paths that a corpus was read from, as Python; nothing for one in memory."""
+def _place(corpus: Any, whole: bool = False) -> str:
+    """The path or paths that a corpus was read from, as Python; nothing for one in memory.
+
+    whole: with what may be a credential in a URL.
+    """
+    told = str if whole else shown
     if isinstance(corpus, str | Path):
-        return ascii(str(corpus))
+        return ascii(told(str(corpus)))
     if not isinstance(corpus, list | tuple) or not corpus:
         return ""
     paths = all(isinstance(one, str | Path) for one in corpus)
-    return ascii([str(one) for one in corpus]) if paths else ""
+    return ascii([told(str(one)) for one in corpus]) if paths else ""
 
 
 def _heads(session: Session) -> list[str]:

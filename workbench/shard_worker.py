@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,9 @@ from workbench.models import Model
 from workbench.receipts import Receipt, write_scores
 from workbench.shards import Shard, documents_of
 from workbench.sources import sources_of
+
+# No other shard could be written either.
+_NOWHERE_TO_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ def score_shard(
 class Job:
     """All that a worker has to know, as plain JSON values.
 
-    folder: of the run; corpus: paths, as the worker's machine sees them; model: folder that
-    `model_store.store` wrote, set by the driver.
+    folder: of the run; corpus: paths, as the worker's machine sees them; shard_timeout: see
+    `workbench.stuck`; model: folder that `model_store.store` wrote, set by the driver.
     """
 
     heads: Mapping[str, Any]
@@ -77,6 +81,7 @@ class Job:
     columns: Named
     folder: str
     require_certificate: bool
+    shard_timeout: float | None = None
     model: str = ""
 
     @classmethod
@@ -89,10 +94,12 @@ class Job:
         columns: Named,
         folder: Path,
         require_certificate: bool,
+        shard_timeout: float | None = None,
     ) -> Job:
         return cls(
             settings.heads.to_json(), settings.mode, settings.window, settings.max_tokens,
             fingerprint, corpus, columns, str(folder.absolute()), require_certificate,
+            shard_timeout,
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -136,6 +143,11 @@ class ShardWorker:
             self.model, self.settings, self.job.fingerprint, shard, documents,
             Path(self.job.folder), step,
         )  # fmt: skip
+
+
+def ends_all(error: Exception) -> bool:
+    """Whether no other shard could be scored either, by whomever: the disk is full."""
+    return isinstance(error, OSError) and error.errno in _NOWHERE_TO_WRITE
 
 
 def is_final(error: Exception) -> bool:

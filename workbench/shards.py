@@ -29,8 +29,7 @@ from workbench.readers import read_source, row_offsets
 from workbench.sources import Source, sources_of, stamp
 
 CATALOGUE = "catalogue.jsonl"
-MOST_SHARDS = 250_000  # of a run: its record lists them, and stays below what is read
-_FORMAT = 2  # in 1, an id that came before was refused
+_FORMAT = 3  # of the catalogue; in 1, an id that came before was refused
 
 
 @dataclass(frozen=True)
@@ -78,15 +77,6 @@ class Shard:
             value["digest"],
             tuple(Skipped(**one) for one in value["refused"]),
             value["domain_from"],
-        )
-
-
-def require_few_shards(documents: int, size: int) -> None:
-    """Refuse, before the work, more shards than a run record can list: ValueError."""
-    if documents > size * MOST_SHARDS:
-        raise ValueError(
-            f"{documents:,} documents in shards of {size} are more than the {MOST_SHARDS:,} shards "
-            f"of a run: set shard_size to {-(-documents // MOST_SHARDS):,} or more"
         )
 
 
@@ -158,19 +148,21 @@ def catalogue_of(
     size: int,
     folder: Path,
     part: tuple[int, int] = (1, 1),
+    notes: list[str] | None = None,
 ) -> Catalogue:
     """The catalogue of a corpus of files: that of `folder` if it still holds, else a new one.
 
     It holds if it was cut in the same way and every source has the bytes that it had; with `part`
     (i, n), that they are as many, since n calls that each hash the corpus would take n times as
-    long. (Every shard's own digest is looked at when it is read.) A new one replaces it. What is
-    kept tells no text and no path. One call at a time looks or makes one.
+    long. (Every shard's own digest is looked at when it is read.) A new one replaces it, and why
+    that was is said in the title of its progress and added to `notes`. What is kept tells no text
+    and no path. One call at a time looks or makes one.
 
     Raises CorpusError where rows cannot be read alone (data sets streamed from the hub), and for
     files that change while they are looked through.
     """
     with filelock.FileLock(folder / ".catalogue"):
-        return _catalogue_of(corpus, columns, size, folder, part)
+        return _catalogue_of(corpus, columns, size, folder, part, [] if notes is None else notes)
 
 
 def _catalogue_of(
@@ -179,6 +171,7 @@ def _catalogue_of(
     size: int,
     folder: Path,
     part: tuple[int, int],
+    notes: list[str],
 ) -> Catalogue:
     sources = list(sources_of(corpus))
     if hubs := [one.name for one in sources if one.kind == "hub"]:
@@ -187,18 +180,20 @@ def _catalogue_of(
             "one process, or download it and give the folder"
         )
     cut_by = {"columns": dict(columns), "size": size, "sources": [one.name for one in sources]}
-    # The files of a saved data set are the library's affair; its rows are looked through anew.
-    if all(one.kind != "dataset" for one in sources):
-        before = _stored(folder / CATALOGUE)
-        if before is not None and before.cut_by == cut_by and _unchanged(before, sources, part):
+    before, why = _stored(folder / CATALOGUE)
+    if before is not None:
+        why = _outdated(before, cut_by, sources, part)
+        if why is None:
             return before
+    if why is not None:
+        notes.append(f"the catalogue of the shards was made anew: {why}")
     stamps = list(map(stamp, sources))
-    with counted("looking through the corpus", "doc", None) as done:
+    title = "looking through the corpus" + (f" again, since {why}" if why else "")
+    with counted(title, "doc", None) as done:
         shards = []
         for shard, documents in cut(read_corpus(list(corpus), **columns), size):
             shards.append(shard)
             done(len(documents))
-    require_few_shards(sum(one.documents for one in shards), size)
     made = _with_offsets(shards, sources, cut_by)
     moved = [one.name for one, before in zip(sources, stamps, strict=True) if stamp(one) != before]
     if moved:
@@ -212,7 +207,7 @@ def _catalogue_of(
 
 def is_current(catalogue: Catalogue, folder: Path) -> bool:
     """Whether `folder` still holds this catalogue, and not one that another part has made since."""
-    return _stored(folder / CATALOGUE) == catalogue
+    return _stored(folder / CATALOGUE)[0] == catalogue
 
 
 def documents_of(shard: Shard, sources: Mapping[str, Source], columns: Named) -> list[Document]:
@@ -240,15 +235,30 @@ def documents_of(shard: Shard, sources: Mapping[str, Source], columns: Named) ->
     return found
 
 
-def _unchanged(before: Catalogue, sources: Sequence[Source], part: tuple[int, int]) -> bool:
+def _outdated(
+    before: Catalogue,
+    cut_by: Mapping[str, Any],
+    sources: Sequence[Source],
+    part: tuple[int, int],
+) -> str | None:
+    """Why a catalogue does not hold any more; None if it does."""
+    earlier, now = before.cut_by["sources"], cut_by["sources"]
+    if any(one.kind == "dataset" for one in sources):
+        # Its files are the library's affair.
+        return "a saved data set is looked through every time"
+    if {**before.cut_by, "sources": now} != cut_by:
+        return "it was cut by other columns or another shard_size"
+    if earlier != now:
+        more, fewer = len(set(now) - set(earlier)), len(set(earlier) - set(now))
+        return f"the corpus has {more:,} sources more and {fewer:,} fewer than it had"
     with counted("comparing the corpus with its catalogue", "file", len(sources)) as done:
         for source in sources:
             size, digest = before.files[source.name]
             found = stamp(source)[0]
             if found != size or (part[1] == 1 and row_offsets(source, ())[0] != digest):
-                return False
+                return f"{source.name} was changed"
             done(1)
-    return True
+    return None
 
 
 def _with_offsets(
@@ -287,16 +297,21 @@ def _end_of(lines: bytes) -> bytes:
     return json.dumps({"sha256": hashlib.sha256(lines).hexdigest()}).encode() + b"\n"
 
 
-def _stored(path: Path) -> Catalogue | None:
-    """The catalogue in a file; None if there is none that can be used."""
+def _stored(path: Path) -> tuple[Catalogue | None, str | None]:
+    """The catalogue in a file, or None and why a file that is there cannot be used.
+
+    It is made anew then, which costs one pass and no score.
+    """
     try:
         *lines, end = path.read_bytes().splitlines(keepends=True)
         if end != _end_of(b"".join(lines)):
-            return None
+            return None, "the one in the folder is damaged"
         head, *shards = map(json.loads, lines)
         if head["format"] != _FORMAT:
-            return None
+            return None, "the one in the folder is of another version of the workbench"
         files = {name: (size, digest) for name, (size, digest) in head["files"].items()}
-        return Catalogue(tuple(map(Shard.from_json, shards)), files, head["cut_by"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # it is made anew, which costs one pass and no score
+        return Catalogue(tuple(map(Shard.from_json, shards)), files, head["cut_by"]), None
+    except FileNotFoundError:
+        return None, None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return None, f"the one in the folder cannot be read ({type(error).__name__})"

@@ -29,15 +29,29 @@ class TokenRows:
         """weights: how often each document comes in an epoch (default: once); 2.5 is two times,
         and a third in every other epoch on average. Raises ValueError when nothing is left."""
         self.weights = np.ones(len(documents)) if weights is None else np.array(weights, float)
-        if self.weights.shape != (len(documents),) or not (self.weights >= 0).all():
+        if self.weights.shape != (len(documents),):
             raise ValueError(
                 f"one weight of 0 or more a document: got {len(self.weights)} weights for "
                 f"{len(documents)} documents"
             )
+        wrong = np.flatnonzero(~(np.isfinite(self.weights) & (self.weights >= 0)))
+        if len(wrong):
+            raise ValueError(
+                f"a weight is 0 or more, and finite: that of document {wrong[0]} is "
+                f"{self.weights[wrong[0]]}"
+            )
         if not len(documents):
             raise ValueError("no documents to make rows of: a mixture needs one at least")
         end = tokenizer.eos_token_id
+        if end is None:
+            raise ValueError(
+                "the tokenizer has no end token, which stands behind every document: set "
+                "tokenizer.eos_token to one of its tokens, or train_tokenizer(texts)"
+            )
         texts = [one.text for one in documents]
+        for number, text in enumerate(texts):
+            if not text.isascii():
+                _require_utf8(text, number)
         encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         self.ids = [np.array([*one, end], dtype=np.int64) for one in encoded]
         self.length = length
@@ -83,3 +97,13 @@ class TokenRows:
         """Every document once, in order: (rows, length), for held-out text; the tail is dropped."""
         stream = np.concatenate(self.ids)
         return stream[: len(stream) // self.length * self.length].reshape(-1, self.length)
+
+
+def _require_utf8(text: str, number: int) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"document {number} has a lone surrogate at character {error.start}, which no "
+            "tokenizer reads: decode its bytes with errors='replace'"
+        ) from error

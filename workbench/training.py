@@ -105,7 +105,8 @@ def pretrain(
     up again and ends with the same weights. A run of another recipe, data or seed in that folder is
     refused.
 
-    Raises ValueError for settings that cannot be trained, with what to change.
+    Raises ValueError for settings that cannot be trained, and when the loss is no longer a number,
+    with what to change.
     """
     recipe = recipe or Recipe()
     decoder, documents = recipe.decoder, list(documents)
@@ -152,6 +153,12 @@ def pretrain(
         for step in range(begun + 1, recipe.steps + 1):
             (rate,) = set(loop.schedule.get_last_lr())  # of this step
             losses.append(loop.step(np.stack(list(islice(rows, recipe.batch)))))
+            if not math.isfinite(losses[-1]):  # before it is written over what could go on
+                raise ValueError(
+                    f"the loss of step {step} is {losses[-1]}: the training diverged. Lower "
+                    f"learning_rate ({recipe.learning_rate:g}), lengthen warm_up "
+                    f"({recipe.warm_up:g}), or lower clip ({recipe.clip:g})"
+                )
             if step % every == 0 or step == recipe.steps:
                 history.append({
                     "step": step, "tokens": step * recipe.tokens_a_step,

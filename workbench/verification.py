@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench import bulk_verification, manifest_corpus, manifest_model
+from workbench import bulk_verification, manifest_corpus, manifest_model, manifest_receipts
 from workbench import manifest_checks as checks
 from workbench.readers import Columns
 from workbench.verification_levels import LEVELS, levels_to, reached
@@ -232,6 +232,17 @@ class _Run:
         self.listed = self._listed()
         steps.run("list of files", checks.listing, folder, manifest, record)
         steps.run("run.json", checks.run_file, manifest, self.listed)
+        if record is not None and "score_files" not in record:
+            self._follow_receipts(record)
+
+    def _follow_receipts(self, record: Any) -> None:
+        """Check what hangs on the list of receipts, and add what passed to the files and record."""
+        run = self.steps.run
+        stated = run("receipts", manifest_receipts.receipts, self.folder, record, self.listed)
+        with hashing(self.folder, [{"contentUrl": one["path"]} for one in stated or ()]) as done:
+            found = run("score files", manifest_receipts.score_files, self.folder, stated, done)
+        self.listed = {**(self.listed or {}), **(found or {})}
+        self.record = {**record, "score_files": stated if found else []}
 
     def _listed(self) -> dict[str, pathlib.Path] | None:
         """Check each listed file in a row of its own; return those that passed, by listed path."""

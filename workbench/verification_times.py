@@ -42,6 +42,7 @@ from workbench.manifest import differences, public_record, read_scores, text_dig
 from workbench.parquet import groups_of
 from workbench.progress import counted
 from workbench.readers import Columns
+from workbench.run_files import with_score_files
 from workbench.selection import SCORE_COLUMNS, select
 from workbench.verification_levels import levels_to
 
@@ -169,6 +170,9 @@ def _listed(
 
 def _of_files(folder: pathlib.Path, manifest: dict[str, Any]) -> Iterator[Piece]:
     listed = list(_listed(folder, manifest["distribution"]))
+    if "score_files" not in manifest["aiw:run"]:  # they hang on the list of receipts
+        hanging = [*folder.glob("receipts/part-*"), *folder.glob("scores/part-*")]
+        listed += [(path, path.stat().st_size) for path in hanging]
     first, size = max(listed, key=lambda one: one[1])
     seconds, _ = timed(checks.hashed, first, lambda _: None, _HASHED)
     total = sum(size for _, size in listed)
@@ -197,7 +201,7 @@ def _of_ranks(folder: pathlib.Path, manifest: dict[str, Any], rows: int) -> Iter
 
     seconds, _ = timed(ranked)
     yield "ranks", "rows to rank", rows, rows * seconds / min(rows, FIRST_ROWS)
-    files = [one["path"] for one in record["score_files"]]
+    files = [one["path"] for one in with_score_files(folder, record)["score_files"]]
     files = [path for path in files if os.path.lexists(folder / path)]
     if not files:
         return

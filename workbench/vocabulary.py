@@ -112,20 +112,24 @@ class VocabularyHead:
         return logits
 
 
-def head_of(hf: PreTrainedModel) -> VocabularyHead | None:
-    """The head of `hf`, or None if running it alone does not give the model's own logits."""
+def head_of(hf: PreTrainedModel, decoder: torch.nn.Module) -> VocabularyHead | None:
+    """The head of `hf`, or None if running it alone does not give the model's own logits.
+
+    decoder: the part of `hf` that turns ids into final hidden states.
+    """
     projection, config = hf.get_output_embeddings(), hf.config.get_text_config()
     if not isinstance(projection, torch.nn.Linear):
         return None
     scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
     scale = scale / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
     cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+    cap = cap or getattr(config, "logits_soft_cap", None)  # RecurrentGemma
     head = VocabularyHead(projection, scale, cap)
     ids = sample_ids(hf)
     with torch.inference_mode():
         whole = hf(input_ids=ids, use_cache=False).logits
         try:
-            ours = head(hf.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+            ours = head(decoder(input_ids=ids, use_cache=False).last_hidden_state)
         except (AttributeError, RuntimeError, TypeError):
             return None
     same = ours.shape == whole.shape and torch.allclose(ours, whole, rtol=1e-5, atol=1e-5)

@@ -37,14 +37,15 @@ class Arms:
     course: arm, seed, step, tokens, domain, loss (held-out nats a token along the training, and
     their mean over domains); documents: arm, seed, doc_id, domain, loss of every held-out document
     (its first tokens, as many as the context holds) at the end; tasks: arm, seed, task,
-    needs_context, item, loss (nats a token of the true answer) at the end; models: (arm, seed) ->
-    model.
+    needs_context, item, loss (nats a token of the true answer) at the end; checkpoints: (arm,
+    seed) -> folder of the trained model, if there was an `out` to write them to:
+    `wb.load_model(arms.checkpoints[arm, seed])` is the model.
     """
 
     course: pd.DataFrame
     documents: pd.DataFrame
     tasks: pd.DataFrame
-    models: Mapping[tuple[str, int], Model]
+    checkpoints: Mapping[tuple[str, int], Path]
 
 
 def repeat_weights(
@@ -82,7 +83,8 @@ def train_arms(
 
     arms: name -> weights of the documents (`repeat_weights`; None: every document once). A task
     whose items do not fit into the decoder's context is an error. out: a folder for checkpoints; a
-    call that was stopped goes on from there.
+    call that was stopped goes on from there. A model leaves memory when it has been read: without
+    `out` only what was measured is left of it.
 
     Raises ValueError for fewer than two arms or seeds, or without held-out documents.
     """
@@ -97,7 +99,7 @@ def train_arms(
         for item in task.items:
             asked(untrained, item)
     who: list[tuple[str, int]] = []
-    courses, texts, answers, models = [], [], [], {}
+    courses, texts, answers, checkpoints = [], [], [], {}
     with counted("training arms", "run", len(arms) * len(seeds)) as done:
         for seed in seeds:
             for number, (arm, weights) in enumerate(arms.items()):
@@ -111,10 +113,12 @@ def train_arms(
                 texts.append(_documents(run.model, held_out))
                 if tasks:
                     answers.append(task_losses(run.model, tasks))
-                models[arm, seed] = run.model
+                if run.checkpoints:
+                    checkpoints[arm, seed] = run.checkpoints[recipe.steps]
                 who.append((arm, seed))
+                del run  # the next model need not stand beside this one
                 done(1)
-    return Arms(_joined(who, courses), _joined(who, texts), _joined(who, answers), models)
+    return Arms(_joined(who, courses), _joined(who, texts), _joined(who, answers), checkpoints)
 
 
 def gain(course: pd.DataFrame, baseline: str, *, over: str = "domain") -> pd.DataFrame:
@@ -182,9 +186,12 @@ def task_losses(model: Model, tasks: Sequence[Task]) -> pd.DataFrame:
 
 def _documents(model: Model, held_out: Sequence[Document]) -> pd.DataFrame:
     losses = token_losses(model, [one.text for one in held_out], max_tokens=model.context)
+    ids = [one.doc_id for one in held_out]
+    if len(set(ids)) < len(ids):  # ids are labels; what is told apart by them needs others
+        ids = [f"{one.source}#{one.row}" for one in held_out]
     rows = [
-        (one.doc_id, one.domain, float(column.mean()))
-        for one, (column,) in zip(held_out, losses, strict=True)
+        (doc_id, one.domain, float(column.mean()))
+        for doc_id, one, (column,) in zip(ids, held_out, losses, strict=True)
     ]
     return pd.DataFrame(rows, columns=["doc_id", "domain", "loss"])
 

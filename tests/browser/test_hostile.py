@@ -39,6 +39,7 @@ def test_there_are_enough():
     assert len(set(TEXTS)) >= 50
 
 
+@pytest.mark.slow
 def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
     (lab.folder / "texts.json").write_text(json.dumps(TEXTS))
     lab.notebook("hostile.ipynb", NOTEBOOK)

@@ -153,6 +153,7 @@ def _json(values):
     return json.dumps(values, separators=(",", ":"))
 
 
+@pytest.mark.slow
 def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     # So many that a busy machine is not through with them before the button to cancel is found.
     documents = 120
@@ -224,6 +225,7 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     assert made.exit_code == 0, made.output
 
 
+@pytest.mark.slow
 def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
     lab.notebook("again.ipynb", OPEN, f'explorer = Explorer(model, heads="{FOURTEEN}")\nexplorer')
     lab.show(wide, "again.ipynb")
@@ -265,6 +267,7 @@ def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
     assert lab.ask("len(explorer.session.heads)") == "14"
 
 
+@pytest.mark.slow
 def test_interrupt_between_cells_stops_the_work_and_leaves_all_usable(lab, wide):
     lab.notebook("interrupt.ipynb", OPEN, "explorer = Explorer(model)\nexplorer")
     lab.show(wide, "interrupt.ipynb")
@@ -281,6 +284,7 @@ def test_interrupt_between_cells_stops_the_work_and_leaves_all_usable(lab, wide)
     assert lab.ask("explorer.text.tokens.summary").startswith(base)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_both_themes_are_readable(tmp_path, wide, theme):
     dark = Lab(tmp_path, theme)

@@ -19,6 +19,7 @@ from typing import Any
 import conftest
 
 import workbench as wb
+from faults.gate import environment
 from faults.injected import sitecustomize
 from workbench import catalogue_run, scoring
 
@@ -81,16 +82,14 @@ def _prepare(faults: dict[str, Any]) -> None:
         os.setgroups([])
         os.setgid(faults["user"])
         os.setuid(faults["user"])
-    for_workers = {key: faults[key] for key in ("deadly", "clock") if key in faults}
-    if "trace" in faults:
-        for_workers["trace"] = faults["trace"]
-        _trace_shards(faults["trace"])
+    for_workers = {
+        key: faults[key] for key in ("deadly", "clock", "gate", "trace") if key in faults
+    }
     if for_workers:
-        os.environ["FAULTS"] = json.dumps(for_workers)
-        paths = [os.path.dirname(sitecustomize.__file__), os.environ.get("PYTHONPATH", "")]
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    if "clock" in faults:
-        sitecustomize.begin({"clock": True})
+        os.environ.update(environment(**for_workers))
+    if "trace" in faults:
+        _trace_shards(faults["trace"])
+    sitecustomize.begin({key: faults[key] for key in ("clock", "gate") if key in faults})
     if "crash_at" in faults:
         _crash_at(*faults["crash_at"])
 

@@ -17,6 +17,13 @@ from faults.runs import Runs
 SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
+
+
 @dataclass(frozen=True)
 class Job:
     """20 files of 6 rows, 4 documents among them; a file is a shard. reference: the folder of an

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from faults.corpora import Place
 from faults.runs import Run, Runs, begun
@@ -67,8 +70,7 @@ def _strike_soon(
     """Wait for the first shard to be begun (or not even that, one time in eight), then a random
     while of up to about two shards, and strike; False if the run was over before."""
     if random_.random() > 1 / 8:
-        while run.going and begun(trace) == so_far:
-            time.sleep(EVERY)
+        _until_begun([run], trace, so_far)
         began = time.monotonic()
         pause = random_.random() * 0.12
     else:
@@ -149,7 +151,8 @@ def kill_parts(
                 for i in range(1, parts + 1)
             ]
             if figures.kills < kills:
-                time.sleep(0.15 + random_.random() * 0.4)
+                _until_begun(going, trace, so_far)
+                time.sleep(random_.random() * 0.4)
                 struck = random_.sample(going, random_.randint(1, parts))
                 for one in struck[: kills - figures.kills]:
                     one.strike()
@@ -181,10 +184,11 @@ def kill_workers(
             alive = run.workers
             if not alive:
                 continue
-            random_.choice(alive).kill()
-            here += 1
-            figures.kills += 1
-        assert run.wait(300) == 0, run.complaints()
+            with contextlib.suppress(psutil.NoSuchProcess):  # the run has just ended it itself
+                random_.choice(alive).kill()
+                here += 1
+                figures.kills += 1
+        assert run.wait() == 0, run.complaints()
         shards = Counter(name for name, _ in begun(trace).elements())
         redone = shards.total() - len(shards)
         figures.redone += redone
@@ -199,7 +203,11 @@ def _pause(run: Run, trace: Path, random_: random.Random) -> None:
     if random_.random() < 1 / 4:
         time.sleep(random_.random() * 3)
         return
-    so_far = begun(trace)
-    while run.going and begun(trace) == so_far:
-        time.sleep(EVERY)
+    _until_begun([run], trace, begun(trace))
     time.sleep(random_.random() * 0.05)
+
+
+def _until_begun(runs: Sequence[Run], trace: Path, so_far: Counter) -> None:
+    """Wait until another shard is begun, or no run goes any more."""
+    while begun(trace) == so_far and any(run.going for run in runs):
+        time.sleep(EVERY)

@@ -21,6 +21,7 @@ import psutil
 TESTS = Path(__file__).parents[1]
 SHARD = 4  # documents; a file of `corpora.lay_down` is one shard
 QUIET = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+HANGS = 900  # seconds after which what is waited for is taken not to come; nothing waits for a time
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Run:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, kind)
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self, seconds: float = HANGS) -> int:
         """Its exit status, or minus the signal that ended it; `said` is then what it said."""
         ends = time.monotonic() + seconds
         while self.going:
@@ -115,7 +116,7 @@ def begun(trace: Path) -> Counter[tuple[str, int]]:
     return Counter((name, int(pid)) for pid, name in map(str.split, lines))
 
 
-def wait_until(true: Callable[[], object], seconds: float = 240) -> None:
+def wait_until(true: Callable[[], object], seconds: float = HANGS) -> None:
     """Look a thousand times a second whether `true()`."""
     ends = time.monotonic() + seconds
     while not true():

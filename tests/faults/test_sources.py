@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 
 import pytest
 
 from faults.corpora import lay_down, lay_down_parquet
-from faults.runs import wait_until
+from faults.gate import Gate
 from faults.whole import account, require_whole, stamps
 
 
@@ -120,15 +119,16 @@ def test_a_part_that_saw_no_change_leaves_the_new_shards_of_another_alone(runs, 
     for number in range(1, 20, 2):  # all of the second part
         path = corpus / f"{number:02}.jsonl"
         path.write_text(path.read_text().replace("word1", "word2"))
-    second = runs.start(corpus, folder, part=(2, 2))
-    wait_until(lambda: len(stamps(folder)) > 42)
-    second.strike(signal.SIGSTOP)
+    gate = Gate(tmp_path / "gate", at=3)
+    second = runs.start(corpus, folder, part=(2, 2), faults=gate.faults)
+    gate.wait()
     new = stamps(folder)
+    assert len(new) == 40 + 2 * 2 + 1  # two new shards, and the score file of a third
     first = runs.run(corpus, folder, part=(1, 2))
     assert (first["kept"], first["tokens"]) == (10, 0)
     assert not first["finished"]
     assert stamps(folder) == new
-    second.strike(signal.SIGCONT)
+    gate.open()
     assert second.wait() == 0
     assert second.said["report"]["finished"]
     runs.run(corpus, tmp_path / "reference")

@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-import signal
-
+from faults.gate import Gate
 from faults.kills import kill_parts
 from faults.runs import wait_until
-from faults.whole import require_whole, stamps
+from faults.whole import require_whole
 
 REFUSED = "another run is writing to"
 
 
 def test_of_two_runs_at_once_one_is_refused_and_one_completes(runs, job, tmp_path):
     for number in range(3):
-        folder = tmp_path / str(number)
-        both = [runs.start(job.corpus, folder), runs.start(job.corpus, folder)]
-        assert sorted(one.wait() for one in both) == [0, 1]
-        refused = next(one for one in both if one.status)
+        folder, gate = tmp_path / str(number), Gate(tmp_path / f"gate-{number}")
+        both = [runs.start(job.corpus, folder, faults=gate.faults) for _ in range(2)]
+        gate.wait()  # whoever was first is inside, and stays there until the other has ended
+        wait_until(lambda both=both: not all(one.going for one in both))
+        (refused,) = (one for one in both if not one.going)
+        assert refused.wait() == 1
         assert REFUSED in refused.said["error"]
         assert str(folder) in refused.said["error"]
+        gate.open()
+        assert sorted(one.wait() for one in both if one is not refused) == [0]
+        assert len(gate.held) == 1
     require_whole(runs, job.corpus, folder, job.reference, job.places)
 
 
 def test_parts_run_together_and_let_nobody_else_in(runs, job, tmp_path):
-    folder = tmp_path / "run"
-    parts = [runs.start(job.corpus, folder, part=(i, 3)) for i in (1, 2)]
-    try:
-        for one in parts:  # both are inside and hold their locks while they stand still
-            wait_until(lambda: len(stamps(folder)) >= 2)
-            one.strike(signal.SIGSTOP)
-        for part in ((1, 1), (1, 2), (1, 3), (2, 3)):  # all, another division, the same parts
-            other = runs.start(job.corpus, folder, part=part)
-            assert other.wait() == 1
-            assert REFUSED in other.said["error"]
-        third = runs.start(job.corpus, folder, part=(3, 3))
-        assert third.wait() == 0, third.complaints()
-        assert not third.said["report"]["finished"]
-    finally:
-        for one in parts:
-            one.strike(signal.SIGCONT)
+    folder, gate = tmp_path / "run", Gate(tmp_path / "gate")
+    parts = [runs.start(job.corpus, folder, part=(i, 3), faults=gate.faults) for i in (1, 2)]
+    held = gate.wait(2)  # both are inside, each with its own lock
+    assert set(held) == {one.pid for one in parts}
+    for part in ((1, 1), (1, 2), (1, 3), (2, 3)):  # all, another division, the same parts
+        other = runs.start(job.corpus, folder, part=part)
+        assert other.wait() == 1
+        assert REFUSED in other.said["error"]
+    third = runs.start(job.corpus, folder, part=(3, 3))
+    assert third.wait() == 0, third.complaints()
+    assert not third.said["report"]["finished"]
+    gate.open()
     assert [one.wait() for one in parts] == [0, 0]
     assert any(one.said["report"]["finished"] for one in parts)
     require_whole(runs, job.corpus, folder, job.reference, job.places)
@@ -61,9 +61,9 @@ def test_a_part_removes_its_own_half_files_and_not_those_of_its_neighbours(runs,
     record = folder / ".run.json.0.tmp"
     for half in (*halves, record):
         half.touch()
-    neighbour = runs.start(job.corpus, folder, part=(2, 2))
-    wait_until(lambda: len(stamps(folder)) > 20)  # it is inside
-    neighbour.strike(signal.SIGSTOP)
+    gate = Gate(tmp_path / "gate")
+    neighbour = runs.start(job.corpus, folder, part=(2, 2), faults=gate.faults)
+    gate.wait()
     half = folder / f"scores/.part-{3:06}-{'0' * 16}.parquet.3.tmp"  # as if it were writing
     half.touch()
     halves[0].touch()
@@ -71,7 +71,7 @@ def test_a_part_removes_its_own_half_files_and_not_those_of_its_neighbours(runs,
     assert half.exists()
     assert not halves[0].exists()
     half.unlink()
-    neighbour.strike(signal.SIGCONT)
+    gate.open()
     assert neighbour.wait() == 0
     assert not any(one.exists() for one in (*halves, record))
     require_whole(runs, job.corpus, folder, job.reference, job.places)

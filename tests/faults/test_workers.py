@@ -10,45 +10,45 @@ import psutil
 import pytest
 
 from faults.disks import mountable, resize, small_disk
+from faults.gate import Gate
 from faults.kills import kill_workers
-from faults.runs import begun, wait_until
+from faults.runs import HANGS, begun
 from faults.whole import account, require_whole, stamps
 
 MARK = "workbench.local_worker"
 
 
-def gone(workers, seconds=2):
-    """Assert that workers end within seconds."""
-    _, alive = psutil.wait_procs(workers, timeout=seconds)
+def gone(workers):
+    """Assert that the workers end, without anybody's doing."""
+    _, alive = psutil.wait_procs(workers, timeout=HANGS)
     assert not alive
-
-
-def shards_begun(trace):
-    return {name for name, _ in begun(trace)}
 
 
 def test_one_worker_then_four_then_two(runs, job, tmp_path):
     """The run is killed twice on the way, with a wall clock that jumps by days from life to life
-    and inside the second."""
-    folder, trace, lives = tmp_path / "run", tmp_path / "trace", [(1, 3), (4, 9), (2, 21)]
-    for workers, enough in lives:
+    and inside the second. When it is killed, each worker is about to publish a receipt."""
+    folder, trace = tmp_path / "run", tmp_path / "trace"
+    done = 0
+    for workers, clock, at in ((1, False, 3), (4, True, 2), (2, False, 0)):
         before = stamps(folder)
-        faults = {"trace": str(trace), "clock": True} if workers == 4 else {"trace": str(trace)}
+        gate = Gate(tmp_path / f"gate-{workers}", at)
+        faults = {"trace": str(trace), **gate.faults} | ({"clock": True} if clock else {})
         run = runs.start(job.corpus, folder, workers=workers, faults=faults)
-        if enough > 20:
-            assert run.wait() == 0, run.complaints()
-            assert run.said["report"]["kept"] == sum("receipts/" in name for name in before)
-        else:
-            wait_until(lambda enough=enough: len(shards_begun(trace)) >= enough)
+        if at:
+            held = gate.wait(workers)
             its = [one for one in run.workers if MARK in one.cmdline()]
-            assert len(its) == workers
+            assert {one.pid for one in its} == set(held)
             run.strike()
             assert run.wait() == -signal.SIGKILL
-            gone([one for one in its if one.pid in {pid for _, pid in begun(trace)}])
+            gone(its)
+            done += workers * (at - 1)
+            assert sum("receipts/" in name for name in stamps(folder)) == done
+        else:
+            assert run.wait() == 0, run.complaints()
+            assert run.said["report"]["kept"] == done
         now = stamps(folder)
         assert all(now[name] == stamp for name, stamp in before.items() if "receipts/" in name)
-    redone = sum(begun(trace).values()) - 20
-    assert redone <= 1 + 4  # one a killed worker
+    assert sum(begun(trace).values()) == 20 + 1 + 4  # one more a killed worker
     require_whole(runs, job.corpus, folder, job.reference, job.places)
 
 
@@ -64,15 +64,17 @@ def test_a_shard_that_kills_and_a_text_that_changes_while_the_run_goes(runs, job
     """Two runs side by side. In one every worker that writes a certain shard is killed; in the
     other a source is changed after the catalogue was made. All other shards are done, and the
     next call does the rest."""
-    deadly, trace = tmp_path / "deadly", tmp_path / "trace"
+    deadly = tmp_path / "deadly"
     one = runs.start(job.corpus, deadly, workers=1, faults={"deadly": ["17.jsonl"]})
     corpus, changed = shutil.copytree(job.corpus, tmp_path / "corpus"), tmp_path / "changed"
-    other = runs.start(corpus, changed, workers=1, faults={"trace": str(trace)})
-    wait_until(lambda: shards_begun(trace) or not other.going)
+    gate = Gate(tmp_path / "gate")
+    other = runs.start(corpus, changed, workers=1, faults=gate.faults)
+    gate.wait()
     source = corpus / "19.jsonl"
     source.write_text(source.read_text().replace("word1", "word2"))
 
-    assert other.wait(240) == 1
+    gate.open()
+    assert other.wait() == 1
     assert (
         "19.jsonl rows 0 to 5: the text was changed while the run was going" in other.said["error"]
     )
@@ -82,7 +84,7 @@ def test_a_shard_that_kills_and_a_text_that_changes_while_the_run_goes(runs, job
     assert not (changed / "failures.jsonl").exists()
     require_whole(runs, corpus, changed, tmp_path / "reference", job.places)
 
-    assert one.wait(240) == 1
+    assert one.wait() == 1
     assert "signal 9" in one.said["error"]
     assert "The same call tries these shards again" in one.said["error"]
     failed_once(one, deadly, 3)

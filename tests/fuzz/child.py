@@ -3,7 +3,7 @@
     python -m fuzz.child STATE SEED
 
 STATE is a folder. In it: `plan` (JSON: a list of [target, first case, last case + 1]), `progress`
-(shared memory: which line of the plan, which case, since when), `outcomes` and `findings` (JSON
+(shared memory: which line of the plan, which case), `outcomes` and `findings` (JSON
 lines, which the child adds to).
 """
 
@@ -18,7 +18,6 @@ import shutil
 import signal
 import struct
 import sys
-import time
 import traceback
 import warnings
 from pathlib import Path
@@ -30,7 +29,7 @@ from fuzz.targets import target
 SECONDS = 5.0  # of processor time a case may take
 MEMORY = 512 << 20  # bytes that a case may add to what the process held before
 ADDRESSES = 3 << 30  # bytes of address space beyond what the imports take
-PROGRESS = struct.Struct("<qqd")
+PROGRESS = struct.Struct("<qq")
 DONE, AGAIN = 0, 3  # exit statuses: the plan is done; a new process should go on with the next case
 
 # Pickles, connections, other programs: each of these events is a finding.
@@ -87,7 +86,7 @@ def main(state: Path, seed: str) -> int:
         outcomes: collections.Counter[str] = collections.Counter()
         try:
             for number in range(first, last):
-                PROGRESS.pack_into(progress, 0, line, number, time.time())
+                PROGRESS.pack_into(progress, 0, line, number)
                 signal.setitimer(signal.ITIMER_PROF, SECONDS)
                 random = Random(f"{seed}/{name}/{number}")
                 outcome, finding = run_case(makers[name], folder, random, watch)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import csv
 import functools
 import gzip
 import io
 import itertools
 import json
+import lzma
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +114,16 @@ def zst(folder: Path, random: Random) -> Callable[[], str]:
     return _compressed(folder / "c.jsonl.zst", press.compress, random)
 
 
+def xz(folder: Path, random: Random) -> Callable[[], str]:
+    return _compressed(folder / "c.jsonl.xz", functools.partial(lzma.compress, preset=0), random)
+
+
+def bzip2(folder: Path, random: Random) -> Callable[[], str]:
+    return _compressed(
+        folder / "c.jsonl.bz2", functools.partial(bz2.compress, compresslevel=1), random
+    )
+
+
 def _compressed(
     path: Path, compress: Callable[[bytes], bytes], random: Random
 ) -> Callable[[], str]:
@@ -124,6 +137,29 @@ def _compressed(
         data, lines = damaged(data, random, [compress(b"{}\n" * 500)]), None
     path.write_bytes(data)
     return lambda: outcome(path, lines)
+
+
+# ---- CSV ----------------------------------------------------------------------------------------
+
+
+def csv_rows(folder: Path, random: Random) -> Callable[[], str]:
+    """A table with a header, in the dialect of its name, most of them damaged."""
+    name = random.choice(("c.csv", "c.tsv", "C.CSV.GZ", "c.csv.xz"))
+    out = io.StringIO()
+    ends = random.choice(("\n", "\r\n"))
+    tabs = "\t" if name == "c.tsv" else ","
+    table = csv.DictWriter(out, ["id", "text", "domain"], delimiter=tabs, lineterminator=ends)
+    table.writeheader()
+    rows = [row for row in ROWS if "more" not in row]
+    for row in random.choices(rows, k=random.randrange(1, 12)):
+        table.writerow({"id": random.random(), "text": row["text"], "domain": row.get("domain")})
+    data, count = out.getvalue().encode(), out.getvalue().count(ends) - 1
+    if random.random() < 0.9:
+        data, count = damaged(data, random, [*TOKENS, b'"', b'""', b",,", b"\t", b";"]), None
+    path = folder / name
+    pack = {".GZ": functools.partial(gzip.compress, mtime=0), ".xz": lzma.compress}
+    path.write_bytes(pack.get(path.suffix, bytes)(data))
+    return lambda: outcome(path, count)
 
 
 # ---- Parquet ------------------------------------------------------------------------------------
@@ -214,7 +250,7 @@ _NAMES = [
     b"new\nline.txt", b"\xff\xfe.txt", b"\xed\xa0\x80.txt", b"\\udcff.txt",
     b"sp ace.txt", b"\xe2\x80\xae.txt", b"'\"<b>&.txt", b"%s{}.txt",
     b"x" * 250, b"con", b"c.jsonl", b"c.jsonl.gz",
-    b"c.parquet", b"c.csv", b"c.json", b"state.json",
+    b"c.parquet", b"c.csv", b"c.json", b"state.json", b"part-0", b"_SUCCESS", b"c.tar", b"C.JSONL",
     b"dataset_info.json", b"dataset_dict.json", b"~", b"a:b",
 ]  # fmt: skip
 

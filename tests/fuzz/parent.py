@@ -11,13 +11,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from fuzz.child import AGAIN, DONE, PROGRESS
 
-_WAIT = 30.0  # seconds by the clock after which a case hangs, whatever its processor time
+_LOOKS = 60  # after so many, in all of which the process slept over the same case, it hangs
+_BETWEEN = 0.5  # seconds
 LOST = "(not known: the process died later)"
 
 
@@ -47,7 +49,7 @@ def run(plan: Sequence[tuple[str, int, int]], seed: str) -> dict[str, Result]:
         rest = [list(line) for line in plan]
         while rest:
             ended = _child(state, rest, seed)
-            line, number, _ = PROGRESS.unpack((state / "progress").read_bytes())
+            line, number = PROGRESS.unpack((state / "progress").read_bytes())
             if ended not in (DONE, AGAIN):  # it did not end by itself
                 if line < 0:
                     raise RuntimeError(f"the fuzzer does not start (status {ended})")
@@ -77,24 +79,38 @@ def _child(state: Path, plan: list, seed: str) -> int:
     """Run one child to its end, which a case that waits for ever does not put off."""
     shutil.rmtree(state / "case", ignore_errors=True)  # of a child that died in it
     (state / "plan").write_text(json.dumps(plan))
-    (state / "progress").write_bytes(PROGRESS.pack(-1, 0, time.time()))
+    (state / "progress").write_bytes(PROGRESS.pack(-1, 0))
     environment = os.environ | {
         "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0",
         "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "MALLOC_ARENA_MAX": "2",
     }  # fmt: skip
     command = [sys.executable, "-m", "fuzz.child", str(state), seed]
     child = subprocess.Popen(command, cwd=Path(__file__).parent.parent, env=environment)
+    asleep, before = 0, None
     try:
         while True:
             try:
-                return child.wait(timeout=0.5)
+                return child.wait(timeout=_BETWEEN)
             except subprocess.TimeoutExpired:
-                line, _, began = PROGRESS.unpack((state / "progress").read_bytes())
-                if line >= 0 and time.time() - began > _WAIT:
+                now = _slept_over(child.pid, state)
+                asleep = asleep + 1 if now is not None and now == before else 0
+                before = now
+                if asleep >= _LOOKS:
                     child.kill()
     finally:
         child.kill()
         child.wait()
+
+
+def _slept_over(pid: int, state: Path) -> tuple[int, int, float] | None:
+    """The case that a child sleeps over, with the processor time that it has had so far; None if it
+    computes, or would if a busy machine let it."""
+    line, number = PROGRESS.unpack((state / "progress").read_bytes())
+    child = psutil.Process(pid)
+    if line < 0 or child.status() not in (psutil.STATUS_SLEEPING, psutil.STATUS_DISK_SLEEP):
+        return None
+    spent = child.cpu_times()
+    return line, number, spent.user + spent.system
 
 
 def _death(ended: int) -> str:

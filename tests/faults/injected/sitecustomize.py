@@ -4,9 +4,16 @@ a run under test. FAULTS in the environment says, as JSON, what happens in the p
 trace: a file to which every source file that is opened is added, a line each, with the process id;
 deadly: names of source files; who opened one is killed, as by the out-of-memory killer, when it is
 about to rename what it has written since;
-clock: the wall clock jumps by days, back and forth, each time that it is looked at.
+clock: the wall clock jumps by days, back and forth, each time that it is looked at;
+gate: a file (see `faults.gate`). While it is there, a process that is about to publish what it
+names says so and waits until it is gone. It holds a number n (the n-th receipt of a process) or a
+name (of a score file or receipt, or of a shard);
+broken: a file that holds such a name. Who is about to publish it removes this file and gets an
+input/output error, once.
 """
 
+import contextlib
+import errno
 import itertools
 import json
 import os
@@ -21,6 +28,8 @@ def begin(asked: dict) -> None:
         _jumping_clock()
     if asked.get("trace") or asked.get("deadly"):
         _watch_sources(asked.get("trace"), set(asked.get("deadly", ())))
+    if asked.get("gate") or asked.get("broken"):
+        _watch_published(asked.get("gate"), asked.get("broken"))
 
 
 def _watch_sources(trace: str | None, deadly: set[str]) -> None:
@@ -43,6 +52,39 @@ def _watch_sources(trace: str | None, deadly: set[str]) -> None:
         doomed = doomed or name in deadly
 
     sys.addaudithook(hear)
+
+
+def _watch_published(gate: str | None, broken: str | None) -> None:
+    receipts = 0
+
+    def hear(event: str, given: tuple) -> None:
+        nonlocal receipts
+        if event != "os.rename":
+            return
+        folder, name = os.path.split(os.fspath(given[1]))
+        folder = os.path.basename(folder)
+        if folder not in ("scores", "receipts"):
+            return
+        receipts += folder == "receipts"
+        if broken is not None and name.startswith(_content(broken)):
+            os.unlink(broken)
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+        if gate is None:
+            return
+        shut = _content(gate)
+        if name.startswith(shut) or (folder == "receipts" and str(receipts) == shut):
+            with open(f"{gate}.held", "a") as held:
+                held.write(f"{os.getpid()}\n")
+            while os.path.exists(gate):
+                time.sleep(0.01)
+
+    sys.addaudithook(hear)
+
+
+def _content(path: str) -> str:
+    with contextlib.suppress(FileNotFoundError), open(path) as file:
+        return file.read()
+    return "/"  # what no name begins with
 
 
 def _jumping_clock() -> None:

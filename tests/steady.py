@@ -1,0 +1,118 @@
+"""Every test that starts a process, again and again while all cores are kept busy by other work.
+
+    cd tests && ../.venv/bin/python -m steady --times 20
+
+Prints the tests that failed, and how often; the exit status is that of pytest. Words behind `--` go
+to pytest, such as `-k workers`, or `--numprocesses 4` for so many tests at once. The figures are in
+tests/FAULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+# Who uses one of these names starts a process, and who gives a keyword `workers`, does too.
+STARTS = {"subprocess", "Lab", "pytester", "local_driver", "ray_driver", "processes"}
+HERE_ONLY = {"faults": {"runs"}, "test_fuzz.py": {"parent"}}  # names that say it in these alone
+WORK = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"  # and no longer than this one
+# Installs the whole project anew each time.
+LEFT_OUT = {"browser/test_newcomer.py"}
+
+
+class Repeat:
+    """Each of the tests so many times, one after the other; and what came of them."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.ran, self.failed = Counter[str](), Counter[str]()
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        metafunc.fixturenames.append("turn")
+        metafunc.parametrize("turn", range(self.times), ids=lambda turn: f"turn{turn}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid.partition("turn")[0].rstrip("[-")
+        self.ran[name] += report.when == "call"
+        self.failed[name] += report.failed
+
+
+def starting() -> list[str]:
+    """The tests that start a process, as pytest names them."""
+    found = []
+    for path in sorted(HERE.glob("**/test_*.py")):
+        name = path.relative_to(HERE).as_posix()
+        if name not in LEFT_OUT:
+            starts = STARTS | HERE_ONLY.get(name.partition("/")[0], set())
+            found += [f"{name}::{one}" for one in starting_in(ast.parse(path.read_text()), starts)]
+    return found
+
+
+def starting_in(module: ast.Module, starts: set[str]) -> list[str]:
+    """The tests of a file that use what starts a process, themselves or through their helpers."""
+    functions = {one.name: used(one) for one in module.body if isinstance(one, ast.FunctionDef)}
+    before = 0
+    while len(starts) != before:
+        before = len(starts)
+        starts = starts | {name for name, names in functions.items() if names & starts}
+    return [name for name in functions if name.startswith("test_") and name in starts]
+
+
+def used(function: ast.FunctionDef) -> set[str]:
+    names = {one.id for one in ast.walk(function) if isinstance(one, ast.Name)}
+    names |= {one.arg for one in ast.walk(function) if isinstance(one, ast.arg)}
+    for one in ast.walk(function):
+        if isinstance(one, ast.Call) and any(key.arg == "workers" for key in one.keywords):
+            names |= STARTS
+    return names
+
+
+@contextlib.contextmanager
+def busy(cores: int) -> Iterator[None]:
+    """So many cores kept busy."""
+    work = [subprocess.Popen([sys.executable, "-c", WORK, str(os.getpid())]) for _ in range(cores)]
+    try:
+        yield
+    finally:
+        for one in work:
+            one.kill()
+            one.wait()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m steady", description=__doc__)
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--list", action="store_true", help="only say which tests")
+    parser.add_argument("pytest", nargs="*", help="words for pytest, behind --")
+    asked = parser.parse_args()
+    if asked.list:
+        print(*starting(), sep="\n")
+        return 0
+    repeat, cores, began = Repeat(asked.times), os.cpu_count() or 1, time.monotonic()
+    with busy(cores):
+        words = [str(HERE / one) for one in starting()]
+        status = pytest.main(["-q", "--no-header", *asked.pytest, *words], plugins=[repeat])
+        load = os.getloadavg()[2]
+    for name, failures in repeat.failed.items():
+        if failures:
+            print(f"FAILED {failures} of {repeat.ran[name]} times: {name}")
+    print(
+        f"{len(repeat.ran)} tests, {repeat.ran.total()} runs, {repeat.failed.total()} failures, "
+        f"{(time.monotonic() - began) / 60:.0f} minutes on {cores} cores, load {load:.1f}"
+    )
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
