@@ -408,7 +408,7 @@ def left_in(folder):
 
 def test_says_where_a_text_stands_that_was_moved(manifest, tmp_path):
     turned = [replace(d, row=23 - d.row) for d in scored()]
-    with pytest.raises(MaterialiseError, match=r"now stands at 'a.jsonl' row \d+, .*not changed"):
+    with pytest.raises(MaterialiseError, match=r"now stands at 'a.jsonl' row .*not changed"):
         materialise(manifest, turned, tmp_path / "out")
     renamed = [replace(d, source="a.jsonl.gz") for d in scored()]
     with pytest.raises(MaterialiseError, match=r"now stands at 'a.jsonl.gz' row \d+"):

@@ -207,9 +207,11 @@ def test_characters_for_languages_without_spaces():
 
 @pytest.mark.parametrize(
     "sentence",
-    ["เด็กๆ เดินไปโรงเรียนทุกเช้าและกลับบ้านตอนเย็นพร้อมกับเพื่อนของพวกเขา",
-     "毎朝子供たちは学校まで歩いて行き、夕方には友達と一緒に帰ってきます",
-     "孩子们每天早上走路去学校、傍晚和朋友们一起回家"],
+    [
+        "เด็กๆ เดินไปโรงเรียนทุกเช้าและกลับบ้านตอนเย็นพร้อมกับเพื่อนของพวกเขา",
+        "毎朝子供たちは学校まで歩いて行き、夕方には友達と一緒に帰ってきます",
+        "孩子们每天早上走路去学校，傍晚和朋友们一起回家",  # noqa: RUF001
+    ],
 )  # fmt: skip
 def test_a_sentence_without_spaces_is_many_words(sentence):
     """So that its twin with another ending is near it, and a sentence of other words is not."""
