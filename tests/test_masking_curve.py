@@ -169,8 +169,8 @@ def test_bad_input_is_refused(model, probes, scores):
         (lambda: curve(draws=0), ValueError, "draws must be at least 1, got 0"),
         (lambda: curve(mode="half"), ValueError, "mode must be one of"),
         (lambda: curve(texts="one text"), TypeError, "a single string: pass"),
-        (lambda: curve(scores.iloc[1:]), ValueError, "one row for each of 2 x 4"),
-        (lambda: curve(scores[scores["head"] < 2]), ValueError, "this one has 2 x 4"),
+        (lambda: curve(scores.iloc[1:]), ValueError, "one row for each head of 2 layers x 4"),
+        (lambda: curve(scores[scores["head"] < 2]), ValueError, "this one has 2 layers x 4"),
         (lambda: curve(scores.assign(score=np.nan)), ValueError, "not finite"),
         (lambda: curve(scores.drop(columns="score")), ValueError, r"\['score'\] missing"),
     ):

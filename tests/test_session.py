@@ -184,11 +184,11 @@ BAD = {
     "need": (lambda s: s.colour_by(NEED), ValueError, "no colours"),  # of which token?
     "no frame": (lambda s: s.use_scores(pd.DataFrame({"layer": [0]})), ValueError, "missing"),
     "few rows": (
-        lambda s: s.use_scores(scores_of(s.model).iloc[1:]), ValueError, "one row for each of",
+        lambda s: s.use_scores(scores_of(s.model).iloc[1:]), ValueError, "one row for each head of",
     ),
     "their scores": (
         lambda s: s.use_scores(pd.DataFrame({"layer": [0, 1], "head": 0, "score": [0.1, 0.2]})),
-        ValueError, "this one has 3 x 4",
+        ValueError, "this one has 3 layers x 4",
     ),
     "names": (
         lambda s: s.add_columns(pd.DataFrame({"layer": [0], "head": [0], RETRIEVAL: [1.0]})),
