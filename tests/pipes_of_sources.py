@@ -1,4 +1,7 @@
-"""A source of a corpus whose readers hang, for real: a pipe into which nobody writes."""
+"""A source of a corpus whose reader hangs, for real: a pipe into which nobody writes.
+
+A worker refuses pipes when it looks for its sources, so one takes a file's place after that.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ import threading
 
 
 class Pipe:
-    """A source that is a pipe for the first so many readers, and then the file that it was."""
+    """A source that is a pipe for its first reader, and then the file that it was."""
 
-    def __init__(self, path, readers):
-        self.path, self.readers, self.content = path, readers, path.read_bytes()
+    def __init__(self, path):
+        self.path, self.content = path, path.read_bytes()
         self.end = None  # to write to, while there is one
         path.unlink()
         os.mkfifo(path)
@@ -19,18 +22,16 @@ class Pipe:
         self.thread.start()
 
     def _hold(self):
-        for reader in range(self.readers):
-            self.end = os.open(self.path, os.O_WRONLY)  # waits for a reader
-            if reader == self.readers - 1:
-                whole = self.path.with_suffix(".whole")
-                whole.write_bytes(self.content)
-                whole.replace(self.path)
-            without_reader(self.end, None)
-            self.end = None
+        self.end = os.open(self.path, os.O_WRONLY)  # waits for a reader
+        whole = self.path.with_suffix(".whole")
+        whole.write_bytes(self.content)
+        whole.replace(self.path)
+        without_reader(self.end, None)
+        self.end = None
 
     @property
     def is_read(self):
-        """Whether a reader stands still at this moment."""
+        """Whether the reader stands still at this moment."""
         end = self.end
         return end is not None and not without_reader(end, 0)
 

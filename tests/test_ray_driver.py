@@ -197,20 +197,34 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(
     assert nothing_left(Path(job.folder))
 
 
-def test_a_stuck_actor_ends_itself_and_its_shard_is_done_by_another(
-    cluster, model, heads, corpus, tmp_path
-):
+STUCK = """
+import sys
+from workbench.ray_driver import Scorer
+scorer = Scorer(sys.argv[1])
+print("ready", flush=True)
+scorer({"shard": sys.stdin.readline()})
+"""
+
+
+def test_an_actor_that_is_stuck_ends_itself(model, heads, corpus, tmp_path):
+    """As any other end of an actor it costs the shard one of three tries."""
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
-    pipe, begun = Pipe(corpus, 1), set()
-    outcomes = []
-    for one in ray_driver.drive(model, replace(job, shard_timeout=5.0), shards[:1], 1):
-        outcomes.append(one)
-        begun |= {path.name for path in Path(job.folder).glob(".model-*/part-*")}
+    room = tmp_path / "room"
+    settings = settings_of(model, replace(job, shard_timeout=0.5), room)
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUCK, settings],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    pipe = Pipe(corpus)
+    process.communicate(json.dumps(shards[0].to_json()) + "\n")
+    assert process.returncode == 1
     pipe.thread.join()
-    assert [one.read for one in outcomes if isinstance(one, Receipt)] == [6]
-    assert not [one for one in outcomes if isinstance(one, Failure)]
-    assert {f"{shards[0].name(job.fingerprint)}.{attempt}" for attempt in (1, 2)} <= begun
-    assert nothing_left(Path(job.folder))
+    left = (room / f"{shards[0].name(job.fingerprint)}.1").read_text()
+    assert left.startswith("Timeout (0:00:00")
+    scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "other"))
+    said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
+    assert said["receipt"]["read"] == 6
 
 
 def test_a_shard_that_was_stuck_three_times_is_given_up_for_that(model, heads, corpus, tmp_path):

@@ -16,7 +16,7 @@ from corpora import FIFTY, write
 from pipes_of_sources import Pipe
 
 import workbench as wb
-from workbench import catalogue_run, local_driver, runs, stuck
+from workbench import local_driver, runs, stuck
 from workbench.receipts import Receipt
 from workbench.run_progress import Failure
 from workbench.shard_worker import Job, Settings, Step
@@ -35,6 +35,21 @@ def clock_of(pipes, step):
         return now
 
     return monotonic
+
+
+def pipes_at(patched, path, number, readers):
+    """Have the first so many workers that get shard `number` find a pipe at `path`."""
+    pipes, give = [], local_driver._Worker.give
+
+    def given(worker, shard):
+        if shard.number == number and len(pipes) < readers:
+            for pipe in pipes:
+                pipe.thread.join()
+            pipes.append(Pipe(path))
+        give(worker, shard)
+
+    patched.setattr(local_driver._Worker, "give", given)
+    return pipes
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +76,10 @@ def given(tiny, heads, tmp_path):
 
 def test_a_stuck_worker_is_ended_and_its_shard_done_by_another(tiny, given, monkeypatch):
     job, paths, shards = given
-    pipe = Pipe(paths[1], 1)
-    monkeypatch.setattr(local_driver, "monotonic", clock_of([pipe], 1000))
+    pipes = pipes_at(monkeypatch, paths[1], 1, 1)
+    monkeypatch.setattr(local_driver, "monotonic", clock_of(pipes, 1000))
     outcomes = list(local_driver.drive(tiny, job, shards, 1))
-    pipe.thread.join()
+    pipes[0].thread.join()
     assert sum(isinstance(one, Receipt) for one in outcomes) == 3
     assert not [one for one in outcomes if isinstance(one, Failure)]
     assert sum(one.documents for one in outcomes if isinstance(one, Step)) == 15
@@ -76,20 +91,14 @@ def test_a_run_says_which_shards_were_stuck_and_the_next_call_does_them(
     tiny, heads, tmp_path, monkeypatch
 ):
     paths = [write(tmp_path / f"{n}.jsonl", FIFTY[n * 5 : n * 5 + 5]) for n in range(3)]
-    pipes, drive = [], catalogue_run._drive
-
-    def with_pipe(*args):  # the catalogue is made, from files
-        pipes.append(Pipe(paths[1], 3))
-        return drive(*args)
-
     with monkeypatch.context() as patched:
-        patched.setattr(catalogue_run, "_drive", with_pipe)
+        pipes = pipes_at(patched, paths[1], 1, 3)
         patched.setattr(local_driver, "monotonic", clock_of(pipes, 1))
         with pytest.raises(wb.ScoringFailed, match=r"tried 3 times\): stuck: ") as failed:
             wb.run_scoring(
                 tiny, heads, paths, tmp_path / "run", shard_size=5, workers=1, shard_timeout=2.5
             )
-    pipes[0].thread.join()
+    pipes[2].thread.join()
     report = failed.value.report
     assert report.counts == {"read": 15, "scored": 10, "skipped": 0, "failed": 5}
     (failure,) = report.failures
