@@ -96,13 +96,13 @@ def a_mean_over_the_future(model, monkeypatch):
 def a_whole_group_masked(model, monkeypatch):
     stock = attention.override_output
 
-    def spread(override, output, weights, value, visible):
+    def spread(override, output, weights, value, visible, share):
         group = output.shape[2] // value.shape[1]
         heads = {
             i for h in override.heads for i in range(h // group * group, (h // group + 1) * group)
         }
         override = attention.Override(tuple(heads), override.mode, None, override.rows)
-        stock(override, output, weights, value, visible)
+        stock(override, output, weights, value, visible, share)
 
     monkeypatch.setattr(attention, "override_output", spread)
 

@@ -70,7 +70,9 @@ def test_a_line_is_read_at_its_place_and_not_the_lines_before(tmp_path, monkeypa
     path = write(tmp_path / "c.jsonl", [row("x" * 1000, id=i) for i in range(5000)])
     parsed, read_bytes = [], []
     loads = json.loads
-    monkeypatch.setattr("workbench.readers.json.loads", lambda one: parsed.append(1) or loads(one))
+    monkeypatch.setattr(
+        "workbench.json_lines.json.loads", lambda line: parsed.append(1) or loads(line)
+    )
     plain = line_index.opened
 
     class Counting:

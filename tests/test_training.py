@@ -346,6 +346,7 @@ def test_wrong_settings_say_so(given, said, tmp_path, monkeypatch):
         train(**given)
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_same_model(whole, tmp_path):
     """The batch is shared by two processes; the averaged gradient is that of the whole batch."""
     script = tmp_path / "two.py"

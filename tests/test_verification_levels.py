@@ -120,9 +120,8 @@ def test_a_level_that_was_asked_for_and_not_reached_is_no_success(made, tmp_path
     assert "rows are the scored rows" in report.outcome
     assert verify_manifest(folder, level="files").level == "files"
     for level in ("ranks", "texts"):
-        with pytest.raises(
-            VerificationError, match=rf"sources \(asked for: {level}\).*scored rows"
-        ):
+        reason = rf"sources \(asked for: {level}\).*scored rows"
+        with pytest.raises(VerificationError, match=reason):
             verify_manifest(folder, corpus=made / "corpus", level=level, **COLUMNS)
         asked = ["verify", str(folder), "--level", level, "--corpus", str(made / "corpus")]
         columns = [word for name, value in COLUMNS.items() for word in (f"--{name}", value)]

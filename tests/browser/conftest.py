@@ -72,7 +72,7 @@ def page(chromium):
     """An empty page of 1000 x 800 px; the test fails if anything goes wrong on it unnoticed."""
     context = chromium.new_context(viewport={"width": 1000, "height": 800})
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)  # a test that hangs ends; none waits for a time
     page.problems = watch(page)
     yield page
     page.evaluate("() => new Promise((done) => setTimeout(done))")  # errors that are on their way

@@ -44,7 +44,7 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
     (lab.folder / "texts.json").write_text(json.dumps(TEXTS))
     lab.notebook("hostile.ipynb", NOTEBOOK)
     page.set_viewport_size({"width": 1400, "height": 1600})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     page.on("dialog", lambda dialog: pytest.fail(f"a dialog opened: {dialog.message}"))
     lab.show(page, "hostile.ipynb")
     address = page.url
@@ -112,7 +112,13 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
     assert page.url == address
 
 
-@pytest.mark.parametrize("number", range(len(TEXTS)))
+A_TENTH = [
+    number if number % 10 == 0 else pytest.param(number, marks=pytest.mark.slow)
+    for number in range(len(TEXTS))
+]
+
+
+@pytest.mark.parametrize("number", A_TENTH)
 def test_the_picture_is_text(number, page):
     """The static HTML, alone on a page, for each text: exactly what it spells, and no element."""
     from conftest import make_model
