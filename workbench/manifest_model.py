@@ -23,17 +23,18 @@ _TOGETHER = 8  # documents scored in one call, between looks at whether to stop
 _QUIET = 8  # no more documents than this are scored without a bar
 
 
-def certificate(record: dict[str, Any], format: int) -> tuple[bool, str]:
+def certificate(record: dict[str, Any], manifest: dict[str, Any]) -> tuple[bool, str]:
     """The certificate is whole, of this model, and every check in it passed.
 
     Args:
         record: The manifest's record of the run.
-        format: The manifest's format, which says what checks there were when it was written.
+        manifest: The manifest, whose format says what checks there were when it was written.
     """
     from workbench.certificate import Certificate
     from workbench.certificate_checks import CHECKS
 
     found = Certificate.from_json(record["certificate"])
+    format = manifest["aiw:format"]
     known = {claim.name for claim in CHECKS if _ADDED.get(claim.name, 0) <= format}
     missing = known - {check.name for check in found.checks}
     require(not missing, f"it lacks the checks {sorted(missing)}")
