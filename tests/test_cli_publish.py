@@ -6,7 +6,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from run_folders import documents, lay_down_manifest
+from run_folders import documents, lay_down_manifest, lay_down_run
 from typer.testing import CliRunner
 
 import workbench.cli_publish  # noqa: F401 (it adds its commands)
@@ -75,3 +75,37 @@ def test_what_cannot_be_is_said_before_anything_is_written(room, words, says):
     given = ["materialise", room / "run", room / "a.jsonl", *COLUMNS, "--out", out, *words]
     assert says in as_json(*given, code=1)["error"]
     assert not out.exists() or {path.name for path in out.iterdir()} <= {".lock"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["duplicates", "a.jsonl", *COLUMNS, "--out", "run"], "'run' is a folder; give the name"),
+     (["duplicates", "empty.jsonl"], "holds no document (0 rows could not be read"),
+     (["materialise", "nowhere", "a.jsonl"], "'nowhere' is not there; give the folder"),
+     (["compare", "run", "a.jsonl"], "'a.jsonl' is a file; give the folder that holds"),
+     (["compare", "run", "other"], "'other' holds no manifest.json"),
+     (["select", "run", "--clusters", "a.jsonl"], "'a.jsonl' cannot be read as Parquet"),
+     (["select", "run", "--clusters", "no.parquet", "--bulk"], "the file that `workbench dupl"),
+     (["verify", "other", "--estimate"], "'other' holds no manifest.json")],
+)  # fmt: skip
+def test_wrong_input_is_named_with_what_was_expected(room, monkeypatch, words, says):
+    monkeypatch.chdir(room)
+    (room / "empty.jsonl").touch()
+    (room / "other").mkdir()
+    assert says in as_json(*words, code=1)["error"]
+
+
+def test_skipped_rows_are_counted(room):
+    with (room / "a.jsonl").open("a") as corpus:
+        corpus.write('\n{"key": "x", "content": "", "part": "code"}\n')
+    shown = run("duplicates", room / "a.jsonl", *COLUMNS, "--out", room / "d.parquet").stdout
+    assert "1 rows were skipped, since they hold no document" in shown
+
+
+def test_a_run_without_a_scored_document_says_why(tmp_path):
+    lay_down_run(tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    record["documents"] = {"read": 4, "scored": 0, "skipped": 4}
+    record["score_files"] = []
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert "skipped.jsonl says why" in as_json("select", tmp_path, code=1)["error"]

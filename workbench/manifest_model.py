@@ -23,14 +23,19 @@ _TOGETHER = 8  # documents scored in one call, between looks at whether to stop
 _QUIET = 8  # no more documents than this are scored without a bar
 
 
-def certificate(manifest: dict[str, Any], record: dict[str, Any]) -> tuple[bool, str]:
-    """The certificate in the manifest's record of the run is whole, of this model, and every check
-    in it passed."""
+def certificate(record: dict[str, Any], manifest: dict[str, Any]) -> tuple[bool, str]:
+    """The certificate is whole, of this model, and every check in it passed.
+
+    Args:
+        record: The manifest's record of the run.
+        manifest: The manifest, whose format says what checks there were when it was written.
+    """
     from workbench.certificate import Certificate
     from workbench.certificate_checks import CHECKS
 
     found = Certificate.from_json(record["certificate"])
-    known = {claim.name for claim in CHECKS if _ADDED.get(claim.name, 0) <= manifest["aiw:format"]}
+    format = manifest["aiw:format"]
+    known = {claim.name for claim in CHECKS if _ADDED.get(claim.name, 0) <= format}
     missing = known - {check.name for check in found.checks}
     require(not missing, f"it lacks the checks {sorted(missing)}")
     stated = {key: record["model"].get(key) for key in ("dtype", "device")}

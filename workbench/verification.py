@@ -228,7 +228,7 @@ class _Run:
         steps, folder = self.steps, self.folder
         self.manifest = manifest = steps.run("manifest", checks.manifest_terms, folder)
         self.record = record = steps.run("run record", checks.run_record, manifest)
-        steps.run("certificate", manifest_model.certificate, manifest, record)
+        steps.run("certificate", manifest_model.certificate, record, manifest)
         self.listed = self._listed()
         steps.run("list of files", checks.listing, folder, manifest, record)
         steps.run("run.json", checks.run_file, manifest, self.listed)
