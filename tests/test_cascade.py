@@ -188,15 +188,17 @@ def test_a_document_without_a_score_in_bfloat16_is_scored_exactly(bench, monkeyp
     """Its weights overflow half precision's losses only: the loss of one document is not finite."""
     monkeypatch.setattr(cascade, "PAYS", 0.0)
     model, heads, documents, _ = bench
-    real = cascade.scored
+    real, refused = cascade.scored, []
 
     def scored(with_model, heads, some, *settings):
         for one in real(with_model, heads, some, *settings):
             bad = with_model is not model and one.get("doc_id") == "d9"
+            refused.extend([one] * bad)
             yield cascade.Skipped("d9", "b", "memory", 9, "loss is not finite") if bad else one
 
     monkeypatch.setattr(cascade, "scored", scored)
     found = wb.select_cascade(model, heads, documents[:60])
+    assert len(refused) == 1
     assert found.skipped == ()
     assert found.selection.table.set_index("doc_id").loc["d9", "exact"]
 

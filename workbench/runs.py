@@ -183,7 +183,7 @@ def _clear(folder: Path, part: Part, alone: bool) -> None:
         if alone or int(left.name.split("-")[1]) % count == index - 1:
             left.unlink(missing_ok=True)
     if alone:
-        for left in folder.glob(".*.tmp"):
+        for left in [*folder.glob(".*.tmp"), *folder.glob(f"{SUPERSEDED}/.*.tmp")]:
             left.unlink(missing_ok=True)
         for model in folder.glob(".model-*"):  # of a Ray run
             shutil.rmtree(model, ignore_errors=True)

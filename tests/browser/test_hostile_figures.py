@@ -11,7 +11,10 @@ from workbench import figures
 from workbench.visible import visible
 
 CHUNK = 6
-CHUNKS = [TEXTS[i : i + CHUNK] for i in range(0, len(TEXTS), CHUNK)]
+CHUNKS = [
+    pytest.param(TEXTS[i : i + CHUNK], marks=pytest.mark.slow if i >= 2 * CHUNK else ())
+    for i in range(0, len(TEXTS), CHUNK)
+]
 
 
 def scores_of(texts):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from faults.corpora import Place, lay_down
+from faults.corpora import Place, lay_down, reword
 from faults.disks import ext4_disk, small_disk
 from faults.kills import Figures, crash_everywhere, kill_parts, kill_runs, kill_workers
 from faults.runs import Runs
@@ -46,7 +46,8 @@ def crashes(bench: Bench, room: Path, seed: str) -> Figures:
     """A crash before each touch of a new folder, and of one whose corpus was changed."""
     corpus, old = room / "new" / "corpus", room / "old" / "corpus"
     places = lay_down(corpus, files=3)
-    lay_down(old, files=4, words=30)
+    lay_down(old, files=4)
+    reword(old, (0, 2))
     bench.runs.run(old, room / "finished")
 
     def changed(folder: Path) -> tuple[Path, set[Place]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +27,13 @@ def lay_down(folder: Path, files: int = 20, rows: int = 6, words: int = 40) -> s
         (folder / f"{number:02}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         places |= {(f"{number:02}.jsonl", row) for row in range(rows)}
     return places
+
+
+def reword(folder: Path, numbers: Iterable[int]) -> None:
+    """Change the texts of these files of `lay_down`."""
+    for number in numbers:
+        path = folder / f"{number:02}.jsonl"
+        path.write_text(path.read_text().replace("word1", "word2"))
 
 
 def lay_down_parquet(path: Path, rows: int, seed: int = 0) -> set[Place]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from faults.corpora import lay_down
+from faults.corpora import lay_down, reword
 from faults.kills import crash_everywhere, kill_runs
 from faults.whole import require_whole
 
@@ -28,8 +28,9 @@ def test_a_crash_before_any_touch_of_the_folder_is_mended(runs, tmp_path, moment
 
 def test_a_crash_while_a_changed_corpus_is_scored_anew_is_mended(runs, tmp_path, moments):
     before, after = tmp_path / "before" / "corpus", tmp_path / "after" / "corpus"
-    lay_down(before, files=3)
-    places = lay_down(after, files=2, words=30)
+    lay_down(before, files=4)
+    places = lay_down(after, files=3)  # one is gone, two are reworded
+    reword(after, (0, 2))
 
     runs.run(before, tmp_path / "finished")
 

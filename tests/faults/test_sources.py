@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from faults.corpora import lay_down, lay_down_parquet
+from faults.corpora import lay_down, lay_down_parquet, reword
 from faults.gate import Gate
 from faults.whole import account, require_whole, stamps
 
@@ -116,9 +116,7 @@ def test_a_damaged_catalogue_is_made_anew(runs, job, moments, tmp_path):
 def test_a_part_that_saw_no_change_leaves_the_new_shards_of_another_alone(runs, job, tmp_path):
     corpus, folder = shutil.copytree(job.corpus, tmp_path / "corpus"), tmp_path / "run"
     runs.run(corpus, folder)
-    for number in range(1, 20, 2):  # all of the second part
-        path = corpus / f"{number:02}.jsonl"
-        path.write_text(path.read_text().replace("word1", "word2"))
+    reword(corpus, range(1, 20, 2))  # all of the second part
     gate = Gate(tmp_path / "gate", at=3)
     second = runs.start(corpus, folder, part=(2, 2), faults=gate.faults)
     gate.wait()

@@ -62,9 +62,9 @@ def _watch_published(gate: str | None, broken: str | None) -> None:
         if event != "os.rename":
             return
         folder, name = os.path.split(os.fspath(given[1]))
-        folder = os.path.basename(folder)
-        if folder not in ("scores", "receipts"):
-            return
+        folder, half = os.path.basename(folder), os.path.basename(os.fspath(given[0]))
+        if folder not in ("scores", "receipts") or not half.startswith("."):
+            return  # no file that is published: one that is set aside, or taken back
         receipts += folder == "receipts"
         if broken is not None and name.startswith(_content(broken)):
             os.unlink(broken)
