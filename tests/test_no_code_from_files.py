@@ -222,6 +222,8 @@ LOADERS = {
     "allow_pickle", "load_from_disk", "weights_only", "unsafe_load", "full_load", "UnsafeLoader",
     "FullLoader", "eval", "exec",
 }  # fmt: skip
+# The one thing that a package with a loader of pickles may be asked for.
+HARMLESS = ("joblib", {"cpu_count"})
 
 
 @pytest.mark.parametrize("path", sorted([*ROOT.glob("workbench/*.py"), *ROOT.glob("widgets/*.py")]))
@@ -229,7 +231,10 @@ def test_no_room_can_load_a_pickle_or_trusts_code_by_itself(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = {one.name.split(".")[0] for one in node.names}
-            names.add((getattr(node, "module", None) or "").split(".")[0])
+            module = (getattr(node, "module", None) or "").split(".")[0]
+            if (module, names) == HARMLESS:
+                continue
+            names.add(module)
             assert names.isdisjoint(LOADERS), f"line {node.lineno}"
         if not isinstance(node, ast.Call):
             continue

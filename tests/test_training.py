@@ -224,7 +224,7 @@ def test_an_older_checkpoint_stays_until_the_new_one_stands(tmp_path, monkeypatc
         patched.setattr(Path, "rename", stopped)
         with pytest.raises(OSError, match="went down"):
             train(out=tmp_path, seed=1)
-    old = wb.load_model(tmp_path / ".step-000012.old", certify=False)
+    old = wb.load_model(tmp_path / "step-000012", certify=False)
     (tmp_path / RESUME).unlink()
     run = train(out=tmp_path, seed=1)
     new = wb.load_model(run.checkpoints[12], certify=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-import joblib
+from joblib import cpu_count
 
 
 def cores() -> int:
     """The cores that affinity and the CPU limit of the container leave to this process."""
-    return int(joblib.cpu_count())
+    return int(cpu_count())
 
 
 def keep_torch_within_cores() -> None:
