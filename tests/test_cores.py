@@ -38,7 +38,7 @@ def threads():
 
 @pytest.mark.parametrize(("started", "kept"), [(4, 2), (1, 1)])
 def test_torch_keeps_within_a_containers_limit(started, kept, threads, monkeypatch):
-    monkeypatch.setattr(cores.joblib, "cpu_count", lambda: 2)
+    monkeypatch.setattr(cores, "cpu_count", lambda: 2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     threads(started)
     cores.keep_torch_within_cores()
@@ -46,7 +46,7 @@ def test_torch_keeps_within_a_containers_limit(started, kept, threads, monkeypat
 
 
 def test_what_the_user_set_stays(threads, monkeypatch):
-    monkeypatch.setattr(cores.joblib, "cpu_count", lambda: 2)
+    monkeypatch.setattr(cores, "cpu_count", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     threads(4)
     cores.keep_torch_within_cores()
