@@ -297,6 +297,8 @@ def test_ctrl_c_ends_a_ray_of_our_own_and_another_driver_goes_on(model, heads, c
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, corpus, ours], stderr=subprocess.PIPE, text=True,
         start_new_session=True, env=os.environ | environment(**gate.faults),
+        # A shell that starts the tests in its background has them ignore it, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     wait_until(lambda: gate.held or process.poll() is not None)
     family = psutil.Process(process.pid).children(recursive=True)
