@@ -404,3 +404,16 @@ def test_dictionaries_give_their_values(tmp_path):
 def test_a_format_says_what_it_cannot_read(tmp_path):
     with pytest.raises(NotReadError, match="an Arrow file"):
         format_of("X.ARROW", str(tmp_path / "X.ARROW"), given=True)
+
+
+def test_a_name_that_is_no_utf8_is_spelled_out_wherever_it_is_named(tmp_path):
+    """A file system takes any bytes for a name, and a file that we write does not."""
+    name = os.fsencode(tmp_path) + b"/old\xff.zip"
+    with open(name, "wb") as file:
+        file.write(b"PK\x03\x04" + bytes(40))
+    (tmp_path / "a.txt").write_text("a text beside it", encoding="utf-8")
+    (skipped,) = (item for item in read_corpus(tmp_path) if isinstance(item, Skipped))
+    assert skipped.reason.endswith(r"zip://PATH::old\udcff.zip")
+    with pytest.raises(CorpusError, match="ZIP archive") as caught:
+        list(read_corpus(os.fsdecode(name)))
+    assert r"old\udcff.zip" in str(caught.value)

@@ -81,7 +81,8 @@ def read_source(
     if source.kind == "hub":
         rows = _hub(source, columns)
     elif source.kind == "stray":
-        rows = iter([Skipped(None, None, source.name, 0, source.reason or "not read")])
+        reason = utf8_name(source.reason or "not read")  # the file's name may stand in it
+        rows = iter([Skipped(None, None, source.name, 0, reason)])
     elif source.kind == "dataset":
         rows = _saved(source, columns, start)
     elif source.kind == "parquet":
