@@ -200,7 +200,7 @@ def test_unusable_files_are_passed_over(tmp_path, monkeypatch):
     (tmp_path / "deep" / "site" / "odd" / "gone.py").unlink(missing_ok=True)
     record = tmp_path / "deep" / "site" / "odd-1.0.dist-info" / "RECORD"
     record.write_text(record.read_text() + "odd/gone.py,,\n", encoding="utf-8")
-    install(tmp_path / "deep" / "site", "attention_influence_workbench", {}, needs="odd")
+    monkeypatch.setattr("workbench.environment.PACKAGES", ("odd",))
     monkeypatch.setattr(sys, "path", [str(tmp_path / "deep" / "site")])
     found = [
         one.doc_id for one in environment_corpus(None, domains=["code"]) if "odd" in one.doc_id
@@ -210,7 +210,7 @@ def test_unusable_files_are_passed_over(tmp_path, monkeypatch):
 
 def test_a_long_readme_is_cut_at_the_end_of_a_paragraph(tmp_path, monkeypatch):
     paragraphs = [f"Paragraph {i}. " + "word " * 50 for i in range(20)]
-    install(tmp_path, "attention_influence_workbench", {}, needs="wordy|solid")
+    monkeypatch.setattr("workbench.environment.PACKAGES", ("wordy", "solid"))
     install(tmp_path, "wordy", {}, "\n\n".join(paragraphs))
     install(tmp_path, "solid", {}, "one block without an end " * 100)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
@@ -220,11 +220,13 @@ def test_a_long_readme_is_cut_at_the_end_of_a_paragraph(tmp_path, monkeypatch):
     assert one.text == "\n\n".join(paragraphs[:3])
 
 
-def test_only_what_the_project_needs_is_read_and_not_the_project_itself(tmp_path, monkeypatch):
+def test_only_the_packages_and_what_they_need_is_read_and_not_the_project(tmp_path, monkeypatch):
     about = {name: f"About {name}, at some length. " * 40 for name in "abcdefg"}
     needs = "b|c[more]>=1|d; python_version < '3'|nvidia-x|missing"
+    monkeypatch.setattr("workbench.environment.PACKAGES", ("root", "not-there"))
+    install(tmp_path, "root", {}, needs=needs)
     own = "attention_influence_workbench"
-    install(tmp_path, own, {}, "About the bench itself. " * 40, needs=needs)
+    install(tmp_path, own, {}, "About the project itself. " * 40, needs="a|root")
     install(tmp_path, "a", {}, about["a"])  # somebody else's
     install(tmp_path, "b", {}, about["b"], needs="e|b")
     install(tmp_path, "c", {}, about["c"], needs="f; extra == 'more'|g; extra == 'less'")
@@ -237,8 +239,7 @@ def test_only_what_the_project_needs_is_read_and_not_the_project_itself(tmp_path
 
 
 def test_a_distribution_with_broken_metadata_is_passed_over(tmp_path, monkeypatch):
-    own = "attention_influence_workbench"
-    install(tmp_path, own, {}, needs="broken|empty|other")
+    monkeypatch.setattr("workbench.environment.PACKAGES", ("broken", "empty", "other"))
     install(tmp_path, "other", {}, "About something else. " * 40)
     (tmp_path / "broken-1.0.dist-info").mkdir()
     (tmp_path / "broken-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\xfe\n\n" + b"x" * 999)

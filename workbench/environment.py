@@ -30,7 +30,13 @@ from workbench.corpus import Document, text_sha256
 MATH_PACKAGES = ("sympy", "mpmath", "scipy")
 DEFINITIONS_A_FILE = 3  # so that no single module makes up the domain
 
-_OWN_NAME = "attention-influence-workbench"  # a corpus must not change with the bench itself
+# Whose code and descriptions are read, with all that they need. Named here and not taken from what
+# this package needs: with another dependency of ours the figures of every notebook would change.
+PACKAGES = (
+    "jupyterlab", "ipywidgets", "anywidget", "torch", "transformers", "plotly", "pandas", "numpy",
+    "accelerate", "gguf", "safetensors", "platformdirs", "filelock", "packaging", "pyarrow",
+    "scikit-learn", "sympy", "mpmath", "scipy", "typer", "rich", "tqdm",
+)  # fmt: skip
 _TESTS = ("test", "tests")
 _BUNDLES = ("idlelib", "ensurepip", "pip", "lib2to3", "turtledemo", "pydoc_data", "_vendor")
 _UNWANTED_FOLDERS = {*_TESTS, *_BUNDLES, "site-packages", "dist-packages", "__pycache__"}
@@ -57,7 +63,7 @@ def environment_corpus(
 ) -> list[Document]:
     """A sample of the text of this Python environment, in up to four domains with equal shares.
 
-    `code`: modules of the standard library and of distributions that this package needs, no tests;
+    `code`: modules of the standard library and of PACKAGES with what they need, no tests;
     `math`: docstrings of public functions, classes and methods of sympy, mpmath and scipy, at most
     three from a file; `readme`: long descriptions of those distributions; `reference`: the topics
     of Python's `help`. What one domain cannot fill goes to the others. `max_documents=None` takes
@@ -165,12 +171,12 @@ def _python_files(folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
 
 
 def _distributions() -> Iterator[tuple[str, importlib.metadata.Distribution]]:
-    """The installed distributions that ours needs, directly or not, with their normalised names.
+    """The PACKAGES and what they need, directly or not, with their normalised names.
 
     What else is installed does not matter, so that the corpus is the same wherever the same
     versions are pinned, whether for the demo, the tests or a user's own work beside it.
     """
-    todo, seen = [(_OWN_NAME, "")], set()
+    todo, seen = [(name, "") for name in PACKAGES], set()
     while todo:
         name, extra = wanted = todo.pop()
         if wanted in seen:
@@ -188,7 +194,7 @@ def _distributions() -> Iterator[tuple[str, importlib.metadata.Distribution]]:
         except (importlib.metadata.PackageNotFoundError, OSError, ValueError):
             continue  # absent or broken installations of others are not our error
         # The accelerator's libraries come with some builds of torch and not with others.
-        if not extra and name != _OWN_NAME and not name.startswith(("nvidia-", "cuda-", "triton")):
+        if not extra and not name.startswith(("nvidia-", "cuda-", "triton")):
             yield name, distribution
 
 
