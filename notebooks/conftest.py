@@ -41,6 +41,8 @@ FIGURE = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TEXT = ("text/plain", "text/html")
 NUMBER = re.compile(r"-?\d+\.\d+|-?\d+(?=%)")
+# Of a value next to zero the sign decides the colour; the value itself stands beside it.
+COLOUR = re.compile(r"rgba\([\d., ]+\)")
 
 
 @dataclass
@@ -167,6 +169,7 @@ def agree(ours: str, theirs: str) -> bool:
     Another processor adds up in another order, so a rounded number may land one unit beside. Words,
     whole numbers and everything that is further away must be equal.
     """
+    ours, theirs = COLOUR.sub("rgba()", ours), COLOUR.sub("rgba()", theirs)
     if NUMBER.sub("#", ours).split() != NUMBER.sub("#", theirs).split():
         return False
     for a, b in zip(NUMBER.findall(ours), NUMBER.findall(theirs), strict=True):
