@@ -8,9 +8,9 @@ arithmetic here: every number on the screen was computed in `workbench`.
     Explorer(wb.load_model())
 """
 
-from widgets.document_table import DocumentTable
 from widgets.explorer import Explorer
-from widgets.head_grid import HeadGrid
-from widgets.token_view import TokenView
+from widgets.views.document_table import DocumentTable
+from widgets.views.head_grid import HeadGrid
+from widgets.views.token_view import TokenView
 
 __all__ = ["DocumentTable", "Explorer", "HeadGrid", "TokenView"]

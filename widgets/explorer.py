@@ -10,21 +10,21 @@ import ipywidgets as w
 import pandas as pd
 from IPython.display import HTML, DisplayHandle, display
 
-from widgets.curves_panel import CurvesPanel
-from widgets.documents_panel import DocumentsPanel
-from widgets.errors import ProblemBox, escaped
-from widgets.heads_panel import HeadsPanel
-from widgets.interrupt import on_interrupt
-from widgets.lanes import Lanes
-from widgets.selection_panel import SelectionPanel
-from widgets.snapshot import snapshot
-from widgets.text_panel import TextPanel
-from workbench.colouring import HeadColours
-from workbench.history import State
-from workbench.masking import require_unmasked
-from workbench.models import Model
-from workbench.session import Session
-from workbench.tokens import TokenChanges
+from widgets.panels.curves import CurvesPanel
+from widgets.panels.documents import DocumentsPanel
+from widgets.panels.heads import HeadsPanel
+from widgets.panels.selection import SelectionPanel
+from widgets.panels.text import TextPanel
+from widgets.problem_box import ProblemBox, escaped
+from widgets.static_view import snapshot
+from widgets.tasks.interrupt import on_interrupt
+from widgets.tasks.task_queues import Lanes
+from workbench.masking.masks import require_unmasked
+from workbench.masking.token_changes import TokenChanges
+from workbench.models.model import Model
+from workbench.session.head_colours import HeadColours
+from workbench.session.history import State
+from workbench.session.session import Session
 
 PAUSE = 0.7  # seconds without a change, after which the picture in the notebook is renewed
 TABS = ("Text", "Documents", "Selection", "Curves", "Code")

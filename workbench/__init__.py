@@ -10,23 +10,41 @@ table = wb.score_corpus(model, heads, wb.environment_corpus(), out="run/")
 chosen = wb.select(table, fraction=0.20)
 wb.write_manifest(chosen, "run/")
 wb.verify_manifest("run/")
+
+`dir(wb)` lists what such a notebook needs, and one package for each subject, which lists the rest
+(`wb.selection.compare_selectors`). Every public name can also be had as `wb.name`.
 """
 
-import importlib
-import importlib.util
+from importlib import metadata
 from typing import Any
 
 import lazy_loader
 
 # The names stand in `__init__.pyi`. A module is imported when one of its names is asked for, so
 # that the command's help, workers and checks of files wait for no torch, plotly or scikit-learn.
-_named, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_named, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+_PACKAGES = (
+    "analysis", "corpus", "detection", "evaluation", "figures", "loading", "manifest", "masking",
+    "models", "scaling", "scoring", "selection", "session", "training",
+)  # fmt: skip
+_LISTED = (
+    "load_model", "from_transformers", "Model", "certify",
+    "Head", "HeadSet", "make_probes", "retrieval_scores", "head_report",
+    "masked", "token_losses", "head_effects",
+    "read_corpus", "Document", "environment_corpus",
+    "plan_scoring", "score_corpus", "load_scores", "confounds",
+    "select", "Selection", "write_manifest", "verify_manifest", "compare_manifests",
+    "Session",
+    "CannotMask", "NotCertified", "CorpusError", "ScoringFailed", "VerificationError",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """A name of the stub, or else a module of the package (`wb.progress`)."""
-    if name not in __all__ and not name.startswith("_"):
-        module = f"{__name__}.{name}"
-        if importlib.util.find_spec(module):
-            return importlib.import_module(module)
+    if name == "__version__":
+        return metadata.version("attention-influence-workbench")
     return _named(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*_LISTED, *_PACKAGES, "__version__"])

@@ -1,78 +1,89 @@
 """The names of `workbench`, for type checkers, completion and `__init__.py`."""
 
-from . import figures
-from .aligned import documents_of
-from .alternative_scores import (
+from . import (
+    analysis,
+    corpus,
+    detection,
+    evaluation,
+    figures,
+    loading,
+    manifest,
+    masking,
+    models,
+    scaling,
+    scoring,
+    selection,
+    session,
+    training,
+)
+from .analysis.clusters import cluster_documents, cluster_table, coverage
+from .analysis.confounding import confounds, scorer_confounds, selection_statistics
+from .analysis.embeddings import embed
+from .analysis.llm_judge import judge, judged_shares
+from .analysis.words import word_overlap
+from .corpus.alignment import documents_of
+from .corpus.deduplication import NearDuplicates, near_duplicates
+from .corpus.document import CorpusError, Document, Skipped
+from .corpus.environment import environment_corpus
+from .corpus.reading import read_corpus
+from .detection.locos import CannotSplit, locos_scores
+from .detection.masking_curves import masking_curve
+from .detection.probes import Probe, Probes, make_probes
+from .detection.report import HeadReport
+from .detection.report_measurements import head_report
+from .detection.retrieval import lookup_losses, lookup_summary, retrieval_scores
+from .evaluation.few_shot import few_shot_tasks
+from .evaluation.lm_harness import evaluate, evaluation_items
+from .evaluation.mirror_effect import mirror, mirror_items, mirror_summary
+from .evaluation.tasks import Item, Task, built_in_tasks
+from .loading.certificate import Certificate, NotCertified, certify
+from .loading.load import load_model
+from .manifest.comparison import ManifestComparison, compare_manifests
+from .manifest.export.blends import write_blends
+from .manifest.export.materialisation import materialise
+from .manifest.selecting_files import FileSelection, select_files
+from .manifest.verification.times import verification_estimate
+from .manifest.verification.verify import Verification, VerificationError, verify_manifest
+from .manifest.writing import write_manifest
+from .masking.effects import HeadEffects, head_effects
+from .masking.losses import token_losses
+from .masking.masks import head_means, masked
+from .masking.residual_cache import ResidualCache
+from .masking.token_changes import TokenChanges
+from .models.attention_override import CannotMask
+from .models.heads import Head, HeadSet
+from .models.model import Model, from_transformers
+from .scaling.fitting import averaged_and_summed, fit_law, hold_out_largest, known_runs
+from .scaling.law import ScalingFit
+from .scaling.mixtures import MixtureFit, fit_mixture
+from .scoring.influence import score_documents
+from .scoring.novelty import novel_scores
+from .scoring.plan import Plan, plan_scoring
+from .scoring.report import Failure, RunReport, ScoringFailed
+from .scoring.run import run_scoring, score_corpus
+from .scoring.run_folder import load_scores
+from .selection.alternative_scores import (
     chosen_alone,
     chosen_by,
     compare_scorers,
     lifted,
     matched_selection,
-    scorer_confounds,
     scorers,
 )
-from .analysis import confounds, selection_statistics
-from .attention import CannotMask
-from .blends import write_blends
-from .browse import ScoredCorpus
-from .bulk_selection import FileSelection, select_files
-from .cascade import Cascade, select_cascade
-from .certificate import Certificate, NotCertified, certify
-from .clusters import cluster_documents, cluster_table, coverage
-from .colouring import HeadColours
-from .corpus import CorpusError, Document, Skipped, read_corpus
-from .decoder import Decoder, train_tokenizer
-from .deduplication import NearDuplicates, near_duplicates
-from .effects import HeadEffects, head_effects
-from .embeddings import embed
-from .environment import environment_corpus
-from .evaluation import evaluate, evaluation_items
-from .few_shot import few_shot_tasks
-from .head_card import HeadReport
-from .head_evolution import Evolution, evolution
-from .heads import Head, HeadSet
-from .influence import score_documents
-from .llm_judge import judge, judged_shares
-from .locos import CannotSplit, locos_scores
-from .lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
-from .losses import token_losses
-from .manifest import write_manifest
-from .manifest_comparison import ManifestComparison, compare_manifests
-from .masking import head_means, masked
-from .masking_curves import masking_curve
-from .materialisation import materialise
-from .mirror_effect import mirror, mirror_items, mirror_summary
-from .mixtures import MixtureFit, fit_mixture
-from .models import Model, from_transformers, load_model
-from .novelty import novel_scores
-from .plan import Plan, plan_scoring
-from .probes import Probe, Probes, make_probes
-from .rank_agreement import agreement, agreement_along
-from .report_measurements import head_report
-from .residuals import ResidualCache
-from .retrieval import lookup_losses, lookup_summary, retrieval_scores
-from .run_progress import Failure, RunReport, ScoringFailed
-from .runs import load_scores
-from .scaling import averaged_and_summed, fit_law, hold_out_largest, known_runs
-from .scaling_fit import ScalingFit
-from .scoring import run_scoring, score_corpus
-from .selection import Selection, select
-from .selectors import compare_selectors, side_by_side
-from .session import Session
-from .tasks import Item, Task, built_in_tasks
-from .tokens import TokenChanges
-from .training import Recipe, Training, pretrain
-from .verification import Verification, VerificationError, verify_manifest
-from .verification_times import verification_estimate
-from .weak_to_strong import (
-    Arms,
-    gain,
-    mirror_correlation,
-    repeat_weights,
-    task_losses,
-    train_arms,
-)
-from .words import word_overlap
+from .selection.cascade import Cascade, select_cascade
+from .selection.rank_agreement import agreement, agreement_along
+from .selection.ranking import Selection, select
+from .selection.selector_comparison import compare_selectors, side_by_side
+from .session.head_colours import HeadColours
+from .session.scored_corpus import ScoredCorpus
+from .session.session import Session
+from .training.arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
+from .training.decoder import Decoder, train_tokenizer
+from .training.head_evolution import Evolution, evolution
+from .training.lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
+from .training.pretraining import Recipe, Training, pretrain
+
+__version__: str
 
 __all__ = [
     "Arms",
@@ -116,6 +127,7 @@ __all__ = [
     "VerificationError",
     "agreement",
     "agreement_along",
+    "analysis",
     "averaged_and_summed",
     "built_in_tasks",
     "certify",
@@ -127,11 +139,14 @@ __all__ = [
     "compare_scorers",
     "compare_selectors",
     "confounds",
+    "corpus",
     "coverage",
+    "detection",
     "documents_of",
     "embed",
     "environment_corpus",
     "evaluate",
+    "evaluation",
     "evaluation_items",
     "evolution",
     "few_shot_tasks",
@@ -150,6 +165,7 @@ __all__ = [
     "lifted",
     "load_model",
     "load_scores",
+    "loading",
     "locos_scores",
     "lookup_losses",
     "lookup_probes",
@@ -157,7 +173,9 @@ __all__ = [
     "lookup_text",
     "lookup_tokenizer",
     "make_probes",
+    "manifest",
     "masked",
+    "masking",
     "masking_curve",
     "matched_selection",
     "materialise",
@@ -165,6 +183,7 @@ __all__ = [
     "mirror_correlation",
     "mirror_items",
     "mirror_summary",
+    "models",
     "near_duplicates",
     "novel_scores",
     "plan_scoring",
@@ -173,19 +192,24 @@ __all__ = [
     "repeat_weights",
     "retrieval_scores",
     "run_scoring",
+    "scaling",
     "score_corpus",
     "score_documents",
     "scorer_confounds",
     "scorers",
+    "scoring",
     "select",
     "select_cascade",
     "select_files",
+    "selection",
     "selection_statistics",
+    "session",
     "side_by_side",
     "task_losses",
     "token_losses",
     "train_arms",
     "train_tokenizer",
+    "training",
     "verification_estimate",
     "verify_manifest",
     "word_overlap",

@@ -18,7 +18,7 @@ SECTIONS = {
 
 def main() -> int:
     asked = _arguments()
-    from workbench import embedded
+    from workbench.loading import default_model
 
     quick = {"rounds": 1, "documents": 6, "longest": 256, "rows": 20_000} if asked.quick else {}
     given = {
@@ -27,7 +27,7 @@ def main() -> int:
     }  # fmt: skip
     chosen = {key: value for key, value in given.items() if value is not None}
     settings = Settings(
-        model=embedded.ensure(),
+        model=default_model.ensure(),
         quick=asked.quick,
         contestants=tuple(asked.contestants),
         **{**quick, **chosen},

@@ -26,7 +26,7 @@ import time
 import torch
 import workbench as wb
 from widgets import Explorer
-from workbench.losses import plain_losses
+from workbench.masking.reference import plain_losses
 torch.set_num_threads({threads})
 model = wb.load_model()
 explorer = Explorer(model, text={text!r}, heads={heads!r})

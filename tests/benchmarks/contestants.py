@@ -87,9 +87,9 @@ def _model(spec: Spec, kernel: str = "sdpa") -> wb.Model:
 
 
 def _workbench(spec: Spec) -> Perform:
-    from workbench.engine import engine_of
-    from workbench.heads import HeadSet
-    from workbench.losses import losses_of_ids
+    from workbench.masking.losses import losses_of_ids
+    from workbench.masking.packed import engine_of
+    from workbench.models.heads import HeadSet
 
     model = _model(spec)
     engine = engine_of(model)
@@ -108,8 +108,8 @@ def _workbench(spec: Spec) -> Perform:
 
 def _naive(kernel: str) -> Callable[[Spec], Perform]:
     def make(spec: Spec) -> Perform:
-        from workbench.heads import HeadSet
-        from workbench.masking import masked
+        from workbench.masking.masks import masked
+        from workbench.models.heads import HeadSet
 
         model = _model(spec, kernel)
 
@@ -125,7 +125,7 @@ def _naive(kernel: str) -> Callable[[Spec], Perform]:
 
 def _oracle(spec: Spec) -> Perform:
     """The tests' own slow way, which shares no code with the workbench."""
-    import oracle
+    from support import oracle
 
     hf = load_hf(spec, "eager")
 

@@ -60,7 +60,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
 
 def lay_down(folder: Path, rows: int) -> None:
     """The folder of a finished run with so many made-up scores."""
-    from run_folders import describe, run_record
+    from support.run_folders import describe, run_record
 
     (folder / "scores").mkdir(parents=True)
     files = []
@@ -158,16 +158,16 @@ def _scratch(folder: Path, most: list[int]) -> None:
 def main() -> None:
     folder, way, duplicates, threads = sys.argv[1:]
     import workbench as wb
-    from workbench import bulk_verification
-    from workbench.bulk_selection import select_files
+    from workbench.manifest.selecting_files import select_files
+    from workbench.manifest.verification import on_disk_checks
 
     imported, most = peak(), [0]
     tempfile.tempdir = folder
     threading.Thread(target=_scratch, args=(Path(folder), most), daemon=True).start()
     begin = time.monotonic()
     if way.endswith("verified"):
-        bulk_verification.LARGE = 0 if way.startswith("files") else 10**12
-        bulk_verification.THREADS = int(threads)
+        on_disk_checks.LARGE = 0 if way.startswith("files") else 10**12
+        on_disk_checks.THREADS = int(threads)
         report = wb.verify_manifest(folder, level="ranks")
         assert report.checks["ok"].all()
     elif way == "files":

@@ -30,7 +30,7 @@ def toggles(model: wb.Model) -> Callable[..., dict[str, Any]]:
     import numpy as np
 
     import workbench as wb
-    from workbench.losses import plain_losses
+    from workbench.masking.reference import plain_losses
 
     def perform(document: list[int], layers: list[int], rounds: int) -> dict[str, Any]:
         found: dict[str, Any] = {str(layer): {"resumed": [], "whole": []} for layer in layers}
@@ -60,7 +60,7 @@ def maps(model: wb.Model) -> Callable[..., dict[str, Any]]:
     from scipy.stats import spearmanr
 
     import workbench as wb
-    from workbench.losses import plain_losses
+    from workbench.masking.reference import plain_losses
 
     def perform(document: list[int], every: int) -> dict[str, Any]:
         text = model.tokenizer.decode(document)
@@ -106,8 +106,8 @@ def cascade(model: wb.Model) -> Callable[..., dict[str, Any]]:
     from scipy.stats import spearmanr
 
     import workbench as wb
-    from workbench.influence import score_documents
-    from workbench.selection import select
+    from workbench.scoring.influence import score_documents
+    from workbench.selection.ranking import select
 
     def perform(
         documents: int, tokens: int, every: int, heads: Heads, seed: int = 0

@@ -13,8 +13,8 @@ from comm.base_comm import BaseComm
 
 from browser.mounting import deliver, messages, mount, receive
 from browser.table_page import HOSTILE, MANY, ROW, on_screen, rest, row, scroll
-from widgets.document_table import COLUMNS, DocumentTable
-from workbench.browse import ScoredCorpus
+from widgets.views.document_table import COLUMNS, DocumentTable
+from workbench.session.scored_corpus import ScoredCorpus
 
 UNSEEN = str.maketrans(
     {

@@ -6,11 +6,11 @@ import json
 import re
 
 import pytest
-from hostile import TEXTS
+from support.hostile import TEXTS
 
 from browser.lab import PATIENCE, Lab, button, tab
-from workbench.tokens import CONTINUED
-from workbench.visible import visible
+from workbench.core.text import visible
+from workbench.masking.token_changes import CONTINUED
 
 NOTEBOOK = """
 import json
@@ -121,7 +121,7 @@ A_TENTH = [
 @pytest.mark.parametrize("number", A_TENTH)
 def test_the_picture_is_text(number, page):
     """The static HTML, alone on a page, for each text: exactly what it spells, and no element."""
-    from conftest import make_model
+    from support.models import make_model
 
     from widgets import Explorer
 

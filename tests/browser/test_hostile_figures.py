@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from hostile import TEXTS
+from support.hostile import TEXTS
 
 import workbench as wb
 from workbench import figures
-from workbench.visible import visible
+from workbench.core.text import visible
 
 CHUNK = 6
 CHUNKS = [

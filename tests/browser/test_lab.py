@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import workbench as wb
 from browser.lab import DARK, LIGHT, PATIENCE, Lab, button, cell, menu, tab
 from browser.mounting import contrast, style
-from workbench.cli import app
+from workbench.cli.main import app
 
 FOURTEEN = "L17H3 L17H4 L17H5 L18H6 L18H7 L20H5 L20H6 L21H8 L22H7 L23H1 L23H2 L23H7 L23H8 L24H2"
 OPEN = """
@@ -28,7 +28,7 @@ explorer = Explorer(model, scores=scores)
 explorer
 """
 MANY_PROBES = """
-import workbench.session as room
+import workbench.session.session as room
 few = room.make_probes
 # So many that no machine is through with them when the kernel is interrupted.
 room.make_probes = lambda model, n, **given: few(model, n=20 * n, **given)

@@ -11,8 +11,8 @@ import sys
 import urllib.request
 
 import pytest
-from clones import clone, git, newcomer
 from faults.runs import HANGS, wait_until
+from support.clones import clone, git, newcomer
 
 from browser.lab import PATIENCE
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hostile import TEXTS
+from support.hostile import TEXTS
 
 from browser.mounting import contrast, deliver, messages, mount, receive, saved, style
-from workbench.visible import visible
+from workbench.core.text import visible
 
 TOKENS = ["One", " two", "\u2424", " two", "!"]
 BEFORE = [np.nan, 4.0, 1.0, 0.5, 2.0]

@@ -21,7 +21,7 @@ import conftest
 import workbench as wb
 from faults.gate import environment
 from faults.injected import sitecustomize
-from workbench import catalogue_run, scoring
+from workbench.scoring import run, shard_loop
 
 HEADS = [(0, 1), (1, 3)]
 
@@ -96,14 +96,14 @@ def _prepare(faults: dict[str, Any]) -> None:
 
 def _trace_shards(trace: str) -> None:
     """Add a line to the trace as each shard is begun in this process; workers trace themselves."""
-    real = scoring.score_shard
+    real = run.score_shard
 
     def traced(model: Any, settings: Any, prints: Any, shard: Any, *rest: Any) -> Any:
         with open(trace, "a", encoding="utf-8") as lines:
             lines.write(f"{os.getpid()} {shard.pieces[-1].source}\n")
         return real(model, settings, prints, shard, *rest)
 
-    scoring.score_shard = catalogue_run.score_shard = traced
+    run.score_shard = shard_loop.score_shard = traced
 
 
 def _crash_at(folder: str, number: int) -> None:

@@ -9,7 +9,7 @@ import sys
 
 import psutil
 import pytest
-from conftest import make_model
+from support.models import make_model
 
 from faults.gate import Gate, environment
 from faults.runs import HANGS, QUIET, SHARD
@@ -33,7 +33,7 @@ def command(model, corpus, out, tmp, *options, faults=None):
     tmp.mkdir(exist_ok=True)
     return subprocess.Popen(
         [
-            sys.executable, "-c", "from workbench.cli import app; app()", "score", str(corpus),
+            sys.executable, "-c", "from workbench.cli.main import app; app()", "score", str(corpus),
             "--model", str(model), "--heads", "L0H1 L1H3", "--out", str(out),
             "--shard-size", str(SHARD), *options,
         ],

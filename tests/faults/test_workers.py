@@ -15,7 +15,7 @@ from faults.kills import kill_workers
 from faults.runs import HANGS, begun
 from faults.whole import account, require_whole, stamps
 
-MARK = "workbench.local_worker"
+MARK = "workbench.scoring.drivers.local_process"
 
 
 def gone(workers):

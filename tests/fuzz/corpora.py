@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from fuzz.mutations import TOKENS, as_json, changed, damaged
-from workbench.corpus import CorpusError, Document, Skipped, read_corpus
+from workbench.corpus.reading import CorpusError, Document, Skipped, read_corpus
 
 MOST_ROWS = 20_000  # a few bytes may rightly hold billions of rows: no case reads more than this
 LONGEST_MESSAGE = 3000  # characters; the path of a file alone may have a good part of them

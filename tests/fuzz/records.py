@@ -22,13 +22,13 @@ from unittest import mock
 
 from fuzz.corpora import LONGEST_MESSAGE, check_message, damaged_parquet
 from fuzz.mutations import TOKENS, as_json, changed, damaged
-from workbench import bulk_verification
-from workbench.documents import Document, Skipped
-from workbench.heads import HeadSet
-from workbench.receipts import read_receipt, receipt_path, write_scores
-from workbench.runs import load_scores
-from workbench.shards import Piece, Shard
-from workbench.verification import verify_manifest
+from workbench.corpus.document import Document, Skipped
+from workbench.manifest.verification import on_disk_checks
+from workbench.manifest.verification.verify import verify_manifest
+from workbench.models.heads import HeadSet
+from workbench.scoring.receipts import read_receipt, receipt_path, write_scores
+from workbench.scoring.run_folder import load_scores
+from workbench.scoring.shards import Piece, Shard
 
 _LONGEST_ROW = 1000  # characters of one row of a report
 
@@ -82,7 +82,7 @@ def _head_set(make: Callable[[], HeadSet]) -> str:
 @functools.cache
 def _sound() -> dict[str, bytes]:
     """The files of a run folder with its manifest, by relative path."""
-    from run_folders import lay_down_manifest
+    from support.run_folders import lay_down_manifest
 
     with tempfile.TemporaryDirectory() as room:
         folder = lay_down_manifest(Path(room) / "run")
@@ -174,7 +174,7 @@ def manifest_on_disk(folder: Path, random: Random) -> Callable[[], str]:
 
     def verified() -> str:
         with (
-            mock.patch.object(bulk_verification, "LARGE", 0),
+            mock.patch.object(on_disk_checks, "LARGE", 0),
             mock.patch.object(tempfile, "tempdir", str(folder)),
         ):
             return _verified(folder)

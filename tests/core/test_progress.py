@@ -1,0 +1,328 @@
+"""Watched work: it tells how far it is, stops where it is, and steps aside for what is urgent."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.models import make_model, with_means
+from support.planted import planted_model, planted_probes
+
+import workbench as wb
+from workbench.core import progress
+from workbench.core.progress import Cancelled, Progress, counted, gives_way, tracked, watched
+from workbench.masking.reference import plain_losses
+from workbench.models import attention_hook
+from workbench.models.attached_hooks import is_overridden
+
+TEXT = "Which head does this need?"
+CORPUS = [{"id": f"d{i}", "text": f"document {i}: " + "word " * (i % 7)} for i in range(9)]
+SECONDS = 30  # after which a thread is taken to hang
+
+
+class Work(threading.Thread):
+    """`compute` as watched work in a thread, with what it told and how it ended."""
+
+    def __init__(self, compute, urgent=False, hear=lambda told: None):
+        super().__init__(daemon=True)
+        self.compute, self.urgent, self.hear = compute, urgent, hear
+        self.stop, self.told, self.result, self.error = threading.Event(), [], None, None
+
+    def run(self):
+        def hear(told):
+            self.told.append(told)
+            self.hear(told)
+
+        try:
+            with watched(hear, self.stop, urgent=self.urgent):
+                self.result = self.compute()
+        except BaseException as error:
+            self.error = error
+
+    def finish(self):
+        self.join(SECONDS)
+        assert not self.is_alive(), "this thread hangs"
+        return self
+
+
+@contextlib.contextmanager
+def on_pass(model, number, do):
+    """Call `do` at the second layer of the pass of this number."""
+    passes = 0
+
+    def hook(*_):
+        nonlocal passes
+        passes += 1
+        if passes == number:
+            do()
+
+    handle = model.hf.base_model.layers[1].register_forward_pre_hook(hook)
+    try:
+        yield lambda: passes
+    finally:
+        handle.remove()
+
+
+def trace(model):
+    """Losses of the plain way, and all that a pass could leave behind on the model."""
+    layers = model.hf.base_model.layers
+    left = [
+        is_overridden(model.sites),
+        *(attention_hook.SLOT in site.module.__dict__ for site in model.sites),
+        *("forward" in one.__dict__ or bool(one._forward_pre_hooks) for one in layers),
+        any(parameter.grad is not None for parameter in model.hf.parameters()),
+    ]
+    assert not any(left)
+    free = threading.Thread(target=lambda: model.lock.acquire() and model.lock.release())
+    free.daemon = True
+    free.start()
+    free.join(SECONDS)
+    assert not free.is_alive(), "somebody still holds the model"
+    return plain_losses(model, [*range(70, 110)])
+
+
+def scores_of(model):
+    layer, head = np.divmod(np.arange(model.layers * model.heads), model.heads)
+    return pd.DataFrame({"layer": layer, "head": head, "score": np.arange(len(layer)) / 10 + 0.1})
+
+
+HEADS = "L0H1 L1H3"
+OWN = 1 << 29  # bytes: sessions that shared their streams would compute nothing the second time
+WORK = {
+    "map": lambda m: wb.head_effects(m, TEXT).per_token,
+    "map, mean": lambda m: wb.head_effects(m, TEXT, mode="mean").per_token,
+    "estimate": lambda m: wb.head_effects(m, TEXT, method="gradient").effect,
+    "losses": lambda m: wb.token_losses(m, [TEXT] * 3, [None, wb.HeadSet.parse(HEADS, m)])[2][1],
+    "means": lambda m: wb.head_means(m, [TEXT] * 4).numpy(),
+    "plain": lambda m: plain_losses(m, m.encode(TEXT), wb.HeadSet.parse(HEADS, m), "mean"),
+    "session": lambda m: wb.Session(m, TEXT, HEADS, memory=OWN).changes().after,
+    "predictions": lambda m: np.array(
+        [one.probability for one in wb.Session(m, TEXT, HEADS, memory=OWN).predictions(7)[1]]
+    ),
+    "detect": lambda m: wb.retrieval_scores(m, planted_probes(m, n=3))["score"].to_numpy(),
+    "curve": lambda m: wb.masking_curve(
+        m, scores_of(m), planted_probes(m, n=2), [TEXT], draws=2
+    )["lookup_loss"].to_numpy(),
+    "score": lambda m: wb.score_corpus(m, wb.HeadSet.parse(HEADS, m), CORPUS)["score"].to_numpy(),
+}  # fmt: skip
+
+
+def fresh(name):
+    """A model that nobody has tried out yet: the trials are passes like others."""
+    model = planted_model() if name in ("detect", "curve") else make_model()
+    with_means(model)
+    return model
+
+
+@cache
+def undisturbed(name):
+    """The result, the model, and how many passes it takes the first time and later."""
+    model, counts = fresh(name), []
+    for _ in range(2):
+        with on_pass(model, 0, None) as passes:
+            result = WORK[name](model)
+        counts.append(passes())
+    return result, model, counts
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("name", WORK)
+def test_stopped_in_the_middle_of_a_pass_it_leaves_the_stock_model(name, again):
+    expected, model, counts = undisturbed(name)
+    before = trace(model)
+    model, middle = model if again else fresh(name), (counts[again] + 1) // 2
+    work = Work(lambda: WORK[name](model))
+    with on_pass(model, middle, work.stop.set) as passes:
+        work.start()
+        work.finish()
+        assert passes() == middle  # it went no further than that pass
+    assert isinstance(work.error, Cancelled)
+    np.testing.assert_array_equal(trace(model), before)
+    np.testing.assert_array_equal(WORK[name](model), expected)
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("name", WORK)
+def test_urgent_work_goes_first_and_changes_no_number(name, again):
+    """Also while the model is tried out: who waits for urgent work must hold no lock."""
+    expected, model, counts = undisturbed(name)
+    model = model if again else fresh(name)
+    waits = threading.Event()
+    urgent = Work(lambda: waits.set() or plain_losses(model, [*range(70, 110)]), urgent=True)
+    work = Work(lambda: WORK[name](model))
+
+    def come():
+        urgent.start()
+        assert waits.wait(SECONDS)
+
+    with on_pass(model, (counts[again] + 1) // 2, come) as passes:
+        work.start()
+        assert waits.wait(SECONDS)
+        urgent.finish()
+        work.finish()
+        assert passes() > counts[again] + 1  # the pass that was left was begun again
+    assert (urgent.error, work.error) == (None, None)
+    np.testing.assert_array_equal(urgent.result, trace(model))
+    np.testing.assert_array_equal(work.result, expected)
+    assert progress._urgent == 0
+
+
+def test_a_kept_stream_is_begun_again_whole():
+    """`ResidualCache.hidden` holds the lock around `run_from`: the outer one gives way."""
+    model = make_model()
+    cache = wb.ResidualCache(model)
+    heads = wb.HeadSet.parse(HEADS, model)
+    cache.losses(TEXT)
+    waits = threading.Event()
+    urgent = Work(lambda: waits.set() or cache.losses("another text"), urgent=True)
+
+    def come():
+        urgent.start()
+        assert waits.wait(SECONDS)
+
+    work = Work(lambda: cache.losses(TEXT, heads))
+    with on_pass(model, 1, come) as passes:
+        work.start()
+        assert waits.wait(SECONDS)
+        urgent.finish()
+        work.finish()
+        assert passes() == 3  # the one that was left, the urgent one, the repeated one
+    np.testing.assert_array_equal(work.result, wb.ResidualCache(model).losses(TEXT, heads))
+    assert [told.done for told in work.told] == [0, 1, 2, 0, 1, 2, 3]  # layers, anew
+    assert cache.computed_layers == 9
+
+
+def test_what_waits_for_urgent_work_can_be_stopped():
+    model = make_model()
+    entered, leave = threading.Event(), threading.Event()
+    urgent = Work(lambda: entered.set() or leave.wait(SECONDS), urgent=True)
+    work = Work(lambda: wb.head_effects(model, TEXT))
+    with on_pass(model, 3, lambda: urgent.start() or entered.wait(SECONDS)):
+        work.start()
+        assert entered.wait(SECONDS)
+        work.join(0.3)
+    assert work.is_alive()
+    trace(model)  # it waits, and holds nothing
+    work.stop.set()
+    work.finish()
+    assert urgent.is_alive()
+    assert isinstance(work.error, Cancelled)
+    leave.set()
+    urgent.finish()
+
+
+def test_two_pieces_of_urgent_work_do_not_wait_for_each_other(tiny):
+    both = [Work(lambda: wb.head_effects(tiny, TEXT).effect, urgent=True) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.finish()
+    np.testing.assert_array_equal(both[0].result, both[1].result)
+
+
+def test_a_stopped_run_is_taken_up_where_it_was(tiny, tmp_path):
+    heads = wb.HeadSet.parse(HEADS, tiny)
+    whole = wb.score_corpus(tiny, heads, CORPUS)
+    work = Work(lambda: wb.score_corpus(tiny, heads, CORPUS, tmp_path, shard_size=2))
+    work.hear = lambda told: told.title == "scoring" and told.done == 5 and work.stop.set()
+    work.start()
+    work.finish()
+    assert isinstance(work.error, Cancelled)
+    assert len(list(tmp_path.rglob("part-*.parquet"))) == 2
+    table = wb.score_corpus(tiny, heads, CORPUS, tmp_path, shard_size=2)
+    pd.testing.assert_frame_equal(table, whole, rtol=1e-5)
+
+
+def test_a_session_that_was_stopped_goes_on(tiny):
+    session = wb.Session(tiny, TEXT, HEADS)
+    state = session.state
+    work = Work(session.colours)
+    with on_pass(tiny, 1, work.stop.set):
+        work.start()
+        work.finish()
+    assert isinstance(work.error, Cancelled)
+    assert session.state == state
+    np.testing.assert_array_equal(session.colours().values, wb.Session(tiny, TEXT).colours().values)
+
+
+# ---- what is told -----------------------------------------------------------------------------
+
+
+def test_time_left_is_that_of_the_mean_rate():
+    half = Progress("scoring", "doc", 25, 100, 10.0)
+    assert half.left == 30.0
+    assert str(half) == "scoring: 25 of 100 doc, 0:30 left"
+    assert Progress("x", "y", 0, 100, 3.0).left is None
+    assert Progress("x", "y", 5, None, 3.0).left is None
+    assert str(Progress("reading", "doc", 1234, None, 3.0)) == "reading: 1,234 doc"
+    assert Progress("x", "y", 120, 100, 3.0).left == 0
+    assert "1:01:01 left" in str(Progress("x", "y", 1, 2, 3661.0))
+    assert "1:00 left" in str(Progress("x", "y", 1, 2, 59.7))
+
+
+def test_who_watches_hears_every_unit_and_nobody_else_does(capfd, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    told = []
+    with watched(told.append, threading.Event()):
+        assert list(tracked("abc", "letters", "letter")) == ["a", "b", "c"]
+        with counted("more", "bit", None, bar=False) as done:
+            done(4)
+    assert [(one.title, one.unit, one.done, one.total) for one in told] == [
+        *[("letters", "letter", i, 3) for i in range(4)], ("more", "bit", 0, None),
+        ("more", "bit", 4, None),
+    ]  # fmt: skip
+    assert all(one.seconds >= 0 for one in told)
+    assert capfd.readouterr().err == ""  # no bar besides
+    assert list(tracked("ab", "letters", "letter")) == ["a", "b"]
+    with counted("short", "bit", 2, bar=False) as done:
+        done(2)
+    assert len(told) == 6
+    shown = capfd.readouterr().err
+    assert "letters" in shown
+    assert "short" not in shown
+
+
+def test_a_stop_ends_a_loop_at_its_next_unit_and_is_no_error():
+    assert not issubclass(Cancelled, Exception)
+    stop, seen = threading.Event(), []
+
+    def loop():
+        for item in tracked(range(9), "counting", "one"):
+            seen.append(item)
+            if item == 3:
+                stop.set()
+
+    with watched(lambda told: None, stop), pytest.raises(Cancelled):
+        loop()
+    assert seen == [0, 1, 2, 3]
+    assert list(tracked(range(3), "counting", "one")) == [0, 1, 2]  # nobody watches any more
+
+
+def test_only_the_watched_pass_is_patient(monkeypatch):
+    calls = []
+
+    @gives_way
+    def inner(value):
+        calls.append(value)
+        progress.stop_if_asked()
+        return value
+
+    monkeypatch.setattr(progress, "_urgent", 1)  # urgent work of another thread
+    assert inner(1) == 1  # a cell of the user: it does not wait
+    with watched(lambda told: None, threading.Event(), urgent=True):
+        assert inner(2) == 2
+    with watched(lambda told: None, threading.Event()):
+        progress.stop_if_asked()  # outside of a pass nothing can be begun again
+
+        def urgent_ends():
+            monkeypatch.setattr(progress, "_urgent", 0)
+            with progress._NOTHING_URGENT:
+                progress._NOTHING_URGENT.notify_all()
+
+        threading.Timer(0.2, urgent_ends).start()
+        assert inner(3) == 3
+    assert calls == [1, 2, 3, 3]

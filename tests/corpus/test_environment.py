@@ -1,0 +1,284 @@
+"""The environment corpus: what it draws, that the draw is stable, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from workbench.corpus.environment import DEFINITIONS_A_FILE, environment_corpus
+from workbench.corpus.reading import Document
+
+DOMAINS = ["code", "math", "readme", "reference"]
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[Document]:
+    return environment_corpus(200)
+
+
+@pytest.fixture(scope="module")
+def timed() -> tuple[list[Document], float]:
+    """The default draw, 400 documents of every domain, and the seconds that it took."""
+    start = time.perf_counter()
+    drawn = environment_corpus(400)
+    return drawn, time.perf_counter() - start
+
+
+def install(
+    site: Path, name: str, files: dict[str, str | bytes], description: str = "", needs: str = ""
+) -> None:
+    """Lay a distribution into the folder `site` as an installer would."""
+    info = site / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    head += "".join(f"Requires-Dist: {need}\n" for need in needs.split("|") if need) + "\n"
+    (info / "METADATA").write_text(head + description, encoding="utf-8")
+    for place, content in files.items():
+        path = site / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    (info / "RECORD").write_text("".join(f"{place},,\n" for place in files), encoding="utf-8")
+
+
+def run_alone(code: str, **variables: str) -> str:
+    """What a fresh Python prints that runs `code` with `corpus`."""
+    start = "import sys; from workbench.corpus.environment import environment_corpus as corpus;"
+    done = subprocess.run(
+        [sys.executable, "-c", start + code],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_gives_as_many_documents_as_asked_for(count):
+    domains = ["math", "readme", "reference"]
+    assert len(environment_corpus(count, domains=domains)) == count
+
+
+def test_shares_between_the_domains_are_equal(documents):
+    assert Counter(one.domain for one in documents) == dict.fromkeys(DOMAINS, 50)
+
+
+def test_a_domain_that_runs_out_leaves_its_share_to_the_others(timed):
+    counts = Counter(one.domain for one in timed[0])
+    assert sum(counts.values()) == 400
+    assert counts["reference"] < 100 < counts["code"]
+    assert abs(counts["code"] - counts["math"]) <= 1
+
+
+def test_the_same_call_gives_the_same_documents_in_the_same_order(documents):
+    assert environment_corpus(200) == documents
+
+
+def test_the_draw_does_not_hang_on_the_hash_seed_of_python(documents):
+    output = run_alone("print([one.doc_id for one in corpus(200)])", PYTHONHASHSEED="7")
+    assert output.strip() == str([one.doc_id for one in documents])
+
+
+def test_another_seed_gives_other_documents(documents):
+    other = {one.doc_id for one in environment_corpus(50, seed=1, domains=["math"])}
+    mine = {one.doc_id for one in documents if one.domain == "math"}
+    assert len(other) == len(mine) == 50
+    assert len(other & mine) < 10
+
+
+def test_a_smaller_sample_is_part_of_a_larger_one(documents, timed):
+    assert set(documents) <= set(timed[0])
+
+
+def test_the_order_of_the_domains_asked_for_does_not_matter():
+    assert environment_corpus(9, domains=["readme", "math"]) == environment_corpus(
+        9, domains=("math", "readme", "math")
+    )
+
+
+def test_documents_are_ordered_by_domain(documents):
+    assert [one.domain for one in documents] == sorted(one.domain for one in documents)
+
+
+def test_ids_places_and_texts_occur_once(documents):
+    assert len({one.doc_id for one in documents}) == len(documents)
+    assert len({(one.source, one.row) for one in documents}) == len(documents)
+    assert len({one.text for one in documents}) == len(documents)
+
+
+def test_sources_and_ids_are_never_paths_of_the_machine(documents):
+    for one in documents:
+        assert one.source.startswith(f"environment/{one.domain}/")
+        assert one.doc_id.startswith(f"{one.domain}/")
+        assert ".." not in one.source
+        assert sys.prefix not in one.source + one.doc_id
+        assert not one.doc_id.split("/", 1)[1].startswith("/")
+
+
+def test_code_holds_modules_of_the_standard_library_and_of_distributions():
+    found = {one.doc_id: one for one in environment_corpus(None, domains=["code"])}
+    assert found["code/json/decoder.py"].source == "environment/code/json/decoder.py"
+    assert found["code/json/decoder.py"].row == 0
+    assert "class JSONDecoder" in found["code/json/decoder.py"].text
+    assert any(name.startswith("code/sympy/") for name in found)
+    for name in found:
+        folders = name.split("/")[1:-1]
+        assert not {"test", "tests", "idlelib", "pip", "lib2to3", "site-packages"} & set(folders)
+
+
+def test_math_holds_docstrings_and_few_of_one_file(documents):
+    math = [one for one in documents if one.domain == "math"]
+    assert max(Counter(one.source for one in math).values()) <= DEFINITIONS_A_FILE
+    packages = {one.doc_id.removeprefix("math/").split(".")[0] for one in math}
+    assert packages <= {"sympy", "mpmath", "scipy"}
+    assert len(packages) >= 2
+    for one in math:
+        module = one.source.removeprefix("environment/math/").removesuffix(".py")
+        module = module.removesuffix("/__init__").replace("/", ".")
+        assert one.doc_id.startswith(f"math/{module}.")
+
+
+def test_a_math_document_is_the_docstring_that_its_id_names(monkeypatch):
+    from mpmath.calculus.quadrature import QuadratureMethods  # only the test imports it
+
+    monkeypatch.setattr(
+        "workbench.corpus.environment.MATH_PACKAGES", ("mpmath",)
+    )  # to parse few files
+    found = {one.doc_id: one for one in environment_corpus(None, domains=["math"])}
+    some = next(name for name in found if name.startswith("math/mpmath.calculus.quadrature."))
+    wanted = QuadratureMethods
+    for part in some.removeprefix("math/mpmath.calculus.quadrature.").split(".")[1:]:
+        wanted = getattr(wanted, part)
+    assert found[some].text.split()[:20] == (wanted.__doc__ or "").split()[:20]
+
+
+def test_no_third_party_module_is_imported():
+    output = run_alone("corpus(40); print({name.split('.')[0] for name in sys.modules})")
+    assert "'pyarrow'" in output  # which the corpus room needs
+    assert not [name for name in ("sympy", "mpmath", "scipy", "torch") if f"'{name}'" in output]
+
+
+def test_a_package_more_brings_its_own_documents_and_moves_few_others(
+    tmp_path, monkeypatch, documents
+):
+    many = {f"newcomer/part{i}.py": f"# part {i}\n" + "x = 1\n" * 100 for i in range(300)}
+    install(tmp_path, "newcomer", many, "# Newcomer\n\n" + "A long text. " * 60)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    after = environment_corpus(200)
+    gone = {one.doc_id for one in documents} - {one.doc_id for one in after}
+    come = {one.doc_id for one in after} - {one.doc_id for one in documents}
+    assert len(after) == 200
+    assert all("newcomer" in name for name in come)
+    assert len(gone) == len(come) <= 10
+
+
+def test_unusable_files_are_passed_over(tmp_path, monkeypatch):
+    good = "value = 1\n" * 60
+    files = {
+        "odd/good.py": good,
+        "odd/twin.py": good,
+        "odd/short.py": "x = 1\n",
+        "odd/long.py": "x = 1\n" * 5000,
+        "odd/latin.py": "# é\n".encode("latin-1") * 200,
+        "odd/data.txt": "not code " * 100,
+        "odd/tests/part.py": "y = 1\n" * 100,
+        "odd/test_part.py": "z = 1\n" * 100,
+        "__editable___odd_finder.py": "path = '/home/me'\n" * 100,
+        "../../bin/odd.py": "script = 1\n" * 100,
+    }
+    install(tmp_path / "deep" / "site", "odd", files)
+    (tmp_path / "deep" / "site" / "odd" / "gone.py").unlink(missing_ok=True)
+    record = tmp_path / "deep" / "site" / "odd-1.0.dist-info" / "RECORD"
+    record.write_text(record.read_text() + "odd/gone.py,,\n", encoding="utf-8")
+    monkeypatch.setattr("workbench.corpus.environment.PACKAGES", ("odd",))
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "deep" / "site")])
+    found = [
+        one.doc_id for one in environment_corpus(None, domains=["code"]) if "odd" in one.doc_id
+    ]
+    assert found in (["code/odd/good.py"], ["code/odd/twin.py"])
+
+
+def test_a_long_readme_is_cut_at_the_end_of_a_paragraph(tmp_path, monkeypatch):
+    paragraphs = [f"Paragraph {i}. " + "word " * 50 for i in range(20)]
+    monkeypatch.setattr("workbench.corpus.environment.PACKAGES", ("wordy", "solid"))
+    install(tmp_path, "wordy", {}, "\n\n".join(paragraphs))
+    install(tmp_path, "solid", {}, "one block without an end " * 100)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    (one,) = environment_corpus(5, domains=["readme"], max_characters=1000)
+    assert one.doc_id == "readme/wordy"
+    assert one.source == "environment/readme/wordy"
+    assert one.text == "\n\n".join(paragraphs[:3])
+
+
+def test_only_the_packages_and_what_they_need_is_read_and_not_the_project(tmp_path, monkeypatch):
+    about = {name: f"About {name}, at some length. " * 40 for name in "abcdefg"}
+    needs = "b|c[more]>=1|d; python_version < '3'|nvidia-x|missing"
+    monkeypatch.setattr("workbench.corpus.environment.PACKAGES", ("root", "not-there"))
+    install(tmp_path, "root", {}, needs=needs)
+    own = "attention_influence_workbench"
+    install(tmp_path, own, {}, "About the project itself. " * 40, needs="a|root")
+    install(tmp_path, "a", {}, about["a"])  # somebody else's
+    install(tmp_path, "b", {}, about["b"], needs="e|b")
+    install(tmp_path, "c", {}, about["c"], needs="f; extra == 'more'|g; extra == 'less'")
+    for name in "defg":
+        install(tmp_path, name, {}, about[name])
+    install(tmp_path, "nvidia_x", {}, "About an accelerator's library. " * 40)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    found = {one.doc_id for one in environment_corpus(domains=["readme"])}
+    assert found == {"readme/b", "readme/c", "readme/e", "readme/f"}
+
+
+def test_a_distribution_with_broken_metadata_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("workbench.corpus.environment.PACKAGES", ("broken", "empty", "other"))
+    install(tmp_path, "other", {}, "About something else. " * 40)
+    (tmp_path / "broken-1.0.dist-info").mkdir()
+    (tmp_path / "broken-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\xfe\n\n" + b"x" * 999)
+    (tmp_path / "empty-1.0.dist-info").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert [one.doc_id for one in environment_corpus(domains=["readme"])] == ["readme/other"]
+
+
+def test_a_missing_math_package_is_left_out(monkeypatch):
+    for name in ("sympy", "mpmath", "scipy"):
+        monkeypatch.setitem(sys.modules, name, None)  # what Python takes for "not installed"
+    assert environment_corpus(5, domains=["math"]) == []
+    assert len(environment_corpus(20, domains=["math", "readme"])) == 20
+
+
+def test_lengths_keep_to_the_limits():
+    domains = ["math", "readme", "reference"]
+    found = environment_corpus(60, domains=domains, min_characters=1000, max_characters=3000)
+    assert len(found) == 60
+    assert all(1000 <= len(one.text) <= 3000 for one in found)
+
+
+def test_unknown_domain_is_an_error():
+    with pytest.raises(ValueError, match=r"poetry.*expected some of \['code', 'math'"):
+        environment_corpus(10, domains=["code", "poetry"])
+
+
+def test_no_domain_is_an_error():
+    with pytest.raises(ValueError, match="expected some of"):
+        environment_corpus(10, domains=[])
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_fewer_than_one_document_is_an_error(count):
+    with pytest.raises(ValueError, match="max_documents"):
+        environment_corpus(count)
+
+
+@pytest.mark.parametrize("limits", [(500, 400), (-1, 400), (0, 0)])
+def test_limits_that_leave_no_text_are_an_error(limits):
+    with pytest.raises(ValueError, match="min_characters"):
+        environment_corpus(10, min_characters=limits[0], max_characters=limits[1])
+
+
+def test_drawing_400_documents_takes_seconds(timed):
+    assert timed[1] < 15  # about 1.5 s on two free cores

@@ -1,0 +1,291 @@
+"""The head report: statistics against slow loops, scores whose truth is known, and real models."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from detection.test_retrieval import PROSE
+from support.planted import COPYING, planted_model, planted_probes
+
+import workbench as wb
+from workbench.detection import stability
+from workbench.detection.report_measurements import chance_band
+
+
+def frame(per_probe, layers=1):
+    """A score frame as retrieval_scores gives it, of made-up scores (probes, heads)."""
+    per_probe = np.asarray(per_probe, dtype=float)
+    layer, head = np.divmod(np.arange(per_probe.shape[1]), per_probe.shape[1] // layers)
+    mean = per_probe.mean(axis=0)
+    made = pd.DataFrame({"layer": layer, "head": head, "score": mean, "low": mean, "high": mean})
+    made.attrs["by"] = "retrieval score"
+    made.attrs["per_probe"] = per_probe.tolist()
+    made.attrs["kept"] = list(range(len(per_probe)))
+    made.attrs["origin"] = {"probes": len(per_probe), "probes_sha256": "0" * 64}
+    return made
+
+
+def shares_by_loop(scores, size):
+    """Membership as the mean over every order in which ties could be broken."""
+    total, orders = np.zeros(len(scores)), 0
+    for order in itertools.permutations(range(len(scores))):
+        if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order)):
+            total[list(order[:size])] += 1
+            orders += 1
+    return total / orders
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "scores",
+    [[5, 4, 3, 2, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [3, 2, 2, 2, 1], [0.3, 0.3, 1, 0, 2]],
+)
+def test_tied_heads_share_the_places_that_are_left(scores, size):
+    found = stability.top_shares(np.array(scores, dtype=float), size)
+    np.testing.assert_allclose(found, shares_by_loop(scores, size))
+    assert found.sum() == pytest.approx(size)
+
+
+def test_sums_in_another_order_still_tie():
+    one, other = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
+    assert one != other
+    assert stability.top_shares(np.array([one, other, 0.0]), 1).tolist() == [0.5, 0.5, 0.0]
+
+
+def test_membership_equals_a_loop_over_the_same_draws():
+    rng = np.random.default_rng(1)
+    per_probe = rng.integers(0, 4, size=(9, 6)) / 4
+    expected = np.zeros(6)
+    for weights in stability.resampled(9, 300, seed=5):
+        drawn = [i for i, w in enumerate(weights) for _ in range(round(w * 9))]
+        assert len(drawn) == 9
+        mean = [round(sum(per_probe[i, h] for i in drawn) / 9, 9) for h in range(6)]
+        expected += shares_by_loop(mean, 2) / 300
+    np.testing.assert_allclose(stability.membership(per_probe, 2, 300, seed=5), expected)
+
+
+def test_agreement_is_the_jaccard_index_and_chance_when_nothing_is_known():
+    sets = np.array([[1, 1, 0, 0.0], [1, 0, 1, 0.0], [0, 0, 1, 1.0]])
+    assert stability.agreement(sets[0], sets[1]) == pytest.approx(1 / 3)
+    assert stability.agreement(sets[0], sets[0]) == 1
+    assert stability.agreement(sets[0], sets[2]) == 0
+    unknown = stability.top_shares(np.zeros(100), 10)
+    assert stability.agreement(unknown, unknown) == pytest.approx(1 / 19)  # 1 of 10 in common
+
+
+def test_halves_and_counts_equal_all_splits_of_few_probes():
+    rng = np.random.default_rng(0)
+    per_probe = rng.integers(0, 5, size=(6, 5)) / 5 + np.array([1, 0.6, 0.4, 0.2, 0])
+    values = []
+    for half in itertools.combinations(range(6), 3):
+        rest = [i for i in range(6) if i not in half]
+        tops = [shares_by_loop(np.round(per_probe[list(s)].mean(0), 9), 2) for s in (half, rest)]
+        both = (tops[0] * tops[1]).sum()
+        values.append(both / (4 - both))
+    found = stability.halves(per_probe, 2, 4000)
+    assert found["jaccard"] == pytest.approx(np.mean(values), abs=0.02)
+    whole = shares_by_loop(np.round(per_probe.mean(0), 9), 2)
+    subset = []
+    for some in itertools.combinations(range(6), 4):
+        both = (shares_by_loop(np.round(per_probe[list(some)].mean(0), 9), 2) * whole).sum()
+        subset.append(both / (4 - both))
+    counts = stability.count_series(per_probe, 2, 4000)
+    assert counts["probes"].tolist() == [4, 6]
+    assert counts["jaccard"][0] == pytest.approx(np.mean(subset), abs=0.02)
+    assert counts["jaccard"][1] == 1
+
+
+def test_the_gap_is_set_against_its_standard_error():
+    rng = np.random.default_rng(0)
+    per_probe = np.stack([rng.normal(mean, 0.1, 400) for mean in (0.5, 0.3, 0.1)], axis=1)
+    gap = stability.gap_at_cut(per_probe, 2, 2000)
+    assert (gap["last"], gap["first"]) == (1, 2)
+    assert gap["difference"] == pytest.approx(0.2, abs=0.02)
+    assert gap["standard_error"] == pytest.approx(0.1 * np.sqrt(2 / 400), rel=0.15)
+    assert gap["swapped"] == 0
+    assert gap["probes_needed"] == pytest.approx(
+        400 * (2 * gap["standard_error"] / 0.2) ** 2, abs=2
+    )
+
+
+# ---- reports whose truth is known ---------------------------------------------------------------
+
+
+def test_two_heads_of_equal_true_score_share_the_last_place():
+    rng = np.random.default_rng(3)
+    clear = rng.normal(0.8, 0.05, (400, 5))
+    pair = rng.normal(0.4, 0.05, (400, 2))
+    pair += (0.4 - pair.mean(axis=0)) + [1e-6, 0]  # equal but for a trifle
+    rest = rng.normal(0.1, 0.02, (400, 7))
+    report = wb.head_report(frame(np.hstack([clear, pair, rest])), fraction=6 / 14)
+    share = report.table["membership"]
+    assert share[:5].min() == 1
+    assert share[5] == pytest.approx(0.5, abs=0.06)
+    assert share[5] + share[6] == pytest.approx(1)
+    assert share[7:].max() == 0
+    assert str(report.core) == "L0H0 L0H1 L0H2 L0H3 L0H4"
+    assert str(report.edge) == "L0H5 L0H6"
+    assert report.verdict.startswith("stable core, uncertain edge (5 of 6 heads sure, 2 heads")
+
+
+def test_a_clear_set_is_stable_and_noise_is_not_determined():
+    rng = np.random.default_rng(0)
+    clear = rng.normal(0, 0.01, (16, 20)).clip(0) + np.r_[[0.9, 0.8], np.zeros(18)]
+    assert wb.head_report(frame(clear), fraction=0.1).verdict == "stable"
+    noise = wb.head_report(frame(rng.random((16, 40))), fraction=0.1)
+    assert noise.verdict == "not determined: use more probes"
+    assert noise.halves["jaccard"] < 0.3
+    assert noise.table["membership"].sum() == pytest.approx(4)
+
+
+def test_ties_and_zeros_at_the_cut_are_refused_unless_asked_for():
+    zeros = frame([[0.5, 0.4, 0, 0, 0]] * 6)
+    with pytest.raises(ValueError, match="heads that score 0"):
+        wb.head_report(zeros, fraction=0.6)
+    report = wb.head_report(zeros, fraction=0.6, allow_ties=True)
+    assert dict(report.zeros) == {"heads": 3, "in_set": 1, "tied_at_cut": 3}
+    assert report.verdict == "not determined: heads at the cut tie"
+    np.testing.assert_allclose(report.table["membership"], [1, 1, 1 / 3, 1 / 3, 1 / 3])
+    # 0.1 + 0.2 + 0.3 in another order differs in the last bit, and is a tie all the same.
+    tied = frame([[0.9, 0.1, 0.3], [0.9, 0.2, 0.2], [0.9, 0.3, 0.1], [0.9, 0, 0]])
+    with pytest.raises(ValueError, match="2 heads tie at the cut"):
+        wb.head_report(tied, fraction=0.6)
+    assert wb.head_report(tied, fraction=0.6, allow_ties=True).zeros["tied_at_cut"] == 2
+
+
+def test_misuse_is_refused_with_what_to_do(tiny):
+    good = frame(np.random.default_rng(0).random((8, 12)), layers=3)
+    with pytest.raises(ValueError, match="at least 4 probes, these scores come from 3"):
+        wb.head_report(frame(np.random.default_rng(0).random((3, 12))))
+    bare = good.copy()
+    bare.attrs = {}
+    with pytest.raises(ValueError, match="do not say how each probe scored"):
+        wb.head_report(bare)
+    with pytest.raises(ValueError, match="not the mean"):
+        wb.head_report(good.assign(score=good["score"] + 0.1))
+    with pytest.raises(ValueError, match="belong together"):
+        wb.head_report(good, tiny)
+    with pytest.raises(ValueError, match="do not come from these probes"):
+        wb.head_report(good, tiny, planted_probes(tiny))
+    with pytest.raises(ValueError, match="not of this model"):
+        wb.head_report(frame(np.random.default_rng(0).random((8, 12))), tiny, planted_probes(tiny))
+    with pytest.raises(ValueError, match="at least 100 draws"):
+        wb.head_report(good, draws=10)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        wb.head_report(good, fraction=2)
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    scores = frame(np.random.default_rng(0).random((8, 12)), layers=3)
+    turned = scores.sort_values("score")
+    turned.attrs = scores.attrs
+    assert wb.head_report(turned).to_json() == wb.head_report(scores).to_json()
+
+
+def test_without_a_model_the_report_says_what_was_not_measured():
+    report = wb.head_report(frame(np.random.default_rng(0).random((8, 12))))
+    assert set(report.missing) == {"shuffled keys", "probe length", "LOCOS"}
+    assert repr(report).count("head_report(scores, model, probes)") == 3
+    assert report.shuffled is report.lengths is report.locos is report.chance is None
+
+
+# ---- reports on models --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return planted_model()
+
+
+def test_planted_heads_are_members_beyond_doubt_and_locos_agrees(planted):
+    probes = planted_probes(planted)
+    scores = wb.retrieval_scores(planted, probes)
+    report = wb.head_report(scores, planted, probes, fraction=2 / 8)
+    inside = report.table["chosen"]
+    assert tuple(report.heads) == tuple(report.core) == COPYING
+    assert (report.table["membership"][inside] == 1).all()
+    assert (report.table["membership"][~inside] == 0).all()
+    assert report.verdict == "stable"
+    assert report.locos["jaccard"] == 1
+    assert len(report.within_chance) == 0
+    # These probes are tokens without text, so no control can be made of them, and it says so.
+    assert "cannot be read back" in report.missing["shuffled keys"]
+    assert "Shuffled keys: not measured" in repr(report)
+
+
+def test_induction_on_the_fed_answer_survives_shuffled_keys(planted):
+    """Four of five answer tokens follow the one fed before; only the first hangs on the key."""
+    items = []
+    for one in planted_probes(planted):
+        ids = list(one.ids)
+        keys = [ids[i] for i in range(1, 73, 6)]
+        ids[1:73:6] = keys[1:] + keys[:1]
+        items.append(wb.Probe(tuple(ids), one.answer, one.value, one.pairs))
+    plain = planted_probes(planted)
+    dealt = wb.Probes(tuple(items), 128, 0, plain.tokenizer_sha256, "keys shuffled")
+    table = wb.retrieval_scores(planted, dealt).set_index(["layer", "head"])["score"]
+    assert all(table[one] == pytest.approx(0.8) for one in COPYING)
+
+
+def test_the_report_of_a_model_with_text_probes_is_whole_and_survives_json(planted):
+    """In text the planted heads find many earlier copies of a letter, so they score, but little."""
+    model = planted
+    probes = wb.make_probes(model, n=5, max_tokens=1000, seed=3, texts=PROSE)
+    scores = wb.retrieval_scores(model, probes)
+    report = wb.head_report(
+        scores, model, probes, fraction=2 / 8, draws=200, limit=4, allow_ties=True
+    )
+    assert report.checked == 4
+    assert report.lengths["tokens"].tolist() == [750]
+    assert list(report.missing) == ["probes of 500 tokens", "probes of 250 tokens"]
+    assert {"shuffled", "lookup", "lookup_low", "lookup_high", "locos"} <= set(report.table)
+    kept = np.array(scores.attrs["per_probe"])[:4].mean(axis=0)
+    np.testing.assert_allclose(report.table["shuffled"] + report.table["lookup"], kept)
+    stored = report.to_json()
+    assert json.loads(json.dumps(stored, allow_nan=False)) == stored
+    assert len(stored["table"]) == 8
+    assert "<table" in report._repr_html_()
+
+
+def test_probes_that_were_left_out_are_left_out_of_the_controls(planted):
+    good = planted_probes(planted)
+    wrong = [
+        wb.Probe((*one.ids[:-5], *one.ids[:-6:-1]), one.answer, one.value, 12)
+        for one in good.items[:4]
+    ]
+    mixed = wb.Probes((*wrong, *good.items), 128, 0, good.tokenizer_sha256)
+    scores = wb.retrieval_scores(planted, mixed, only_solved=True)
+    assert scores.attrs["kept"] == list(range(4, 16))
+    report = wb.head_report(scores, planted, mixed, fraction=2 / 8, limit=8)
+    alone = wb.locos_scores(planted, wb.Probes(good.items[:8], 128, 0, good.tokenizer_sha256))
+    np.testing.assert_allclose(report.table["locos"], alone["score"])
+
+
+def test_the_chance_band_counts_equal_tokens_in_the_value(tiny):
+    probe = wb.Probe((1, 7, 7, 8, 9, 7, 8), (5, 7), (1, 4), 1)
+    probes = wb.Probes((probe,) * 50, 8, 0, tiny.identity["tokenizer_sha256"])
+    band = chance_band(probes, prefix=1, heads=20)
+    # Token 7 stands twice among 6 visible keys (one is the prefix), token 8 once among 7.
+    assert band["expected"] == pytest.approx((2 / 6 + 1 / 7) / 2)
+    rng = np.random.default_rng(0)
+    drawn = (rng.random((20000, 50, 2)) < [2 / 6, 1 / 7]).mean(axis=(1, 2))
+    assert np.quantile(drawn, 0.99) <= band["band_99"] <= band["best_99"]
+    assert band["band_99"] == pytest.approx(np.quantile(drawn, 0.99), rel=0.15)
+
+
+@pytest.mark.slow
+def test_the_default_model_copies_more_than_it_looks_up(default):
+    """Its retrieval score hardly needs the key: induction along the fed answer gives most of it."""
+    texts = [document.text for document in wb.environment_corpus(max_documents=120)]
+    probes = wb.make_probes(default, n=4, max_tokens=560, seed=0, texts=texts)
+    scores = wb.retrieval_scores(default, probes)
+    report = wb.head_report(scores, default, probes, lengths=(), allow_ties=True)
+    assert report.shuffled["survives"] > 0.5
+    assert "mostly copies" in report.verdict
+    assert report.locos["jaccard"] > 0.2  # two of 270 random sets of 14 would give 0.03
+    assert report.locos["spearman"] > 0
+    assert len(report.within_chance) <= 2

@@ -1,0 +1,155 @@
+"""Figures: what they are given is what they draw, and hostile text stays text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import workbench as wb
+from workbench.figures.heads import shown
+
+
+@pytest.fixture
+def scores():
+    layer, head = np.divmod(np.arange(12), 4)
+    value = np.linspace(0, 0.9, 12)
+    frame = pd.DataFrame({"layer": layer, "head": head, "score": value})
+    return frame.assign(low=value - 0.05, high=value + 0.05)
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(0)
+    base = rng.uniform(1, 3, 40)
+    return pd.DataFrame(
+        {
+            "doc_id": [f"<b>{i}</b>" for i in range(40)], "domain": ["<i>a</i>", "b"] * 20,
+            "source": "memory", "row": range(40), "tokens": rng.integers(10, 900, 40),
+            "predicted": 9, "loss_base": base, "loss_ref": base * 1.5,
+            "score": 1 / base, "compression_ratio": rng.uniform(0.1, 0.9, 40),
+            "text_sha256": [f"{i:064x}" for i in range(40)],
+        }
+    )  # fmt: skip
+
+
+def test_the_head_map_has_layers_across_and_heads_up(scores):
+    heads = wb.HeadSet.top(scores, 0.2)
+    figure = wb.figures.head_map(scores, heads)
+    grid = np.array(figure.data[0].z)
+    assert grid.shape == (4, 3)
+    assert grid[3, 2] == scores["score"].max()
+    assert list(zip(figure.data[1].x, figure.data[1].y, strict=True)) == list(heads)
+
+
+def test_ranked_heads_marks_the_cut_after_the_rounded_up_fraction(scores):
+    figure = wb.figures.ranked_heads(scores, fraction=0.2, top=5)
+    assert figure.data[0].x[0] == "L2H3"
+    assert "cut after 3 heads" in [note.text for note in figure.layout.annotations]
+
+
+def test_lookup_bars_show_the_means(scores):
+    lookups = pd.DataFrame(
+        {"column": [0, 0, 1, 1], "probe": [0, 1, 0, 1], "loss": [1.0, 2.0, 5.0, 7.0],
+         "accuracy": [0.9, 0.7, 0.1, 0.3]}
+    )  # fmt: skip
+    bars = [
+        one for one in wb.figures.lookup_bars(lookups, ["none", "all"]).data if one.type == "bar"
+    ]
+    assert list(bars[0].y) == [1.5, 6.0]
+    assert list(bars[1].y) == [0.8, 0.2]
+
+
+def test_the_token_map_keeps_reading_order_and_gaps():
+    figure = wb.figures.token_map(list("abcde"), [np.nan, 1, -2, 3, 0.5], width=3)
+    assert figure.data[0].text.tolist() == [["a", "b", "c"], ["d", "e", ""]]
+    assert np.array(figure.data[0].z)[1, 0] == 3
+    assert np.isnan(np.array(figure.data[0].z)[0, 0])
+    assert figure.data[0].zmax == -figure.data[0].zmin == 3
+    with pytest.raises(ValueError, match="5 tokens and 4 changes"):
+        wb.figures.token_map(list("abcde"), [1, 2, 3, 4])
+
+
+def test_the_histogram_counts_every_document_once(table):
+    chosen = wb.select(table)
+    figure = wb.figures.influence_histogram(chosen)
+    assert sum(sum(bar.y) for bar in figure.data) == len(table)
+    assert sum(sum(bar.y) for bar in figure.data if bar.name == "chosen") == 8
+
+
+def test_many_domains_fit_into_one_histogram(table):
+    many = table.assign(domain=[f"d{i}" for i in range(40)])
+    assert len(wb.figures.influence_histogram(wb.select(many)).layout.annotations) == 40
+
+
+def test_confounds_are_measured_inside_each_domain(table):
+    found = wb.confounds(table).set_index(["domain", "confound"])
+    assert found.loc[("b", "loss_base"), "spearman"] == pytest.approx(-1.0)
+    row = found.loc[("b", "tokens")]
+    assert row["low"] < row["spearman"] < row["high"]
+    assert row["low"] < 0 < row["high"]  # lengths were drawn at random
+    constant = wb.confounds(table.assign(tokens=5)).set_index(["domain", "confound"])
+    assert np.isnan(constant.loc[("b", "tokens"), "spearman"])
+
+
+def head_report(scores, measured):
+    """A report on 12 heads of known scores, with the panels of a model or without."""
+    per_probe = scores["score"].to_numpy() + np.linspace(-0.05, 0.05, 9)[:, None]
+    scores.attrs = {"by": "<i>score</i>", "per_probe": per_probe.tolist()}
+    report = wb.head_report(scores, fraction=0.2)
+    if not measured:
+        return report
+    return dataclasses.replace(
+        report,
+        table=report.table.assign(
+            shuffled=0.1, locos=np.arange(12.0), locos_share=[0] * 9 + [1] * 3
+        ),
+        chance={"expected": 0.001, "band_95": 0.01, "band_99": 0.02, "best_99": 0.03},
+        shuffled={"survives": 0.2, "low": 0.1, "high": 0.3, "band_95": 0.1, "band_99": 0.1},
+        locos={"jaccard": 1.0, "spearman": 1.0},
+    )
+
+
+def test_the_head_report_draws_what_was_measured_and_leaves_out_the_rest(scores):
+    whole = head_report(scores, measured=True).figure()
+    traces = {one.name: one for one in whole.data if one.name}
+    assert set(traces["keys shuffled"].y) == {0.1}
+    assert set(traces["best of all heads by chance (99 %)"].y) == {0.03}
+    assert sorted(traces["both detectors"].text) == ["L2H1", "L2H2", "L2H3"]
+    assert len(traces["neither"].x) == 9
+    bars = next(one for one in whole.data if one.type == "bar")
+    assert list(bars.x[:3]) == ["L2H3", "L2H2", "L2H1"]
+    assert list(bars.y[:4]) == [1, 1, 1, 0]
+    part = head_report(scores, measured=False).figure()
+    assert {one.name for one in part.data if one.name} == {"score"}
+    assert "<i>" not in whole.to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("a & b", "a &amp; b"),
+        ("&lt;", "&amp;lt;"),
+        ("line\nbreak", "line\N{SYMBOL FOR NEWLINE}break"),
+        ("\x1b[31m", "\\u001b[31m"),
+        ("\u202eright to left", "\\u202eright to left"),
+        ("זה", "זה"),
+    ],
+)
+def test_hostile_text_is_shown_as_text(text, expected):
+    assert shown(text) == expected
+
+
+def test_no_figure_holds_markup_from_a_corpus(table):
+    for figure in (
+        wb.figures.confound_panel(table),
+        wb.figures.influence_histogram(wb.select(table)),
+        wb.figures.token_map(["<b>", "x"], [0.0, 1.0]),
+    ):
+        text = figure.to_json()
+        assert "<b>" not in text
+        assert "<i>" not in text
+        assert "\\u003cb\\u003e" not in text

@@ -1,0 +1,238 @@
+"""The benchmark's own parts: what it counts, feeds, asks and writes. Nothing here is timed.
+
+The peers stay out: their environments take minutes to make.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from benchmarks import (
+    __main__,
+    contestants,
+    detection,
+    documents,
+    environments,
+    figures,
+    flops,
+    growth,
+    memory,
+    processes,
+    report,
+    scoring,
+)
+from benchmarks.settings import HEADS, Settings
+from support.models import make_hf, make_tokenizer
+from torch.utils.flop_counter import FlopCounterMode
+
+SPOTS = [[1, 2], [2, 0], [2, 3]]
+TEXTS = [[64 + (i * i + n) % 250 for i in range(n)] for n in (9, 30, 17, 64)]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    """A small Llama in a folder, as the workers load it."""
+    folder = tmp_path_factory.mktemp("model")
+    make_hf("llama").save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return {"model": str(folder), "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def truth(spec):
+    return contestants.load("oracle", spec)(TEXTS, SPOTS)["losses"]
+
+
+def config(spec):
+    with open(f"{spec['model']}/config.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
+# ---- the contestants ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["workbench", "naive-eager", "naive-sdpa"])
+def test_every_path_gives_the_losses_of_the_oracle(name, spec, truth):
+    found = contestants.load(name, spec)(documents=TEXTS, heads=SPOTS)["losses"]
+    errors = scoring._errors(found, truth)
+    assert errors["loss"] < 2e-5
+    assert errors["score"] < 1e-4
+    assert all(base != ref for base, ref in found)
+
+
+@pytest.mark.slow
+def test_workers_answer_what_their_path_computes(spec, truth):
+    absent = {}
+    with processes.workers(["workbench", "naive-eager"], spec, absent) as running:
+        assert absent == {}
+        answers = {}
+        for name, worker in running.items():
+            one, again = (worker.ask(documents=TEXTS, heads=SPOTS) for _ in range(2))
+            assert one["losses"] == again["losses"]
+            assert one["peak"] > 0
+            assert one["seconds"] > 0
+            answers[name] = one["losses"]
+        with pytest.raises(processes.WorkerDied, match="naive-eager ended with exit status 1"):
+            running["naive-eager"].ask(documents=TEXTS, heads=[[99, 0]])
+        pids = [worker.process for worker in running.values()]
+    assert all(process.returncode is not None for process in pids)
+    for losses in answers.values():
+        assert scoring._errors(losses, truth)["loss"] < 2e-5
+
+
+def test_a_peer_without_environment_is_noted_and_the_others_go_on(spec, monkeypatch):
+    def python_of(name):
+        raise environments.Unavailable(f"no network for {name}")
+
+    monkeypatch.setattr(processes, "python_of", python_of)
+    absent = {}
+    with processes.workers(["nnsight"], spec, absent) as running:
+        assert running == {}
+    assert absent == {"nnsight": "no network for nnsight"}
+
+
+def test_reasons_name_no_place():
+    said = environments.without_places("no https://some.host/simple/x, see /srv/there/log.txt")
+    assert said == "no (address) see log.txt"
+
+
+def test_a_row_length_changes_no_loss(spec, truth):
+    score = contestants.load("workbench", spec)
+    for tokens in (1, 40, 4096):
+        found = score(TEXTS, SPOTS, row_tokens=tokens)["losses"]
+        assert scoring._errors(found, truth)["loss"] < 2e-5
+
+
+def test_another_shape_gets_random_weights(spec):
+    hf = contestants.load_hf({**spec, "config": {"num_hidden_layers": 2}}, "sdpa")
+    assert len(hf.model.layers) == 2
+    assert hf.dtype == torch.float32
+
+
+def test_contestants_take_turns_at_the_beginning():
+    assert [processes.rotated(["a", "b", "c"], n)[0] for n in range(4)] == ["a", "b", "c", "a"]
+
+
+# ---- documents ----------------------------------------------------------------------------------
+
+
+def test_lengths_are_mixed_and_the_same_every_time():
+    wanted = documents.lengths(56)
+    assert wanted == documents.lengths(56) == sorted(wanted)
+    assert (wanted[0], wanted[-1], len(set(wanted)) > 40) == (64, 1024, True)
+
+
+def test_documents_have_the_lengths_and_begin_as_their_texts():
+    texts = [list(range(start, start + size)) for start, size in ((0, 5), (100, 50), (300, 20))]
+    found = documents.cut(texts, [10, 4, 20])
+    assert sorted(map(len, found)) == [4, 10, 20]
+    assert all(one in [text[: len(one)] for text in texts] for one in found)
+    with pytest.raises(ValueError, match="no text of 30 tokens is left"):
+        documents.cut(texts, [30, 30])
+
+
+def test_spread_keeps_the_shortest_and_the_longest():
+    assert [len(one) for one in documents.spread([[0] * n for n in range(1, 10)], 3)] == [1, 5, 9]
+
+
+# ---- counting -----------------------------------------------------------------------------------
+
+
+def test_naive_count_is_what_torch_counts(spec):
+    shape = flops.Shape.of(config(spec))
+    score = contestants.load("naive-eager", spec)
+    with FlopCounterMode(display=False) as counter:
+        score(TEXTS, [])  # two passes without a mask
+    assert counter.get_total_flops() == flops.naive(shape, map(len, TEXTS), whole_square=True)
+
+
+def test_needed_count():
+    shape = flops.Shape(3, 8, 4, 2, 2, 16, 50)
+    assert shape.linear == 2 * (8 * 8 + 2 * 8 * 4 + 8 * 8 + 3 * 8 * 16)
+    pairs = 10 * 11 // 2
+    one = 3 * (10 * shape.linear + pairs * 4 * shape.pair) + 9 * shape.logits
+    assert flops.needed(shape, [10], []) == one
+    last = 10 * shape.linear + pairs * 3 * shape.pair + 9 * shape.logits  # one head less
+    assert flops.needed(shape, [10], [(2, 1)]) == one + last
+    every = [(layer, head) for layer in range(3) for head in range(4)]
+    whole = flops.needed(shape, [10], every)
+    assert whole == one + 3 * 10 * shape.linear + 9 * shape.logits
+    assert whole < flops.naive(shape, [10], whole_square=False)
+
+
+def test_growth_masks_the_detected_heads_first():
+    points = {one.label: one.heads for one in growth._heads([[1, 2]])}
+    assert points["14 (from layer 17)"] == list(HEADS)
+    assert len(set(points["270 (from layer 0)"])) == 270
+    assert len(growth.upper_heads(30, 9)) == 14
+
+
+# ---- writing ------------------------------------------------------------------------------------
+
+
+def test_numbers_are_written_with_three_digits():
+    written = [figures.significant(one) for one in (0, 0.01234, 0.5, 1.2345, 12.345, 1234.5)]
+    assert written == ["0", "0.0123", "0.500", "1.23", "12.3", "1,234"]
+    assert figures.spread([2.0, 1.0, 3.0]) == "2.00 (1.00 to 3.00)"
+
+
+def measured() -> dict[str, dict]:
+    """Results as the sections leave them."""
+    names = ("workbench", "naive-eager")
+    rates = {"square": 90.0, "flat": 80.0}
+    error = {"loss": 1e-6, "score": 2e-6}
+    return {
+        "scoring": {
+            "documents": 3, "tokens": 300, "longest": 200, "median": 80, "digest": "abc",
+            "flops": dict.fromkeys(names, 9e10), "idle": 0.001, "absent": {"nnsight": "no network"},
+            "rounds": [{"workbench": 2.0, "naive-eager": 5.0, "sgemm": rates}] * 2,
+            "others": [0.1, 0.2],
+            "errors": dict.fromkeys(names, error), "unsteady": dict.fromkeys(names, 0.0),
+        },
+        "memory": {
+            "tasks": ["short", "long"], "absent": {},
+            "found": {"workbench": {"short": {"before": 1000.0, "peak": 1200.0}}},
+        },
+        "growth": {
+            "corpus": "3 documents", "absent": {},
+            "points": [{"table": "length", "label": "256", "tokens": 256,
+                        "seconds": {"workbench": [1.0, 2.0], "naive-sdpa": [3.0, 4.0]}}],
+        },
+        "detection": {
+            "absent": {"output_attentions=True at 4,096 tokens": "too large"}, "difference": 0.0,
+            "points": {"2000": {name: {"seconds": [1.0], "before": [5.0], "peak": [9.0]}
+                                for name in detection.WAYS}},
+        },
+    }  # fmt: skip
+
+
+def test_a_section_run_alone_leaves_the_others(tmp_path):
+    where = {
+        "date": "today", "machine": "a machine", "system": "a system", "threads": 2,
+        "versions": {"torch": "2"}, "command": "python -m benchmarks",
+    }  # fmt: skip
+    for name, data in measured().items():
+        report.keep(tmp_path, name, data, where)
+    report.keep(tmp_path, "memory", measured()["memory"], {**where, "date": "tomorrow"})
+    text = report.write(tmp_path, __main__.SECTIONS.values())
+    assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == text
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [
+        one.TITLE for one in (scoring, memory, growth, detection)
+    ]
+    assert "| naive eager | 5.00 (5.00 to 5.00) | 60.0 | 2.50 (2.50 to 2.50) |" in text
+    assert "nnsight is missing: no network" in text
+    assert text.count("today") == 3
+    assert text.count("tomorrow") == 1
+
+
+def test_committed_results_are_what_results_json_says():
+    folder = Settings(model=processes.HERE).out
+    if not (folder / "results.json").is_file():
+        pytest.skip("nothing has been measured yet")
+    kept = report.stored(folder)
+    assert set(kept) <= set(__main__.SECTIONS)
+    text = (folder / "RESULTS.md").read_text(encoding="utf-8")
+    for name, result in kept.items():
+        assert __main__.SECTIONS[name].render(result["measured"]) in text

@@ -1,0 +1,225 @@
+"""The files around the code say the same thing: packages, pins, commands, layout, directions."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from support.paths import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+TOP = {
+    "notebooks",
+    "workbench",
+    "widgets",
+    "tests",
+    "environment.yml",
+    "README.md",
+    "LICENSE",
+    "CITATION.cff",
+    "pyproject.toml",
+    "constraints.txt",
+    "Makefile",
+    ".ci",
+    ".gitignore",
+    ".gitattributes",
+    ".pre-commit-config.yaml",
+    "conftest.py",
+}
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def direct(extra: str = "") -> dict[str, Requirement]:
+    """The packages that pyproject names, the project itself left out."""
+    lines = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    found = {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+    found.pop(PROJECT["name"], None)
+    return found
+
+
+def everything() -> dict[str, Requirement]:
+    found = direct()
+    for extra in PROJECT["optional-dependencies"]:
+        found |= direct(extra)
+    return found
+
+
+def pin_lines() -> list[str]:
+    lines = (line.strip() for line in text("constraints.txt").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def pins() -> dict[str, Version]:
+    pairs = (line.split("==") for line in pin_lines())
+    return {canonicalize_name(name): Version(version) for name, version in pairs}
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_dependencies_name_what_the_bench_stands_on():
+    core = {"jupyterlab", "ipywidgets", "torch", "transformers", "plotly", "pandas"}
+    assert core <= direct().keys()
+    assert {"pytest", "nbval"} <= direct("test").keys()
+
+
+def test_every_constraint_is_an_exact_pin():
+    loose = [line for line in pin_lines() if not re.fullmatch(r"[\w.-]+==[\w.]+", line)]
+    assert loose == []
+    assert len(pins()) == len(pin_lines())
+    assert "torch==2.13.0" in pin_lines()
+    assert not pins().keys() & {"pip", "setuptools", PROJECT["name"]}
+
+
+def test_pins_lie_in_the_ranges_of_pyproject():
+    named, pinned = everything(), pins()
+    missing = sorted(named.keys() - pinned.keys())
+    assert missing == [], "constraints.txt does not pin them: renew it as its header says"
+    wrong = {
+        name: f"{pinned[name]} is not {one.specifier}"
+        for name, one in named.items()
+        if not one.specifier.contains(pinned[name])
+    }
+    assert wrong == {}
+
+
+def test_installed_versions_are_the_pinned_ones():
+    names = direct() | direct("test") | direct("datasets")
+    # Without a local tag: torch may carry one, such as +cpu.
+    installed = {name: Version(Version(metadata.version(name)).public) for name in names}
+    assert installed == {name: pins()[name] for name in names}
+
+
+def test_conda_environment_leads_to_the_same_pins():
+    environment = yaml.safe_load(text("environment.yml"))
+    conda = [line for line in environment["dependencies"] if isinstance(line, str)]
+    (pip,) = (line["pip"] for line in environment["dependencies"] if isinstance(line, dict))
+    (python,) = (line for line in conda if line.startswith("python="))
+    assert Version(python.removeprefix("python=")) in SpecifierSet(PROJECT["requires-python"])
+    assert {"pip", "git", "make"} <= set(conda)
+    assert pip == ["--constraint constraints.txt", "--editable .[test]"]
+
+
+def test_make_installs_the_same_pins():
+    made = text("Makefile")
+    assert "--constraint constraints.txt" in made
+    assert "pyproject.toml constraints.txt" in made  # what the stamps are compared with
+    asked = re.findall(r"^[A-Z]+ = \.\[(.*)\]$", made, re.M)  # what pip is given, with its extras
+    assert {"eval,ray,scale", "test", "dev"} <= set(asked)
+    assert set(",".join(asked).split(",")) <= PROJECT["optional-dependencies"].keys()
+
+
+def test_ci_runs_what_a_newcomer_runs():
+    script = ROOT / ".ci" / "run"
+    lines = [line for line in text(".ci/run").splitlines() if line and not line.startswith("#")]
+    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test", "make test-slow"]
+    assert os.access(script, os.X_OK)
+
+
+def test_citation_names_this_version():
+    citation = yaml.safe_load(text("CITATION.cff"))
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+    (paper,) = citation["references"]
+    assert paper["title"].startswith("AttentionInfluence:")
+    assert paper["identifiers"][0]["value"] == "arXiv:2505.07293"
+
+
+def test_hooks_fetch_nothing():
+    repositories = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"]
+    assert {each["repo"] for each in repositories} == {"local"}
+    hooks = [hook for each in repositories for hook in each["hooks"]]
+    assert {hook["language"] for hook in hooks} <= {"system", "pygrep"}
+
+
+def test_top_level_holds_only_the_agreed_names():
+    assert {name.split("/")[0] for name in tracked()} <= TOP
+
+
+# Written in two parts, so that this file does not find itself.
+HOSTS = re.compile("pypi" + r"\.org|files\.python" + "hosted")
+ELSEWHERE = re.compile(r"(?<![\w.~-])/(?:wo" + r"rk|ro" + r"ot)(?![\w.-])")
+HOMES = re.compile(r"(?<![\w.~-])/ho" + r"me/")
+
+
+def test_no_file_names_a_registry_or_a_machine():
+    found = {}
+    for name in tracked():
+        content = (ROOT / name).read_bytes().decode("utf-8", errors="replace")
+        said = HOSTS.findall(content) + ELSEWHERE.findall(content)
+        if not name.startswith("tests/"):  # tests make up a home, to show that it is not let out
+            said += HOMES.findall(content)
+        if said:
+            found[name] = said
+    assert found == {}
+    assert len(tracked()) > 100
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that running the file could import, those inside functions included.
+
+    What stands under `if TYPE_CHECKING:` is read by mypy only, and left out.
+    """
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            waiting.extend(node.orelse)
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            inside = ".".join(path.relative_to(ROOT).parts[:-1][: -node.level + 1 or None])
+            base = ".".join(filter(None, [inside if node.level else "", node.module]))
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def test_the_workbench_knows_nothing_of_its_widgets():
+    paths = sorted(ROOT.glob("workbench/**/*.py"))
+    assert len(paths) > 100
+    for path in paths:
+        roots = {module.split(".")[0] for module in imports(path)}
+        assert not roots & {"widgets", "IPython", "ipywidgets"}, path.name
+
+
+@pytest.mark.parametrize("name", ["heads", "selection", "manifest", "corpus"])
+def test_documents_and_choices_need_no_torch(name):
+    """Nor does any file of the workbench that they import, however far away."""
+    seen, waiting = set(), [f"workbench.{name}"]
+    while waiting:
+        module = waiting.pop()
+        path = ROOT / (module.replace(".", "/") + ".py")
+        assert module.split(".")[0] != "torch", f"one of {sorted(seen)} imports torch"
+        if module not in seen and path.is_file():
+            seen.add(module)
+            waiting.extend(imports(path))
+    assert f"workbench.{name}" in seen
+
+
+def test_this_python_is_one_the_project_takes():
+    assert Version(".".join(map(str, sys.version_info[:3]))) in SpecifierSet(
+        PROJECT["requires-python"]
+    )

@@ -1,0 +1,116 @@
+"""The plan of a run: counts that are those of the run, and an estimate that holds what it says."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support.models import make_model
+from typer.testing import CliRunner
+
+import workbench as wb
+from workbench.cli.main import app
+
+MODEL = make_model()
+HEADS = wb.HeadSet.parse("L1H1 L2H0", MODEL)
+
+
+def corpus(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"id": f"d{i}", "text": "é" * int(rng.integers(5, 60)), "domain": "ab"[i % 2]}
+        for i in range(n)
+    ]
+    rows[7]["text"] = None
+    rows[9]["text"] = ""
+    return rows
+
+
+def test_counts_are_those_of_the_run(tmp_path):
+    found = wb.plan_scoring(MODEL, HEADS, corpus())
+    table = wb.score_corpus(MODEL, HEADS, corpus(), out=tmp_path)
+    assert found.domains["documents"].sum() == len(table) == 58
+    assert found.domains.set_index("domain")["documents"].to_dict() == (
+        table["domain"].value_counts().to_dict()
+    )
+    sizes = {name: 0 for name in "ab"}
+    for row in corpus():
+        sizes[row["domain"]] += len((row["text"] or "").encode())
+    assert found.domains.set_index("domain")["bytes"].to_dict() == sizes
+    reasons = [one["reason"] for one in table.attrs["skipped"]]
+    assert dict(found.skipped.to_numpy().tolist()) == {r: reasons.count(r) for r in reasons}
+
+
+def test_a_sample_of_all_gives_the_tokens_exactly():
+    found = wb.plan_scoring(MODEL, HEADS, corpus(), sample=100, max_tokens=40)
+    for row in found.domains.itertuples():
+        mine = [one["text"] for one in corpus() if one["domain"] == row.domain and one["text"]]
+        tokens = sum(min(len(MODEL.encode(text)), 40) for text in mine)
+        assert row.tokens == row.tokens_low == row.tokens_high == pytest.approx(tokens)
+        assert row.seconds == pytest.approx(tokens / found.rate)
+    assert found.hours[0] == pytest.approx(found.domains["seconds"].sum() / 3600)
+    assert found.cost(2.0) == tuple(2.0 * one for one in found.hours)
+
+
+def test_the_interval_holds_the_tokens_of_the_corpus():
+    inside = 0
+    for seed in range(20):
+        found = wb.plan_scoring(MODEL, HEADS, corpus(400), sample=16, seed=seed)
+        for row in found.domains.itertuples():
+            mine = [r["text"] for r in corpus(400) if r["domain"] == row.domain and r["text"]]
+            inside += row.tokens_low <= 2 * sum(map(len, mine)) <= row.tokens_high
+    assert inside >= 33  # of 40; a percentile interval of 16 documents holds about 92 %
+
+
+def test_every_document_is_as_likely_in_the_sample(monkeypatch):
+    from workbench.scoring import plan
+
+    seen = np.zeros(30)
+    documents = [wb.Document(str(i), "text", "a", "memory", i) for i in range(30)]
+    for seed in range(600):
+        for one in plan._count(documents, 6, np.random.default_rng(seed)).drawn["a"]:
+            seen[one.row] += 1
+    assert seen.sum() == 3600
+    assert 80 < seen.min() <= seen.max() < 165  # each 120 on average
+
+
+def test_documents_that_cannot_be_scored_are_counted_in_the_sample():
+    rows = [{"id": str(i), "text": "x", "domain": "short"} for i in range(3)]
+    rows += [{"id": f"l{i}", "text": "long enough", "domain": "long"} for i in range(3)]
+    found = wb.plan_scoring(MODEL, HEADS, rows).domains.set_index("domain")["unscorable"]
+    assert found.to_dict() == {"long": 0, "short": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"heads": HEADS - HEADS}, "heads to mask"),
+        ({"sample": 1}, "two documents"),
+        ({"corpus": [{"text": None}]}, "all skipped"),
+        ({"window": 1}, "window"),
+        ({"max_tokens": 1}, "max_tokens"),
+    ],
+)
+def test_what_cannot_be_planned_says_so(given, said):
+    given = {"heads": HEADS, "corpus": corpus()} | given
+    with pytest.raises(ValueError, match=said):
+        wb.plan_scoring(MODEL, **given)
+
+
+def test_the_command(tmp_path):
+    MODEL.hf.save_pretrained(tmp_path / "model")
+    MODEL.tokenizer.save_pretrained(tmp_path / "model")
+    file = tmp_path / "corpus.jsonl"
+    file.write_text("\n".join(map(json.dumps, corpus())))
+    command = ["plan", str(file), "--model", str(tmp_path / "model"), "--heads", "L1H1 L2H0"]
+    result = CliRunner().invoke(app, [*command, "--price", "2.5", "--json"])
+    assert result.exit_code == 0, result.output
+    stated = json.loads(result.stdout)
+    assert sum(one["documents"] for one in stated["domains"]) == 58
+    assert stated["cost"] == pytest.approx([2.5 * one for one in stated["hours"]])
+    plain = CliRunner().invoke(app, [*command, "--price", "2.5"])
+    assert plain.exit_code == 0
+    assert "58 documents" in plain.stdout
+    assert "cost:" in plain.stdout
+    assert CliRunner().invoke(app, command[:4]).exit_code == 1  # no heads

@@ -1,0 +1,333 @@
+"""Scoring a corpus: the formula, the skips, the stream, and taking up a run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from faults.gate import Gate, environment
+from support.models import make_model
+from support.paths import TESTS
+
+import workbench as wb
+from workbench.scoring.influence import compression_ratio
+
+COLUMNS = [
+    "doc_id", "domain", "source", "row", "tokens", "predicted", "loss_base", "loss_ref", "score",
+    "compression_ratio", "text_sha256",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def heads(tiny):
+    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
+
+
+def corpus_of(count, start=0):
+    return [
+        {"id": f"d{i}", "text": f"document number {i}: " + "word " * (i % 7), "domain": "ab"[i % 2]}
+        for i in range(start, start + count)
+    ]
+
+
+def test_the_score_is_the_relative_rise_of_the_mean_token_loss(tiny, heads):
+    table = wb.score_corpus(tiny, heads, corpus_of(6))
+    assert list(table.columns) == COLUMNS
+    for row, document in zip(table.itertuples(), corpus_of(6), strict=True):
+        base, ref = wb.token_losses(tiny, [document["text"]], [None, heads])[0]
+        assert row.doc_id == document["id"]
+        assert row.tokens == len(tiny.encode(document["text"]))
+        assert row.predicted == len(base)
+        assert row.loss_base == pytest.approx(base.mean(), rel=1e-6)
+        assert row.loss_ref == pytest.approx(ref.mean(), rel=1e-6)
+        assert row.score == pytest.approx((ref.mean() - base.mean()) / base.mean(), rel=1e-4)
+        assert row.text_sha256 == wb.corpus.reading.text_sha256(document["text"])
+    assert table["score"].abs().max() > 1e-3
+
+
+def test_long_documents_are_weighted_by_tokens_over_their_windows(tiny, heads):
+    text = "a longer document, " * 20
+    table = wb.score_corpus(tiny, heads, [{"id": "x", "text": text, "domain": "d"}], window=50)
+    base = wb.token_losses(tiny, [text], window=50)[0][0]
+    assert table["predicted"].item() == len(base)
+    assert table["loss_base"].item() == pytest.approx(base.astype(float).mean(), rel=1e-9)
+
+
+def test_every_document_read_is_scored_or_skipped_with_its_reason(tiny, heads, tmp_path):
+    lines = [
+        {"id": "good", "text": "this one is fine", "domain": "d"},
+        {"id": "empty", "text": "", "domain": "d"},
+        {"id": "one token", "text": "a", "domain": "d"},
+        {"id": "null", "text": None, "domain": "d"},
+        {"id": "number", "text": 3, "domain": "d"},
+        {"id": "good", "text": "its id is that of another", "domain": "d"},
+        {"id": "also good", "text": "and so is this", "domain": "d"},
+    ]
+    path = tmp_path / "corpus.jsonl"
+    raw = "\n".join(map(json.dumps, lines)).encode() + b'\n{"id": "bytes", "text": "\xff"}\nnope\n'
+    path.write_bytes(raw)
+    table = wb.score_corpus(tiny, heads, path, out=tmp_path / "run", shard_size=2)
+    assert list(table["doc_id"]) == ["good", "good", "also good"]
+    skipped = table.attrs["skipped"]
+    assert table.attrs["run"]["documents"] == {"read": 9, "scored": 3, "skipped": 6}
+    assert sorted([*table["row"], *(one["row"] for one in skipped)]) == list(range(9))
+    reasons = " | ".join(one["reason"] for one in skipped)
+    for word in ("empty", "too short", "null", "int", "UTF-8", "JSON"):
+        assert word in reasons, (word, reasons)
+
+
+def test_a_loss_that_is_not_a_number_is_skipped_not_ranked(heads):
+    model = make_model()
+    model.hf.model.embed_tokens.weight.data[model.encode("~")[0]] = float("nan")
+    table = wb.score_corpus(
+        model, heads, [{"id": "bad", "text": "one ~ two"}, {"id": "ok", "text": "one two"}]
+    )
+    assert list(table["doc_id"]) == ["ok"]
+    assert "not finite" in table.attrs["skipped"][0]["reason"]
+
+
+def test_without_a_folder_the_same_numbers_come_back(tiny, heads, tmp_path):
+    kept = wb.score_corpus(tiny, heads, corpus_of(9), out=tmp_path, shard_size=4)
+    loose = wb.score_corpus(tiny, heads, corpus_of(9))
+    pd.testing.assert_frame_equal(kept, loose)
+    assert loose.attrs["run"]["receipts_file"] is None
+    pd.testing.assert_frame_equal(kept, wb.load_scores(tmp_path))
+
+
+def test_a_second_call_scores_nothing_again_and_changes_no_byte(
+    tiny, heads, tmp_path, nothing_scored
+):
+    first = wb.score_corpus(tiny, heads, corpus_of(9), out=tmp_path, shard_size=4)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    nothing_scored(tiny, heads)
+    again = wb.score_corpus(tiny, heads, corpus_of(9), out=tmp_path, shard_size=4)
+    pd.testing.assert_frame_equal(first, again)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before
+
+
+def test_documents_added_at_the_end_leave_full_shards_alone(tiny, heads, tmp_path):
+    wb.score_corpus(tiny, heads, corpus_of(8), out=tmp_path, shard_size=4)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    grown = wb.score_corpus(tiny, heads, corpus_of(10), out=tmp_path, shard_size=4)
+    assert list(grown["doc_id"]) == [f"d{i}" for i in range(10)]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_changed_text_is_scored_anew(tiny, heads, tmp_path):
+    corpus = corpus_of(8)
+    first = wb.score_corpus(tiny, heads, corpus, out=tmp_path, shard_size=4)
+    corpus[5] = {**corpus[5], "text": "another text altogether"}
+    second = wb.score_corpus(tiny, heads, corpus, out=tmp_path, shard_size=4)
+    assert second["score"][5] != first["score"][5]
+    assert len(second) == 8
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "bit"])
+def test_a_damaged_shard_is_scored_again(tiny, heads, tmp_path, damage):
+    first = wb.score_corpus(tiny, heads, corpus_of(8), out=tmp_path, shard_size=4)
+    victim = sorted(tmp_path.rglob("part-*.parquet"))[0]
+    whole = victim.read_bytes()
+    at = whole.index(b"d2") if b"d2" in whole else len(whole) // 3
+    broken = {
+        "empty": b"",
+        "truncated": whole[: len(whole) // 2],
+        "bit": whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :],
+    }[damage]
+    victim.write_bytes(broken)
+    with pytest.raises(ValueError, match="changed since"):
+        wb.load_scores(tmp_path)
+    again = wb.score_corpus(tiny, heads, corpus_of(8), out=tmp_path, shard_size=4)
+    pd.testing.assert_frame_equal(first, again)
+    assert victim.read_bytes() == whole
+
+
+def test_scores_of_other_settings_are_refused_with_the_difference(tiny, heads, tmp_path):
+    wb.score_corpus(tiny, heads, corpus_of(4), out=tmp_path)
+    other = wb.HeadSet.of([(2, 2)], tiny)
+    with pytest.raises(ValueError, match=r"heads: 'L0H1 L1H3' then, 'L2H2' now"):
+        wb.score_corpus(tiny, other, corpus_of(4), out=tmp_path)
+    with pytest.raises(ValueError, match="mode: 'uniform' then, 'zero' now"):
+        wb.score_corpus(tiny, heads, corpus_of(4), out=tmp_path, mode="zero")
+    with pytest.raises(ValueError, match="max_tokens: None then, 5 now"):
+        wb.score_corpus(tiny, heads, corpus_of(4), out=tmp_path, max_tokens=5)
+    with pytest.raises(ValueError, match=r"model\.weights_sha256"):
+        wb.score_corpus(make_model(seed=1), heads, corpus_of(4), out=tmp_path)
+    table = wb.score_corpus(tiny, other, corpus_of(4), out=tmp_path, overwrite=True)
+    assert table.attrs["run"]["heads"]["heads"] == "L2H2"
+
+
+def test_two_runs_do_not_write_to_one_folder(tiny, heads, tmp_path):
+    def corpus():
+        yield from corpus_of(2)
+        with pytest.raises(RuntimeError, match="another run is writing"):
+            wb.score_corpus(tiny, heads, corpus_of(2), out=tmp_path)
+
+    assert len(wb.score_corpus(tiny, heads, corpus(), out=tmp_path)) == 2
+
+
+def test_an_interrupted_run_keeps_its_shards_and_goes_on(tiny, heads, tmp_path):
+    def stopped():
+        yield from corpus_of(9)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wb.score_corpus(tiny, heads, stopped(), out=tmp_path, shard_size=4)
+    assert len(list(tmp_path.rglob("part-*.parquet"))) == 2
+    with pytest.raises(ValueError, match="not finished"):
+        wb.load_scores(tmp_path)
+    with wb.masked(tiny, heads):  # the model was left clean
+        pass
+    table = wb.score_corpus(tiny, heads, corpus_of(12), out=tmp_path, shard_size=4)
+    assert list(table["doc_id"]) == [f"d{i}" for i in range(12)]
+
+
+SCORING = """
+import sys, conftest, workbench as wb
+model = conftest.make_model()
+heads = wb.HeadSet.of([(0, 1), (1, 3)], model)
+corpus = [{"id": f"d{i}", "text": f"document {i} " * 30, "domain": "d"} for i in range(40)]
+wb.score_corpus(model, heads, corpus, out=sys.argv[1], shard_size=4)
+"""
+
+
+def test_a_killed_process_loses_at_most_its_last_shard(tmp_path):
+    here, gate = TESTS, Gate(tmp_path / "gate", at=3)
+    command = [sys.executable, "-c", SCORING, str(tmp_path / "run")]
+    process = subprocess.Popen(command, cwd=here, env=os.environ | environment(**gate.faults))
+    gate.wait()  # it is about to publish its third receipt
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("part-*.json")}
+    assert len(done) == 2
+    subprocess.run(command, cwd=here, check=True, capture_output=True)
+    table = wb.load_scores(tmp_path / "run")
+    assert list(table["doc_id"]) == [f"d{i}" for i in range(40)]
+    assert {p: p.stat().st_mtime_ns for p in done} == done
+    assert not list((tmp_path / "run").rglob("*.tmp*"))
+
+
+def test_memory_does_not_grow_with_the_number_of_documents(tiny, heads, tmp_path):
+    def peak(count):
+        stream = ({"id": str(i), "text": f"{i} " * 20_000, "domain": "d"} for i in range(count))
+        tracemalloc.start()
+        wb.score_corpus(tiny, heads, stream, out=tmp_path / str(count), max_tokens=4, shard_size=4)
+        result = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return result
+
+    peak(4)  # what is loaded on first use
+    # 72 documents of 80,000 characters more are 6 MB of text; what may grow is a row each.
+    assert peak(80) < peak(8) + 1_500_000
+
+
+def test_the_run_record_holds_no_text_and_no_path(tiny, heads, tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"id": "x", "text": "a secret sentence", "domain": "d"}\n')
+    wb.score_corpus(tiny, heads, path, out=tmp_path / "run")
+    for file in (tmp_path / "run").rglob("*"):
+        if file.is_file():
+            assert b"secret" not in file.read_bytes()
+            assert str(tmp_path).encode() not in file.read_bytes()
+
+
+def test_compression_ratio_is_low_for_repetition():
+    rng = np.random.default_rng(0)
+    varied = "".join(chr(c) for c in rng.integers(33, 126, size=2000))
+    assert compression_ratio("the same words " * 100) < 0.1 < 0.7 < compression_ratio(varied)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_tokens": 1}, "at least 2"),
+        ({"shard_size": 0}, "at least 1"),
+        ({"window": 1000}, "window must lie between"),
+        ({"mode": "half"}, "uniform, zero, mean"),
+    ],
+)
+def test_bad_settings_are_named(tiny, heads, change, message):
+    with pytest.raises(ValueError, match=message):
+        wb.score_corpus(tiny, heads, corpus_of(2), **change)
+
+
+def test_no_heads_would_score_nothing(tiny):
+    with pytest.raises(ValueError, match="no heads"):
+        wb.score_corpus(tiny, wb.HeadSet.of([], tiny), corpus_of(2))
+
+
+def test_score_files_are_plain_parquet_in_corpus_order(tiny, heads, tmp_path):
+    wb.score_corpus(tiny, heads, corpus_of(6), out=tmp_path, shard_size=4)
+    parts = sorted((tmp_path / "scores").iterdir())
+    rows = [row for part in parts for row in pq.read_table(part)["doc_id"].to_pylist()]
+    assert rows == [f"d{i}" for i in range(6)]
+
+
+class Once:
+    """An iterable that is no Iterator, yet gives its documents only once."""
+
+    def __init__(self, documents):
+        self.documents = iter(documents)
+
+    def __iter__(self):
+        return self.documents
+
+
+def test_an_iterable_that_can_be_read_only_once_loses_nothing(tiny, heads):
+    assert len(wb.score_corpus(tiny, heads, Once(corpus_of(5)))) == 5
+    assert len(wb.score_corpus(tiny, heads, iter(corpus_of(5)))) == 5
+
+
+def test_a_refused_call_does_not_spoil_the_folder(tiny, heads, tmp_path):
+    foreign = wb.HeadSet(((0, 0),), 30, 9)
+    for change in ({"mode": "unifrom"}, {"mode": "mean"}, {"window": 999}, {"heads": foreign}):
+        given = {"heads": heads, **change}
+        with pytest.raises(ValueError):  # noqa: PT011
+            wb.score_corpus(tiny, corpus=corpus_of(3), out=tmp_path, **given)
+    with pytest.raises(TypeError, match="HeadSet"):
+        wb.score_corpus(tiny, "L0H1", corpus_of(3), out=tmp_path)
+    assert len(wb.score_corpus(tiny, heads, corpus_of(3), out=tmp_path)) == 3
+
+
+def test_a_call_that_fails_leaves_the_finished_run_as_it_was(tiny, heads, tmp_path):
+    first = wb.score_corpus(tiny, heads, corpus_of(6), out=tmp_path, shard_size=4)
+
+    def broken():
+        yield from corpus_of(3)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="disk"):
+        wb.score_corpus(tiny, heads, broken(), out=tmp_path, shard_size=4)
+    pd.testing.assert_frame_equal(wb.load_scores(tmp_path), first)
+
+
+def test_the_score_folder_holds_every_document_once(tiny, heads, tmp_path):
+    wb.score_corpus(tiny, heads, corpus_of(10), out=tmp_path, shard_size=4)
+    wb.score_corpus(tiny, heads, corpus_of(11), out=tmp_path, shard_size=4)
+    rows = pq.read_table(tmp_path / "scores")["doc_id"].to_pylist()
+    assert sorted(rows) == sorted(f"d{i}" for i in range(11))
+
+
+def test_joined_streams_with_equal_places_are_skipped_before_the_work(tiny, heads):
+    frame = pd.DataFrame(corpus_of(3))
+    joined = [*wb.read_corpus(frame), *wb.read_corpus(frame.assign(id=["x", "y", "z"]))]
+    table = wb.score_corpus(tiny, heads, joined)
+    assert len(table) == 3
+    assert {one["reason"] for one in table.attrs["skipped"]} == {
+        "duplicate place: another document has this source and row"
+    }
+    wb.select(table)
+
+
+@pytest.mark.parametrize("record", ["[]", "{}", '{"documents": {}}', "x"])
+def test_a_broken_run_record_is_named(tmp_path, record):
+    (tmp_path / "run.json").write_text(record)
+    with pytest.raises(ValueError, match=r"not the record of a run|run\.json is not JSON"):
+        wb.load_scores(tmp_path)

@@ -1,0 +1,314 @@
+"""The state of a session: what each action makes of it, tells, takes back and refuses."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.planted import planted_model, planted_probes
+
+import workbench as wb
+from workbench.session import session as room
+from workbench.session.head_colours import NEED, RETRIEVAL
+
+TEXT = "Toggle one head, then another."
+CORPUS = [
+    {"id": f"d{i}", "text": f"document number {i}: " + "word " * (i % 7), "domain": "ab"[i % 2]}
+    for i in range(12)
+]
+
+
+def scores_of(model, seed=0):
+    """Made-up scores without ties."""
+    layer, head = np.divmod(np.arange(model.layers * model.heads), model.heads)
+    score = np.random.default_rng(seed).permutation(len(layer)) / 100 + 0.01
+    return pd.DataFrame({"layer": layer, "head": head, "score": score})
+
+
+@pytest.fixture
+def session(tiny):
+    return wb.Session(tiny, TEXT, "L0H1 L2H3", scores=scores_of(tiny))
+
+
+def listen(session):
+    heard = []
+    session.on_change(heard.append)
+    return heard
+
+
+def everything(session):
+    """All of a session that an action could change."""
+    palette, history = session.palette, session.history
+    columns = {name: id(one) for name, one in palette.columns.items()}
+    selection = session.corpus and id(session.corpus.selection)
+    return (
+        session.state, session.document, id(session.scores), session.corpus, selection,
+        palette.chosen, palette.token, columns, [*history._before], [*history._after],
+    )  # fmt: skip
+
+
+def refused(session, act, error, message):
+    """`act` raises, says what is wrong, and leaves the session as it was."""
+    before, heard = everything(session), listen(session)
+    with pytest.raises(error, match=message):
+        act(session)
+    assert everything(session) == before
+    assert heard == []
+
+
+# ---- heads, mode and text ---------------------------------------------------------------------
+
+ACTIONS = {
+    "mask": (lambda s: s.mask("L1H1, l2h0"), {"heads": "L1H1 L2H0"}),
+    "mask pairs": (lambda s: s.mask(iter([(1, 1)])), {"heads": "L1H1"}),
+    "toggle": (lambda s: s.toggle("L0H1 L1H1"), {"heads": "L1H1 L2H3"}),
+    "toggle a head": (lambda s: s.toggle(wb.Head(0, 1)), {"heads": "L2H3"}),
+    "toggle a set": (lambda s: s.toggle(~s.heads | s.heads), {"heads": None}),
+    "layer": (lambda s: s.toggle_layer(0), {"heads": "L0H0 L0H1 L0H2 L0H3 L2H3"}),
+    "head": (lambda s: s.toggle_head(3), {"heads": "L0H1 L0H3 L1H3 L2H3"}),
+    "top": (lambda s: s.top(2), {"heads": None}),
+    "top 0": (lambda s: s.top(0), {"heads": ""}),
+    "random": (lambda s: s.random(1), {"heads": None, "control_of": "L0H1 L2H3"}),
+    "invert": (lambda s: s.invert(), {"heads": None}),
+    "clear": (lambda s: s.clear(), {"heads": ""}),
+    "mode": (lambda s: s.set_mode("zero"), {"mode": "zero"}),
+    "against": (lambda s: s.compare_with("L1H1"), {"against": "L1H1"}),
+    "read": (lambda s: s.read("<b>another</b> text\n"), {"text": "<b>another</b> text\n"}),
+}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_changes_its_part_tells_it_and_can_be_taken_back(session, name):
+    act, changes = ACTIONS[name]
+    before, heard = session.state, listen(session)
+    act(session)
+    after = session.state
+    parts = {**vars(before)}
+    for part, value in changes.items():
+        parts[part] = vars(after)[part]
+        if value is not None:
+            assert str(parts[part]) == value
+    assert vars(after) == parts  # nothing else moved
+    assert after != before
+    recoloured = ["colours"] if {"text", "mode"} & {*changes} else []
+    assert heard == ["state", *recoloured]
+    assert (session.heads, session.mode, session.text) == (after.heads, after.mode, after.text)
+
+    assert session.undo() is True
+    assert session.state == before
+    assert session.redo() is True
+    assert session.state == after
+    assert heard == 3 * ["state", *recoloured]
+    session.undo()
+    session.mask("L2H2")
+    assert session.redo() is False  # what came after is another story now
+
+
+def test_the_sets_that_have_no_name_are_right(session, tiny):
+    expected = set(session.heads)
+    session.invert()
+    assert set(session.heads) == {(a, b) for a in range(3) for b in range(4)} - expected
+    session.undo()
+    session.toggle_layer(0)
+    session.toggle_layer(0)
+    assert str(session.heads) == "L2H3"  # all of a layer masked: the whole layer goes
+    session.toggle_head(3)
+    session.toggle_head(3)
+    assert str(session.heads) == ""
+    ranked = scores_of(tiny).sort_values("score", ascending=False)[["layer", "head"]].to_numpy()
+    for count in range(12):
+        session.top(count)
+        assert set(session.heads) == {(a, b) for a, b in ranked[:count].tolist()}
+
+
+def test_random_heads_stand_for_the_set_they_replaced(session):
+    chosen, drawn = session.heads, []
+    for seed in range(6):
+        session.random(seed)
+        drawn.append(session.heads)
+        assert len(session.heads) == len(chosen)
+        assert not session.heads & chosen  # not a control for the last control
+        assert session.state.control_of == chosen
+    assert len(set(drawn)) > 3
+    session.set_mode("zero")
+    session.compare_with(chosen)
+    session.read("another text")
+    session.random(0)
+    assert session.heads == drawn[0]
+    assert session.state.control_of == chosen
+    session.toggle("L1H1")
+    assert session.state.control_of is None
+    session.random(0)
+    assert session.state.control_of == drawn[0] ^ wb.HeadSet.parse("L1H1", session.model)
+
+
+def test_what_changes_nothing_is_no_step(session):
+    heard = listen(session)
+    session.mask("l2h3 L0H1")
+    session.set_mode("uniform")
+    session.read(TEXT)
+    session.compare_with()
+    assert heard == []
+    assert session.undo() is session.redo() is False
+    assert not session.history.can_undo
+    session.clear()
+    assert session.history.can_undo
+    session.undo()
+    assert session.history.can_redo
+
+
+BAD = {
+    "a word": (lambda s: s.mask("seven"), ValueError, "'seven' is not a head: expected names like"),
+    "a far head": (lambda s: s.toggle("L9H0"), ValueError, "layers go from 0 to 2"),
+    "a far pair": (lambda s: s.toggle([(0, -1)]), ValueError, "query heads from 0 to 3"),
+    "a number": (lambda s: s.mask(3), TypeError, r"^3 are no heads: expected a HeadSet, text"),
+    "a bare pair": (lambda s: s.toggle((1, 2)), TypeError, r"\(1, 2\) are no heads: .*pairs"),
+    "others": (
+        lambda s: s.mask(wb.HeadSet(((0, 0),), 30, 9)), ValueError, "30 layers x 9 heads, this one",
+    ),
+    "layer": (lambda s: s.toggle_layer(3), ValueError, "layers go from 0 to 2"),
+    "head": (lambda s: s.toggle_head(-1), ValueError, "query heads from 0 to 3"),
+    "top": (lambda s: s.top(12), ValueError, "count must lie between 0 and 11, got 12"),
+    "top -1": (lambda s: s.top(-1), ValueError, "count must lie between 0 and 11, got -1"),
+    "mode": (lambda s: s.set_mode("half"), ValueError, "one of uniform, zero, mean, got 'half'"),
+    "against": (lambda s: s.compare_with("L0H4"), ValueError, "query heads from 0 to 3"),
+    "no text": (lambda s: s.read(None), TypeError, "one text, got NoneType"),
+    "empty": (lambda s: s.read(" \n\t"), ValueError, "empty: give one of at least two tokens"),
+    "surrogate": (lambda s: s.read("ab\ud83d"), ValueError, "lone surrogate at character 2"),
+    "token": (lambda s: s.ask(30), ValueError, "between 1 and 29, .*got 30"),
+    "first token": (lambda s: s.ask(0), ValueError, "between 1 and 29, .*got 0"),
+    "colours": (lambda s: s.colour_by("rainbow"), ValueError, "no colours 'rainbow': .*retrieval"),
+    "need": (lambda s: s.colour_by(NEED), ValueError, "no colours"),  # of which token?
+    "no frame": (lambda s: s.use_scores(pd.DataFrame({"layer": [0]})), ValueError, "missing"),
+    "few rows": (
+        lambda s: s.use_scores(scores_of(s.model).iloc[1:]), ValueError, "one row for each head of",
+    ),
+    "their scores": (
+        lambda s: s.use_scores(pd.DataFrame({"layer": [0, 1], "head": 0, "score": [0.1, 0.2]})),
+        ValueError, "this one has 3 layers x 4",
+    ),
+    "names": (
+        lambda s: s.add_columns(pd.DataFrame({"layer": [0], "head": [0], RETRIEVAL: [1.0]})),
+        ValueError, "the session's own: rename",
+    ),
+    "probes": (lambda s: s.detect(), ValueError, "768, but the model reads only 128"),
+    "open": (lambda s: s.open("d1"), ValueError, r"no corpus is scored yet: call session.score\("),
+    "cut": (lambda s: s.cut(0.2), ValueError, "no corpus is scored yet"),
+    "export": (lambda s: s.export(), ValueError, "no corpus is scored yet"),
+    "score": (lambda s: s.score(CORPUS, mode="zero"), TypeError, "mode"),
+    "load": (lambda s: s.load("/nowhere"), FileNotFoundError, "expected a folder written by"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named_and_changes_nothing(session, name):
+    session.toggle("L1H0")
+    session.undo()  # so that there is something to redo, which an error must leave
+    refused(session, *BAD[name])
+
+
+def test_actions_that_lack_what_they_need_say_so(tiny):
+    bare = wb.Session(tiny, TEXT)
+    refused(bare, lambda s: s.top(1), ValueError, r"no head has a score yet: call session.detect")
+    refused(bare, lambda s: s.curve(), ValueError, "no head has a score yet")
+    refused(bare, lambda s: s.random(), ValueError, "no head is masked")
+    refused(bare, lambda s: s.score(CORPUS), ValueError, "no heads to mask")
+    bare.invert()
+    refused(bare, lambda s: s.random(), ValueError, "12 heads were asked for, but only 0")
+    tied = scores_of(tiny).assign(score=0.5)
+    bare.use_scores(tied)
+    refused(bare, lambda s: s.top(2), ValueError, "12 heads tie at the cut")
+    bare.top(2, allow_ties=True)
+    assert str(bare.heads) == "L0H0 L0H1"
+
+
+def test_a_session_is_not_made_of_nonsense(tiny):
+    with pytest.raises(TypeError, match=r"needs a Model, got LlamaForCausalLM: make one with load"):
+        wb.Session(tiny.hf)
+    for given, message in (
+        ({"heads": "L7H7"}, "not a head"), ({"mode": "no"}, "mode must be"),
+        ({"text": ""}, "empty"), ({"max_tokens": 1}, "at least 2, got 1"),
+        ({"memory": -1}, "number of bytes"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            wb.Session(tiny, **given)
+    assert repr(wb.Session(tiny, TEXT, "L0H0")) == (
+        "<Session with llama: 1 of 12 heads masked (uniform), a text of 30 characters>"
+    )
+
+
+def test_a_listener_that_leaves_hears_no_more(session):
+    heard, seen = [], []
+    leave = session.on_change(heard.append)
+    session.on_change(lambda what: seen.append((what, session.text, session.palette.token)))
+    session.ask(4)
+    session.clear()
+    leave()
+    session.read("another text")
+    assert heard == ["colours", "state"]
+    # whoever hears of a new text finds nothing of the old one any more
+    assert seen[-2:] == [("state", "another text", None), ("colours", "another text", None)]
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_two_threads_lose_no_toggle(tiny, round_):
+    session, odd = wb.Session(tiny, TEXT), 151
+    start = threading.Barrier(4)
+
+    def toggle(head):
+        start.wait()
+        for _ in range(odd):
+            session.toggle([head])
+
+    threads = [threading.Thread(target=toggle, args=[(i % 3, i)], daemon=True) for i in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join(30)
+    finally:
+        sys.setswitchinterval(interval)
+    assert str(session.heads) == "L0H0 L0H3 L1H1 L2H2"
+    steps = 0
+    while session.undo():
+        steps += 1
+    assert (steps, str(session.heads)) == (4 * odd, "")
+
+
+# ---- detection and curve ----------------------------------------------------------------------
+
+
+def test_detection_scores_and_colours_the_heads_of_the_default_model(default):
+    session = wb.Session(default, "The key is apple. Again: the key is apple.")
+    heard = listen(session)
+    scores = session.detect(probes=1, max_tokens=450)
+    expected = wb.retrieval_scores(default, wb.make_probes(default, n=1, max_tokens=450))
+    pd.testing.assert_frame_equal(scores, expected)
+    assert session.scores is scores
+    assert heard == ["scores", "colours"]
+    assert session.code().startswith("import workbench as wb\n\nmodel = wb.load_model()\n")
+
+
+def test_a_curve_reads_its_own_text_or_others(planted_session):
+    own = planted_session.curve(draws=1)
+    given = planted_session.curve([planted_session.text], draws=1)
+    pd.testing.assert_frame_equal(own, given)
+    other = planted_session.curve(["quite another text"], draws=1)
+    assert (other["text_loss"] != own["text_loss"]).all()
+    with pytest.raises(TypeError, match=r"texts is a list of texts, got a single string"):
+        planted_session.curve("one text")
+    planted_session.set_mode("zero")
+    zero = planted_session.curve(draws=1)
+    assert zero.loc[zero["heads"] > 0, "text_loss"].ne(own.loc[own["heads"] > 0, "text_loss"]).any()
+
+
+@pytest.fixture
+def planted_session(monkeypatch):
+    model = planted_model()
+    monkeypatch.setattr(room, "make_probes", lambda model, n, **_: planted_probes(model, n=n))
+    return wb.Session(model, "what is lost?", scores=scores_of(model))

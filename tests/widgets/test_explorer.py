@@ -1,0 +1,474 @@
+"""The explorer without a browser: every control, what it does, and what is shown then."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+import pytest
+from session.test_session import scores_of
+from support.hostile import TEXTS
+from support.models import make_model
+from support.paths import ROOT
+from support.planted import planted_model, planted_probes
+
+import workbench as wb
+from widgets import Explorer, TokenView
+from widgets.tasks.interrupt import _interrupted
+from workbench.core.text import visible
+from workbench.scoring.default_folder import default_folder
+from workbench.session import session as room
+
+TEXT = "one two three one two three"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def scores(model):
+    layer, head = np.indices((model.layers, model.heads)).reshape(2, -1)
+    return pd.DataFrame({"layer": layer, "head": head, "score": np.linspace(1, 0.01, len(layer))})
+
+
+@pytest.fixture
+def explorer(model, scores):
+    made = Explorer(model, text=TEXT, scores=scores)
+    assert made.wait(60)
+    assert made.problem.error is None
+    yield made
+    made.close()
+
+
+def settled(explorer):
+    assert explorer.wait(60)
+    assert explorer.problem.error is None
+    shown = np.frombuffer(explorer.text.tokens.after, np.float32)
+    changes = explorer.session.changes()
+    np.testing.assert_array_equal(shown, changes.after)
+    assert explorer.text.tokens.summary == changes.describe()
+    assert explorer.heads.grid.masked == explorer.session.heads
+    assert explorer.heads.names.value == str(explorer.session.heads)
+
+
+def clicked(explorer, *heads):
+    """What the browser does: one byte a head."""
+    grid = explorer.heads.grid
+    mask = np.frombuffer(grid.mask, np.uint8).copy()
+    for layer, head in heads:
+        mask[layer * grid.heads + head] ^= 1
+    grid.set_state({"mask": memoryview(mask.tobytes())})
+
+
+def test_the_grid_toggles_and_the_tokens_follow(explorer):
+    clicked(explorer, (1, 2), (2, 0))
+    settled(explorer)
+    assert str(explorer.session.heads) == "L1H2 L2H0"
+    expected = wb.token_losses(explorer.session.model, [TEXT], [explorer.session.heads])[0][0]
+    np.testing.assert_allclose(explorer.session.changes().after[1:], expected, atol=1e-5)
+
+
+def test_a_method_of_the_session_moves_the_controls(explorer):
+    explorer.session.mask("L0H1")
+    explorer.session.set_mode("zero")
+    settled(explorer)
+    assert explorer.heads.mode.value == "zero"
+    explorer.session.undo()
+    settled(explorer)
+    assert explorer.heads.mode.value == "uniform"
+
+
+def test_presets(explorer, scores):
+    heads, session = explorer.heads, explorer.session
+    heads.top.value = 3
+    settled(explorer)
+    assert session.heads == wb.HeadSet.top(scores, 3 / 12)
+    heads.top5.click()
+    assert len(session.heads) == 1
+    heads.top.value = 4
+    chosen = session.heads
+    heads.random.click()
+    settled(explorer)
+    assert len(session.heads) == 4
+    assert not session.heads & chosen
+    first = session.heads
+    heads.seed.value = 7
+    assert session.heads == wb.HeadSet.random(session.model, exclude=chosen, seed=7)
+    assert session.heads != first
+    heads.invert.click()
+    assert len(session.heads) == 8
+    heads.clear.click()
+    assert not session.heads
+    heads.undo.click()
+    assert len(session.heads) == 8
+    heads.redo.click()
+    assert not session.heads
+    heads.names.value = "L0H1, l2h3"
+    assert str(session.heads) == "L0H1 L2H3"
+    heads.mode.value = "mean"
+    assert session.mode == "mean"
+    heads.keep.click()
+    assert str(session.state.against) == "L0H1 L2H3"
+    heads.clear.click()
+    settled(explorer)
+    assert explorer.text.tokens.labels == ["2 heads masked", "no mask"]
+    heads.stock.click()
+    assert not session.state.against
+
+
+def test_undo_and_redo_from_the_keys_of_grid_and_text(explorer):
+    explorer.session.mask("L0H1")
+    for widget in (explorer.heads.grid, explorer.text.tokens):
+        widget.handle(widget, {"action": "undo"})
+        assert not explorer.session.heads
+        widget.handle(widget, {"action": "redo"})
+        assert str(explorer.session.heads) == "L0H1"
+
+
+def test_colours(explorer, model):
+    grid = explorer.heads.grid
+    values = np.frombuffer(grid.values, np.float32).reshape(model.layers, model.heads)
+    assert grid.legend["name"] == "retrieval score"
+    assert values[0, 0] == 1
+    explorer.heads.colour.value = "influence on the text (exact)"
+    settled(explorer)
+    values = np.frombuffer(grid.values, np.float32).reshape(model.layers, model.heads)
+    np.testing.assert_allclose(values, wb.head_effects(model, TEXT).effect, atol=1e-6)
+    assert grid.legend["diverging"]
+    frame = pd.DataFrame({"layer": [0], "head": [1], "mine": [0.5]})
+    explorer.session.add_columns(frame)
+    explorer.heads.colour.value = "mine"
+    settled(explorer)
+    assert np.isnan(np.frombuffer(grid.values, np.float32)).sum() == 11
+
+
+def test_asking_what_a_token_needs(explorer, model):
+    tokens = explorer.text.tokens
+    tokens.handle(tokens, {"action": "ask", "token": 9, "stamp": tokens.stamp})
+    settled(explorer)
+    assert tokens.selected == 9
+    values = np.frombuffer(explorer.heads.grid.values, np.float32)
+    expected = wb.head_effects(model, TEXT, token=9).effect
+    np.testing.assert_allclose(values.reshape(expected.shape), expected, atol=1e-6)
+    explorer.session.read("something else")
+    settled(explorer)
+    assert tokens.selected == -1
+    assert explorer.heads.colour.value == "retrieval score"
+
+
+def test_what_is_predicted_goes_to_the_browser(explorer):
+    sent: list = []
+    tokens = explorer.text.tokens
+    tokens.send = lambda content, buffers=None: sent.append(content)
+    tokens.handle(tokens, {"action": "predict", "token": 4, "stamp": tokens.stamp})
+    settled(explorer)
+    (message,) = sent
+    assert (message["kind"], message["token"], message["stamp"]) == ("guesses", 4, tokens.stamp)
+    before, _ = explorer.session.predictions(4)
+    assert message["before"] == [[visible(one.text), one.probability] for one in before]
+    json.dumps(message)
+    tokens.handle(tokens, {"action": "predict", "token": 4, "stamp": tokens.stamp - 1})
+    assert explorer.wait(60)
+    assert len(sent) == 1  # of a text that is no longer shown
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda e: setattr(e.heads.names, "value", "L9H9"), "layers go from 0 to 2"),
+        (lambda e: setattr(e.heads.names, "value", "heads!"), "is not a head"),
+        (lambda e: (setattr(e.text.box, "value", "  "), e.text.read.click()), "empty"),
+        (lambda e: e.text.tokens.handle(None, {"action": "dance", "stamp": e.text.tokens.stamp,
+                                               "token": 1}), "dance"),
+        (lambda e: e.heads.grid.handle(None, {}), "action"),
+        (lambda e: e.documents.extremes["highest"].click(), "no corpus"),
+        (lambda e: (setattr(e.documents.folder, "value", ""), e.documents.load.click()), "folder"),
+        (lambda e: (setattr(e.documents.folder, "value", "nowhere"), e.documents.load.click()),
+         "no run.json"),
+    ],
+)  # fmt: skip
+def test_errors_are_shown_and_nothing_is_lost(explorer, act, said):
+    explorer.session.mask("L1H1")
+    act(explorer)
+    explorer.wait(60)
+    assert said in str(explorer.problem.error)
+    assert explorer.problem.layout.display == ""
+    assert str(explorer.session.heads) == "L1H1"
+    assert explorer.session.text == TEXT
+    explorer.problem.dismiss()
+    explorer.heads.invert.click()
+    settled(explorer)
+
+
+def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"id": f"{part}/{i}", "text": f"{part} {i} of {i * i} " * 4, "domain": part}
+        for part in ("<b>x</b>", "y") for i in range(10)
+    ]  # fmt: skip
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    documents, selection = explorer.documents, explorer.selection
+    explorer.session.mask("L1H1 L2H3")
+    documents.path.value = "corpus.jsonl"
+    documents.most.value = 40
+    documents.score.click()
+    settled(explorer)
+    corpus = explorer.session.corpus
+    assert documents.table.total == 20
+    assert documents.origin.value == (
+        "20 documents in 2 domains, scored by llama with L1H1 L2H3 masked (uniform), 40 tokens of "
+        "each"
+    )
+    assert [value for _, value in documents.domain.options] == ["", "<b>x</b>", "y"]
+    documents.domain.value = "y"
+    assert documents.table.total == 10
+    documents.contains.value = "Y/3"
+    assert documents.table.total == 1
+    documents.contains.value = ""
+    documents.only.value = True
+    assert documents.table.total == 2
+    documents.only.value = False
+    documents.extremes["nearest"].click()
+    settled(explorer)
+    (row,) = corpus.rows(corpus.extremes("nearest", domain="y"))
+    assert explorer.session.document == row["doc_id"]
+    assert "&" not in explorer.text.box.value
+    assert row["doc_id"] in explorer.text.source.value
+    assert f"score {row['score']:.2f} in the run" in explorer.text.source.value
+    selection.fraction.value = 0.5
+    settled(explorer)
+    assert corpus.selection.fraction == 0.5
+    assert "<td>5</td><td>10</td>" in selection.counts.value
+    assert "&lt;b&gt;x&lt;/b&gt;" in selection.counts.value
+    selection.by.value = "tokens"
+    settled(explorer)
+    assert corpus.selection.by == "tokens"
+    figure = selection.figure.figure
+    assert figure is not None
+    assert sum(sum(bar.y) for bar in figure.data) == 20
+    selection.fraction.value = 0.2
+    settled(explorer)
+    assert selection.figure.figure is figure  # updated, not made anew
+    selection.export.click()
+    settled(explorer)
+    folder = default_folder("corpus.jsonl")
+    assert documents.folder.placeholder == folder
+    assert f"top 20% of the tokens written: {folder}/manifest.json" in selection.said.value
+    assert wb.verify_manifest(tmp_path / folder).ok
+    explorer.tabs.selected_index = 4
+    code = explorer.code.value.replace("&#x27;", "'")
+    assert f"session.load('{folder}', 'corpus.jsonl')" in code
+
+
+def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": str(i), "text": f"number {i} " * 5, "domain": "a"} for i in range(6)]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    wb.score_corpus(explorer.session.model, wb.HeadSet.of([(1, 1)], explorer.session.model),
+                    "c.jsonl", out="run")  # fmt: skip
+    explorer.documents.path.value = "c.jsonl"
+    explorer.documents.folder.value = "run"
+    explorer.documents.load.click()
+    settled(explorer)
+    assert explorer.documents.table.total == 6
+
+
+def test_the_curve_is_drawn(monkeypatch):
+    # Probes of a size that the small model reads.
+    monkeypatch.setattr(room, "make_probes", lambda model, n, **_: planted_probes(model, n=n))
+    model = planted_model()
+    explorer = Explorer(model, text="what is lost?", scores=scores_of(model))
+    try:
+        explorer.curves.probes.value = 2
+        explorer.curves.draw.click()
+        assert explorer.wait(120)
+        assert explorer.problem.error is None
+        figure = explorer.curves.figure.figure
+        assert figure is not None
+        assert [trace.name for trace in figure.data[:3]] == [
+            "range of 5 random draws", "mean of the draws", "detected order",
+        ]  # fmt: skip
+    finally:
+        explorer.close()
+
+
+def test_controls_say_what_the_session_says_after_a_load(explorer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": str(i), "text": f"number {i} " * 5, "domain": "a"} for i in range(10)]
+    explorer.session.mask("L1H1")
+    explorer.session.score(rows, "run")
+    explorer.session.cut(0.5, "tokens")
+    assert (explorer.selection.fraction.value, explorer.selection.by.value) == (0.5, "tokens")
+    explorer.session.load("run", rows)
+    assert (explorer.selection.fraction.value, explorer.selection.by.value) == (0.2, "documents")
+    explorer.session.open("3")
+    explorer.session.load("run", rows)
+    assert explorer.session.document is None
+    settled(explorer)
+
+
+def test_work_that_waits_is_done_for_the_state_of_its_click(explorer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": str(i), "text": f"number {i} " * 5, "domain": "a"} for i in range(4)]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    go = threading.Event()
+    explorer.session.mask("L1H1")
+    explorer.lanes.begin("something long", lambda: go.wait(30))
+    explorer.documents.path.value = "c.jsonl"
+    explorer.documents.score.click()
+    explorer.session.mask("L2H2 L2H3")
+    explorer.documents.path.value = "another.jsonl"
+    go.set()
+    settled(explorer)
+    assert explorer.session.corpus.selection.run["heads"]["heads"] == "L1H1"
+    assert len(explorer.session.corpus) == 4
+
+
+def test_a_text_that_is_being_typed_is_kept(explorer):
+    explorer.text.box.value = "half a sent"
+    explorer.session.toggle("L0H0")
+    settled(explorer)
+    assert explorer.text.box.value == "half a sent"
+    explorer.text.read.click()
+    settled(explorer)
+    assert explorer.session.text == "half a sent"
+
+
+def test_a_click_on_a_text_that_is_on_its_way_out_asks_nothing(explorer):
+    tokens, stamp = explorer.text.tokens, explorer.text.tokens.stamp
+    with explorer.session.model.lock:  # the losses of the new text have to wait
+        explorer.session.read("quite another text, and longer than the first one was")
+        assert tokens.stale
+        tokens.handle(tokens, {"action": "ask", "token": 5, "stamp": stamp})
+        tokens.handle(tokens, {"action": "predict", "token": 20, "stamp": stamp})
+        assert explorer.session.palette.token is None
+    settled(explorer)
+    assert not tokens.stale
+
+
+def test_interrupt_between_cells_cancels(explorer):
+    started = []
+
+    def long():
+        from workbench.core.progress import stop_if_asked
+
+        started.append(True)
+        while True:
+            stop_if_asked()
+
+    explorer.lanes.begin("for ever", long)
+    _interrupted(signal.SIGINT, None)
+    assert explorer.lanes.wait(30)
+    explorer.session.mask("L1H1")
+    settled(explorer)
+
+
+def test_two_explorers_share_a_session(explorer):
+    other = Explorer(explorer.session)
+    try:
+        clicked(other, (2, 2))
+        settled(explorer)
+        settled(other)
+        assert str(explorer.session.heads) == "L2H2"
+    finally:
+        other.close()
+    explorer.session.clear()  # the closed one no longer listens
+    settled(explorer)
+    with pytest.raises(TypeError, match="text"):
+        Explorer(explorer.session, text="other")
+
+
+def test_two_explorers_on_one_model_keep_apart(explorer, model):
+    other = Explorer(model, text="another text, another head")
+    try:
+        explorer.session.toggle("L0H1")
+        other.session.toggle("L1H2")
+        settled(explorer)
+        settled(other)
+        assert (str(explorer.session.heads), str(other.session.heads)) == ("L0H1", "L1H2")
+        assert other.session.text != explorer.session.text
+    finally:
+        other.close()
+    explorer.session.toggle("L2H3")  # the model works on without the closed one
+    settled(explorer)
+
+
+def test_all_that_crosses_to_the_browser_is_utf_8(explorer, tmp_path):
+    """Names of a corpus may hold anything; a message with half a character ends the connection."""
+    rows = [
+        {"id": f"{one}\0{number}", "text": f"{one} text {number} {one}", "domain": one}
+        for number, one in enumerate(TEXTS[::6])
+    ]
+    session = explorer.session
+    session.mask("L0H1")
+    session.score(rows, tmp_path / "run")
+    session.open(3)
+    settled(explorer)
+    for one in _widgets(explorer):
+        json.dumps(
+            {k: v for k, v in one.get_state().items() if isinstance(v, str | list | dict)},
+            default=lambda value: None,
+        )
+        for value in one.get_state().values():
+            if isinstance(value, str):
+                value.encode()
+                assert not isinstance(one, ipywidgets.HTML) or "<script>window" not in value
+    with pytest.raises(ValueError, match="lone surrogate at character 2"):
+        session.read("a \ud83d b")
+
+
+def _widgets(box):
+    yield box
+    for one in getattr(box, "children", ()):
+        yield from _widgets(one)
+
+
+def test_the_picture_holds_grid_and_text_and_is_the_same_every_time(explorer):
+    explorer.session.mask("L1H2")
+    explorer.session.read("a <b>c</b> \u202e\x00 d")
+    settled(explorer)
+    html = explorer.snapshot().data
+    assert html == explorer.snapshot().data
+    assert html.count("<td ") == 12
+    assert html.count("&times;</td>") == 1
+    assert "<b>c" not in html
+    assert "\u202e" not in html
+
+
+def test_display_gives_the_widget_and_the_picture_beside_it(explorer, monkeypatch):
+    shown: list = []
+
+    def display(one, **options):
+        shown.append(one)
+
+    monkeypatch.setattr("widgets.explorer.display", display)
+    explorer._ipython_display_()
+    widget, picture = shown
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    assert picture.data == explorer.snapshot().data
+
+
+def test_a_wide_model_crosses_as_bytes():
+    view = TokenView()
+    assert isinstance(view.before, bytes | memoryview)
+    with pytest.raises(KeyError):
+        view.handle(view, {})
+
+
+def test_the_widgets_draw_and_the_workbench_computes():
+    """No widget module imports torch: there is nothing to compute in it."""
+    import ast
+
+    for path in (ROOT / "widgets").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import)
+                else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            )  # fmt: skip
+            assert not [one for one in names if one.split(".")[0] in ("torch", "transformers")]

@@ -1,0 +1,228 @@
+"""Lanes: the newest request of a kind wins, work can be cancelled, nothing is swallowed."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from support.models import make_model
+
+import workbench as wb
+from widgets.problem_box import ProblemBox
+from widgets.tasks.task_queue import Lane
+from widgets.tasks.task_queues import Lanes
+from workbench.core.progress import counted, stop_if_asked
+
+PATIENCE = 30
+
+
+class Heard:
+    """What a lane says."""
+
+    def __init__(self):
+        self.errors, self.results, self.watched = [], [], []
+
+    def watch(self, title, progress):
+        self.watched.append((title, progress))
+
+
+@pytest.fixture
+def heard():
+    return Heard()
+
+
+@pytest.fixture
+def lane(heard):
+    lane = Lane(heard.errors.append, heard.watch)
+    yield lane
+    lane.close()
+
+
+def busy(started, go):
+    """Work that can be stopped, and goes on until `go`."""
+
+    def work():
+        started.set()
+        while not go.wait(0.005):
+            stop_if_asked()
+        return "finished"
+
+    return work
+
+
+def test_a_newer_job_of_the_same_kind_replaces_the_running_and_the_waiting_one(lane, heard):
+    started, go = threading.Event(), threading.Event()
+    lane.do("losses", busy(started, go), heard.results.append)
+    assert started.wait(PATIENCE)
+    lane.do("losses", lambda: "old", heard.results.append)
+    lane.do("losses", lambda: "new", heard.results.append)
+    assert lane.wait(PATIENCE)
+    assert heard.results == ["new"]
+    assert heard.errors == []
+
+
+def test_jobs_of_other_kinds_follow_in_order(lane, heard):
+    started, go = threading.Event(), threading.Event()
+    lane.do("a", busy(started, go), heard.results.append)
+    assert started.wait(PATIENCE)
+    for name in "bcd":
+        lane.do(name, lambda name=name: name, heard.results.append)
+    assert lane.keys == set("abcd")
+    go.set()
+    assert lane.wait(PATIENCE)
+    assert heard.results == ["finished", "b", "c", "d"]
+    assert not lane.busy
+
+
+def test_cancel_stops_what_runs_and_drops_what_waits(lane, heard):
+    started = threading.Event()
+    lane.do("a", busy(started, threading.Event()), heard.results.append)
+    assert started.wait(PATIENCE)
+    lane.do("b", lambda: "b", heard.results.append)
+    lane.cancel()
+    assert lane.wait(PATIENCE)
+    assert heard.results == []
+    lane.do("c", lambda: "c", heard.results.append)
+    assert lane.wait(PATIENCE)
+    assert heard.results == ["c"]
+
+
+def test_a_result_that_came_too_late_is_not_told(lane, heard):
+    started, go = threading.Event(), threading.Event()
+
+    def deaf():
+        started.set()
+        go.wait(PATIENCE)
+        return "late"
+
+    lane.do("a", deaf, heard.results.append)
+    assert started.wait(PATIENCE)
+    lane.cancel()
+    go.set()
+    assert lane.wait(PATIENCE)
+    assert heard.results == []
+
+
+def test_errors_of_work_and_of_listeners_are_reported_and_the_lane_goes_on(lane, heard):
+    def broken(_=None):
+        raise ValueError("no such thing")
+
+    lane.do("a", broken, heard.results.append)
+    lane.do("b", lambda: 1, broken)
+    lane.do("c", lambda: 2, heard.results.append)
+    assert lane.wait(PATIENCE)
+    assert [str(one) for one in heard.errors] == ["no such thing"] * 2
+    assert heard.results == [2]
+
+
+def test_progress_reaches_the_watcher_and_ends(lane, heard):
+    def work():
+        with counted("counting", "unit", 3) as done:
+            for _ in range(3):
+                done(1)
+
+    lane.do("a", work, heard.results.append)
+    assert lane.wait(PATIENCE)
+    assert heard.watched[0] == ("a", None)
+    assert heard.watched[-1] == ("", None)
+    assert [p.done for _, p in heard.watched if p is not None] == [0, 1, 2, 3]
+
+
+def test_a_closed_lane_says_so(lane, heard):
+    lane.close()
+    with pytest.raises(RuntimeError, match="make a new one"):
+        lane.do("a", lambda: 1, heard.results.append)
+
+
+def test_the_same_long_work_is_not_begun_twice():
+    lanes = Lanes(ProblemBox())
+    started, go = threading.Event(), threading.Event()
+    try:
+        lanes.begin("scoring", busy(started, go))
+        with pytest.raises(ValueError, match="under way already"):
+            lanes.begin("scoring", lambda: None)
+        go.set()
+        assert lanes.wait(PATIENCE)
+        lanes.begin("scoring", lambda: None)
+        assert lanes.wait(PATIENCE)
+    finally:
+        lanes.close()
+
+
+def test_urgent_work_comes_between_the_passes_of_a_map():
+    """The map is left in the middle of a pass, and is the same in the end."""
+    model = make_model()
+    text = "abc abd abe " * 8
+    alone = wb.head_effects(model, text).effect
+    lanes = Lanes(ProblemBox())
+    found: list = []
+    between: list = []
+    try:
+        reached = threading.Event()
+        lanes.map.do(
+            "map",
+            lambda: wb.head_effects(model, text, on_layer=lambda *_: reached.set()),
+            found.append,
+        )
+        assert reached.wait(PATIENCE)
+        for seed in range(5):
+            heads = wb.HeadSet.random(model, size=2, seed=seed)
+            lanes.look.do(
+                f"losses {seed}", lambda heads=heads: wb.token_losses(model, [text], [heads]),
+                between.append,
+            )  # fmt: skip
+        assert lanes.wait(PATIENCE)
+    finally:
+        lanes.close()
+    assert len(between) == 5
+    (effects,) = found
+    assert (effects.effect == alone).all()
+
+
+def test_the_row_of_progress_is_hidden_until_work_takes_long():
+    from widgets.views.progress_row import ProgressRow
+    from workbench.core.progress import Progress
+
+    stopped: list = []
+    row = ProgressRow(lambda: stopped.append(True))
+    row.watch("scoring", None)
+    row.watch("scoring", Progress("scoring", "doc", 1, 10, 0.1))
+    assert row.layout.display == "none"
+    at_once = ProgressRow(lambda: None, at_once=True)
+    at_once.watch("scoring", None)
+    assert (at_once.layout.display, at_once.words.value) == ("", "scoring ...")
+    row.watch("scoring", Progress("scoring", "doc", 5, 10, 5.0))
+    assert row.layout.display == ""
+    assert row.words.value == "scoring: 5 of 10 doc, 0:05 left"
+    assert (row.bar.value, row.bar.max) == (5, 10)
+    row.button.click()
+    assert stopped == [True]
+    row.watch("", None)
+    assert row.layout.display == "none"
+
+
+def test_an_error_is_shown_as_text_and_goes_with_the_next_success():
+    box = ProblemBox()
+
+    def act(fail):
+        if fail:
+            raise KeyError("<b>not</b> bold \u202e")
+
+    careful = box.guarded(act)
+    careful(True)
+    assert isinstance(box.error, KeyError)
+    careful(False)
+    assert box.error is None
+    box.keep(KeyError("after minutes"))
+    careful(False)
+    assert isinstance(box.error, KeyError)  # of work that ran for itself: until it is dismissed
+    box.children[1].click()
+    assert box.error is None
+    careful(True)
+    (words,) = [child.value for child in box.children if hasattr(child, "value")]
+    assert "&lt;b&gt;not&lt;/b&gt;" in words
+    assert "\u202e" not in words
+    assert box.layout.display == ""
+    careful(False)
+    assert box.error is None
+    assert box.layout.display == "none"

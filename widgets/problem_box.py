@@ -1,0 +1,78 @@
+"""Errors of callbacks. Jupyter swallows them, so each is handed to somebody who shows it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import ipywidgets
+
+from workbench.core.text import visible
+
+Report = Callable[[BaseException], object]
+
+
+def raises(error: BaseException) -> None:
+    """The report of a widget that nobody owns: raise it where it happened."""
+    raise error
+
+
+def escaped(text: str) -> str:
+    """Text from anywhere as HTML that shows it and does nothing else."""
+    return html.escape(visible(text, newline="\n"), quote=True)
+
+
+class ProblemBox(ipywidgets.HBox):
+    """The last error, in words, until it is dismissed or the reader does something else.
+
+    What long work said when it failed stays until it is dismissed (`keep`).
+    """
+
+    def __init__(self) -> None:
+        self._words = ipywidgets.HTML(layout={"flex": "1 1 auto"})
+        dismiss = ipywidgets.Button(description="Dismiss", layout={"width": "auto"})
+        dismiss.on_click(lambda _: self.dismiss())
+        super().__init__([self._words, dismiss], layout={"display": "none"})
+        self.add_class("aiw-problem")
+        self.error: BaseException | None = None
+        self._kept = False
+
+    def keep(self, error: BaseException) -> None:
+        """Show an error of work that ran for itself: nobody may be looking just now."""
+        self(error)
+        self._kept = True
+
+    def __call__(self, error: BaseException) -> None:
+        self.error, self._kept = error, False
+        kind = type(error).__name__
+        said = str(error) or "no message"
+        self._words.value = (
+            f'<div role="alert" style="color:var(--jp-error-color1,#b00020);white-space:pre-wrap">'
+            f"<b>{escaped(kind)}</b>: <bdi>{escaped(said)}</bdi></div>"
+        )
+        self.layout.display = ""
+
+    def clear(self) -> None:
+        """The reader goes on: an error of the last click is no longer of interest."""
+        if not self._kept:
+            self.dismiss()
+
+    def dismiss(self) -> None:
+        self.error, self._kept = None, False
+        self.layout.display = "none"
+        self._words.value = ""
+
+    def guarded(self, callback: Callable[..., Any]) -> Callable[..., None]:
+        """`callback` of something that the reader did, with its errors shown here."""
+
+        @wraps(callback)
+        def careful(*args: Any, **kwargs: Any) -> None:
+            self.clear()
+            try:
+                callback(*args, **kwargs)
+            except Exception as error:
+                self(error)
+
+        return careful

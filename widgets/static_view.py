@@ -1,0 +1,78 @@
+"""A picture of a session in plain HTML: what stands in place of the widget where no kernel runs.
+
+Colours are inline and everything is said in words besides, since some sites strip styles. There is
+no script, and all text is escaped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from widgets.problem_box import escaped
+from workbench.core.text import visible
+from workbench.masking.token_changes import TokenChanges
+from workbench.models.model import Model
+from workbench.session.head_colours import HeadColours
+from workbench.session.history import State
+
+RISE, FALL = "213,94,0", "0,114,178"  # vermilion and blue of Okabe and Ito
+AS_IT_IS = "mathjax_ignore tex2jax_ignore"  # dollars in a text are no formula
+BORDER = "1px solid rgba(128,128,128,.5)"
+
+# Where the widget lives, it hides the picture; where it cannot, JupyterLab writes "Error displaying
+# widget: model not found" into an element without children, and the picture hides that.
+STYLE = (
+    "<style>.jp-OutputArea:has(.aiw-explorer) .aiw-snapshot{display:none}"
+    ".jp-OutputArea-child:has(+ .jp-OutputArea-child .aiw-snapshot)"
+    ":has(> .jp-OutputArea-output.jupyter-widgets:not(:has(*))){display:none}</style>"
+)
+
+
+def snapshot(model: Model, state: State, colours: HeadColours, changes: TokenChanges) -> str:
+    """HTML of the grid and of the text; the same state gives the same HTML."""
+    masked = escaped(str(state.heads)) or "none"
+    return (
+        f'{STYLE}<div class="aiw-snapshot {AS_IT_IS}" style="font-family:sans-serif">'
+        f"<p><b>{escaped(model.source)}</b>: {len(state.heads)} of {model.head_count} "
+        f"heads masked ({state.mode}): {masked}</p>"
+        f"{_grid(model, state, colours)}<p>{escaped(changes.describe())}</p>{_text(changes)}"
+        "<p><i>A picture. Run the cell to toggle heads.</i></p></div>"
+    )
+
+
+def _grid(model: Model, state: State, colours: HeadColours) -> str:
+    masked = set(state.heads)
+    high = colours.high or 1.0
+    lines = []
+    for head in range(model.heads):
+        cells = []
+        for layer in range(model.layers):
+            value = float(colours.values[layer, head])
+            share = 0.0 if np.isnan(value) else min(abs(value) / high, 1.0)
+            rgb = RISE if colours.diverging and value >= 0 else FALL
+            cells.append(
+                f'<td title="L{layer}H{head}: {escaped(colours.describe(layer, head))}" '
+                f'style="padding:0;width:16px;height:16px;border:{BORDER};text-align:center;'
+                f'background-color:rgba({rgb},{share:.2f})">'
+                f"{'&times;' if (layer, head) in masked else ''}</td>"
+            )
+        lines.append(f"<tr><th>{head}</th>{''.join(cells)}</tr>")
+    return (
+        '<table style="border-collapse:collapse;font-size:11px;line-height:1">'
+        f"<caption>layers across, heads down; &times; is masked; colour: "
+        f"{escaped(colours.name) or 'none'}</caption>{''.join(lines)}</table>"
+    )
+
+
+def _text(changes: TokenChanges) -> str:
+    spans = []
+    for piece, change in zip(changes.pieces, changes.change, strict=True):
+        known = bool(np.isfinite(change))
+        share = min(abs(float(change)) / changes.reach, 1.0) * 0.7 if known else 0.0
+        words = f"{float(change):+.2f} nats" if known else "not predicted"
+        colour = f"rgba({RISE if change >= 0 else FALL},{share:.2f})"
+        spans.append(
+            f'<span title="{words}" style="unicode-bidi:isolate;background-color:{colour}">'
+            f"{escaped(visible(piece))}</span>"
+        )
+    return f'<p class="aiw-snapshot-text" style="white-space:pre-wrap">{"".join(spans)}</p>'

@@ -1,0 +1,1 @@
+"""Views drawn in the browser, and their state in Python."""

@@ -1,0 +1,96 @@
+"""The grid of query heads: which are masked, and one value a head as its colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+from ipywidgets.widgets.trait_types import CByteMemoryView
+
+from widgets.problem_box import Report, raises
+from widgets.views.own_changes import OwnChanges
+from workbench.models.heads import HasGeometry, HeadSet
+from workbench.session.head_colours import HeadColours
+
+HERE = Path(__file__).parent
+
+
+class HeadGrid(anywidget.AnyWidget):
+    """Layers x heads to be toggled by mouse and keyboard.
+
+    `masked` is the masked set. The owner sets on_mask(HeadSet), called when the browser changed it,
+    on_undo and on_redo. report hears of errors in handling what the browser sent.
+    """
+
+    _esm = HERE / "head_grid.js"
+    _css = HERE / "head_grid.css"
+
+    layers = traitlets.Int().tag(sync=True)
+    heads = traitlets.Int().tag(sync=True)
+    # One byte a head, layer by layer. Plain Bytes would refuse the memoryview that comes back.
+    mask = CByteMemoryView(b"").tag(sync=True)
+    values = CByteMemoryView(b"").tag(sync=True)  # (layers, heads) float32
+    legend = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, model: HasGeometry, report: Report = raises) -> None:
+        self.geometry = model
+        size = model.layers * model.heads
+        super().__init__(
+            layers=model.layers,
+            heads=model.heads,
+            mask=bytes(size),
+            values=np.full(size, np.nan, np.float32).tobytes(),
+        )
+        self.report = report
+        self._ours = OwnChanges()  # of the mask: the owner's, and not the browser's
+        self.on_mask: Callable[[HeadSet], object] = lambda heads: None
+        self.on_undo: Callable[[], object] = lambda: None
+        self.on_redo: Callable[[], object] = lambda: None
+        self.observe(self._masked, "mask")
+        self.on_msg(self.handle)
+
+    @property
+    def masked(self) -> HeadSet:
+        """The heads that are shown as masked."""
+        return self._heads_of(self.mask)
+
+    @masked.setter
+    def masked(self, heads: HeadSet) -> None:
+        mask = np.zeros((self.layers, self.heads), np.uint8)
+        for one in heads:
+            mask[one] = 1
+        if mask.tobytes() != bytes(self.mask):  # what the browser knows is not told again
+            with self._ours.made():
+                self.mask = mask.tobytes()
+
+    def colour(self, colours: HeadColours) -> None:
+        """Colour the heads by these values."""
+        with self.hold_sync():
+            self.legend = {
+                "name": colours.name, "low": colours.low, "high": colours.high,
+                "diverging": colours.diverging, "digits": 2,
+            }  # fmt: skip
+            self.values = colours.values.astype(np.float32).tobytes()
+
+    def _masked(self, change: Any) -> None:
+        try:
+            if not self._ours.under_way:
+                self.on_mask(self._heads_of(change["new"]))  # the mask may be another by now
+        except Exception as error:
+            self.report(error)
+
+    def _heads_of(self, mask: Any) -> HeadSet:
+        chosen = np.flatnonzero(np.frombuffer(mask, np.uint8))
+        layer, head = np.divmod(chosen, self.heads)
+        return HeadSet.of(zip(layer.tolist(), head.tolist(), strict=True), self.geometry)
+
+    def handle(self, _: Any, message: dict[str, Any], buffers: Any = None) -> None:
+        """Keys pressed in the grid that are the owner's to answer."""
+        try:
+            {"undo": self.on_undo, "redo": self.on_redo}[message["action"]]()
+        except Exception as error:
+            self.report(error)

@@ -1,0 +1,184 @@
+"""Clusters of embedded documents, and how a selection covers them (the paper's Figures 4 to 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+
+from workbench.analysis.words import word_counts
+from workbench.core.progress import stop_if_asked
+from workbench.corpus.alignment import documents_of
+
+KEY = ["source", "row"]
+STARTS = 10  # k-means from as many first centres; the tightest result is kept
+
+
+def cluster_documents(
+    table: pd.DataFrame, embeddings: np.ndarray, k: int = 100, *, seed: int = 0
+) -> pd.DataFrame:
+    """Group documents by their embeddings, and place them on a plane.
+
+    table: a score table; embeddings: (documents, width), a row for each of its rows, in order
+    (`embed` of the texts of `documents_of`). The mean of all embeddings is taken off and what is
+    left scaled to length 1, since the hidden states of a language model share one large direction.
+    k-means with k centres (the paper: 100), the best of ten starts.
+
+    Returns doc_id, domain, source, row, cluster (from 0, the largest first), distance (to the
+    cluster's centre) and x, y (the first two principal components, as in the paper's Figure 6).
+    attrs["explained"] is the share of the variance that the plane shows.
+
+    Raises ValueError where the shapes do not fit, k is no cluster count, or a vector is not finite.
+    """
+    vectors = np.asarray(embeddings, dtype=np.float64)
+    if vectors.ndim != 2 or len(vectors) != len(table):
+        raise ValueError(
+            f"expected one embedding a row of the table, ({len(table)}, width); got {vectors.shape}"
+        )
+    if not np.isfinite(vectors).all():
+        raise ValueError("an embedding is not finite: leave that document out")
+    if not 2 <= k <= len(table):
+        raise ValueError(f"k must lie between 2 and the {len(table)} documents, got {k}")
+    vectors = vectors - vectors.mean(axis=0)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    stop_if_asked()
+    means = KMeans(k, n_init=STARTS, random_state=seed).fit(vectors)
+    plane = PCA(n_components=2, svd_solver="full").fit(vectors)
+    # The sign of a component is arbitrary: the document farthest out is on the positive side.
+    at = plane.transform(vectors)
+    at *= np.sign(at[np.abs(at).argmax(axis=0), [0, 1]])
+    sizes = np.bincount(means.labels_, minlength=k)
+    first = np.array([int(np.argmax(means.labels_ == one)) for one in range(k)])
+    name = np.empty(k, dtype=int)
+    name[np.lexsort((first, -sizes))] = np.arange(k)
+    found = table[["doc_id", "domain", *KEY]].reset_index(drop=True)
+    found.attrs = {"explained": float(plane.explained_variance_ratio_.sum()), "k": k}
+    return found.assign(
+        cluster=name[means.labels_],
+        distance=np.linalg.norm(vectors - means.cluster_centers_[means.labels_], axis=1),
+        x=at[:, 0],
+        y=at[:, 1],
+    )
+
+
+def cluster_table(
+    clusters: pd.DataFrame,
+    table: pd.DataFrame,
+    corpus: Any,
+    selections: Mapping[str, pd.DataFrame],
+    *,
+    terms: int = 5,
+    nearest: int = 2,
+    **columns: str,
+) -> pd.DataFrame:
+    """What each cluster is about, and which share of it each selection takes.
+
+    clusters: what `cluster_documents` returned for `table`; selections: name -> a table with the
+    column selected. One row a cluster: cluster, documents, domains (those with a document in it),
+    a column a selection (share of the cluster's documents that it chooses), terms and nearest (ids
+    of the documents nearest to the centre).
+
+    terms are those of the highest class-based TF-IDF: the share of a word in the words of the
+    cluster, times ln(1 + A / f), where A is the mean number of words in a cluster and f the count
+    of the word in all of them.
+    """
+    documents = documents_of(table, corpus, **columns)
+    counts, names = word_counts([one.text for one in documents])
+    weights = class_tfidf(counts, clusters["cluster"].to_numpy())
+    flags = {name: chosen_in(clusters, one) for name, one in selections.items()}
+    rows = []
+    for cluster, part in clusters.groupby("cluster"):
+        value = weights[int(str(cluster))]
+        best = np.argsort(-value, kind="stable")[:terms]
+        near = part.sort_values("distance", kind="stable").head(nearest)
+        rows.append(
+            {
+                "cluster": cluster,
+                "documents": len(part),
+                "domains": ", ".join(sorted(set(part["domain"]))),
+                **{name: float(one[part.index].mean()) for name, one in flags.items()},
+                "terms": ", ".join(names[best[value[best] > 0]]),
+                "nearest": ", ".join(near["doc_id"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def class_tfidf(counts: sparse.csr_matrix, classes: np.ndarray) -> np.ndarray:
+    """Class-based TF-IDF (classes, words) of word counts (texts, words); classes count from 0."""
+    total = np.zeros((int(classes.max()) + 1, counts.shape[1]))
+    for one in range(len(total)):
+        total[one] = np.asarray(counts[np.flatnonzero(classes == one)].sum(axis=0)).ravel()
+    share = total / np.maximum(total.sum(axis=1, keepdims=True), 1)
+    return share * np.log1p(total.sum() / len(total) / total.sum(axis=0))
+
+
+def coverage(
+    clusters: pd.DataFrame,
+    selections: Mapping[str, pd.DataFrame],
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How widely each selection is spread over the clusters, beside random ones of the same size.
+
+    One row a selection and measure: selection, documents, measure, value, random (mean), low and
+    high (2.5 and 97.5 percentiles) over `draws` random selections that take as many documents of
+    every domain. Measures: "clusters touched" (share of the clusters with a chosen document) and
+    "effective clusters" (exp of the entropy of the chosen documents over the clusters: as many
+    equally full clusters would be as spread).
+    """
+    groups = clusters["cluster"].to_numpy()
+    k = int(groups.max()) + 1
+    domains = clusters["domain"].to_numpy()
+    rng = np.random.default_rng(seed)
+    rows = []
+    for name, selection in selections.items():
+        chosen = chosen_in(clusters, selection)
+        if not chosen.any():
+            raise ValueError(f"selection {name!r:.100} chooses none of the documents")
+        random = np.zeros((draws, k))
+        for domain in sorted(set(domains)):
+            members = np.flatnonzero(domains == domain)
+            size = int(chosen[members].sum())
+            for draw in range(draws):
+                picked = rng.choice(members, size, replace=False)
+                random[draw] += np.bincount(groups[picked], minlength=k)
+        own = np.bincount(groups[chosen], minlength=k)[None].astype(float)
+        for measure, spread in (("clusters touched", _touched), ("effective clusters", _effective)):
+            chance = spread(random)
+            low, high = np.percentile(chance, [2.5, 97.5])
+            rows.append(
+                {
+                    "selection": name, "documents": int(chosen.sum()), "measure": measure,
+                    "value": float(spread(own)[0]), "random": float(chance.mean()),
+                    "low": float(low), "high": float(high),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def chosen_in(clusters: pd.DataFrame, selection: pd.DataFrame) -> np.ndarray:
+    """Which rows of `clusters` a selection (a table with the column selected) chooses, of bool."""
+    if "selected" not in selection:
+        raise ValueError("a selection is a table with the column 'selected': select(...).table")
+    chosen = selection.loc[selection["selected"], KEY]
+    taken = pd.MultiIndex.from_frame(chosen)
+    return pd.MultiIndex.from_frame(clusters[KEY]).isin(taken)
+
+
+def _touched(counts: np.ndarray) -> np.ndarray:
+    """Share of the clusters with a document, for each row of counts (rows, clusters)."""
+    return (counts > 0).mean(axis=1)
+
+
+def _effective(counts: np.ndarray) -> np.ndarray:
+    """exp of the entropy of each row of counts (rows, clusters)."""
+    share = counts / counts.sum(axis=1, keepdims=True)
+    logs = np.log(share, out=np.zeros_like(share), where=share > 0)
+    return np.exp(-(share * logs).sum(axis=1))

@@ -1,0 +1,171 @@
+"""Overlap of the frequent words of two selections (the paper's Table 4).
+
+Two scorers may choose different documents that speak of the same things, or the other way round.
+Words are the cheapest look at it, and blunt: selections that share documents share words, and
+random selections of one domain share most. So a random reference stands beside every number.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+
+from workbench.core.progress import counted
+from workbench.corpus.alignment import documents_of
+from workbench.selection.alternative_scores import chosen_by
+from workbench.selection.ranking import By
+
+WORD = r"[^\W\d_]{2,}"  # two letters or more; max_tokens2 is the words max and tokens
+FRACTIONS = (0.10, 0.20, 0.50)
+ONLY = 8  # words that one selection alone has, shown beside the overlap
+
+
+def word_counts(
+    texts: list[str], stop_words: Literal["english"] | None = "english"
+) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Counts (texts, words) and the words, in the order of the alphabet.
+
+    A word is a run of two letters or more of any script, in lower case. stop_words: "english"
+    leaves scikit-learn's list of function words out, None leaves them in.
+    """
+    vectorizer = CountVectorizer(token_pattern=WORD, stop_words=stop_words)
+    try:
+        counts = vectorizer.fit_transform(texts)
+    except ValueError as error:
+        raise ValueError(
+            f"no word of two letters or more in {len(texts)} texts that is no stop word; give "
+            "longer texts, or stop_words=None"
+        ) from error
+    return counts, vectorizer.get_feature_names_out()
+
+
+def word_overlap(
+    table: pd.DataFrame,
+    corpus: Any,
+    scorer_a: str = "score",
+    scorer_b: str = "random",
+    fractions: tuple[float, ...] = FRACTIONS,
+    *,
+    words: int = 100,
+    by: By = "documents",
+    stop_words: Literal["english"] | None = "english",
+    draws: int = 200,
+    seed: int = 0,
+    **columns: str,
+) -> pd.DataFrame:
+    """How many of the most frequent words two scorers' selections share, inside each domain.
+
+    The paper gives the share and not its exact definition (TF, top 20 %: FineWeb-Edu .88,
+    Cosmopedia .81, Python-Edu .41, OpenWebMath .67, against an educational classifier). Here:
+
+    - a selection is the top `fraction` of the documents of a domain by a scorer (`chosen_by`), and
+      its texts are the whole texts, not the beginning that the model may have read;
+    - tf: the count of a word in all texts of the selection together;
+    - tfidf: the mean over its texts of scikit-learn's TF-IDF (count times ln((1 + n) / (1 + df)) +
+      1, each text scaled to length 1), with n and df of the whole domain;
+    - each selection's most frequent words are the first `words` by that value, equal values in the
+      order of the alphabet; overlap = shared words / `words`. Where a selection has fewer different
+      words, that many of each are compared (column words).
+
+    Returns one row a domain, fraction and weight: domain, fraction, weight ("tf" or "tfidf"),
+    documents (that a chooses), shared (the share of these that b chooses too), words, overlap,
+    random with low and high (the mean and the 2.5 and 97.5 percentiles of the overlap of two
+    independent random selections of as many documents, over `draws` pairs), only_a and only_b (up
+    to eight of the words that one selection alone has, most frequent first).
+
+    Raises ValueError for a corpus that is not the table's, or without words.
+    """
+    if words < 1 or draws < 1 or not fractions:
+        raise ValueError(
+            f"words, draws and fractions must each be one or more; got {words} words, {draws} "
+            f"draws, fractions {fractions}"
+        )
+    documents = documents_of(table, corpus, **columns)
+    domains = np.array([one.domain for one in documents])
+    place = {(one.source, one.row): i for i, one in enumerate(documents)}
+    rng = np.random.default_rng(seed)
+    rows = []
+    cuts = {
+        (name, fraction): _chosen_places(chosen_by(table, name, fraction, by), place)
+        for name in (scorer_a, scorer_b)
+        for fraction in fractions
+    }
+    every = sorted(set(domains))
+    with counted("comparing words", "selection", len(every) * len(fractions)) as done:
+        for domain in every:
+            members = np.flatnonzero(domains == domain)
+            counts, names = word_counts([documents[i].text for i in members], stop_words)
+            weighed = {"tf": counts, "tfidf": TfidfTransformer().fit_transform(counts)}
+            for fraction in fractions:
+                a, b = (
+                    np.flatnonzero(np.isin(members, cuts[name, fraction]))
+                    for name in (scorer_a, scorer_b)
+                )
+                pairs = [
+                    [rng.choice(len(members), len(one), replace=False) for one in (a, b)]
+                    for _ in range(draws)
+                ]
+                head = {"domain": domain, "fraction": fraction}
+                shared = len(np.intersect1d(a, b)) / len(a) if len(a) else float("nan")
+                for weight, values in weighed.items():
+                    found = _compared(values, names, a, b, pairs, words)
+                    rows.append(
+                        {**head, "weight": weight, "documents": len(a), "shared": shared, **found}
+                    )
+                done(1)
+    result = pd.DataFrame(rows)
+    result.attrs["scorers"] = (scorer_a, scorer_b)
+    return result
+
+
+def _compared(
+    values: sparse.csr_matrix,
+    names: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    pairs: list[list[np.ndarray]],
+    words: int,
+) -> dict[str, object]:
+    """Overlap of the words of two sets of texts (rows of `values`) and of random pairs of sets."""
+    ours, theirs = (frequent(values, one, words) for one in (a, b))
+    size, share = _share(ours, theirs)
+    random = [_share(*(frequent(values, one, words) for one in pair))[1] for pair in pairs]
+    low, high = np.percentile(random, [2.5, 97.5])
+    ours, theirs = ours[:size], theirs[:size]
+    return {
+        "words": size,
+        "overlap": share,
+        "random": float(np.mean(random)),
+        "low": float(low),
+        "high": float(high),
+        "only_a": " ".join(names[ours[~np.isin(ours, theirs)][:ONLY]]),
+        "only_b": " ".join(names[theirs[~np.isin(theirs, ours)][:ONLY]]),
+    }
+
+
+def frequent(values: sparse.csr_matrix, texts: Any, words: int) -> np.ndarray:
+    """Columns of the `words` heaviest words of some texts (rows), heaviest first, none of weight 0.
+
+    values: (texts, words), of which the rows `texts` are added up.
+    """
+    total = np.asarray(values[texts].sum(axis=0)).ravel().round(10)  # so that equals are equal
+    order = np.argsort(-total, kind="stable")[:words]  # stable: equal ones by the alphabet
+    return order[total[order] > 0]
+
+
+def _share(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, float]:
+    """How many words of each are compared, and the share of them that both have."""
+    size = min(len(ours), len(theirs))
+    if not size:
+        return 0, float("nan")
+    return size, len(np.intersect1d(ours[:size], theirs[:size])) / size
+
+
+def _chosen_places(chosen: pd.DataFrame, place: dict[tuple[str, int], int]) -> list[int]:
+    """Where the chosen rows stand among the documents."""
+    keys = chosen.loc[chosen["selected"], ["source", "row"]]
+    return [place[str(source), int(row)] for source, row in keys.itertuples(index=False)]

@@ -1,0 +1,195 @@
+"""Commands around a run: what it will take, whether its manifest holds, how two compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.shared import (
+    AsJson,
+    Context,
+    Device,
+    DomainColumn,
+    Dtype,
+    IdColumn,
+    ModelName,
+    Revision,
+    TextColumn,
+    TrustRemoteCode,
+    app,
+    print_json,
+    print_table,
+    put,
+    reported,
+    to_score,
+)
+from workbench.manifest.verification.levels import LEVELS, spoken_levels
+
+
+@app.command()
+def plan(
+    corpus: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders, or one hf:// data set.")
+    ] = None,
+    heads: Annotated[str, typer.Option(help="heads.json, or names such as 'L17H3 L18H6'.")] = "",
+    environment: Annotated[
+        int | None, typer.Option(help="Plan for this many documents of the Python environment.")
+    ] = None,
+    model: ModelName = None,
+    revision: Revision = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
+    mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
+    window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Read only the first tokens of each document.")
+    ] = None,
+    id: IdColumn = "id",
+    text: TextColumn = "text",
+    domain: DomainColumn = "domain",
+    sample: Annotated[int, typer.Option(help="Documents of each domain to measure with.")] = 6,
+    price: Annotated[float | None, typer.Option(help="Of an hour of this device.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what `score` would have to do, and how long it would take here."""
+    with reported(as_json):
+        import workbench as wb
+
+        loaded, chosen, documents = to_score(
+            corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
+            context=context, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
+        made = wb.plan_scoring(
+            loaded, chosen, documents, mode=mode,  # type: ignore[arg-type]
+            window=window, max_tokens=max_tokens, id=id, text=text, domain=domain, sample=sample,
+        )  # fmt: skip
+        cost = None if price is None else made.cost(price)
+        if as_json:
+            tables = {"domains": made.domains, "skipped": made.skipped}
+            print_json(
+                tables
+                | {"tokens_per_second": made.rate, "hours": made.hours, "cost": cost,
+                   "device": made.device, "domain_from": made.domain_from}
+            )  # fmt: skip
+            return
+        rows = [
+            (d["domain"], f"{d['documents']:,}", f"{d['bytes'] / 1e6:,.1f}",
+             f"{d['tokens']:,.0f} ({d['tokens_low']:,.0f} to {d['tokens_high']:,.0f})",
+             f"{d['seconds'] / 60:,.1f}",
+             *([] if price is None else [f"{d['seconds'] / 3600 * price:,.2f}"]))
+            for d in made.domains.to_dict("records")
+        ]  # fmt: skip
+        header = ["domain", "documents", "MB", "tokens to read", "minutes"]
+        print_table([*header, *([] if price is None else ["cost"])], rows)
+        if len(made.skipped):
+            print_table(("skipped because", "rows"), made.skipped.to_numpy().tolist())
+        if cost is not None:
+            put(f"cost: {cost[0]:,.2f} ({cost[1]:,.2f} to {cost[2]:,.2f})")
+        put(made)
+
+
+@app.command(
+    help="Check a manifest against its files, and if given, its corpus and model. A level includes "
+    "those before it; the default goes as far as what is given allows, and the last line says how "
+    "far that was. A level that was asked for and not reached ends with exit code 1. A manifest is "
+    "not signed: what passes agrees with its files, corpus and model, whoever wrote it.\n\n"
+    + spoken_levels()
+)
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    level: Annotated[
+        str | None, typer.Option(help=f"The last level to go to: {', '.join(LEVELS)}.")
+    ] = None,
+    texts: Annotated[
+        int | None, typer.Option(help="Hash so many texts, drawn by source [default: all].")
+    ] = None,
+    sample: Annotated[int, typer.Option(help="Documents to score again.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of both draws; forgers know the default.")] = 0,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say how long each level will take here.")
+    ] = False,
+    model: ModelName = None,
+    revision: Revision = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
+    embedded: Annotated[bool, typer.Option(help="Check against the embedded model.")] = False,
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="Also check the text of these documents.")
+    ] = None,
+    environment: Annotated[
+        int | None, typer.Option(help="The corpus was this many documents of the environment.")
+    ] = None,
+    id: IdColumn = "id",
+    text: TextColumn = "text",
+    domain: DomainColumn = "domain",
+    as_json: AsJson = False,
+) -> None:
+    with reported(as_json):
+        import workbench as wb
+        from workbench.manifest.verification.times import verification_estimate
+
+        loaded = None
+        if model or embedded:
+            loaded = wb.load_model(
+                model, revision=revision, device=device, dtype=dtype, context=context,
+                trust_remote_code=trust_remote_code,
+            )  # fmt: skip
+        documents: Any = corpus or None
+        if not corpus and environment is not None:
+            documents = wb.environment_corpus(max_documents=environment)
+        given: dict[str, Any] = {
+            "model": loaded, "corpus": documents, "level": level, "texts": texts, "sample": sample,
+            "seed": seed, "id": id, "text": text, "domain": domain,
+        }  # fmt: skip
+        if estimate:
+            pieces = verification_estimate(folder, **given).to_dict("records")
+            if as_json:
+                print_json({"estimate": pieces})
+                return
+            print_table(
+                ("level", "what", "amount", "seconds"),
+                [(one["level"], one["what"], f"{one['amount']:,.0f}", f"{one['seconds']:,.2f}")
+                 for one in pieces],
+            )  # fmt: skip
+            return
+        report = wb.verify_manifest(folder, **given, strict=False)
+        if as_json:
+            tables = {"checks": report.checks, "levels": report.levels}
+            told = {"ok": report.ok, "level": report.level, "outcome": report.outcome}
+            print_json(told | tables)
+        else:
+            put(report)
+        if not report.ok:
+            raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    one: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    other: Annotated[Path, typer.Argument(help="Another.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare two selections from their manifests: overlap, what moved, and why."""
+    with reported(as_json):
+        import workbench as wb
+        from workbench.manifest.comparison import WHY
+
+        found = wb.compare_manifests(one, other)
+        if as_json:
+            tables = {"settings": found.settings, "domains": found.domains, "moved": found.moved}
+            print_json(tables)
+            return
+        print_table(("setting", "one", "other"), found.settings.to_numpy().tolist())
+        print_table(
+            ("domain", "rank correlation", "chosen by one", "by the other", "by both"),
+            [(d.domain, f"{d.spearman:.2f}", d.chosen_one, d.chosen_other, d.chosen_both)
+             for d in found.domains.itertuples()],
+        )  # fmt: skip
+        for why, count in found.moved["why"].value_counts().items():
+            put(f"{count} documents that only one chose: {WHY[str(why)]}")

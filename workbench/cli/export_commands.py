@@ -1,0 +1,152 @@
+"""Commands from a manifest to what trainers read: near-duplicates, shards of text, blend files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.shared import (
+    AsJson,
+    DomainColumn,
+    IdColumn,
+    TextColumn,
+    app,
+    print_json,
+    print_table,
+    put,
+    reported,
+)
+
+Corpus = Annotated[list[str], typer.Argument(help="Files or folders, or one hf:// data set.")]
+
+
+@app.command()
+def duplicates(
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option(help="Where to write the clusters (Parquet).")] = Path(
+        "duplicates.parquet"
+    ),
+    threshold: Annotated[float, typer.Option(help="Least Jaccard similarity of n-grams.")] = 0.8,
+    exact: Annotated[bool, typer.Option(help="Only documents of the very same text.")] = False,
+    permutations: Annotated[int, typer.Option(help="Length of a signature.")] = 128,
+    unit: Annotated[str, typer.Option(help="words, or characters (no spaces).")] = "words",
+    ngram: Annotated[
+        int | None, typer.Option(help="Units of an n-gram [default: 5 words, 13 characters].")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the permutations.")] = 0,
+    id: IdColumn = "id",
+    text: TextColumn = "text",
+    domain: DomainColumn = "domain",
+    as_json: AsJson = False,
+) -> None:
+    """Find the near-duplicates of each domain and write their clusters."""
+    with reported(as_json):
+        from workbench.corpus.deduplication import near_duplicates
+
+        out.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+        found = near_duplicates(
+            corpus, threshold=None if exact else threshold, permutations=permutations,
+            ngram=ngram, unit=unit, seed=seed, out=out,  # type: ignore[arg-type]
+            id=id, text=text, domain=domain,
+        )  # fmt: skip
+        if not found.domains["documents"].sum():
+            raise ValueError(
+                f"the corpus holds no document ({found.settings['skipped']} rows could not be read "
+                "as one): nothing was compared; `workbench plan` says why rows are skipped"
+            )
+        if as_json:
+            print_json({"file": out, "settings": found.settings, "domains": found.domains})
+            return
+        print_table(
+            ("domain", "documents", "with duplicates", "same text", "clusters", "largest"),
+            [(d["domain"], f"{d['documents']:,}",
+              f"{d['duplicated']:,} ({d['duplicated'] / d['documents']:.1%})",
+              f"{d['exact']:,}", f"{d['clusters']:,}", f"{d['largest']:,}")
+             for d in found.domains.to_dict("records")],
+        )  # fmt: skip
+        if found.settings["skipped"]:
+            put(f"{found.settings['skipped']:,} rows were skipped, since they hold no document")
+        put(f"clusters: {out}")
+
+
+@app.command("materialise")
+def materialise_(
+    folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option(help="New folder for the shards and their index.")] = Path(
+        "materialised"
+    ),
+    format: Annotated[str, typer.Option(help="jsonl, jsonl.zst or parquet.")] = "jsonl",
+    shard_tokens: Annotated[int, typer.Option(help="Tokens of a shard.")] = 100_000_000,
+    repeat: Annotated[
+        list[str] | None,
+        typer.Option(help="How often to train on a document: N, or DOMAIN=N (several times)."),
+    ] = None,
+    repeats: Annotated[
+        str, typer.Option(help="copies: written that often; weight: once, and in the blend.")
+    ] = "copies",
+    carry: Annotated[
+        list[str] | None,
+        typer.Option(help="Another column of the corpus to write along (several times)."),
+    ] = None,
+    blend: Annotated[
+        str,
+        typer.Option(help="Comma-separated: nanotron, megatron, olmo-core, mosaicml, datasets."),
+    ] = "",
+    weight: Annotated[
+        list[str] | None, typer.Option(help="DOMAIN=SHARE of the blend, for every domain.")
+    ] = None,
+    id: IdColumn = "id",
+    text: TextColumn = "text",
+    domain: DomainColumn = "domain",
+    as_json: AsJson = False,
+) -> None:
+    """Write the texts that a manifest chose as shards, and the blend files of trainers."""
+    with reported(as_json):
+        from workbench.manifest.export.blends import TRAINERS, write_blends
+        from workbench.manifest.export.materialisation import materialise
+
+        trainers = [name.strip() for name in blend.split(",") if name.strip()]
+        unknown = sorted(set(trainers) - set(TRAINERS))
+        if unknown:
+            raise ValueError(f"unknown trainers {unknown}; there are {', '.join(TRAINERS)}")
+        weights = _by_domain(weight, float, "--weight") or None
+        if weights and not trainers:
+            raise ValueError("--weight says how to blend; name the trainers with --blend")
+        index = materialise(
+            folder, corpus, out, format=format, shard_tokens=shard_tokens,
+            repeat=_repeat(repeat), repeats=repeats, carry=carry or (),  # type: ignore[arg-type]
+            id=id, text=text, domain=domain,
+        )  # fmt: skip
+        files = write_blends(out, trainers, weights=weights) if trainers else []
+        if as_json:
+            print_json({"folder": str(out), **index, "blends": [str(path) for path in files]})
+            return
+        print_table(
+            ("folder", "domain", "documents", "shards", "MB", "tokens to train on"),
+            [(s["folder"], s["domain"], f"{s['documents']:,}", len(s["shards"]),
+              f"{s['bytes'] / 1e6:,.1f}", f"{s['trained_tokens']:,}") for s in index["sources"]],
+        )  # fmt: skip
+        put(f"{index['documents']:,} documents in {out}, {index['trained_tokens']:,} tokens")
+        for path in files:
+            put(f"blend  {path}")
+
+
+def _repeat(given: list[str] | None) -> Any:
+    """`--repeat 3` for all, or a mapping from `--repeat code=3 --repeat books=2`."""
+    if given and len(given) == 1 and given[0].isdecimal():
+        return int(given[0])
+    return _by_domain(given, int, "--repeat") or 1
+
+
+def _by_domain(given: list[str] | None, kind: type, option: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in given or []:
+        name, _, value = item.rpartition("=")  # a domain may hold "=", a number does not
+        try:
+            found[name] = kind(value)
+        except ValueError:
+            raise ValueError(f"{option} takes DOMAIN=NUMBER, got {item!r:.200}") from None
+    return found

@@ -1,0 +1,317 @@
+"""The command `workbench`: thin commands over the package, in the order of the road.
+
+`cli_checks` holds the commands around a run, `cli_shared` what all of them share.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.shared import (
+    AsJson,
+    Context,
+    Device,
+    DomainColumn,
+    Dtype,
+    IdColumn,
+    ModelName,
+    Revision,
+    TextColumn,
+    TrustRemoteCode,
+    app,
+    ended_by_sigterm,
+    hearer,
+    messages,
+    part_of,
+    print_domains,
+    print_json,
+    print_table,
+    put,
+    reported,
+    to_score,
+    workers_of,
+)
+
+__all__ = ["app"]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path(
+        "demo-run"
+    ),
+    overwrite: Annotated[bool, typer.Option(help="Replace scores of other settings.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do the whole road once, from the embedded model to a verified manifest."""
+    with reported(as_json):
+        from workbench.cli.demo import run
+
+        report = run(out, messages.print, overwrite=overwrite)
+        if as_json:
+            print_json(report)
+        else:
+            _print_demo(report)
+
+
+@app.command()
+def fetch(as_json: AsJson = False) -> None:
+    """Fetch the embedded model and convert it into the user's cache (once)."""
+    with reported(as_json):
+        from workbench.loading.default_model import ensure
+
+        folder = ensure()
+        if as_json:
+            print_json({"folder": str(folder)})
+        else:
+            put(f"the embedded model is in {folder}")
+
+
+@app.command()
+def certify(
+    model: ModelName = None,
+    revision: Revision = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Try out on a model that masks, losses and detection are right on it."""
+    with reported(as_json):
+        import workbench as wb
+
+        loaded = wb.load_model(
+            model, revision=revision, device=device, dtype=dtype, context=context,
+            trust_remote_code=trust_remote_code, certify=False,
+        )  # fmt: skip
+        certificate = wb.certify(loaded)
+        if as_json:
+            print_json({"model": loaded.identity, **certificate.to_json()})
+        else:
+            print_table(
+                ("", "check", "measured", "limit", "tested"),
+                [("ok" if one.passed else "FAILED", one.name, one.found, one.allowed, one.tested)
+                 for one in certificate.checks],
+            )  # fmt: skip
+            put(certificate.heading)
+        if not certificate.ok:
+            raise typer.Exit(1)
+
+
+@app.command()
+def detect(
+    model: ModelName = None,
+    revision: Revision = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
+    probes: Annotated[int, typer.Option(help="Number of lookup probes.")] = 64,
+    max_tokens: Annotated[int, typer.Option(help="Tokens of a probe, at most.")] = 1024,
+    seed: Annotated[int, typer.Option(help="Seed of the probes.")] = 0,
+    fraction: Annotated[float, typer.Option(help="Share of all heads to take.")] = 0.05,
+    texts: Annotated[
+        list[Path] | None, typer.Option(help="Documents to take sentences from.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where to write the head set.")] = Path("heads.json"),
+    scores_out: Annotated[
+        Path | None, typer.Option("--scores", help="Also write all scores (CSV).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the retrieval heads and write them to a file."""
+    with reported(as_json):
+        import workbench as wb
+        from workbench.core.files import write_atomically
+
+        for path in filter(None, (out, scores_out)):  # before the work, not after it
+            if path.is_dir():
+                raise ValueError(f"{path} is a folder; give the name of a file to write")
+            path.parent.mkdir(parents=True, exist_ok=True)
+        loaded = wb.load_model(
+            model, revision=revision, device=device, dtype=dtype, context=context,
+            trust_remote_code=trust_remote_code,
+        )  # fmt: skip
+        found = list(wb.read_corpus(list(texts))) if texts else None
+        prose = [one.text for one in found if isinstance(one, wb.Document)] if found else None
+        made = wb.make_probes(loaded, n=probes, max_tokens=max_tokens, seed=seed, texts=prose)
+        scores = wb.retrieval_scores(loaded, made)
+        heads = wb.HeadSet.top(scores, fraction)
+        write_atomically(out, json.dumps(heads.to_json(), indent=2).encode())
+        if scores_out:
+            write_atomically(scores_out, scores.to_csv(index=False).encode())
+        best = scores.sort_values("score", ascending=False).head(len(heads) + 1)
+        if as_json:
+            print_json({**heads.to_json(), "highest": best, "file": out})
+        else:
+            rows = [
+                (f"L{r.layer}H{r.head}", f"{r.score:.3f}", f"{r.low:.3f} to {r.high:.3f}")
+                for r in best.itertuples()
+            ]
+            print_table(("head", "score", "95 % interval"), rows)
+            put(f"{len(heads)} heads (above the last line) written to {out}: {heads}")
+
+
+@app.command()
+def score(
+    corpus: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders, or one hf:// data set.")
+    ] = None,
+    heads: Annotated[str, typer.Option(help="heads.json, or names such as 'L17H3 L18H6'.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for scores; a run goes on in it.")] = Path(
+        "run"
+    ),
+    environment: Annotated[
+        int | None, typer.Option(help="Score this many documents of the Python environment.")
+    ] = None,
+    model: ModelName = None,
+    revision: Revision = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
+    mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
+    window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Read only the first tokens of each document.")
+    ] = None,
+    id: IdColumn = "id",
+    text: TextColumn = "text",
+    domain: DomainColumn = "domain",
+    shard_size: Annotated[
+        int, typer.Option(help="Documents of a shard: what is written, and lost, at a time.")
+    ] = 32,
+    workers: Annotated[
+        str | None,
+        typer.Option(help="Number of CPU processes, or devices: cuda:0,cuda:1 [default: none]."),
+    ] = None,
+    driver: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
+    shards: Annotated[
+        str | None, typer.Option(help="i/n: every n-th shard from the i-th, for job arrays.")
+    ] = None,
+    shard_timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="End a worker after so many seconds without a sign of life [default: 1800, or 20 "
+            "times the longest silence so far]."
+        ),
+    ] = None,
+    progress: Annotated[str, typer.Option(help="bar, or json: lines on standard error.")] = "bar",
+    overwrite: Annotated[
+        bool, typer.Option(help="Set scores of other settings or another corpus aside.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score every document of a corpus."""
+    with reported(as_json), ended_by_sigterm():
+        part, many, hear = part_of(shards), workers_of(workers), hearer(progress)
+        import workbench as wb
+
+        loaded, chosen, documents = to_score(
+            corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
+            context=context, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
+        report = wb.run_scoring(
+            loaded, chosen, documents, out, mode=mode,  # type: ignore[arg-type]
+            window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
+            shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
+            part=part, hear=hear, shard_timeout=shard_timeout, overwrite=overwrite,
+        )  # fmt: skip
+        if report.finished and report.read and not report.scored:
+            raise ValueError(
+                f"none of {report.read} documents could be scored, see {out / 'skipped.jsonl'}"
+            )
+        if as_json:
+            print_json({"documents": report.counts, "folder": str(out), "report": report.to_json()})
+            return
+        print_table(
+            ("domain", "documents", "score", "base loss", "masked loss", "tokens"),
+            [(r["domain"], f"{r['documents']:,}", f"{r['score']:.3f}", f"{r['loss_base']:.3f}",
+              f"{r['loss_ref']:.3f}", f"{r['tokens'] / r['documents']:.0f}")
+             for r in report.domains.to_dict("records")],
+        )  # fmt: skip
+        if not report.finished:
+            put("other parts of the shards are still to be scored before the run is complete")
+        elif report.skipped:
+            put(f"each document that was skipped, and why: {out / 'skipped.jsonl'}")
+        put(report)  # whose last line is why, if many were skipped
+
+
+@app.command("select")
+def select_(
+    folder: Annotated[Path, typer.Argument(help="Folder written by `workbench score`.")],
+    fraction: Annotated[float, typer.Option(help="Share of each domain to take.")] = 0.20,
+    by: Annotated[str, typer.Option(help="documents or tokens.")] = "documents",
+    duplicates: Annotated[
+        str, typer.Option(help="report (keep and count), 'keep one', or cap.")
+    ] = "report",
+    cap: Annotated[
+        int | None, typer.Option(help="With --duplicates cap: how many of a group to take.")
+    ] = None,
+    clusters: Annotated[
+        Path | None, typer.Option(help="Near-duplicates, written by `workbench duplicates`.")
+    ] = None,
+    bulk: Annotated[
+        bool | None, typer.Option(help="Select on disk [default: above a million documents].")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the top of each domain and write the manifest."""
+    with reported(as_json):
+        import workbench as wb
+        from workbench.manifest.selecting_files import is_large, select_files
+
+        asked: dict[str, Any] = {
+            "by": by, "duplicates": duplicates, "cap": cap, "clusters": clusters,
+        }  # fmt: skip
+        if is_large(folder) if bulk is None else bulk:
+            made = select_files(folder, fraction, **asked)
+            manifest, found = made.manifest, made.domains
+        else:
+            table = wb.load_scores(folder)
+            if table.empty:
+                raise ValueError(
+                    f"the run in {folder} scored none of its documents, so there is nothing to "
+                    f"choose from: {folder / 'skipped.jsonl'} says why"
+                )
+            chosen = wb.select(table, fraction, **asked)
+            manifest, found = wb.write_manifest(chosen, folder), chosen.domains
+        domains: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
+        if as_json:
+            print_json({"manifest": str(manifest), "domains": domains})
+            return
+        print_domains(domains)
+        print_table(
+            ("domain", "chosen with the same text", "chosen near-duplicates", "passed over"),
+            [(d["domain"], d["exact_duplicates_selected"],
+              "no clusters given" if d["near_duplicates_selected"] is None
+              else d["near_duplicates_selected"], d["duplicates_passed_over"]) for d in domains],
+        )  # fmt: skip
+        put(f"manifest: {manifest}")
+
+
+def _print_demo(report: dict[str, Any]) -> None:
+    checks = report["certificate"]["checks"]
+    passed = sum(one["passed"] for one in checks)
+    put(f"\n{report['model']}\ncertificate: {passed} of {len(checks)} checks passed")
+    put(f"retrieval heads: {report['heads']}\n")
+    rows = [(k, f"{v['loss']:.2f}", f"{v['accuracy']:.0%}") for k, v in report["lookups"].items()]
+    print_table(("masked heads", "loss on lookups (nats)", "tokens right"), rows)
+    print_domains(report["domains"])
+    repetition = ", ".join(f"{k} {v:+.2f}" for k, v in report["score_and_repetition"].items())
+    put(
+        "Read the ranking with care: the score follows repetition. Spearman with the compression "
+        f"ratio (low = repetitive): {repetition}\n"
+    )
+    put(f"manifest   {report['manifest']}  (verified: {report['verified']})")
+    for path in report["figures"]:
+        put(f"figure     {path}")
+    put("notebooks  make lab")
+
+
+from workbench.cli import check_commands, export_commands  # noqa: E402, F401 (they add commands)

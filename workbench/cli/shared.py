@@ -1,0 +1,186 @@
+"""What the commands share: their options, how they report, and how they print.
+
+Progress and messages go to standard error, results to standard output; with --json the output is
+one JSON object and nothing else. The exit code is 0 only on success.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.output import (
+    Command,
+    Commands,
+    messages,
+    print_json,
+    print_table,
+    put,
+    results_alone,
+)
+
+if TYPE_CHECKING:
+    from workbench.models.heads import HeadSet
+
+__all__ = ["messages", "print_json", "print_table", "put"]
+
+app = Command(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Rich would take "[default: embedded]" for markup and drop it, and cut long names of options.
+    rich_markup_mode=None,
+    help="Find the retrieval heads of a small language model, mask them, and select pretraining "
+    "documents by what the model then loses (AttentionInfluence, arXiv 2505.07293).",
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", help="Folder, .gguf file or Hugging Face id [default: embedded]."),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint."),
+]
+Context = Annotated[
+    int | None, typer.Option(min=1, help="Most tokens of a pass [default: the model's own].")
+]
+Revision = Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")]
+IdColumn = Annotated[
+    str, typer.Option(help="Column with the document id; a dot looks into nested ones.")
+]
+TextColumn = Annotated[str, typer.Option("--text", help="Column with the text.")]
+DomainColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--domain",
+        callback=lambda name: name or None,
+        help="Column with the domain; 'domain' is the sub-folder where there is no such column, "
+        "/ always the sub-folder, and an empty name one domain for all.",
+    ),
+]
+
+
+@contextmanager
+def reported(as_json: bool) -> Iterator[None]:
+    """Turn what the user can mend into one readable message and exit code 1.
+
+    Any other error is a fault of ours: its traceback is shown, and machines get JSON all the same.
+    """
+    with results_alone():
+        try:
+            yield
+        except typer.Exit:  # it is a RuntimeError, but no error
+            raise
+        except KeyboardInterrupt as stop:
+            messages.print(
+                "stopped; what was finished is kept, the same command goes on from there"
+            )
+            raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
+        except Exception as error:
+            if as_json:
+                print_json({"error": str(error), "kind": type(error).__name__})
+            if not isinstance(error, ValueError | OSError | RuntimeError | ImportError):
+                raise
+            messages.print(f"workbench: {error}", style="red", markup=False)
+            raise typer.Exit(1) from None
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM, as job schedulers send it before they kill, ends the block as Ctrl-C would."""
+
+    def terminate(number: int, frame: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def part_of(shards: str | None) -> tuple[int, int]:
+    """`i/n` as (i, n); (1, 1) when it is not given."""
+    found = re.fullmatch(r"(\d+)/(\d+)", shards or "1/1")
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"--shards must be i/n with i from 1 to n, such as 3/8; got {shards!r}")
+    return int(found[1]), int(found[2])
+
+
+def workers_of(text: str | None) -> int | list[str] | None:
+    """A number of processes, or a list of devices."""
+    if text is None or not text.isascii() or not text.isdigit():
+        return None if text is None else [one.strip() for one in text.split(",") if one.strip()]
+    return int(text)
+
+
+def hearer(progress: str) -> Callable[[dict[str, Any]], object] | None:
+    """What hears of a run's progress: None leaves it to a bar.
+
+    With lines of JSON on standard error nothing else is to be there, so all bars are silenced; call
+    this before what draws them is imported.
+    """
+    if progress not in ("bar", "json"):
+        raise ValueError(f"--progress must be bar or json, got {progress!r}")
+    if progress == "bar":
+        return None
+    os.environ["TQDM_DISABLE"] = "1"
+    return lambda state: print(json.dumps(state), file=sys.stderr, flush=True)
+
+
+def to_score(
+    corpus: list[str] | None, heads: str, environment: int | None, model: str | None, **loading: Any
+) -> tuple[Any, Any, Any]:
+    """The model, the heads to mask and the corpus of a command that scores."""
+    if (environment is None) == (not corpus):
+        raise ValueError("give either files to score, or --environment N")
+    if not heads:
+        raise ValueError("say which heads to mask: --heads heads.json (see `workbench detect`)")
+    import workbench as wb
+
+    loaded = wb.load_model(model, **loading)
+    documents: Any = corpus
+    if environment is not None:
+        documents = wb.environment_corpus(max_documents=environment)
+    return loaded, heads_of(heads, loaded), documents
+
+
+def heads_of(text: str, model: Any) -> HeadSet:
+    """The heads that `--heads` gives: the name of a file that `detect` wrote, or names of heads."""
+    from workbench.core.files import read_json
+    from workbench.models.heads import HeadSet
+
+    if not text.lower().endswith(".json") and not os.path.isfile(text):
+        return HeadSet.parse(text, model)
+    try:
+        return HeadSet.from_json(read_json(text, any_unicode=True))
+    except ValueError as error:
+        raise ValueError(
+            f"{text}: {error}. Give a file that `workbench detect --out` wrote, or names such as "
+            "'L17H3 L18H6'"
+        ) from None
+
+
+def print_domains(domains: list[dict[str, Any]]) -> None:
+    rows = [
+        (d["domain"], f"{d['threshold']:.3f}", f"{d['documents_selected']}/{d['documents_seen']}",
+         f"{d['tokens_share']:.0%}")
+        for d in domains
+    ]  # fmt: skip
+    print_table(("domain", "cut at score", "documents chosen", "share of tokens"), rows)

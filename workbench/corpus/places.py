@@ -1,0 +1,91 @@
+"""One document of a corpus by its place, without reading what lies before it where that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workbench.core.progress import counted
+from workbench.corpus.columns import Columns, RawRow
+from workbench.corpus.document import CorpusError, Document, Skipped
+from workbench.corpus.random_access import is_plain_lines
+from workbench.corpus.readers.line_index import LineIndex
+from workbench.corpus.readers.rows import open_corpus, paths_of, read_source
+from workbench.corpus.reading import judge, read_corpus
+from workbench.corpus.sources import Source, sources_of, stamp
+
+
+class CorpusPlaces:
+    """A corpus, any that `read_corpus` takes, of which single documents are asked for.
+
+    A plain JSON Lines file is read at the place of the line, a Parquet file from the row group on,
+    a compressed file over the lines before; rows in memory are taken out. What comes as a stream
+    (the hub, documents that were put together by hand) is read from its beginning.
+    """
+
+    def __init__(self, corpus: Any, **columns: Any) -> None:
+        """columns: names of the columns by role, as `read_corpus` takes them."""
+        self._corpus, self._columns = corpus, Columns(**columns)
+        self._sources: dict[str, Source] = {}
+        self._indexes: dict[str, tuple[Any, LineIndex]] = {}
+
+    def find(self, source: str, row: int) -> Document | Skipped | None:
+        """What lies at a place; None where nothing does. Raises CorpusError as `read_corpus`."""
+        paths = paths_of(self._corpus)
+        if paths is None:
+            return self._in_memory(source, row) or self._in_stream(source, row)
+        if source not in self._sources:
+            self._sources = {one.name: one for one in sources_of(paths)}
+        here = self._sources.get(source)
+        if here is None:
+            return None
+        if here.kind == "hub":
+            return self._in_stream(source, row)
+        try:
+            offset = self._offset(here, row)
+        except OSError as error:
+            raise CorpusError(f"{source}: the file cannot be read: {error!s:.300}") from error
+        if offset is None:
+            return None
+        found = next(read_source(here, self._columns, row, row + 1, offset), None)
+        return judge(found) if isinstance(found, RawRow) else found
+
+    def _offset(self, source: Source, row: int) -> int | None:
+        """Where to begin to read, as far as that is known; None if the file ends before the row."""
+        if not is_plain_lines(source):
+            return 0
+        now = stamp(source)
+        before, index = self._indexes.get(source.name, (None, None))
+        if index is None or before != now:  # the file is another one by now
+            index = LineIndex(source)
+            self._indexes[source.name] = now, index
+        return index.offset(row)
+
+    def _in_memory(self, source: str, row: int) -> Document | Skipped | None:
+        corpus = self._corpus
+        part: Any = None
+        if isinstance(corpus, Sequence):
+            part = [one for one in corpus[row : row + 1] if isinstance(one, Mapping)]
+        elif hasattr(corpus, "itertuples"):
+            part = corpus.iloc[row : row + 1]
+        elif hasattr(corpus, "slice") and hasattr(corpus, "num_rows"):  # an Arrow table
+            part = corpus.slice(row, 1)
+        elif hasattr(corpus, "select") and hasattr(corpus, "info") and row < len(corpus):
+            part = corpus.select([row])
+        if part is None:
+            return None
+        try:
+            found = next(open_corpus(part, self._columns), None)
+        except CorpusError:  # this row lacks a column that others have
+            return None
+        if found is None or found.source != source:
+            return None
+        return judge(found._replace(row=row)) if isinstance(found, RawRow) else None
+
+    def _in_stream(self, source: str, row: int) -> Document | Skipped | None:
+        with counted("looking for the text", "doc", None) as done:
+            for one in read_corpus(self._corpus, **self._columns.named()):
+                done(1)
+                if (one.source, one.row) == (source, row):
+                    return one
+        return None

@@ -1,0 +1,143 @@
+"""The corpus that something is held against: files found by name, or a stream that is read once.
+
+Files are looked at without being read whole where that can be done: how far they reach, and the
+rows at given places.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from workbench.core.parquet import groups_of
+from workbench.corpus.columns import Columns
+from workbench.corpus.document import Document, Skipped
+from workbench.corpus.moved_texts import Place, places_of
+from workbench.corpus.readers import csv_rows
+from workbench.corpus.readers.compression import decompressed
+from workbench.corpus.readers.line_index import LineIndex
+from workbench.corpus.readers.rows import paths_of
+from workbench.corpus.reading import read_corpus
+from workbench.corpus.sources import Source, opened, sources_of, stamp
+
+_BLOCK = 1 << 20
+
+
+class GivenCorpus:
+    """The corpus that a manifest is held against: files, or a stream that may be read only once.
+
+    files: the Source of each name where the corpus is made of files, else None.
+    """
+
+    def __init__(self, corpus: Any, columns: Columns) -> None:
+        """Raises CorpusError where `read_corpus` would."""
+        self.columns = columns
+        self._given = corpus
+        self.files: dict[str, Source] | None = None
+        if (paths := paths_of(corpus)) is not None:
+            found = {one.name: one for one in sources_of(paths)}
+            if all(
+                one.kind in ("jsonl", "csv", "parquet", "text", "stray") for one in found.values()
+            ):
+                self.files = found
+        self._stream: Iterator[Document | Skipped] | None = None
+        self._ahead: list[Document | Skipped] = []
+        if self.files is None:
+            self._stream = read_corpus(corpus, **columns.named())
+
+    def places_of(self, digests: Iterable[bytes]) -> dict[bytes, Place] | None:
+        """As `moved_texts.places_of`, by a pass of its own over the corpus."""
+        return places_of(self._given, digests, **self.columns.named())
+
+    def ahead(self, rows: int, seconds: float) -> list[Document | Skipped]:
+        """The next rows of the stream, at most so many or for so long; `stream` repeats them."""
+        assert self._stream is not None
+        end = time.perf_counter() + seconds
+        for one in itertools.islice(self._stream, max(rows - len(self._ahead), 0)):
+            self._ahead.append(one)
+            if time.perf_counter() > end:
+                break
+        return self._ahead
+
+    def stream(self) -> Iterator[Document | Skipped]:
+        """All rows of the corpus that is not made of files, once."""
+        assert self._stream is not None
+        ahead, self._ahead = self._ahead, []
+        return itertools.chain(ahead, self._stream)
+
+
+def size_of(source: Source) -> int:
+    """Bytes of a file as it lies there."""
+    return stamp(source)[0] or 0
+
+
+def reaches(source: Source, row: int) -> bool:
+    """Whether a source has a row of this number; of JSON Lines, a line."""
+    if source.kind == "stray":
+        return False
+    if source.kind == "text":
+        return row == 0
+    if source.kind == "jsonl":
+        return count_lines(source, row)[0] > row
+    if source.kind == "csv":
+        return any(True for _ in csv_rows.records(source, row, 0))
+    return row < sum(row_groups(source))
+
+
+def row_groups(source: Source) -> list[int]:
+    """Rows of each row group of a Parquet file."""
+    with opened(source.path) as file:
+        return [group.rows for group in groups_of(file)]
+
+
+def count_lines(source: Source, row: int | None, most: int | None = None) -> tuple[int, int]:
+    """Lines of a JSON Lines file, and the bytes read for that, as they lie on disk.
+
+    Stops behind line number `row`, or after about `most` bytes of text.
+    """
+    lines, size, ended = 0, 0, True  # ended: the last byte so far was the end of a line
+    with opened(source.path) as file:
+        stream = decompressed(file, source.compression)
+        while (row is None or lines <= row) and (most is None or size < most):
+            if not (block := stream.read(_BLOCK)):
+                break
+            lines, size, ended = lines + block.count(b"\n"), size + len(block), block[-1:] == b"\n"
+        read = file.tell()
+    return lines + (not ended), read
+
+
+def ranges(source: Source, rows: list[int], ranked: int) -> Iterator[tuple[int, int, int]]:
+    """Pieces (start, stop, byte offset) of a source that hold its wanted rows, given ascending.
+
+    ranked: how many rows of the source are ranked. A sample is read at its places: single lines of
+    plain JSON Lines, row groups of Parquet.
+    """
+    if is_plain_lines(source) and 4 * len(rows) < ranked:
+        yield from _lines_at(source, rows)
+    elif source.kind == "parquet" and len(rows) < ranked:
+        ends = np.cumsum(row_groups(source))
+        at = np.searchsorted(ends, rows, side="right")
+        for group in np.unique(at):
+            inside = [row for row, one in zip(rows, at, strict=True) if one == group]
+            yield inside[0], inside[-1] + 1, 0
+    else:
+        yield rows[0], rows[-1] + 1, 0
+
+
+def is_plain_lines(source: Source) -> bool:
+    """Whether single lines can be read at their places."""
+    return source.kind == "jsonl" and source.compression is None
+
+
+def _lines_at(source: Source, rows: list[int]) -> Iterator[tuple[int, int, int]]:
+    """Each wanted line of a plain JSON Lines file that it reaches to."""
+    index = LineIndex(source)
+    for row in rows:
+        place = index.offset(row)
+        if place is None:
+            return
+        yield row, row + 1, place

@@ -1,0 +1,22 @@
+"""The names of `workbench.detection`."""
+
+from .locos import CannotSplit, locos_scores
+from .masking_curves import masking_curve
+from .probes import Probe, Probes, make_probes
+from .report import HeadReport
+from .report_measurements import head_report
+from .retrieval import lookup_losses, lookup_summary, retrieval_scores
+
+__all__ = [
+    "CannotSplit",
+    "HeadReport",
+    "Probe",
+    "Probes",
+    "head_report",
+    "locos_scores",
+    "lookup_losses",
+    "lookup_summary",
+    "make_probes",
+    "masking_curve",
+    "retrieval_scores",
+]

@@ -1,0 +1,220 @@
+"""A second detector of retrieval heads: by what a head writes instead of where it looks.
+
+LOCOS (logit-contribution scoring; Gema, Alex, Minervini, arXiv 2607.01002) splits what a head adds
+to the residual stream by the source position that it came from, and asks how much of it points to
+the answer token. As in detection, only the few rows that predict the answer are computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from workbench.core.progress import tracked
+from workbench.detection.probes import Probe, Probes
+from workbench.detection.retrieval import answer_rows, hidden_keys, require_tokenizer, score_frame
+from workbench.masking.masks import require_unmasked
+from workbench.models.attached_hooks import carrying
+from workbench.models.attention_hook import Seen
+from workbench.models.install import sample_ids
+from workbench.models.model import Model
+
+# Largest difference between our parts and the kernel's output, as a share of its largest entry.
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+
+
+class CannotSplit(ValueError):
+    """What the heads of this model write cannot be split by source position."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the heads of one layer put out in some rows, by source: (rows, H, head size), float32.
+
+    needle: from the keys of a span; elsewhere: from all others. Their sum is the head's output.
+    """
+
+    needle: torch.Tensor
+    elsewhere: torch.Tensor
+
+
+def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.DataFrame:
+    """LOCOS score of every head, in logits: how much more it writes towards the answer from the
+    value's place in the object (the needle) than from as many tokens elsewhere.
+
+    At the position that predicts answer token y, a head's output from source j is passed through
+    the head's columns of the output projection and multiplied with the unembedding row of y. The
+    score is the sum over the needle, minus the sum over all other keys times (needle tokens / other
+    tokens), averaged over answer tokens and probes. This is the direct path alone: what later
+    layers make of it, the norms behind the projection (Gemma, OLMo 2) and the final norm with its
+    gains are left out, as in the paper. Unlike the paper, the true answer is fed and no probe is
+    left out for a wrong answer.
+
+    Returns a frame as `retrieval_scores` does (layer, head, score, low, high), with two columns
+    more: needle and elsewhere, the two sums before the rescaling.
+
+    Raises CannotSplit where a model's output projection is not found or its attention weights
+    cannot be reproduced.
+    """
+    require_tokenizer(model, probes)
+    projections = output_projections(model)
+    embedding = model.hf.get_output_embeddings()
+    unembed = getattr(embedding, "weight", None)
+    width = len(next(iter(projections.values())))
+    if not isinstance(unembed, torch.Tensor) or unembed.shape[1] != width:
+        raise CannotSplit(
+            f"{type(model.hf).__name__} has no vocabulary projection that reads the residual "
+            f"stream (width {width}) directly"
+        )
+    rows = [
+        _written(model, probe, projections, unembed)
+        for probe in tracked(probes.items, "what heads write", "probe")
+    ]
+    needle, elsewhere, contrast = (np.stack(one) for one in zip(*rows, strict=True))
+    frame = score_frame(model, contrast, "LOCOS score", probes, bootstrap)
+    at = frame["layer"].to_numpy(), frame["head"].to_numpy()
+    return frame.assign(needle=needle.mean(axis=0)[at], elsewhere=elsewhere.mean(axis=0)[at])
+
+
+def _written(
+    model: Model, probe: Probe, projections: Mapping[int, torch.Tensor], unembed: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Needle, elsewhere and contrast of each head on one probe, (layers, heads) each."""
+    ids, positions, targets = answer_rows(model, probe)
+    first, last = (len(model.special_prefix) + edge for edge in probe.value)
+    answers = unembed[targets].float()  # (R, width)
+    # Keys that are not the needle, for each row: the query at p has p + 1 keys before or at it.
+    ratio = (last - first) / (positions + 1 - (last - first)).float()
+    sums = np.zeros((3, model.layers, model.heads))
+
+    def look(seen: Seen) -> None:
+        parts = split_output(seen, positions, first, last)
+        # What direction of a head's output raises the answer's logit: (R, H, head size).
+        wanted = (answers @ projections[seen.layer].float()).view_as(parts.needle)
+        needle = (parts.needle * wanted).sum(dim=-1)  # (R, H)
+        elsewhere = (parts.elsewhere * wanted).sum(dim=-1)
+        contrast = needle - ratio[:, None] * elsewhere
+        for row, one in enumerate((needle, elsewhere, contrast)):
+            sums[row, seen.layer] = one.mean(dim=0).cpu().double().numpy()
+
+    with model.lock, torch.inference_mode():
+        require_unmasked(model)
+        with carrying(model.sites, observer=look):
+            model.hidden(ids)
+    needle, elsewhere, contrast = sums
+    return needle, elsewhere, contrast
+
+
+def split_output(seen: Seen, rows: torch.Tensor, first: int, last: int) -> Parts:
+    """What each head puts out in the queries `rows` (of batch row 0), split at keys [first, last).
+
+    The attention weights of these rows are computed anew from queries and keys, with the kernel's
+    own scaling, soft cap and mask. Raises CannotSplit unless the parts sum to what the kernel gave.
+    """
+    kv_heads, keys, size = seen.key.shape[1:]
+    query = seen.query[0, :, rows].float().reshape(kv_heads, -1, size)  # groups are neighbours
+    scaling = seen.options.get("scaling")
+    scores = (query @ seen.key[0].float().transpose(1, 2)) * (scaling or size**-0.5)
+    cap = seen.options.get("softcap")
+    if cap is not None:
+        scores = torch.tanh(scores / cap) * cap
+    scores = scores.reshape(-1, len(rows), keys).masked_fill(hidden_keys(seen, rows), -torch.inf)
+    weights = scores.softmax(dim=-1)
+    if seen.share is not None:  # an attention sink takes the rest
+        weights *= seen.share[0][:, rows, None].float()
+    weights = weights.reshape(kv_heads, -1, keys)
+    value = seen.value[0].float()
+    needle = weights[..., first:last] @ value[:, first:last]
+    weights[..., first:last] = 0
+    elsewhere = weights @ value
+    heads = seen.query.shape[1]
+    parts = Parts(
+        needle.reshape(heads, len(rows), -1).transpose(0, 1).contiguous(),
+        elsewhere.reshape(heads, len(rows), -1).transpose(0, 1).contiguous(),
+    )
+    given = seen.output[0, rows].float()
+    off, largest = (parts.needle + parts.elsewhere - given).abs().max(), given.abs().max()
+    if not off <= TOLERANCE.get(seen.output.dtype, 6e-2) * largest:
+        raise CannotSplit(
+            f"the attention weights of layer {seen.layer} cannot be reproduced from its queries "
+            f"and keys: the parts miss the kernel's output by {float(off / largest):.1%} of its "
+            "largest entry"
+        )
+    return parts
+
+
+def output_projections(model: Model) -> dict[int, torch.Tensor]:
+    """The output projection of each layer with heads, as a matrix (width, heads * head size).
+
+    Found by watching one short pass: the submodule of the attention module that is given the heads'
+    outputs, side by side, and multiplies them with its weight. Raises CannotSplit if a layer has no
+    such module (the heads are mixed or gated first, or the weights are packed).
+    """
+    heads: dict[int, torch.Tensor] = {}  # what the heads of each layer put out, side by side
+    found: dict[int, list[torch.Tensor | None]] = {}
+
+    def look(seen: Seen) -> None:
+        heads[seen.layer] = seen.output.flatten(start_dim=2)
+
+    hooks = [
+        module.register_forward_hook(_watch(heads, found, site.layer))
+        for site in model.sites
+        for module in site.module.modules()
+        if isinstance(getattr(module, "weight", None), torch.Tensor)
+    ]
+    try:
+        with model.lock, torch.inference_mode():
+            require_unmasked(model)
+            with carrying(model.sites, observer=look):
+                model.hidden(sample_ids(model.hf))
+    finally:
+        for one in hooks:
+            one.remove()
+    matrices = {}
+    for site in model.sites:
+        # More than one reader means that something is added to the plain projection (an adapter).
+        readers = found.get(site.layer, [])
+        if len(readers) != 1 or readers[0] is None:
+            raise CannotSplit(
+                f"{type(model.hf).__name__} has no plain output projection in layer {site.layer}: "
+                "expected one module that multiplies the heads' outputs, side by side, with one "
+                "weight matrix (merge adapters and unpack quantised weights first)"
+            )
+        matrices[site.layer] = readers[0]
+    return matrices
+
+
+def _watch(
+    heads: dict[int, torch.Tensor], found: dict[int, list[torch.Tensor | None]], layer: int
+) -> Callable[..., None]:
+    """A forward hook: if the module reads what the heads put out, note its matrix (or None)."""
+
+    def hook(module: torch.nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        given, wanted = inputs[0] if inputs else None, heads.get(layer)
+        if not isinstance(given, torch.Tensor) or wanted is None:
+            return
+        if given.shape == wanted.shape and torch.equal(given, wanted):
+            found.setdefault(layer, []).append(_matrix(module, given, output))
+
+    return hook
+
+
+def _matrix(module: torch.nn.Module, given: torch.Tensor, output: object) -> torch.Tensor | None:
+    """The matrix (out, in) with which the module made `output` of `given`; None if there is none.
+
+    Linear keeps (out, in), GPT-2's Conv1D (in, out); only one of them gives this output.
+    """
+    weight, bias = module.weight, getattr(module, "bias", None)
+    if not (isinstance(output, torch.Tensor) and isinstance(weight, torch.Tensor)):
+        return None
+    plain = output if bias is None else output - bias
+    for matrix in (weight, weight.T) if weight.dim() == 2 else ():
+        if matrix.shape == (output.shape[-1], given.shape[-1]) and torch.allclose(
+            (given @ matrix.T).float(), plain.float(), rtol=0, atol=float(plain.abs().max()) / 50
+        ):
+            return matrix.detach()
+    return None

@@ -1,0 +1,127 @@
+"""What is lost as more and more heads are masked: detected order against heads drawn at random.
+
+A set of retrieval heads is worth something only if masking it hurts lookups far more than masking
+as many other heads does, at every size of the set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from workbench.core.progress import counted
+from workbench.detection.probes import Probes
+from workbench.detection.retrieval import answered, require_tokenizer
+from workbench.masking.losses import losses_of_ids
+from workbench.masking.masks import require_fitting
+from workbench.models.attention_hook import Mode
+from workbench.models.heads import HeadSet
+from workbench.models.model import Model
+from workbench.models.token_prefix import encode_start
+
+SETS = 6  # head sets in one pass; memory grows with it
+
+
+def masking_curve(
+    model: Model,
+    scores: pd.DataFrame,
+    probes: Probes,
+    texts: Sequence[str] = (),
+    *,
+    influence: pd.DataFrame | None = None,
+    sizes: Sequence[int] | None = None,
+    draws: int = 5,
+    mode: Mode = "uniform",
+    max_tokens: int | None = 512,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Loss and retrieval accuracy with the first k heads masked, in detected and in random order.
+
+    scores: a frame with layer, head, score, whose descending order is the detected one (equal
+    scores: lower layer and head first); influence: another such frame, for one order more (for
+    example `head_effects(...).table()`, the loss rise of each head masked alone); sizes: the k
+    (default: 0 to a fifth of all heads in steps); draws: random orders, each over all heads that
+    the largest detected set leaves over.
+
+    Returns one row a set: order ("detected", "influence" or "random"), draw, heads (k), lookup_loss
+    (mean nats a token of the probes' answers), accuracy (share of answer tokens that are the first
+    choice, the true answer being fed), text_loss (mean nats a predicted token of `texts`, of which
+    the first max_tokens are read; NaN without texts), retention (accuracy by that without a mask;
+    NaN if 0 is not among the sizes or the accuracy is 0 there).
+    """
+    require_tokenizer(model, probes)
+    require_fitting(model, HeadSet.top(scores, allow_ties=True), mode)
+    if isinstance(texts, str):
+        raise TypeError("texts is a list of texts, got a single string: pass [text]")
+    every = model.head_count
+    sizes = default_sizes(every) if sizes is None else sorted({int(k) for k in sizes})
+    if not sizes or sizes[0] < 0 or 2 * sizes[-1] > every:
+        raise ValueError(
+            f"sizes must lie between 0 and {every // 2} (random sets come from the other half of "
+            f"{every} heads), got {list(sizes)}"
+        )
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}")
+    detected = _ranked(scores)
+    orders = [("detected", 0, detected)]
+    if influence is not None:
+        require_fitting(model, HeadSet.top(influence, allow_ties=True), mode)
+        orders.append(("influence", 0, _ranked(influence)))
+    pool = HeadSet.of(detected[: sizes[-1]], model).complement().members
+    for draw in range(draws):
+        shuffled = np.random.default_rng([seed, draw]).permutation(len(pool))
+        orders.append(("random", draw, [pool[i] for i in shuffled]))
+    rows = [
+        (name, draw, HeadSet.of(members[:k], model))
+        for name, draw, members in orders
+        for k in sizes
+    ]
+    once: dict[HeadSet, tuple[float, float, float]] = {}  # no head masked is the same for all
+    sets = list(dict.fromkeys(one for _, _, one in rows))
+    ids = [encode_start(model, text, max_tokens) for text in texts]
+    groups = [sets[i : i + SETS] for i in range(0, len(sets), SETS)]
+    total = len(sets) * (len(probes) + len(ids))
+    with counted("masking more and more heads", "passes", total) as done:
+        for group in groups:
+            answers = []
+            for probe in probes.items:
+                answers.append(list(answered(model, probe, group, mode)))
+                done(len(group))
+            texts_lost = _text_losses(model, ids, group, mode)
+            done(len(group) * len(ids))
+            for one, (loss, accuracy), lost in zip(
+                group, np.mean(answers, axis=0), texts_lost, strict=True
+            ):
+                once[one] = (float(loss), float(accuracy), lost)
+    columns = ["order", "draw", "heads", "lookup_loss", "accuracy", "text_loss"]
+    found = [(name, draw, len(one), *once[one]) for name, draw, one in rows]
+    table = pd.DataFrame(found, columns=columns)
+    whole = table.loc[table["heads"] == 0, "accuracy"].max()
+    return table.assign(retention=table["accuracy"] / whole if whole > 0 else np.nan)
+
+
+def _ranked(scores: pd.DataFrame) -> list[tuple[int, int]]:
+    """Layer and head of all heads, the highest score first."""
+    ranked = scores.sort_values(
+        ["score", "layer", "head"], ascending=[False, True, True], kind="stable"
+    )
+    return [(int(a), int(b)) for a, b in ranked[["layer", "head"]].to_numpy()]
+
+
+def default_sizes(total: int) -> list[int]:
+    """0, 1, and up to seven steps more, each by the same factor, to a fifth of all heads."""
+    last = max(1, total // 5)
+    steps = np.geomspace(1, last, num=min(8, last)) if last > 1 else [1.0]
+    return sorted({0, *(round(one) for one in steps)})
+
+
+def _text_losses(
+    model: Model, ids: Sequence[Sequence[int]], group: Sequence[HeadSet], mode: Mode
+) -> list[float]:
+    """Mean nats a predicted token over all texts, for each head set."""
+    columns = list(losses_of_ids(model, ids, group, mode=mode))
+    if not columns:
+        return [float("nan")] * len(group)
+    return [float(np.concatenate(column).mean()) for column in zip(*columns, strict=True)]

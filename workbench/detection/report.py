@@ -1,0 +1,269 @@
+"""The report on a head set: what was measured, a verdict in words, and its text, HTML and JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.models.heads import Head, HeadSet
+
+if TYPE_CHECKING:
+    pass
+
+# The thresholds of the verdict. Public score files of larger models show halves that agree at 0.88
+# to 0.95 (METHOD section 1); below 0.6 a quarter of each half's set is not in the other's.
+SURE, UNSURE = 0.95, 0.05  # membership of a head that is in, or out, beyond doubt
+AGREE = 0.6  # halves, lengths: mostly the same set
+SECOND = 0.5  # second detector, and share of the score that is there without the key
+
+
+@dataclass(frozen=True)
+class HeadReport:
+    """What is known about a head set; made by `head_report`.
+
+    table: one row a head in model order: layer, head, score, chosen, membership (probability of the
+    top set when probes are drawn anew); with a model also shuffled (score when no key leads to the
+    answer), lookup (the part of the score that this takes away, over the same probes) with
+    lookup_low and lookup_high (95 %), locos and locos_share (membership of the second top set).
+    halves: agreement (Jaccard) of two halves of the probes, mean and 95 % range; gap: the cut (see
+    stability.gap_at_cut); zeros: heads that score 0, and ties; counts: agreement by number of
+    probes. checked: how many probes the rest was measured on; chance: what random looking scores;
+    shuffled: share of the set's score that survives shuffled keys (low, high: 95 %) and the null
+    band, the 95 % and 99 % quantiles of the heads outside the set under them; lengths: agreement by
+    probe length; locos: agreement with the second detector. missing: what was not measured, and
+    why.
+    """
+
+    heads: HeadSet
+    fraction: float
+    by: str
+    probes: int
+    draws: int
+    table: pd.DataFrame
+    halves: Mapping[str, float]
+    gap: Mapping[str, Any]
+    zeros: Mapping[str, int]
+    counts: pd.DataFrame
+    checked: int = 0
+    chance: Mapping[str, float] | None = None
+    shuffled: Mapping[str, float] | None = None
+    lengths: pd.DataFrame | None = None
+    locos: Mapping[str, float] | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    # ---- verdict ----------------------------------------------------------------------------
+
+    @property
+    def core(self) -> HeadSet:
+        """The heads of the set whose membership is at least 95 %."""
+        return self._where(self.table["chosen"] & (self.table["membership"] >= SURE))
+
+    @property
+    def edge(self) -> HeadSet:
+        """The heads, in or out of the set, whose membership lies between 5 % and 95 %."""
+        return self._where(self.table["membership"].between(UNSURE, SURE, inclusive="neither"))
+
+    @property
+    def within_chance(self) -> HeadSet:
+        """The heads of the set that score no more than the best of random lookers (99 %)."""
+        limit = -1.0 if self.chance is None else self.chance["best_99"]
+        return self._where(self.table["chosen"] & (self.table["score"] <= limit))
+
+    @property
+    def without_key(self) -> HeadSet:
+        """The heads of the set for which shuffled keys take nothing away that is surely above 0."""
+        if self.shuffled is None:
+            return self._where(self.table["layer"] < 0)
+        return self._where(self.table["chosen"] & (self.table["lookup_low"] <= 0))
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: how far the set is determined, and what it does."""
+        size, core, edge = len(self.heads), len(self.core), len(self.edge)
+        if self.zeros["in_set"] or self.zeros["tied_at_cut"]:
+            sure = "not determined: heads at the cut tie"
+        elif self.halves["jaccard"] < AGREE or core < size / 2:
+            sure = "not determined: use more probes"
+        elif not edge:
+            sure = "stable"
+        else:
+            between = f"{edge} head{'s' * (edge > 1)} between 5 % and 95 % membership"
+            sure = f"stable core, uncertain edge ({core} of {size} heads sure, {between})"
+        if self.shuffled is None:
+            return sure
+        if self.shuffled["survives"] >= SECOND:
+            return f"{sure}; mostly copies, without need of the key"
+        return f"{sure}; looks up by key"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What the verdict rests on, and what to do about it; one sentence or two each."""
+        gap, zeros, halves = self.gap, self.zeros, self.halves
+        found = [
+            f"Two halves of the {self.probes} probes agree at Jaccard {halves['jaccard']:.2f} "
+            f"(95 % range {halves['low']:.2f} to {halves['high']:.2f}); below {AGREE} the set "
+            "counts as not determined."
+        ]
+        if zeros["in_set"]:
+            found.append(
+                f"{zeros['in_set']} heads of the set score 0 and were taken by their order: use a "
+                "smaller fraction, or more or longer probes."
+            )
+        elif zeros["tied_at_cut"]:
+            found.append(
+                f"{zeros['tied_at_cut']} heads tie at the cut (score {gap['at_cut']:.3g}) and were "
+                "taken by their order: use more probes or another fraction."
+            )
+        else:
+            found.append(
+                f"The gap at the cut, {gap['last']} {gap['at_cut']:.3f} over {gap['first']} "
+                f"{gap['after_cut']:.3f}, is {_times(gap)} its standard error"
+                + (
+                    f"; two would take about {gap['probes_needed']} probes."
+                    if gap["probes_needed"] > self.probes
+                    else "."
+                )
+            )
+        if self.edge:
+            found.append(
+                f"Uncertain: {self.edge}. Show results with and without them, or use more probes."
+            )
+        if self.within_chance:
+            found.append(
+                f"No better than random looking: {self.within_chance}. Use a smaller fraction."
+            )
+        if self.shuffled is not None:
+            found.append(self._lookup_words())
+        if self.lengths is not None:
+            columns = (self.lengths[name] for name in ("pairs", "tokens", "jaccard", "spearman"))
+            found += [
+                f"With {pairs:.0f} pairs in {tokens} tokens "
+                f"{'mostly the same set' if jaccard >= AGREE else 'another set'} comes out "
+                f"(Jaccard {jaccard:.2f}, rank correlation {rank:.2f})."
+                for pairs, tokens, jaccard, rank in zip(*columns, strict=True)
+            ]
+        if self.locos is not None:
+            jaccard, size = self.locos["jaccard"], len(self.heads)
+            shared = round(2 * size * jaccard / (1 + jaccard))
+            found.append(
+                f"LOCOS, which asks what a head writes, has {shared} of the {size} heads in its "
+                f"own top set (Jaccard {jaccard:.2f}, rank correlation "
+                f"{self.locos['spearman']:.2f})."
+            )
+        return (*found, *(f"{name[0].upper()}{name[1:]}: {why}." for name, why in self._missing()))
+
+    def _lookup_words(self) -> str:
+        assert self.shuffled is not None
+        share = self.shuffled
+        text = (
+            f"With keys shuffled, so that no key leads to the answer, {share['survives']:.0%} of "
+            f"the set's score survives (95 % {share['low']:.0%} to {share['high']:.0%}). "
+        )
+        if share["survives"] >= SECOND:
+            text += (
+                "The true answer is fed while scoring, so a head that goes on where the last fed "
+                "token stood before (induction) scores without any lookup: read the set as copying "
+                "heads."
+            )
+        else:
+            text += "The score rests on finding the place by its key."
+        if self.without_key:
+            text += (
+                f" For {len(self.without_key)} of the {len(self.heads)} heads the drop cannot be "
+                f"told from 0: {self.without_key}."
+            )
+        return text
+
+    def _missing(self) -> list[tuple[str, str]]:
+        return [(name, why.rstrip(".")) for name, why in self.missing.items()]
+
+    def _where(self, rows: pd.Series) -> HeadSet:
+        part = self.table[rows]
+        members = tuple(
+            Head(int(a), int(b)) for a, b in zip(part["layer"], part["head"], strict=True)
+        )
+        return HeadSet.of(members, self.heads.geometry)
+
+    # ---- looking and storing ----------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        total, size = len(self.table), len(self.heads)
+        lines = [
+            f"Head set: {size} of {total} heads by {self.by}, {self.probes} probes",
+            f"Verdict: {self.verdict}",
+            *(f"  - {one}" for one in self.reasons),
+            f"Heads (membership): {self._named(self.table['chosen'])}",
+        ]
+        if self.edge:
+            outside = self._named(~self.table["chosen"] & (self.table["membership"] > UNSURE))
+            lines.append(f"Just outside: {outside or 'none'}")
+        lines.append(f"Heads that score 0: {self.zeros['heads']} of {total}")
+        if self.shuffled is not None:
+            lines.append(
+                f"Null band: with shuffled keys 99 % of the heads outside the set score at most "
+                f"{self.shuffled['band_99']:.3f}"
+            )
+        if self.chance is not None:
+            lines.append(
+                f"Random looking scores {self.chance['expected']:.4f}; the best of {total} heads "
+                f"stays below {self.chance['best_99']:.4f} (99 %)"
+            )
+        return "\n".join(lines)
+
+    def _named(self, rows: pd.Series) -> str:
+        part = self.table[rows].sort_values(["membership", "score"], ascending=False)
+        return " ".join(
+            f"L{one.layer}H{one.head} {one.membership:.2f}" for one in part.itertuples()
+        )
+
+    def _repr_html_(self) -> str:
+        near = self.table[self.table["chosen"] | (self.table["membership"] > UNSURE)]
+        near = near.sort_values(["membership", "score"], ascending=False)
+        near.insert(
+            0, "name", [f"L{a}H{b}" for a, b in zip(near["layer"], near["head"], strict=True)]
+        )
+        shown = near.drop(columns=["layer", "head"]).round(3)
+        items = "".join(f"<li>{escape(one)}</li>" for one in self.reasons)
+        return (
+            f"<div><p><b>{len(self.heads)} of {len(self.table)} heads by {escape(self.by)}: "
+            f"{escape(self.verdict)}</b></p><ul>{items}</ul>"
+            f"{shown.to_html(index=False, border=0)}</div>"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything in the report as JSON-able values; numbers that do not exist are None."""
+        plain = {
+            "verdict": self.verdict, "reasons": list(self.reasons), "heads": self.heads.to_json(),
+            "fraction": self.fraction, "by": self.by, "probes": self.probes, "draws": self.draws,
+            "core": str(self.core), "edge": str(self.edge),
+            "within_chance": str(self.within_chance), "without_key": str(self.without_key),
+            "halves": self.halves, "gap": self.gap, "zeros": self.zeros, "counts": self.counts,
+            "checked": self.checked, "chance": self.chance, "shuffled": self.shuffled,
+            "lengths": self.lengths, "locos": self.locos, "missing": self.missing,
+            "table": self.table,
+        }  # fmt: skip
+        return {name: _plain(value) for name, value in plain.items()}
+
+
+def _times(gap: Mapping[str, Any]) -> str:
+    error = gap["standard_error"]
+    return f"{gap['difference'] / error:.1f} times" if error > 0 else "far above"
+
+
+def _plain(value: Any) -> Any:
+    """`value` in types that JSON knows; NaN and infinity become None."""
+    if isinstance(value, pd.DataFrame):
+        return [_plain(row) for row in value.to_dict(orient="records")]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,284 @@
+"""Is this head set real? Its stability, its controls, and a second detector, in one report.
+
+What follows from the scores alone is always in the report. What needs the model (shuffled keys,
+other lengths, LOCOS) is measured when model and probes are given; otherwise the report says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import poisson, spearmanr
+
+from workbench.detection import stability
+from workbench.detection.locos import CannotSplit, locos_scores
+from workbench.detection.probe_controls import shortened, shuffled_keys
+from workbench.detection.probes import Probes
+from workbench.detection.report import HeadReport
+from workbench.detection.retrieval import retrieval_scores
+from workbench.models.heads import Head, HeadSet, geometry_of
+from workbench.models.model import Model
+
+LEAST_PROBES = 4
+HOW = "not measured: give the model and the probes, head_report(scores, model, probes)"
+
+
+def head_report(
+    scores: pd.DataFrame,
+    model: Model | None = None,
+    probes: Probes | None = None,
+    *,
+    fraction: float = 0.05,
+    draws: int = 1000,
+    allow_ties: bool = False,
+    limit: int = 16,
+    lengths: Sequence[float] = (0.75, 0.5, 0.25),
+    seed: int = 0,
+) -> HeadReport:
+    """Say how far the top `fraction` of the heads can be trusted, with reasons.
+
+    scores: what `retrieval_scores` returned; model, probes: those that the scores came from, given
+    together or not at all. With them the model runs over the first `limit` probes again: with
+    shuffled keys, at each share of the probe length in `lengths` that is possible, and for LOCOS
+    (each about as long as the detection took). draws: bootstrap draws; seed: of all draws.
+
+    Raises ValueError for scores without their per-probe parts or from fewer than 4 probes, for a
+    model or probes that the scores do not come from, and for a cut among ties or zeros unless
+    allow_ties is set (see HeadSet.top).
+    """
+    ordered, per_probe = _checked(scores)
+    # Sums in another order differ in the last bits: equal scores must be seen as equal.
+    rounded = ordered.assign(score=ordered["score"].round(stability.DECIMALS))
+    heads = HeadSet.top(rounded, fraction, allow_ties=allow_ties)
+    if (model is None) != (probes is None):
+        raise ValueError(
+            "model and probes belong together: give both (head_report(scores, model, probes)) or "
+            "neither"
+        )
+    if not all(0 < share < 1 for share in lengths):
+        raise ValueError(
+            f"lengths are shares of the probe length, between 0 and 1, got {list(lengths)}"
+        )
+    if draws < 100 or limit < LEAST_PROBES:
+        raise ValueError(
+            f"expected at least 100 draws and a limit of at least {LEAST_PROBES} probes, got "
+            f"{draws} and {limit}"
+        )
+    size = len(heads)
+    score = rounded["score"].to_numpy()
+    table = rounded[["layer", "head", "score"]].copy()
+    table.attrs = {}  # pandas copies attrs in depth at every step, and these are large
+    table["chosen"] = [Head(*pair) in heads for pair in _pairs(table)]
+    table["membership"] = stability.membership(per_probe, size, draws, seed)
+    gap = stability.gap_at_cut(per_probe, size, draws, seed)
+    names = [str(Head(*pair)) for pair in _pairs(table)]
+    gap |= {"last": names[gap["last"]], "first": names[gap["first"]]}
+    parts: dict[str, Any] = {}
+    if model is not None and probes is not None:
+        _require_origin(scores, per_probe, model, probes)
+        table, parts = _measured(
+            table, per_probe, model, probes, scores.attrs["kept"], draws, limit, lengths, seed
+        )
+    else:
+        parts["missing"] = dict.fromkeys(("shuffled keys", "probe length", "LOCOS"), HOW)
+    return HeadReport(
+        heads=heads,
+        fraction=fraction,
+        by=str(scores.attrs.get("by", "score")),
+        probes=len(per_probe),
+        draws=draws,
+        table=table,
+        halves=stability.halves(per_probe, size, draws, seed),
+        gap=gap,
+        zeros={
+            "heads": int((score == 0).sum()),
+            "in_set": int((score[table["chosen"]] == 0).sum()),
+            "tied_at_cut": int((score == gap["at_cut"]).sum())
+            if gap["at_cut"] == gap["after_cut"]
+            else 0,
+        },
+        counts=stability.count_series(per_probe, size, draws, seed),
+        **parts,
+    )
+
+
+# ---- what needs the model -----------------------------------------------------------------------
+
+
+def _measured(
+    table: pd.DataFrame,
+    per_probe: np.ndarray,
+    model: Model,
+    probes: Probes,
+    kept: Sequence[int],
+    draws: int,
+    limit: int,
+    lengths: Sequence[float],
+    seed: int,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table with the columns of the controls, and the report's parts that need the model."""
+    every = replace(probes, items=tuple(probes[i] for i in kept))
+    some = replace(every, items=every.items[:limit])
+    before = per_probe[:limit]
+    chosen = table["chosen"].to_numpy()
+    size = int(chosen.sum())
+    missing: dict[str, str] = {}
+    parts: dict[str, Any] = {
+        "checked": len(some),
+        "chance": chance_band(every, len(model.special_prefix), len(table)),
+        "missing": missing,
+    }
+    try:
+        shuffled = shuffled_keys(model, some, seed)
+    except ValueError as error:
+        missing["shuffled keys"] = f"not measured: {error}"
+    else:
+        after = _per_probe(retrieval_scores(model, shuffled))
+        lookup, low, high = stability.paired_change(before, after, draws, seed)
+        table = table.assign(
+            shuffled=after.mean(axis=0), lookup=lookup, lookup_low=low, lookup_high=high
+        )
+        if before[:, chosen].any():
+            parts["shuffled"] = _survival(before, after, chosen, draws, seed)
+        else:
+            missing["shuffled keys"] = "without result: the set copies nothing on these probes"
+    whole, rows = before.mean(axis=0), []
+    for share in sorted(lengths, reverse=True):
+        tokens = round(share * probes.max_tokens)
+        try:
+            short = shortened(model, some, tokens, seed)
+        except ValueError as error:
+            missing[f"probes of {tokens} tokens"] = f"not measured: {error}"
+            continue
+        found = _per_probe(retrieval_scores(model, short)).mean(axis=0)
+        rows.append(
+            {
+                "tokens": tokens,
+                "pairs": float(np.mean([one.pairs for one in short])),
+                "probes": len(short),
+                **_compared(whole, found, size),
+            }
+        )
+    if rows:
+        parts["lengths"] = pd.DataFrame(rows)
+    try:
+        second = locos_scores(model, some)
+    except CannotSplit as error:
+        missing["LOCOS"] = f"not applicable to this model: {error}"
+    else:
+        found = second["score"].to_numpy()
+        table = table.assign(locos=found, locos_share=stability.top_shares(found, size))
+        parts["locos"] = _compared(table["score"].to_numpy(), found, size)
+    return table, parts
+
+
+def _survival(
+    before: np.ndarray, after: np.ndarray, chosen: np.ndarray, draws: int, seed: int
+) -> dict[str, float]:
+    """The share of the set's score that is left of `before` in `after`, (probes, heads) each."""
+    own, left = before[:, chosen].sum(axis=1), after[:, chosen].sum(axis=1)
+    weights = stability.resampled(len(before), draws, seed)
+    weights = weights[weights @ own > 0]  # a draw in which the set copies nothing has no share
+    low, high = np.percentile((weights @ left) / (weights @ own), [2.5, 97.5])
+    # Of the heads outside the set, most of which copy nothing.
+    band = np.quantile(after.mean(axis=0)[~chosen], [0.95, 0.99])
+    return {
+        "survives": float(left.sum() / own.sum()), "low": float(low), "high": float(high),
+        "band_95": float(band[0]), "band_99": float(band[1]),
+    }  # fmt: skip
+
+
+def chance_band(probes: Probes, prefix: int, heads: int) -> dict[str, float]:
+    """What a head that looks at one visible key at random would score on these probes.
+
+    prefix: special tokens before each probe; heads: how many heads the model has. expected: mean;
+    band_95, band_99: what one such head stays below or at with that probability; best_99: what the
+    best of all `heads` stays below or at. Hits are counted as Poisson, being rare.
+    """
+    rates, tokens = [], []
+    for probe in probes:
+        inside = np.array(probe.ids[slice(*probe.value)])
+        answer = np.arange(*probe.answer)
+        hits = np.array([(inside == probe.ids[t]).sum() for t in answer])
+        rates.append(hits / (prefix + answer))  # the query at t-1 sees t keys, and the prefix
+        tokens.append(len(answer))
+    expected = float(np.mean([one.mean() for one in rates]))
+    count, total = expected * sum(tokens), sum(tokens)
+    return {
+        "expected": expected,
+        "band_95": float(poisson.ppf(0.95, count) / total),
+        "band_99": float(poisson.ppf(0.99, count) / total),
+        "best_99": float(poisson.ppf(0.99 ** (1 / heads), count) / total),
+    }
+
+
+def _compared(one: np.ndarray, other: np.ndarray, size: int) -> dict[str, float]:
+    """Agreement of the top sets and rank correlation of two scores (heads,)."""
+    tops = stability.top_shares(one, size), stability.top_shares(other, size)
+    constant = np.ptp(one) == 0 or np.ptp(other) == 0
+    rank = float("nan") if constant else float(spearmanr(one, other).statistic)
+    return {"jaccard": float(stability.agreement(*tops)), "spearman": rank}
+
+
+# ---- what is given ------------------------------------------------------------------------------
+
+
+def _checked(scores: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """The scores in model order and their per-probe parts (probes, heads)."""
+    stored = scores.attrs.get("per_probe")
+    if stored is None:
+        raise ValueError(
+            "these scores do not say how each probe scored (attrs['per_probe']): expected the "
+            "frame that retrieval_scores returned. Saving as CSV or selecting columns may lose it"
+        )
+    per_probe = np.asarray(stored, dtype=float)
+    if per_probe.ndim != 2 or per_probe.shape[1] != len(scores):
+        raise ValueError(
+            f"attrs['per_probe'] must hold one list of {len(scores)} scores a probe, got an array "
+            f"of shape {per_probe.shape}"
+        )
+    if len(per_probe) < LEAST_PROBES:
+        raise ValueError(
+            f"a report needs at least {LEAST_PROBES} probes, these scores come from "
+            f"{len(per_probe)}: detect again with make_probes(model, n=16) or more"
+        )
+    ordered = scores.sort_values(["layer", "head"], kind="stable", ignore_index=True)
+    if not np.allclose(ordered["score"], per_probe.mean(axis=0), rtol=0, atol=1e-9):
+        raise ValueError(
+            "the column 'score' is not the mean of attrs['per_probe']: the scores were changed "
+            "after detection. Give the frame of retrieval_scores as it is"
+        )
+    return ordered, per_probe
+
+
+def _require_origin(
+    scores: pd.DataFrame, per_probe: np.ndarray, model: Model, probes: Probes
+) -> None:
+    if scores.attrs.get("by") != "retrieval score":
+        raise ValueError(
+            "with a model the report compares retrieval scores with their controls, got "
+            f"{scores.attrs.get('by', 'score')!r}: give the frame of retrieval_scores"
+        )
+    theirs = HeadSet.top(scores, allow_ties=True).geometry
+    if theirs != geometry_of(model):
+        raise ValueError(
+            f"these scores are not of this model: it has {geometry_of(model)}, they have {theirs}"
+        )
+    kept = scores.attrs.get("kept", ())
+    if scores.attrs["origin"]["probes_sha256"] != probes.digest or len(kept) != len(per_probe):
+        raise ValueError(
+            "these scores do not come from these probes (their digests differ): give the probes "
+            "that retrieval_scores was given"
+        )
+
+
+def _pairs(table: pd.DataFrame) -> list[tuple[int, int]]:
+    return [(int(a), int(b)) for a, b in zip(table["layer"], table["head"], strict=True)]
+
+
+def _per_probe(scores: pd.DataFrame) -> np.ndarray:
+    return np.asarray(scores.attrs["per_probe"], dtype=float)

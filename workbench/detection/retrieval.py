@@ -1,0 +1,246 @@
+"""Which heads retrieve: the score of every head on lookup probes, and what masking does to them.
+
+Attention matrices are never held. For each probe the queries that predict the answer (about 30
+rows) are compared with all keys, layer by layer, while the model runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+
+from workbench.core.progress import gives_way, tracked
+from workbench.detection.probes import Probe, Probes
+from workbench.masking.masks import masked, require_unmasked
+from workbench.masking.packed import engine_of
+from workbench.models.attached_hooks import carrying
+from workbench.models.attention_hook import Mode, Seen
+from workbench.models.heads import HeadSet
+from workbench.models.identity import tokenizer_sha256
+from workbench.models.model import Model
+
+
+class Answerable(Protocol):
+    """Token ids, without special tokens, and the positions [start, stop) of the answer in them."""
+
+    @property
+    def ids(self) -> tuple[int, ...]: ...
+
+    @property
+    def answer(self) -> tuple[int, int]: ...
+
+
+def retrieval_scores(
+    model: Model, probes: Probes, *, only_solved: bool = False, bootstrap: int = 1000
+) -> pd.DataFrame:
+    """Retrieval score of every head: the share of answer tokens that it copies (METHOD section 1).
+
+    Returns one row a head with layer, head, score (mean over probes, in [0, 1]) and low, high (95 %
+    percentile bootstrap over probes). attrs["per_probe"] keeps the scores behind the means, one
+    list with a value a row for each probe; attrs["origin"] says which probes. Layers that have no
+    heads have no rows; attrs["headless"] lists them. only_solved leaves out probes in whose answer
+    the model gets fewer than half of the tokens right, and records how many.
+
+    Source: Wu et al., arXiv 2404.15574; Hua et al., arXiv 2505.07293.
+    """
+    require_tokenizer(model, probes)
+    rows, kept = [], []
+    for number, probe in enumerate(tracked(probes.items, "detecting heads", "probe")):
+        copied, solved = _copied(model, probe)
+        if solved or not only_solved:
+            rows.append(copied)
+            kept.append(number)
+    if not rows:
+        raise ValueError(
+            f"the model solves none of the {len(probes)} probes: use shorter ones (max_tokens) or "
+            "only_solved=False"
+        )
+    return score_frame(model, np.stack(rows), "retrieval score", probes, bootstrap, kept)
+
+
+def require_tokenizer(model: Model, probes: Probes) -> None:
+    """Raise ValueError unless the probes were made with this model's tokenizer."""
+    if probes.tokenizer_sha256 != tokenizer_sha256(model.tokenizer):
+        raise ValueError(
+            "these probes were made with another tokenizer than this model's: make them with "
+            "make_probes(model, ...)"
+        )
+
+
+def score_frame(
+    model: Model,
+    per_probe: np.ndarray,
+    by: str,
+    probes: Probes,
+    bootstrap: int,
+    kept: Sequence[int] | None = None,
+) -> pd.DataFrame:
+    """The frame that `retrieval_scores` describes, of per_probe (probes, layers, heads).
+
+    by: the name of the score; kept: the indices of the probes behind the rows (default: all). They
+    are in attrs["kept"].
+    """
+    kept = range(len(probes)) if kept is None else kept
+    every = HeadSet.of([], model).complement()
+    layer, head = np.array(every.members).T
+    per_probe = per_probe[:, layer, head]
+    low, high = _bootstrap(per_probe, bootstrap)
+    frame = pd.DataFrame(
+        {"layer": layer, "head": head, "score": per_probe.mean(axis=0), "low": low, "high": high}
+    )
+    if model.headless:
+        frame.attrs["headless"] = list(model.headless)
+    frame.attrs["by"] = by
+    frame.attrs["per_probe"] = per_probe.tolist()
+    frame.attrs["kept"] = list(kept)
+    frame.attrs["origin"] = {
+        "probes": len(per_probe),
+        "probes_left_out": len(probes) - len(per_probe),
+        "probe_tokens": probes.max_tokens,
+        "probe_seed": probes.seed,
+        "probes_sha256": probes.digest,
+        **({"probes_changed": probes.variant} if probes.variant else {}),
+    }
+    return frame
+
+
+def lookup_losses(
+    model: Model,
+    probes: Probes,
+    heads: Sequence[HeadSet | None] = (None,),
+    *,
+    mode: Mode = "uniform",
+) -> pd.DataFrame:
+    """How well the model answers the probes under each head set.
+
+    Returns one row a probe and head set: column (index into heads), probe (index), loss (mean nats
+    a token of the answer) and accuracy (share of answer tokens that are the model's first choice,
+    the true answer being fed).
+    """
+    rows = []
+    for number, probe in enumerate(tracked(probes.items, "answering probes", "probe")):
+        for column, (loss, accuracy) in enumerate(answered(model, probe, heads, mode)):
+            rows.append((column, number, loss, accuracy))
+    return pd.DataFrame(rows, columns=["column", "probe", "loss", "accuracy"])
+
+
+def answered(
+    model: Model, probe: Answerable, heads: Sequence[HeadSet | None], mode: Mode = "uniform"
+) -> Iterator[tuple[float, float]]:
+    """Mean nats a token of one answer, and the share of first choices, for each set."""
+    ids, positions, targets = answer_rows(model, probe)
+    for logits in _logits(model, ids, positions, heads, mode):
+        loss = torch.nn.functional.cross_entropy(logits, targets)
+        accuracy = (logits.argmax(dim=-1) == targets).float().mean()
+        yield float(loss), float(accuracy)
+
+
+def _logits(
+    model: Model,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    heads: Sequence[HeadSet | None],
+    mode: Mode,
+) -> Iterator[torch.Tensor]:
+    """Logits (positions, vocabulary) in float32 of one row of ids, for each head set in turn."""
+    engine = engine_of(model)
+    if engine is not None and model.head is not None:
+        try:
+            every = engine.hidden(ids.tolist(), heads, mode)
+        except torch.OutOfMemoryError:
+            if len(heads) == 1:
+                raise
+            for one in heads:  # one after the other takes less
+                yield from _logits(model, ids, positions, [one], mode)
+            return
+        for states in every:
+            with torch.inference_mode():
+                yield model.head(states[positions]).float()
+        return
+    for one in heads:
+        with masked(model, one, mode), torch.inference_mode():
+            logits = model.logits(ids, positions).float()
+        yield logits
+
+
+def lookup_summary(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Mean loss and accuracy of each head set with 95 % intervals (bootstrap over probes).
+
+    table: what `lookup_losses` returned; labels: a name for each of its columns, the index of the
+    result. Columns: loss, loss_low, loss_high, accuracy, accuracy_low, accuracy_high.
+    """
+    parts: dict[str, np.ndarray] = {}
+    for measure in ("loss", "accuracy"):
+        wide = table.pivot(index="probe", columns="column", values=measure)
+        low, high = _bootstrap(wide.to_numpy(), 1000)
+        parts |= {measure: wide.mean().to_numpy(), f"{measure}_low": low, f"{measure}_high": high}
+    return pd.DataFrame(parts, index=list(labels))
+
+
+def answer_rows(model: Model, probe: Answerable) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """ids (1, T) with BOS, the positions that *predict* the answer, and the answer's tokens."""
+    prefix = model.special_prefix
+    ids = torch.tensor([[*prefix, *probe.ids]], device=model.device)
+    start, stop = (len(prefix) + edge for edge in probe.answer)
+    positions = torch.arange(start - 1, stop - 1, device=model.device)
+    return ids, positions, ids[0, start:stop]
+
+
+@gives_way
+def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
+    """Share of the answer copied by each head, (layers, heads), and whether the model solves it.
+
+    Head h copies the token at t when the row of the query at t-1 has its largest entry at a key j
+    in the value's span inside the JSON object, and token j is token t.
+    """
+    ids, positions, targets = answer_rows(model, probe)
+    offset = len(model.special_prefix)
+    first, last = (offset + edge for edge in probe.value)
+    copied = np.zeros((model.layers, model.heads), dtype=np.float64)
+
+    def look(seen: Seen) -> None:
+        top = strongest_keys(seen, positions)  # (H, R)
+        inside = (top >= first) & (top < last) & (ids[0, top] == targets)
+        copied[seen.layer] = inside.cpu().double().mean(dim=-1).numpy()
+
+    with model.lock, torch.inference_mode():
+        require_unmasked(model)
+        with carrying(model.sites, observer=look):
+            logits = model.logits(ids, positions)
+    solved = bool((logits.argmax(dim=-1) == targets).float().mean() >= 0.5)
+    return copied, solved
+
+
+def strongest_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
+    """The key at the peak of each head's attention row, (H, R), for the queries `rows` of row 0.
+
+    Softmax, scaling and soft-capping keep the order of the scores, so none of them is computed. An
+    attention sink is no key: what is compared are tokens.
+    """
+    kv_heads, keys, size = seen.key.shape[1:]
+    query = seen.query[0, :, rows].float()  # (H, R, D)
+    query = query.reshape(kv_heads, -1, size)  # heads of one group are neighbours
+    scores = (query @ seen.key[0].float().transpose(1, 2)).reshape(-1, len(rows), keys)
+    return scores.masked_fill(hidden_keys(seen, rows), -torch.inf).argmax(dim=-1)
+
+
+def hidden_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
+    """Which keys the queries `rows` of row 0 may not see: bool (1 or H, 1 or R, 1 or keys)."""
+    if isinstance(seen.visible, torch.Tensor):
+        return ~seen.visible[0][:, rows]
+    if seen.visible == "causal":
+        keys = torch.arange(seen.key.shape[2], device=rows.device)
+        return (keys > rows[:, None])[None]
+    return torch.zeros(1, 1, 1, dtype=torch.bool, device=rows.device)
+
+
+def _bootstrap(per_probe: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """2.5 and 97.5 percentiles of the mean over resampled probes; (heads,) each."""
+    count = len(per_probe)
+    weights = np.random.default_rng(0).multinomial(count, [1 / count] * count, size=draws) / count
+    low, high = np.percentile(weights @ per_probe, [2.5, 97.5], axis=0)
+    return low, high

@@ -1,0 +1,37 @@
+"""The names of `workbench.figures`."""
+
+from .analysis import cluster_bars, coverage_dots, selection_map, statistic_dots, word_overlap_dots
+from .heads import head_map, head_report_figure, lookup_bars, masking_curve, ranked_heads, token_map
+from .scaling import agreement_curve, scaling_curve
+from .selection import confound_matrix, confound_panel, influence_histogram, scorer_matrix
+from .tasks import mirror_bars, mirror_dots
+from .theme import themed
+from .training import evolution_curve, evolution_maps, gain_bars, mirror_scatter, training_curve
+
+__all__ = [
+    "agreement_curve",
+    "cluster_bars",
+    "confound_matrix",
+    "confound_panel",
+    "coverage_dots",
+    "evolution_curve",
+    "evolution_maps",
+    "gain_bars",
+    "head_map",
+    "head_report_figure",
+    "influence_histogram",
+    "lookup_bars",
+    "masking_curve",
+    "mirror_bars",
+    "mirror_dots",
+    "mirror_scatter",
+    "ranked_heads",
+    "scaling_curve",
+    "scorer_matrix",
+    "selection_map",
+    "statistic_dots",
+    "themed",
+    "token_map",
+    "training_curve",
+    "word_overlap_dots",
+]

@@ -1,0 +1,202 @@
+"""Figures of what was chosen: statistics, words, clusters, maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workbench.analysis.clusters import chosen_in
+from workbench.figures.theme import COLOURS, shown, styled
+
+GREY = COLOURS[6]
+LABEL = 3  # terms that name a cluster on an axis
+
+
+def statistic_dots(statistics: pd.DataFrame, statistic: str = "tokens") -> go.Figure:
+    """The mean of a statistic in each selection with its interval, by domain (Table 3).
+
+    statistics: what `selection_statistics` returned.
+    """
+    rows = statistics[statistics["statistic"] == statistic]
+    names = [one for one in dict.fromkeys(rows["selection"]) if one != "every document"]
+    figure = go.Figure()
+    for name, part in rows.groupby("selection", sort=False):
+        colour = COLOURS[names.index(name) % 6] if name in names else GREY
+        figure.add_scatter(
+            x=[shown(str(one)) for one in part["domain"]], y=part["mean"].round(4),
+            mode="markers", name=shown(str(name)), marker={"color": colour, "size": 9},
+            error_y=_whisker(part, "mean"),
+            hovertemplate="%{x}: %{y:.3g}<extra>" + shown(str(name)) + "</extra>",
+        )  # fmt: skip
+    figure.update_layout(
+        title=f"Mean {shown(statistic.replace('_', ' '))} of what is chosen, with 95 % intervals",
+        scattermode="group", scattergap=0.6, legend={"orientation": "h", "y": -0.15},
+    )  # fmt: skip
+    figure.update_yaxes(rangemode="tozero", title_text=shown(statistic.replace("_", " ")))
+    return styled(figure, height=380)
+
+
+def word_overlap_dots(overlaps: Mapping[str, pd.DataFrame], weight: str = "tf") -> go.Figure:
+    """Shared frequent words at each fraction, by domain; grey: two random selections (Table 4).
+
+    overlaps: name of the other scorer -> what `word_overlap` returned.
+    """
+    first = next(iter(overlaps.values()))
+    domains = sorted(set(first["domain"]))
+    figure = make_subplots(
+        cols=len(domains), shared_yaxes=True, horizontal_spacing=0.02,
+        subplot_titles=[shown(str(one)) for one in domains],
+    )  # fmt: skip
+    for column, domain in enumerate(domains, start=1):
+        for number, (name, table) in enumerate(overlaps.items()):
+            part = table[(table["domain"] == domain) & (table["weight"] == weight)]
+            at = [f"{one:.0%}" for one in part["fraction"]]
+            if not number:
+                figure.add_scatter(
+                    x=at, y=part["random"].round(4), mode="markers", name="two random selections",
+                    marker={"color": GREY, "symbol": "line-ew-open", "size": 12},
+                    error_y=_whisker(part, "random"), showlegend=column == 1, row=1, col=column,
+                    hovertemplate="random, %{x}: %{y:.2f}<extra></extra>",
+                )  # fmt: skip
+            figure.add_scatter(
+                x=at, y=part["overlap"].round(4), mode="markers", name=shown(name),
+                marker={"color": COLOURS[number % 6], "size": 9}, showlegend=column == 1, row=1,
+                col=column, hovertemplate=f"{shown(name)}, %{{x}}: %{{y:.2f}}<extra></extra>",
+            )  # fmt: skip
+        figure.update_xaxes(title_text="chosen", row=1, col=column)
+    figure.update_yaxes(range=[-0.04, 1.05])
+    figure.update_yaxes(title_text="shared frequent words", row=1, col=1)
+    figure.update_layout(
+        title=f"Frequent words shared with the choice by the score ({shown(weight)})",
+        legend={"orientation": "h", "y": -0.3},
+    )
+    return styled(figure, height=380)
+
+
+def cluster_bars(table: pd.DataFrame, one: str, other: str, most: int = 20) -> go.Figure:
+    """The largest clusters: their size, and the share of each that two selections take (Figure 4).
+
+    table: what `cluster_table` returned; one, other: names of its selections.
+    """
+    rows = table.head(most)
+    names = [
+        f"{number}: {shown(', '.join(terms.split(', ')[:LABEL]))}"
+        for number, terms in zip(rows["cluster"], rows["terms"], strict=True)
+    ]
+    about = [
+        "<br>".join(shown(one) for one in row)
+        for row in zip(rows["terms"], rows["nearest"], rows["domains"], strict=True)
+    ]
+    figure = make_subplots(
+        cols=2, shared_yaxes=True, horizontal_spacing=0.03, column_widths=[0.4, 0.6],
+        subplot_titles=("documents", "share chosen"),
+    )  # fmt: skip
+    figure.add_bar(
+        x=rows["documents"], y=names, orientation="h", marker_color=GREY, showlegend=False, row=1,
+        col=1, text=about, textposition="none",
+        hovertemplate="%{x} documents<br>%{text}<extra></extra>",
+    )  # fmt: skip
+    for name, colour in ((one, COLOURS[0]), (other, COLOURS[1])):
+        figure.add_bar(
+            x=rows[name].round(4), y=names, orientation="h", name=shown(name), marker_color=colour,
+            row=1, col=2, hovertemplate="%{x:.0%}<extra>" + shown(name) + "</extra>",
+        )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    figure.update_xaxes(tickformat=".0%", row=1, col=2)
+    figure.update_layout(
+        title="What the clusters are about, and who chooses from them",
+        legend={"orientation": "h", "y": -0.08},
+    )
+    return styled(figure, height=170 + 26 * len(rows))
+
+
+def selection_map(clusters: pd.DataFrame, selections: Mapping[str, pd.DataFrame]) -> go.Figure:
+    """Two selections on the plane of the two first principal components (Figures 5 and 6).
+
+    clusters: what `cluster_documents` returned; selections: two, name -> table with selected. A
+    panel for where the documents come from, and one for who chooses them.
+    """
+    if len(selections) != 2:
+        raise ValueError(f"the map shows two selections, got {len(selections)}")
+    (one, first), (other, second) = selections.items()
+    a, b = chosen_in(clusters, first), chosen_in(clusters, second)
+    figure = make_subplots(
+        cols=2, shared_yaxes=True, horizontal_spacing=0.03,
+        subplot_titles=("where they come from", "who chooses them"),
+    )  # fmt: skip
+    groups = [
+        (1, str(domain), (clusters["domain"] == domain).to_numpy(), colour, 6)
+        for domain, colour in zip(
+            sorted(set(clusters["domain"])), [*COLOURS[2:6], *COLOURS[:2]] * 99, strict=False
+        )
+    ]
+    groups += [
+        (2, "neither", ~a & ~b, GREY, 5),
+        (2, f"{one} alone", a & ~b, COLOURS[0], 9),
+        (2, f"{other} alone", b & ~a, COLOURS[1], 9),
+        (2, "both", a & b, "black", 9),
+    ]
+    for column, name, which, colour, size in groups:
+        part = clusters[which]
+        figure.add_scatter(
+            x=part["x"].round(4), y=part["y"].round(4), mode="markers", name=shown(name), row=1,
+            col=column, marker={"color": colour, "size": size, "opacity": 0.75},
+            legend="legend" if column == 1 else "legend2",
+            text=[
+                f"{shown(name)}<br>cluster {number}"
+                for name, number in zip(part["doc_id"], part["cluster"], strict=True)
+            ],
+            hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+    told = clusters.attrs.get("explained")
+    share = "" if told is None else f" ({told:.0%} of the variance)"
+    figure.update_xaxes(title_text="first principal component")
+    figure.update_yaxes(title_text="second", row=1, col=1)
+    figure.update_layout(
+        title=f"Documents on a plane{share}",
+        legend={"orientation": "h", "y": -0.2, "x": 0, "title": {"text": "left: "}},
+        legend2={"orientation": "h", "y": -0.3, "x": 0, "title": {"text": "right: "}},
+    )
+    return styled(figure, height=480)
+
+
+def coverage_dots(coverage: pd.DataFrame) -> go.Figure:
+    """Spread of each selection over the clusters; grey: random selections of the same size.
+
+    coverage: what `coverage` returned.
+    """
+    measures = list(dict.fromkeys(coverage["measure"]))
+    figure = make_subplots(cols=len(measures), horizontal_spacing=0.12, subplot_titles=measures)
+    for column, measure in enumerate(measures, start=1):
+        part = coverage[coverage["measure"] == measure]
+        names = [shown(str(one)) for one in part["selection"]]
+        figure.add_scatter(
+            x=names, y=part["random"].round(4), mode="markers", name="random, 95 % of the draws",
+            marker={"color": GREY, "symbol": "line-ew-open", "size": 14},
+            error_y=_whisker(part, "random"), showlegend=column == 1, row=1, col=column,
+            hovertemplate="random: %{y:.2f}<extra></extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=names, y=part["value"].round(4), mode="markers", name="selection",
+            marker={"color": COLOURS[0], "size": 10}, showlegend=column == 1, row=1, col=column,
+            hovertemplate="%{x}: %{y:.2f}<extra></extra>",
+        )  # fmt: skip
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(
+        title="How widely a selection is spread", legend={"orientation": "h", "y": -0.25}
+    )
+    return styled(figure, height=380)
+
+
+def _whisker(part: pd.DataFrame, middle: str) -> dict[str, object]:
+    """An error bar from low to high around `middle`."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "thickness": 1.2,
+        "array": (part["high"] - part[middle]).round(4),
+        "arrayminus": (part[middle] - part["low"]).round(4),
+    }

@@ -1,0 +1,125 @@
+"""Figures of a selection, and of scorers that choose differently."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
+from workbench.selection.ranking import Selection
+
+
+def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
+    """Scores of every domain, with the cut above which its documents were chosen."""
+    domains = selection.domains
+    figure = make_subplots(
+        rows=len(domains), shared_xaxes=True, vertical_spacing=min(0.06, 0.5 / len(domains)),
+        subplot_titles=[
+            f"{shown(str(d.domain))}: {d.documents_selected} of {d.documents_seen} documents, "
+            f"{d.tokens_share:.0%} of the tokens"
+            for d in domains.itertuples()
+        ],
+    )  # fmt: skip
+    edges = np.histogram_bin_edges(selection.table["score"], bins=bins)
+    middle = ((edges[:-1] + edges[1:]) / 2).round(4)
+    for row, one in enumerate(domains.itertuples(), start=1):
+        part = selection.table[selection.table["domain"] == one.domain]
+        for chosen, colour in ((True, COLOURS[0]), (False, COLOURS[6])):
+            counts, _ = np.histogram(part.loc[part["selected"] == chosen, "score"], bins=edges)
+            figure.add_bar(
+                x=middle, y=counts, marker_color=colour, row=row, col=1,
+                name="chosen" if chosen else "left", showlegend=row == 1,
+                hovertemplate="score %{x:.2f}: %{y} documents<extra></extra>",
+            )  # fmt: skip
+        figure.add_vline(x=one.threshold, line_dash="dash", line_color=COLOURS[1], row=row, col=1)
+    figure.update_layout(
+        title="AttentionInfluence inside each domain (dashed: the cut)", barmode="stack", bargap=0
+    )
+    figure.update_xaxes(title_text="score", row=len(domains), col=1)
+    return styled(figure, height=120 + 150 * len(domains))
+
+
+def confound_panel(table: pd.DataFrame) -> go.Figure:
+    """Score against compression ratio, base loss and length, one colour a domain."""
+    panels = (
+        ("compression_ratio", "compression ratio<br>(low: repetitive)"),
+        ("loss_base", "base loss<br>(nats a token)"),
+        ("tokens", "tokens"),
+    )
+    figure = make_subplots(cols=3, shared_yaxes=True, horizontal_spacing=0.03)
+    for number, (domain, part) in enumerate(table.groupby("domain", sort=True)):
+        for column, (name, label) in enumerate(panels, start=1):
+            figure.add_scatter(
+                x=part[name].round(4), y=part["score"].round(4), mode="markers", row=1, col=column,
+                marker={"color": COLOURS[number % len(COLOURS)], "size": 6, "opacity": 0.7},
+                name=shown(str(domain)), legendgroup=str(number), showlegend=column == 1,
+                text=[shown(one) for one in part["doc_id"]],
+                hovertemplate="%{text}<br>%{x:.3g}, score %{y:.2f}<extra></extra>",
+            )  # fmt: skip
+            figure.update_xaxes(title_text=label, row=1, col=column)
+    figure.update_xaxes(type="log", row=1, col=3)
+    figure.update_yaxes(title_text="score", row=1, col=1)
+    figure.update_layout(title="What the score goes along with")
+    return styled(figure, height=380)
+
+
+def scorer_matrix(pairs: pd.DataFrame) -> go.Figure:
+    """Spearman correlation and overlap at the cut of every pair of scorers, mean over domains.
+
+    pairs: what `compare_scorers` returned.
+    """
+    names = list(dict.fromkeys([*pairs["one"], *pairs["other"]]))
+    mean = pairs.groupby(["one", "other"])[["spearman", "overlap"]].mean().reset_index()
+    figure = make_subplots(
+        cols=2, shared_yaxes=True, horizontal_spacing=0.14,
+        subplot_titles=("Spearman correlation", "overlap at the cut"),
+    )  # fmt: skip
+    for column, (measure, scale) in enumerate(
+        (
+            ("spearman", {"colorscale": DIVERGING, "zmin": -1, "zmax": 1}),
+            ("overlap", {"colorscale": "Blues", "zmin": 0, "zmax": 1}),
+        ),
+        start=1,
+    ):
+        grid = np.full((len(names), len(names)), np.nan)
+        for one, other, value in zip(mean["one"], mean["other"], mean[measure], strict=True):
+            i, j = names.index(one), names.index(other)
+            grid[i, j] = grid[j, i] = value
+        figure.add_heatmap(
+            z=grid.round(4), x=[shown(one) for one in names], y=[shown(one) for one in names],
+            **scale, xgap=1, ygap=1, texttemplate="%{z:.1f}", hoverongaps=False, row=1, col=column,
+            colorbar={"x": 0.43 if column == 1 else 1.0, "thickness": 12},
+            hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+        )  # fmt: skip
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(tickangle=-45)
+    figure.update_layout(title="Scorers of the same documents, mean over the domains")
+    return styled(figure, height=160 + 40 * len(names))
+
+
+def confound_matrix(confounds: pd.DataFrame) -> go.Figure:
+    """What each scorer goes along with, a panel a domain; red: high values are chosen.
+
+    confounds: what `scorer_confounds` returned.
+    """
+    domains = sorted(set(confounds["domain"]))
+    scorers = list(dict.fromkeys(confounds["scorer"]))
+    figure = make_subplots(
+        cols=len(domains), shared_yaxes=True, horizontal_spacing=0.02,
+        subplot_titles=[shown(str(one)) for one in domains],
+    )  # fmt: skip
+    for column, domain in enumerate(domains, start=1):
+        part = confounds[confounds["domain"] == domain]
+        grid = part.pivot(index="scorer", columns="confound", values="spearman").loc[scorers]
+        figure.add_heatmap(
+            z=grid.to_numpy().round(4), x=[one.replace("_", " ") for one in grid.columns],
+            y=[shown(one) for one in scorers], colorscale=DIVERGING, zmin=-1, zmax=1, xgap=1,
+            ygap=1, texttemplate="%{z:.1f}", showscale=column == len(domains), hoverongaps=False,
+            row=1, col=column, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+        )  # fmt: skip
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(tickangle=-45)
+    figure.update_layout(title="Spearman correlation of every scorer with the confounds")
+    return styled(figure, height=200 + 32 * len(scorers))

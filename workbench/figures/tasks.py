@@ -1,0 +1,84 @@
+"""The figure of the mirror. Nothing is computed here."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from workbench.figures.theme import COLOURS, shown, styled
+
+
+def mirror_bars(summary: pd.DataFrame, measure: str = "") -> go.Figure:
+    """Every task under no mask, detected heads and random heads (bar: mean, whisker: all draws).
+
+    summary: what `mirror_summary` returned. Tasks that need their context stand first; measure: a
+    title of the axis.
+    """
+    if "needs_context" in summary:
+        summary = summary.sort_values("needs_context", ascending=False, kind="stable")
+    names = [
+        f"{shown(str(one['task']))}<br>{_need(one.get('needs_context'))}"
+        for one in summary.to_dict("records")
+    ]
+    figure = go.Figure()
+    random = {
+        "type": "data", "symmetric": False, "thickness": 1.2,
+        "array": (summary["random_high"] - summary["random"]).round(4),
+        "arrayminus": (summary["random"] - summary["random_low"]).round(4),
+    }  # fmt: skip
+    for column, name, colour, whisker in (
+        ("nothing", "no mask", COLOURS[6], None),
+        ("random", "random heads masked", COLOURS[5], random),
+        ("detected", "detected heads masked", COLOURS[1], None),
+    ):
+        figure.add_bar(
+            x=names, y=summary[column].round(4), name=name, marker_color=colour, error_y=whisker,
+            hovertemplate="%{x}: %{y:.2f}<extra>" + name + "</extra>",
+        )  # fmt: skip
+    figure.update_layout(
+        title="What masking costs on tasks", barmode="group", xaxis={"tickangle": -30},
+        legend={"orientation": "h", "y": -0.45},
+    )  # fmt: skip
+    figure.update_yaxes(rangemode="tozero", title_text=measure or None)
+    return styled(figure, height=420)
+
+
+def mirror_dots(items: pd.DataFrame, top: int | None = None) -> go.Figure:
+    """What each item loses relative to no mask: detected heads, and the random draws' range.
+
+    items: what `mirror_items` returned for the measure "rise"; top: only as many of the most and as
+    many of the least hurt.
+    """
+    if top is not None and len(items) > 2 * top:
+        items = pd.concat([items.head(top), items.tail(top)])
+    items = items.iloc[::-1]  # plotly counts rows from below
+    named = zip(items["name"], items["item"], items["task"], strict=True)
+    names = [shown(f"{name or item}, {task}") for name, item, task in named]
+    rise = {"tickformat": ".0%", "title": "rise of the loss over that with no mask"}
+    whisker = {
+        "type": "data", "symmetric": False, "thickness": 1.2,
+        "array": (items["random_high"] - items["random"]).round(4),
+        "arrayminus": (items["random"] - items["random_low"]).round(4),
+    }  # fmt: skip
+    figure = go.Figure()
+    for column, name, colour, bar in (
+        ("random", "random heads masked", COLOURS[5], whisker),
+        ("detected", "detected heads masked", COLOURS[1], None),
+    ):
+        figure.add_scatter(
+            x=items[column].round(4), y=names, mode="markers", name=name, error_x=bar,
+            marker={"color": colour, "size": 8},
+            hovertemplate="%{y}: %{x:.0%}<extra>" + name + "</extra>",
+        )  # fmt: skip
+    figure.update_layout(
+        title="Which items need those heads", xaxis=rise,
+        yaxis={"range": [-0.7, len(items) - 0.3]},  # room for the markers of the outer rows
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1},
+    )  # fmt: skip
+    return styled(figure, height=170 + 22 * len(items))
+
+
+def _need(needs_context: bool | None) -> str:
+    if needs_context is None:
+        return ""
+    return f"({'needs' if needs_context else 'needs no'} context)"

@@ -1,0 +1,39 @@
+"""What all figures share: colours, light and dark, and text shown as it is.
+
+A figure is one function: a frame in, a plotly figure out. Nothing is computed here. Text that comes
+from documents or tokens passes through `shown`, since plotly reads a subset of HTML in labels and
+hovers.
+"""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from workbench.core.text import visible
+
+# Okabe-Ito: told apart by colour-blind readers, in this order.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+DIVERGING = "RdBu_r"  # red: the loss rises; blue: it falls
+
+
+def shown(text: str) -> str:
+    """`text` so that plotly shows it as it is: no markup, no control or direction characters."""
+    escapes = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"})
+    return visible(text).translate(escapes)  # dollars would be a formula where there is MathJax
+
+
+def styled(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_layout(
+        template="plotly_white", height=height, margin={"l": 60, "r": 20, "t": 70, "b": 60}
+    )
+    return figure
+
+
+def themed(figure: go.Figure, theme: str) -> go.Figure:
+    """The figure in the colours of a "light" or "dark" page, whose background shines through."""
+    clear = "rgba(0,0,0,0)"
+    figure.update_layout(
+        template="plotly_dark" if theme == "dark" else "plotly_white",
+        paper_bgcolor=clear, plot_bgcolor=clear,
+    )  # fmt: skip
+    return figure

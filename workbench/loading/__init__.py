@@ -1,0 +1,5 @@
+"""Loading models, and the certificate that masking them does what it should."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,170 @@
+"""Load a model with its tokenizer.
+
+Four ways in, one result: the embedded default, a Hugging Face id, a local folder, a GGUF file. An
+id or a folder may also be that of a LoRA adapter, which is merged into its base model.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from workbench.core.cpu_count import keep_torch_within_cores
+from workbench.core.folders import standing_folder
+from workbench.loading import adapters, default_model
+from workbench.loading.certificate import certify as certificate_of
+from workbench.loading.weights import commit_of, holds, read_weights, require_reachable
+from workbench.models.model import Model, from_transformers
+
+_TOLD = 700  # characters of another library's message that ours repeats
+
+
+def load_model(
+    source: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str | torch.dtype = "auto",
+    context: int | None = None,
+    trust_remote_code: bool = False,
+    certify: bool = True,
+) -> Model:
+    """Load a causal language model and put it on the bench.
+
+    source: None for the embedded default (SmolLM2-135M-Instruct, fetched once into the user's
+    cache); a folder or a .gguf file; or a Hugging Face id, with `revision`. A folder or id with a
+    LoRA adapter loads its base model too and merges the adapter into it (with the package `peft`:
+    pip install 'attention-influence-workbench[lora]'). device "auto" takes
+    CUDA, then Apple's MPS, then the CPU; dtype "auto" takes the checkpoint's own on an accelerator
+    and float32 on a CPU. context limits the tokens of one pass (default: the model's own). certify
+    tries out that masks and losses are right on this model (a dozen short passes, see
+    `workbench.loading.certificate`) and warns where they are not.
+
+    Only safetensors and GGUF weights are read, never pickles, and no code from the checkpoint runs
+    unless `trust_remote_code` is set. A checkpoint that lacks a weight of the model is refused by
+    name, since transformers would put random numbers there.
+
+    Raises FileNotFoundError if there is no such folder or file, RuntimeError if the default model
+    cannot be had, ValueError with what to do for everything else that does not load, and
+    `CannotMask` if the architecture cannot be masked head by head.
+    """
+    call = _call(source, revision=revision, dtype=dtype, context=context,
+                 trust_remote_code=trust_remote_code)  # fmt: skip
+    place, name = _place_of(source)
+    device = pick_device(device)
+    keep_torch_within_cores()
+    dtype = _pick_dtype(dtype, device)
+    try:
+        if isinstance(place, Path) and place.suffix.lower() == ".gguf":
+            place = default_model.convert_gguf(place)
+        hf, tokenizer = _read(place, dtype, revision, trust_remote_code)
+        hf.to(device)  # type: ignore[arg-type]
+    # Broken files make the readers beneath raise nearly anything; it is always the same message.
+    except Exception as error:
+        told = str(error) if len(str(error)) <= _TOLD else f"{str(error)[:_TOLD]} [...]"
+        raise ValueError(
+            f"could not load {name!r} as a causal language model: {told}. Expected a folder or "
+            "Hugging Face id with config.json, tokenizer files and safetensors weights, or a .gguf "
+            "file. Pickled weights (.bin, .pt, .pth) are not read, since pickles can run any code: "
+            "if you trust them, load them with transformers and store them again with "
+            "save_pretrained(folder), which writes safetensors"
+        ) from error
+    revision = commit_of(place, revision)
+    model = from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
+    model.loaded_by = call
+    if not default_model.of_unknown_wholeness(place):
+        model.from_nowhere = ()
+    if certify:
+        _warn_unless_certified(model)
+    return model
+
+
+def _place_of(source: str | Path | None) -> tuple[str | Path, str]:
+    """Where to read `source`, and the name that it goes by."""
+    if source is None:
+        return default_model.ensure(), default_model.NAME
+    name, path = str(source), standing_folder(Path(source).expanduser())
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise FileNotFoundError(f"no GGUF file at {path}")
+        return path, path.name
+    if path.exists():
+        return path, Path(source).expanduser().resolve().name  # where it lies is the user's affair
+    if isinstance(source, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise FileNotFoundError(
+            f"no model at {name}: expected a folder with config.json and safetensors weights, "
+            "a .gguf file, or a Hugging Face id such as 'HuggingFaceTB/SmolLM2-135M'"
+        )
+    return name, name
+
+
+def _read(
+    place: str | Path, dtype: str | torch.dtype, revision: str | None, trust_remote_code: bool
+) -> tuple[PreTrainedModel, Tokenizer]:
+    """Weights and tokenizer, with an adapter merged; the base's tokenizer if it brings none."""
+    options: dict[str, Any] = {"revision": revision} if revision else {}
+    options["trust_remote_code"] = trust_remote_code
+    require_reachable(place, revision)
+    adapter = adapters.adapter_at(place, revision)
+    if adapter is None:
+        # The tokenizer first: it is quickly found to be broken.
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        return read_weights(place, dtype, revision=revision,
+                            trust_remote_code=trust_remote_code), tokenizer  # fmt: skip
+    hf = adapters.read_merged(
+        place, adapter, dtype, revision=revision, trust_remote_code=trust_remote_code
+    )
+    if holds(place, "tokenizer_config.json", revision) is None:
+        place, revision = adapters.base_of(adapter)
+        options = {"trust_remote_code": trust_remote_code}
+        options |= {"revision": revision} if revision else {}
+    return hf, AutoTokenizer.from_pretrained(place, **options)
+
+
+def _call(source: str | Path | None, **options: Any) -> str:
+    """The call of load_model that loads the same model, without the device, which machines differ
+    in."""
+    usual = inspect.signature(load_model).parameters
+    given = [] if source is None else [repr(str(source))]
+    given += [
+        f"{name}={str(value).removeprefix('torch.')!r}" if name == "dtype" else f"{name}={value!r}"
+        for name, value in options.items()
+        if value != usual[name].default
+    ]
+    return f"wb.load_model({', '.join(given)})"
+
+
+def _warn_unless_certified(model: Model) -> None:
+    found = certificate_of(model)
+    if not found.ok:
+        warnings.warn(f"{model.source}: {found.complaint()}", stacklevel=3)
+
+
+def pick_device(device: str) -> str:
+    """The device meant by a name, "auto" included; ValueError if it is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return next((name for name, present in there.items() if present), "cpu")
+    if not there.get(device.partition(":")[0], True):
+        raise ValueError(
+            f"device {device!r} is not there: this torch ({torch.__version__}) sees "
+            f"{', '.join([*(name for name, present in there.items() if present), 'cpu'])}"
+        )
+    return device
+
+
+def _pick_dtype(dtype: str | torch.dtype, device: str) -> str | torch.dtype:
+    if dtype == "auto":
+        return torch.float32 if device == "cpu" else "auto"
+    names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+    known = {name: getattr(torch, name) for name in names.values()}
+    found = known.get(names.get(str(dtype), str(dtype).removeprefix("torch.")))
+    if found is None:
+        raise ValueError(f"dtype must be auto, {', '.join(known)}, got {dtype!r}")
+    return found

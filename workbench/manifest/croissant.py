@@ -1,0 +1,173 @@
+"""The form of a manifest: Croissant 1.1 JSON-LD (http://mlcommons.org/croissant/1.1).
+
+The context, the typed columns of `selection.parquet`, the list of files and the PROV statements.
+What a manifest says about a selection is decided in `workbench.manifest.writing`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import re
+from typing import Any
+
+from workbench.core.files import canonical_json
+from workbench.selection.schema import COLUMNS
+
+SELECTION_FILE = "selection.parquet"
+CLUSTERS_FILE = "selection_clusters.parquet"  # near-duplicates that a selection was told of
+CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
+DESCRIPTION = (
+    "Documents ranked inside each domain by their AttentionInfluence score (arXiv 2505.07293, "
+    "equation 5): the relative rise of a small language model's loss when its retrieval heads are "
+    "masked. The score also rises with repetition, near-duplicates and boilerplate and with a low "
+    "base loss: compare compression_ratio before training on the selection."
+)
+
+_OUR_TERMS = ("format", "run", "documents", "skippedReasons", "corpus", "selection", "domains")
+_CROISSANT_TERMS = (
+    "arrayShape citeAs column containedIn equivalentProperty extract field fileObject fileProperty "
+    "fileSet format includes isArray isLiveDataset jsonPath key md5 parentField path recordSet "
+    "references regex repeated replace samplingRate separator source subField transform"
+)
+CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "prov": "http://www.w3.org/ns/prov#",
+    "aiw": "urn:attention-influence-workbench:",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "description": {"@container": "@language"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "name": {"@container": "@language"},
+    **{term: f"cr:{term}" for term in _CROISSANT_TERMS.split()},
+    # JSON literals: domain names and ids from the web never become identifiers or keywords.
+    **{f"aiw:{term}": {"@id": f"aiw:{term}", "@type": "@json"} for term in _OUR_TERMS},
+}
+
+
+def dataset(
+    name: str,
+    terms: dict[str, Any],
+    files: list[dict[str, Any]],
+    license: str | None,
+    date: datetime.date,
+) -> dict[str, Any]:
+    """Return the whole JSON-LD document: a Croissant Dataset with the `aiw:` terms in it.
+
+    `files` are the FileObjects of `file_object`, that of `selection.parquet` among them.
+    """
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": CONFORMS_TO,
+        "name": name,
+        "description": DESCRIPTION,
+        **({"license": license} if license else {}),
+        "citeAs": "Hua, Wu, Zhang, Shen: AttentionInfluence, arXiv 2505.07293, 2025 (the method)",
+        "version": "1.0.0",
+        "datePublished": date.isoformat(),
+        **terms,
+        **provenance(terms),
+        "distribution": files,
+        "recordSet": [_record_set()],
+    }
+
+
+def provenance(terms: dict[str, Any]) -> dict[str, Any]:
+    """Return the W3C PROV statements (https://www.w3.org/TR/prov-o/) that the `aiw:` terms imply.
+
+    They repeat names and digests only, for readers of PROV who do not know our terms.
+    """
+    run = terms["aiw:run"]
+    revision = run["model"].get("revision")
+    heads = run["heads"].get("heads")
+    checks = run["certificate"].get("checks") or []
+    passed = sum(one.get("passed") is True for one in checks)
+    return {
+        "prov:wasDerivedFrom": {
+            "@type": "prov:Entity",
+            "name": terms["aiw:corpus"]["note"] or "corpus without a note",
+            "sha256": terms["aiw:corpus"]["text_digest"],
+        },
+        "prov:wasGeneratedBy": {
+            "@type": "prov:Activity",
+            "name": f"AttentionInfluence scoring, mode {run['mode']}, {run['formula']}",
+            "prov:used": [
+                {
+                    "@type": "prov:Entity",
+                    "name": f"model {run['model'].get('source')}",
+                    **({"version": str(revision)} if revision else {}),
+                    "sha256": str(run["model"].get("weights_sha256")),
+                },
+                {"@type": "prov:Entity", "name": f"heads {heads}"},
+                {
+                    "@type": "prov:Entity",
+                    "name": f"certificate of the model: {passed} of {len(checks)} checks passed",
+                },
+            ],
+            "prov:wasAssociatedWith": [
+                {"@type": "prov:SoftwareAgent", "name": str(name), "version": str(version)}
+                for name, version in run["software"].items()
+            ],
+        },
+    }
+
+
+def same_statement(one: Any, other: Any) -> bool:
+    """Whether two values of JSON-LD say the same. In it neither the order of keys nor that of a
+    list tells anything, so whoever sorts the keys of a manifest changes nothing."""
+    return _unordered(one) == _unordered(other)
+
+
+def _unordered(value: Any) -> str:
+    if isinstance(value, dict):
+        return canonical_json({key: _unordered(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return canonical_json(sorted(map(_unordered, value)))
+    return canonical_json(value)
+
+
+def file_object(path: str, sha256: str, size: int) -> dict[str, Any]:
+    """Return the Croissant FileObject of a file that lies beside the manifest."""
+    formats = {
+        ".parquet": "application/x-parquet", ".json": "application/json", ".sha256": "text/plain",
+    }  # fmt: skip
+    return {
+        "@type": "cr:FileObject",
+        # Identifiers take no spaces; the name and the URL stay as they are on disk.
+        "@id": re.sub(r"[^A-Za-z0-9._/-]", "_", path),
+        "name": path,
+        "contentUrl": path,
+        "contentSize": f"{size} B",
+        "encodingFormat": formats.get(pathlib.PurePosixPath(path).suffix, "application/jsonlines"),
+        "sha256": sha256,
+    }
+
+
+def _record_set() -> dict[str, Any]:
+    """Return the Croissant RecordSet that gives the columns of selection.parquet their types."""
+    fields = [
+        {
+            "@type": "cr:Field",
+            "@id": f"documents/{name}",
+            "name": name,
+            "description": description,
+            "dataType": kind,
+            "source": {"fileObject": {"@id": SELECTION_FILE}, "extract": {"column": name}},
+        }
+        for name, _, kind, description in COLUMNS
+    ]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "documents",
+        "name": "documents",
+        "description": "One row a ranked document, in the order of domain and rank.",
+        "key": [{"@id": "documents/source"}, {"@id": "documents/row"}],
+        "field": fields,
+    }

@@ -1,0 +1,1 @@
+"""The chosen texts, written out as trainers read them."""

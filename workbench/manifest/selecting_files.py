@@ -1,0 +1,203 @@
+"""Choosing documents straight from the score files of a run, for tables that no memory holds.
+
+The result is that of `select` and `write_manifest`, row by row and figure by figure; the way there
+is DuckDB (`workbench.selection.duckdb_scores`), a walk down each ranking in pieces
+(`workbench.selection.streaming`) and a file that is written as the rows come.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import pathlib
+from typing import Any
+
+import pandas as pd
+
+from workbench.core.files import plain_file, read_json, write_atomically
+from workbench.core.parquet_writing import scratch_folder, written
+from workbench.core.progress import counted
+from workbench.manifest.croissant import CLUSTERS_FILE, SELECTION_FILE, file_object
+from workbench.manifest.terms import (
+    check_publishable,
+    described,
+    documents_term,
+    manifest_bytes,
+    selection_term,
+)
+from workbench.manifest.writing import (
+    MANIFEST_FILE,
+    RUN_FILE,
+    public_record,
+    run_files,
+    skipped_reasons,
+)
+from workbench.scoring.run_files import check_files, with_score_files
+from workbench.selection.domain_quota import By, check_by, share_of
+from workbench.selection.duckdb_scores import ScoreFiles
+from workbench.selection.duplicates import CLUSTER_SCHEMA, Duplicates, limit_of
+from workbench.selection.schema import SELECTION_SCHEMA
+from workbench.selection.streaming import RankingWalk, digest_of
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class FileSelection:
+    """A selection that lies in files.
+
+    Fields:
+        manifest: path of manifest.json; selection.parquet lies beside it.
+        domains: one row a domain, as `Selection.domains`.
+        fraction, by, duplicates, cap: what was asked for.
+    """
+
+    manifest: pathlib.Path
+    domains: pd.DataFrame
+    fraction: float
+    by: By
+    duplicates: Duplicates
+    cap: int | None
+
+    def __repr__(self) -> str:
+        heading = f"Selection: top {self.fraction:g} of the {self.by} of each domain"
+        return f"{heading}, in {self.manifest.parent}\n{self.domains.to_string(index=False)}"
+
+
+LARGE = 1_000_000  # documents; a table of as many takes about 2 GB in memory
+
+
+def is_large(folder: str | os.PathLike[str]) -> bool:
+    """Whether a run states more than LARGE scored documents, which DuckDB should choose from.
+
+    False for a folder that is not one of a finished run: what reads it then says why.
+    """
+    try:
+        return read_json(plain_file(folder, RUN_FILE))["documents"]["scored"] > LARGE
+    except (ValueError, TypeError, LookupError, OSError):
+        return False
+
+
+def select_files(
+    folder: str | os.PathLike[str],
+    fraction: float = 0.20,
+    by: By = "documents",
+    *,
+    duplicates: Duplicates = "report",
+    cap: int | None = None,
+    clusters: str | os.PathLike[str] | None = None,
+    name: str = "attention-influence-selection",
+    corpus_note: str | None = None,
+    license: str | None = None,
+    date: datetime.date | None = None,
+    memory: str = "1GB",
+    threads: int = 2,
+) -> FileSelection:
+    """Choose from the score files of a finished run and write its manifest, on disk throughout.
+
+    Args:
+        folder: folder of a finished run (`score_corpus(out=...)`); `selection.parquet` and
+            `manifest.json` are written into it, and `selection_clusters.parquet` with clusters.
+        fraction, by, duplicates, cap: as for `select`.
+        clusters: a Parquet file of near-duplicates (source, row, cluster), or None.
+        name, corpus_note, license, date: as for `write_manifest`.
+        memory: bound on the memory of the sorts and joins; beyond it the folder's disk is used,
+            and freed again (about 200 bytes a row of 30 million, or of the largest domain). The
+            process needs some 0.2 GB more, 12 bytes a text or cluster that several documents of a
+            domain share, and what it held before.
+        threads: threads of the sorts and joins.
+
+    Files are replaced atomically, the manifest last; an error leaves the old ones.
+
+    Measured once, on two cores shared with other work: 100 million rows in 20 domains, duplicates
+    "keep one", took 50 minutes and 1,791 MiB at most, 498 of them for the imports; 11.9 GB of disk
+    were used on the way. `python -m benchmarks --only selection --rows N` repeats it.
+
+    Raises ValueError when the run is not finished, a score file was changed, a row could not be
+    ranked, or an argument is out of range; ImportError without DuckDB.
+    """
+    folder = pathlib.Path(folder)
+    share, limit = share_of(fraction), limit_of(duplicates, cap)
+    check_by(by)
+    record, listed, files = _finished_run(folder)
+    check_publishable(corpus_note, ())
+    reasons = skipped_reasons(folder, record, listed)
+    paths = _unchanged(folder, files)
+    given = None if clusters is None else pathlib.Path(clusters)
+    made = []
+    with (
+        scratch_folder(folder) as scratch,
+        ScoreFiles(paths, given, memory=memory, threads=threads, scratch=scratch) as scores,
+    ):
+        domains = scores.check()
+        ranked = sum(one.documents for one in domains)
+        if ranked != record["documents"]["scored"]:
+            raise ValueError(
+                f"the score files hold {ranked} rows, the run scored "
+                f"{record['documents']['scored']}; the folder is not that of this run"
+            )
+        sources = scores.sources()
+        check_publishable(None, (one.as_py() for one in sources))
+        digest = digest_of(scores, sources, ranked)
+        if given is not None:
+            path = scratch / CLUSTERS_FILE
+            made.append((CLUSTERS_FILE, *written(path, scores.clusters(), CLUSTER_SCHEMA)))
+        walk = RankingWalk(scores, domains, sources, share, by, limit)
+        with counted("ranking", "doc", ranked) as done:
+            rows = walk.rows(done)
+            made.insert(
+                0, (SELECTION_FILE, *written(scratch / SELECTION_FILE, rows, SELECTION_SCHEMA))
+            )
+        figures = walk.figures()
+        statement = manifest_bytes(
+            {
+                "aiw:run": record,
+                "aiw:documents": documents_term(
+                    record, 0, ranked, sum(one["documents_selected"] for one in figures)
+                ),
+                "aiw:skippedReasons": reasons,
+                "aiw:corpus": {
+                    "note": corpus_note, "sources": len(sources), "text_digest": digest,
+                },
+                "aiw:selection": selection_term(
+                    float(fraction), by, duplicates, cap, given is not None
+                ),
+                "aiw:domains": figures,
+            },
+            [file_object(*file) for file in made] + [described(folder, path) for path in listed],
+            name, license, date,
+        )  # fmt: skip
+        for file, _, _ in made:
+            os.replace(scratch / file, folder / file)
+    # Last, so that a manifest never speaks of rows that are not there yet.
+    manifest = write_atomically(folder / MANIFEST_FILE, statement)
+    return FileSelection(manifest, pd.DataFrame(figures), float(fraction), by, duplicates, cap)
+
+
+def _finished_run(
+    folder: pathlib.Path,
+) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
+    """The public record of the folder's run, its files, and its score files (path, sha256 ...)."""
+    try:
+        run = read_json(plain_file(folder, RUN_FILE))
+    except ValueError as error:
+        raise ValueError(f"{folder} is not the folder of a run: {error}") from error
+    if isinstance(run, dict) and run.get("documents", 0) is None:
+        raise ValueError(
+            f"the run in {folder} is not finished: score with the same settings and it goes on"
+        )
+    record = public_record(run)
+    listed = run_files(folder, record)
+    files = with_score_files(folder, record)["score_files"]
+    if not files or not os.path.lexists(folder / files[0]["path"]):
+        raise ValueError(f"{folder} holds no score files of its run, so there is nothing to rank")
+    return record, listed, files
+
+
+def _unchanged(folder: pathlib.Path, files: list[dict[str, Any]]) -> list[pathlib.Path]:
+    """The paths of the score files, whose bytes are those that the run wrote."""
+    with counted("checking score files", "file", len(files)) as done:
+        paths = []
+        for file in files:
+            paths += check_files(folder, [file])
+            done(1)
+    return paths

@@ -1,0 +1,1 @@
+"""Checks of a manifest: its files, sources, ranks, texts and scores."""

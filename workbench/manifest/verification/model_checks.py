@@ -1,0 +1,115 @@
+"""The checks of a manifest that speak of its model: certificate, identity, a sample scored again.
+
+Like all of `workbench.manifest.verification.checks` they return or raise. What needs torch is
+imported when a check is made.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from typing import Any
+
+from workbench.core.parquet import read_table
+from workbench.core.progress import counted
+from workbench.manifest.croissant import SELECTION_FILE
+from workbench.manifest.verification.checks import NotChecked, require
+
+# Relative; half precision on another device rounds differently, document by document.
+RESCORE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
+# Checks that manifests of older formats could not hold yet, and the format that came with each.
+_ADDED = {"every weight was read": 3}
+_TOGETHER = 8  # documents scored in one call, between looks at whether to stop
+_QUIET = 8  # no more documents than this are scored without a bar
+
+
+def certificate(record: dict[str, Any], manifest: dict[str, Any]) -> tuple[bool, str]:
+    """The certificate is whole, of this model, and every check in it passed.
+
+    Args:
+        record: The manifest's record of the run.
+        manifest: The manifest, whose format says what checks there were when it was written.
+    """
+    from workbench.loading.certificate import Certificate
+    from workbench.loading.certificate_checks import CHECKS
+
+    found = Certificate.from_json(record["certificate"])
+    format = manifest["aiw:format"]
+    known = {claim.name for claim in CHECKS if _ADDED.get(claim.name, 0) <= format}
+    missing = known - {check.name for check in found.checks}
+    require(not missing, f"it lacks the checks {sorted(missing)}")
+    stated = {key: record["model"].get(key) for key in ("dtype", "device")}
+    of = {"dtype": found.dtype, "device": found.device}
+    require(of == stated, f"it was made for {of}, the scores with {stated!r:.100}")
+    require(found.ok, _complaint(found))
+    return True, f"all {len(found.checks)} checks of the model passed when it scored"
+
+
+def certified_again(model: Any) -> tuple[bool, str]:
+    """The given model passes the checks of a certificate here and now."""
+    from workbench.loading.certificate import certify
+    from workbench.models.model import Model
+
+    if not isinstance(model, Model):
+        raise NotChecked(f"it takes a Model as load_model gives it, got {type(model).__name__}")
+    found = certify(model)
+    require(found.ok, _complaint(found))
+    return True, f"the given model passes all {len(found.checks)} checks"
+
+
+def _complaint(found: Any) -> str:
+    failed = [f"{one.name}: measured {one.found}" for one in found.checks if not one.passed]
+    return f"{len(failed)} of {len(found.checks)} checks of the model failed: {failed!r:.300}"
+
+
+def identity(record: dict[str, Any], model: Any) -> tuple[bool, str]:
+    """The given model has the stated weights and tokenizer."""
+    for key in ("dtype", "weights_sha256", "tokenizer_sha256"):  # another dtype, other digests
+        found, stated = model.identity.get(key), record["model"].get(key)
+        require(
+            isinstance(stated, str) and found == stated,
+            f"{key} of the given model is {found!r:.80}, the manifest says {stated!r:.80}",
+        )
+    return True, "weights and tokenizer of the given model are those of the manifest"
+
+
+def scored_again(
+    record: dict[str, Any],
+    model: Any,
+    known: bool,
+    documents: dict[int, Any],
+    files: dict[str, pathlib.Path],
+) -> tuple[bool, str]:
+    """The losses of the documents, given by their row in selection.parquet, come out again; the
+    score follows from them, see `manifest_checks.formula`."""
+    if not documents:
+        raise NotChecked("the sample is empty")
+    from workbench.models.heads import HeadSet
+    from workbench.scoring.influence import score_documents
+
+    rows = sorted(documents)
+    losses = read_table(files[SELECTION_FILE], ["loss_base", "loss_ref"])
+    stated = losses.take(rows).to_pylist()
+    drawn, found = [documents[row] for row in rows], []
+    with counted("scoring again", "doc", len(drawn), bar=len(drawn) > _QUIET) as done:
+        for start in range(0, len(drawn), _TOGETHER):
+            some = drawn[start : start + _TOGETHER]
+            found += score_documents(
+                model,
+                HeadSet.from_json(record["heads"]),
+                some,
+                mode=record["mode"],
+                window=record["window"],
+                max_tokens=record["max_tokens"],
+                require_certificate=False,  # it has a check of its own
+            )
+            done(len(some))
+    tolerance = RESCORE_TOLERANCE.get(record["model"].get("dtype"), 1e-4)
+    require(len(found) == len(drawn), f"{len(drawn)} documents gave {len(found)} scores")
+    wrong = []
+    for document, wanted, scored in zip(drawn, stated, found, strict=True):
+        for name, loss in wanted.items():
+            if not math.isclose(scored[name], loss, rel_tol=tolerance):
+                wrong.append(f"{document.doc_id!r:.80} {name} {scored[name]:.6f}, not {loss:.6f}")
+    require(not wrong, f"{len(wrong)} losses differ; first: {wrong[:1]}")
+    return True, f"{len(drawn)} documents, losses within {tolerance:g} relative"

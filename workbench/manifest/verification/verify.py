@@ -1,0 +1,322 @@
+"""Checking a manifest: is everything that it says about the selection so?
+
+Everything is computed again from the files beside it, offline, in the levels of
+`workbench.manifest.verification.levels`: files, sources, ranks, texts, scores. A manifest is not
+signed, so a check proves that it agrees with its files, its corpus and its model, not who wrote it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import pandas as pd
+
+from workbench.corpus.readers.rows import Columns
+from workbench.manifest.verification import (
+    checks,
+    corpus_checks,
+    model_checks,
+    on_disk_checks,
+    receipt_checks,
+)
+from workbench.manifest.verification.levels import LEVELS, levels_to, reached
+from workbench.manifest.verification.steps import Steps
+from workbench.manifest.verification.times import estimated, hashing
+
+_FILES_SHOWN = 12  # more files than this that are as stated share one line
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Verification:
+    """What was checked.
+
+    checks: one row a check: check (str), ok (True, False, None), detail (str), level (str). `ok` of
+    None means that the check was not made; the detail then says why.
+    folder: the folder that was checked.
+    asked: the level that was asked for, None for as far as what was given allowed.
+    levels: one row a level that was looked at: level, estimate (seconds, made before the work; NaN
+    where there was nothing to measure with), seconds (that it took), ok (None: nothing checked).
+    """
+
+    checks: pd.DataFrame
+    levels: pd.DataFrame
+    asked: str | None = None
+    folder: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """True when no check failed and the level that was asked for was reached. Where none was
+        asked for, checks that were not made do not count against it: see `level`."""
+        return not self.failed and not self._fell_short
+
+    @property
+    def level(self) -> str | None:
+        """The level that was reached: up to it every check was made and passed, except that
+        "sources" may be left out by a later one. None: not even the first."""
+        rows = self.checks[["check", "ok", "level"]].itertuples(index=False, name=None)
+        return reached(rows)
+
+    @property
+    def _fell_short(self) -> bool:
+        levels = [None, *LEVELS]
+        return self.asked is not None and levels.index(self.level) < levels.index(self.asked)
+
+    @property
+    def outcome(self) -> str:
+        """In one sentence: the level that was reached, and what was not checked below the end."""
+        if self.failed:
+            return f"level reached: {self.level or 'none'}; {len(self.failed)} checks failed"
+        end = LEVELS.index(self.asked) if self.asked else len(LEVELS) - 1
+        wanted = self.checks[self.checks["level"].isin(LEVELS[: end + 1])]
+        open_ = wanted.loc[wanted["ok"].isna(), "check"].tolist()
+        asked = f" (asked for: {self.asked})" if self._fell_short else ""
+        left = f"; not checked: {', '.join(open_)}" if open_ else ""
+        return f"level reached: {self.level or 'none'}{asked}{left}"
+
+    @property
+    def failed(self) -> list[str]:
+        """The failed checks, each as "check: detail"."""
+        return [f"{check}: {detail}" for check, ok, detail in self._rows() if ok is False]
+
+    def _rows(self) -> list[tuple[str, bool | None, str]]:
+        return list(self.checks[["check", "ok", "detail"]].itertuples(index=False, name=None))
+
+    def __repr__(self) -> str:
+        marks = {True: "ok     ", False: "FAILED ", None: "-      "}
+        lines = [f"{marks[ok]} {check}: {detail}" for check, ok, detail in self._rows()]
+        good = {line for line in lines if line.startswith(f"{marks[True]} file ")}
+        if len(good) > _FILES_SHOWN:  # a run has a score file a shard
+            first = next(place for place, line in enumerate(lines) if line in good)
+            lines[first] = f"{marks[True]} {len(good)} files: size and sha256 as stated"
+            lines = [line for line in lines if line not in good]
+        times = [
+            f"{level} {seconds:.2f} s (estimated {'?' if guess != guess else f'{guess:.2f}'})"
+            for level, guess, seconds in self.levels[["level", "estimate", "seconds"]].itertuples(
+                index=False, name=None
+            )
+        ]
+        heading = f"Verification: {'ok' if self.ok else 'FAILED'}"
+        ending = self.outcome[0].upper() + self.outcome[1:]
+        return "\n".join([heading, *lines, "Levels: " + ", ".join(times), ending])
+
+
+class VerificationError(ValueError):
+    """A manifest does not agree with its files, or could not be checked as far as was asked for;
+    `report` is the Verification."""
+
+    def __init__(self, report: Verification) -> None:
+        self.report = report
+        if report.failed:
+            super().__init__(
+                f"{len(report.failed)} checks of the manifest in {report.folder!r:.300} failed:\n  "
+                + "\n  ".join(report.failed)
+                + "\nDo not use this selection: fetch the folder again, or select and write it "
+                "again."
+            )
+        else:
+            super().__init__(
+                f"the manifest in {report.folder!r:.300}: {report.outcome}. Give what these checks "
+                "take (the report says it of each), or ask for a lower level."
+            )
+
+
+def verify_manifest(
+    folder: str | os.PathLike[str],
+    model: Any = None,
+    corpus: Any = None,
+    *,
+    level: str | None = None,
+    texts: int | None = None,
+    sample: int = 8,
+    seed: int = 0,
+    strict: bool = True,
+    id: str = "id",
+    text: str = "text",
+    domain: str | None = "domain",
+) -> Verification:
+    """Check every statement of `folder`/manifest.json that can be checked with what is given.
+
+    Args:
+        folder: where manifest.json and the files beside it lie.
+        model: a loaded model; its `identity` must hold the stated weights_sha256 and
+            tokenizer_sha256, and it must pass the checks of `certify`. With `corpus`, `sample`
+            documents are scored again and both losses must agree (within 1e-4, relative, in
+            float32).
+        corpus: anything that `workbench.corpus.reading.read_corpus` takes, with the columns named
+        by `id`,
+            `text` and `domain`. The texts of ranked rows, found by (source, row), must have the
+            stated SHA-256. Files are read source by source, anything else is streamed once.
+        level: the last level to go to, which must be reached; None goes as far as what is given
+            and what lies in the folder allow, and the report says how far that was.
+        texts: hash so many texts, drawn by source, instead of all. A draw finds a change of one
+            row in a hundred with 95 % probability from 300 texts, and of a single row hardly ever.
+        sample: how many ranked documents to score again.
+        seed: of both draws. Whoever forges a manifest knows the default: take another.
+        strict: raise VerificationError when a check fails or the level is not reached, instead of
+            returning the report.
+
+    Levels, in order of cost, each with all before it:
+
+    - "files": every listed file has the stated size and SHA-256, the list is complete, manifest,
+      run record and run.json agree, and the certificate is whole and passed. Not that the files
+      are right: anybody can state the hashes of any files.
+    - "sources": each named source is a file of `corpus` and reaches to its last ranked row. Not
+      that its rows hold the same texts.
+    - "ranks": scores, ranks, thresholds, counts, shares and duplicate policy follow from the
+      losses, and the rows are those of the score files. Not that the losses are those of the texts.
+    - "texts": the (drawn) ranked texts are those that were scored. Not that the losses are theirs.
+    - "scores": the model is the stated one, and gives the stated losses for the drawn documents.
+      Not those of the others, nor that the corpus was scored whole.
+
+    What was not checked stands in the report with `ok` None. Score files and run.json that are
+    not in the folder are such a case: the manifest may be published without them. How long each
+    level took stands beside what was estimated before (see `verification_estimate`).
+
+    The ranks of more than a million rows are checked on disk, with the system's temporary folder
+    for what 1 GB of memory does not hold, where DuckDB is installed (extra `scale`); in memory they
+    take about 0.9 GB a million rows. The texts take about 50 bytes a row.
+
+    Raises ValueError for a level that cannot be reached with what is given, and VerificationError.
+    """
+    wanted = _levels_to_go(level, model, corpus, texts, sample)
+    given = corpus_checks.opened(corpus, Columns(id, text, domain))
+    folder = pathlib.Path(folder)
+    estimate = estimated(folder, model, given, wanted, texts=texts, sample=sample, seed=seed)
+    run = _Run(Steps(), folder, model, given, texts, sample, seed)
+    for name in wanted:
+        with run.steps.level(name):
+            getattr(run, name)()
+    for name in LEVELS[len(wanted) :]:
+        run.steps.skip(f"level {name!r}", f"level={level!r} was asked for", name)
+    report = Verification(run.steps.frame(), run.steps.levels(estimate), level, str(folder))
+    if strict and not report.ok:
+        raise VerificationError(report)
+    return report
+
+
+def _levels_to_go(
+    level: str | None, model: Any, corpus: Any, texts: int | None, sample: int
+) -> tuple[str, ...]:
+    """The levels to go through; ValueError where what is given does not do."""
+    for name, number in (("sample", sample), ("texts", 1 if texts is None else texts)):
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} must be a whole number from 1, got {number!r}")
+    wanted = levels_to(level)
+    if corpus is None and level in ("sources", "texts", "scores"):
+        raise ValueError(f"level {level!r} takes the corpus: give corpus=, or another level")
+    if model is None and level == "scores":
+        raise ValueError("level 'scores' takes the model: give model=, or another level")
+    return wanted
+
+
+@dataclasses.dataclass
+class _Run:
+    """One verification on its way: what was given, and what later levels need of earlier ones."""
+
+    steps: Steps
+    folder: pathlib.Path
+    model: Any
+    corpus: corpus_checks.GivenCorpus | Exception | None
+    hashed: int | None
+    sample: int
+    seed: int
+
+    manifest: Any = None
+    record: Any = None
+    listed: Any = None
+    ranked: Any = None
+    documents: Any = None
+
+    def files(self) -> None:
+        steps, folder = self.steps, self.folder
+        self.manifest = manifest = steps.run("manifest", checks.manifest_terms, folder)
+        self.record = record = steps.run("run record", checks.run_record, manifest)
+        steps.run("certificate", model_checks.certificate, record, manifest)
+        self.listed = self._listed()
+        steps.run("list of files", checks.listing, folder, manifest, record)
+        steps.run("run.json", checks.run_file, manifest, self.listed)
+        if record is not None and "score_files" not in record:
+            self._follow_receipts(record)
+
+    def _follow_receipts(self, record: Any) -> None:
+        """Check what hangs on the list of receipts, and add what passed to the files and record."""
+        run = self.steps.run
+        stated = run("receipts", receipt_checks.receipts, self.folder, record, self.listed)
+        with hashing(self.folder, [{"contentUrl": one["path"]} for one in stated or ()]) as done:
+            found = run("score files", receipt_checks.score_files, self.folder, stated, done)
+        self.listed = {**(self.listed or {}), **(found or {})}
+        self.record = {**record, "score_files": stated if found else []}
+
+    def _listed(self) -> dict[str, pathlib.Path] | None:
+        """Check each listed file in a row of its own; return those that passed, by listed path."""
+        if self.manifest is None:
+            return None
+        good: dict[str, pathlib.Path] = {}
+        with hashing(self.folder, self.manifest["distribution"]) as done:
+            for entry in self.manifest["distribution"]:
+                listed = entry.get("contentUrl") if isinstance(entry, dict) else None
+                check = f"file {listed!r:.120}"
+                path = self.steps.run(check, checks.listed_file, self.folder, entry, done)
+                if path is not None and isinstance(listed, str):
+                    # A damaged file is not opened again: the checks that need it say so.
+                    good[listed] = path
+        return good
+
+    def sources(self) -> None:
+        if self.corpus is None:
+            self.steps.skip("sources of the corpus", "no corpus= was given")
+            return
+        run = self.steps.run
+        self.ranked = run("places of the ranked rows", corpus_checks.ranked_texts, self.listed)
+        run("sources of the corpus", corpus_checks.sources, self.ranked, self.corpus)
+
+    def ranks(self) -> None:
+        run, manifest, record = self.steps.run, self.manifest, self.record
+        if on_disk_checks.is_for(manifest, self.listed):
+            self._ranks_on_disk()
+            return
+        table = run("selection rows", checks.selection_rows, self.listed)
+        run("scores follow from losses", checks.formula, table)
+        run("rows are the scored rows", checks.scored_rows, table, manifest, record, self.listed)
+        run("ranks and thresholds", checks.ranking, table, manifest, self.listed)
+        run("counts", checks.counts, table, manifest, record)
+        run("skipped documents", checks.skipped, manifest, record, self.listed)
+
+    def _ranks_on_disk(self) -> None:
+        run, manifest, record, listed = self.steps.run, self.manifest, self.record, self.listed
+        stored = run("selection rows", on_disk_checks.selection_rows, listed)
+        run("scores follow from losses", on_disk_checks.formula, stored)
+        again = None
+        if stored is not None and record is not None:
+            again = on_disk_checks.RankedAgain(stored, manifest, record, listed)
+        run("rows are the scored rows", on_disk_checks.RankedAgain.scored_rows, again)
+        run("ranks and thresholds", on_disk_checks.RankedAgain.ranking, again)
+        run("counts", on_disk_checks.RankedAgain.counts, again)
+        run("skipped documents", checks.skipped, manifest, record, listed)
+
+    def texts(self) -> None:
+        if self.corpus is None:
+            self.steps.skip("texts of the corpus", "no corpus= was given")
+            return
+        kept = 0 if self.model is None else self.sample
+        draws = corpus_checks.Draws(self.hashed, kept, self.seed)
+        self.documents = self.steps.run(
+            "texts of the corpus", corpus_checks.texts, self.ranked, self.corpus, draws
+        )
+
+    def scores(self) -> None:
+        run, model, record = self.steps.run, self.model, self.record
+        if model is None:
+            self.steps.skip("model identity", "no model= was given")
+            self.steps.skip("certificate again", "no model= was given")
+        else:
+            known = run("model identity", model_checks.identity, record, model)
+            run("certificate again", model_checks.certified_again, model)
+        if model is None or self.corpus is None:
+            self.steps.skip("sample scored again", "it takes both model= and corpus=")
+        else:
+            drawn = self.documents, self.listed
+            run("sample scored again", model_checks.scored_again, record, model, known, *drawn)

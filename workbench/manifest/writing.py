@@ -1,0 +1,299 @@
+"""The manifest: what was selected, from which scores, made by which model with which heads masked.
+
+A manifest is `manifest.json` (Croissant 1.1 JSON-LD, http://mlcommons.org/croissant/1.1, with
+W3C PROV and our own `aiw:` terms) beside `selection.parquet`. It never holds document text or an
+absolute path. `workbench.manifest.verification.verify` reads it back and checks its statements.
+
+The `aiw:` terms are JSON literals: `aiw:format` (int), `aiw:run` (see `public_record`),
+`aiw:documents` (counts), `aiw:skippedReasons` (list of reason, documents; or null), `aiw:corpus`
+(note, sources, text_digest), `aiw:selection` (see `selection_term`) and `aiw:domains` (the rows of
+`Selection.domains`).
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workbench.core.files import (
+    is_absolute,
+    lines_of,
+    plain_file,
+    read_json,
+    without_paths,
+    write_atomically,
+)
+from workbench.core.parquet import read_table
+from workbench.manifest.croissant import CLUSTERS_FILE, SELECTION_FILE, file_object
+from workbench.manifest.terms import (
+    check_publishable,
+    described,
+    documents_term,
+    manifest_bytes,
+    selection_term,
+)
+from workbench.scoring.run_files import check_files, with_score_files
+from workbench.selection.duplicates import CLUSTER_SCHEMA
+from workbench.selection.ranking import SCORE_COLUMNS, Selection
+from workbench.selection.schema import SELECTION_SCHEMA
+from workbench.selection.text_digest import text_digest
+
+MANIFEST_FILE, RUN_FILE = "manifest.json", "run.json"
+
+# What a run record must hold before anything can be said about its scores.
+RUN_SHAPE: dict[str, type | tuple[type, ...]] = {
+    "software": dict, "model": dict, "certificate": dict, "heads": dict, "mode": str,
+    "formula": str, "window": (int, type(None)), "max_tokens": (int, type(None)), "documents": dict,
+    "skipped_file": (dict, type(None)),
+}  # fmt: skip
+
+
+def write_manifest(
+    selection: Selection,
+    folder: str | os.PathLike[str],
+    *,
+    name: str = "attention-influence-selection",
+    corpus_note: str | None = None,
+    license: str | None = None,
+    date: datetime.date | None = None,
+) -> pathlib.Path:
+    """Write `selection.parquet` and `manifest.json` into `folder` and return the latter's path.
+
+    Args:
+        selection: what `workbench.selection.ranking.select` returned.
+        folder: usually the folder of the run, where score files, `skipped.jsonl` and `run.json`
+            lie: these are then listed too, and every ranked row must be found in the score files
+            with the same values. Any other folder works and is made when missing.
+        name: name of the data set.
+        corpus_note: which corpus this is, in words (name, revision, where it can be had).
+        license: URL or SPDX name for the published rows.
+        date: date of publication; today when None, the only thing that differs between two calls.
+
+    Both files are replaced atomically; nothing is written when an error is raised.
+
+    Raises ValueError when there is no run record, when record, files and selection disagree, or
+    when a source name or the note is an absolute path.
+    """
+    folder = pathlib.Path(folder)
+    table = selection.table
+    check_publishable(corpus_note, table["source"].unique())
+    record = public_record(_find_run(selection, folder))
+    listed = run_files(folder, record)
+    reasons = skipped_reasons(folder, record, listed)
+    excluded = _count_excluded(table, folder, with_score_files(folder, record))
+    made = {SELECTION_FILE: _parquet(table)}
+    if selection.clusters is not None:
+        rows = pa.Table.from_pandas(
+            selection.clusters, schema=CLUSTER_SCHEMA, preserve_index=False
+        )  # fmt: skip
+        made[CLUSTERS_FILE] = _bytes(rows)
+    statement = manifest_bytes(
+        {
+            "aiw:run": record,
+            "aiw:documents": documents_term(
+                record, excluded, len(table), int(table["selected"].sum())
+            ),
+            "aiw:skippedReasons": reasons,
+            "aiw:corpus": {
+                "note": corpus_note,
+                "sources": int(table["source"].nunique()),
+                "text_digest": text_digest(table),
+            },
+            "aiw:selection": selection_term(
+                selection.fraction, selection.by, selection.duplicates, selection.cap,
+                selection.clusters is not None,
+            ),
+            "aiw:domains": selection.domains.to_dict("records"),
+        },
+        [file_object(path, hashlib.sha256(data).hexdigest(), len(data))
+         for path, data in made.items()] + [described(folder, path) for path in listed],
+        name, license, date,
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, data in made.items():
+        write_atomically(folder / path, data)
+    # Last, so that a manifest never speaks of rows that are not there yet.
+    return write_atomically(folder / MANIFEST_FILE, statement)
+
+
+def public_record(run: Any) -> dict[str, Any]:
+    """Return a copy of a run record that may be published.
+
+    Strings that are absolute paths are cut to their last component, and `model.source_kind` says
+    whether that happened to `model.source`. Raises ValueError when `run` is not a run record.
+    """
+    if not isinstance(run, dict):
+        raise ValueError(f"a run record is a JSON object, got {type(run).__name__}")
+    for key, kind in RUN_SHAPE.items():
+        if key not in run or not isinstance(run[key], kind):
+            raise ValueError(
+                f"the run record lacks {key!r} or has it in another form; give the table of "
+                "score_corpus with its attrs, or the folder of a run that was finished"
+            )
+    counts = [run["documents"].get(key) for key in ("read", "scored", "skipped")]
+    if not all(isinstance(count, int) for count in counts) or counts[0] != counts[1] + counts[2]:
+        raise ValueError(f"documents read must be scored + skipped, got {counts}")
+    lists = [name for name in ("score_files", "receipts_file") if name in run]
+    if len(lists) != 1:
+        raise ValueError("a run record has either receipts_file or, of format 1, score_files")
+    listed = run.get("score_files", [run.get("receipts_file")])
+    for file in [] if listed is None else filter(None, [*listed, run["skipped_file"]]):
+        if not (
+            isinstance(file, dict)
+            and isinstance(file.get("path"), str)
+            and isinstance(file.get("rows"), int)
+        ):
+            raise ValueError("each file of the run record needs a path (text) and rows (integer)")
+    record = without_paths(json.loads(json.dumps(run)))
+    local = is_absolute(str(run["model"].get("source")))
+    record["model"]["source_kind"] = "last component of a local path" if local else "as given"
+    return record
+
+
+def run_files(folder: pathlib.Path, record: dict[str, Any]) -> list[str]:
+    """Return the run's files that lie in `folder`, as relative paths: run.json, skipped, and the
+    list of receipts (which leads to all others) or, of format 1, the score files.
+
+    Raises ValueError when only some of the score files are there, or a path is not a plain one.
+    """
+    scores = [file["path"] for file in record.get("score_files", [])]
+    present = [path for path in scores if os.path.lexists(folder / path)]
+    if present and present != scores:
+        raise ValueError(
+            f"{len(present)} of the run's {len(scores)} score files are in the folder; "
+            "all or none of them must be"
+        )
+    lists = [record["skipped_file"], record.get("receipts_file")]
+    beside = [RUN_FILE, *(file["path"] for file in lists if file)]
+    beside = [path for path in beside if os.path.lexists(folder / path)]
+    for path in beside + present:
+        plain_file(folder, path)
+    return beside + present
+
+
+def read_scores(paths: Iterable[pathlib.Path]) -> pd.DataFrame:
+    """Read score files into one frame with the columns SCORE_COLUMNS, or raise ValueError."""
+    frames = []
+    for path in paths:
+        frame = read_table(path).to_pandas(ignore_metadata=True)
+        missing = [column for column in SCORE_COLUMNS if column not in frame.columns]
+        if missing:
+            raise ValueError(f"score file {path.name!r:.100} lacks the columns {missing}")
+        frames.append(frame[list(SCORE_COLUMNS)])
+    return pd.concat(frames, ignore_index=True)
+
+
+def differences(table: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
+    """Say in what ways ranked rows are not rows of the score files; an empty list when they are."""
+    problems = []
+    twice = int(scores.duplicated(["source", "row"]).sum())
+    if twice:
+        problems.append(f"{twice} documents are scored twice")
+    both = table[list(SCORE_COLUMNS)].merge(
+        scores.drop_duplicates(["source", "row"]),
+        on=["source", "row"], how="left", suffixes=("", "_scored"), indicator=True,
+    )  # fmt: skip
+    found = both["_merge"] == "both"
+    if not found.all():
+        problems.append(f"{int((~found).sum())} ranked rows are not in the score files")
+    for column in SCORE_COLUMNS:
+        if column not in ("source", "row"):
+            left, right = both.loc[found, column], both.loc[found, f"{column}_scored"]
+            unequal = int(((left != right) & ~(left.isna() & right.isna())).sum())
+            if unequal:
+                problems.append(f"{unequal} ranked rows have another {column} than was scored")
+    return problems
+
+
+def skipped_reasons(
+    folder: pathlib.Path, record: dict[str, Any], listed: list[str]
+) -> list[dict[str, Any]] | None:
+    """`tally_skipped` of the run's skipped file, or None without one among the `listed` files."""
+    if not record["skipped_file"] or record["skipped_file"]["path"] not in listed:
+        return None
+    reasons = tally_skipped(folder / record["skipped_file"]["path"])
+    skipped = sum(reason["documents"] for reason in reasons)
+    if skipped != record["documents"]["skipped"]:
+        raise ValueError(
+            f"the skipped file has {skipped} rows, but the run skipped "
+            f"{record['documents']['skipped']}; the folder is not that of this run"
+        )
+    return reasons
+
+
+def tally_skipped(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Count the reasons in a skipped.jsonl: dicts of reason and documents, most frequent first."""
+    counts: collections.Counter[str] = collections.Counter()
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines_of(lines), start=1):
+            row = json.loads((line or b"").decode("utf-8"))
+            if not isinstance(row, dict) or not isinstance(row.get("reason"), str):
+                raise ValueError(f"line {number} of {path.name} has no reason")
+            reason = row["reason"].encode("utf-8", "backslashreplace").decode()
+            counts[without_paths(reason)] += 1
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [{"reason": reason, "documents": count} for reason, count in ordered]
+
+
+def _find_run(selection: Selection, folder: pathlib.Path) -> Any:
+    """Return the run record of the selection or of the folder, which must be one and the same."""
+    beside = None
+    if os.path.lexists(folder / RUN_FILE):
+        beside = read_json(plain_file(folder, RUN_FILE))
+    if selection.run is None:
+        if beside is None:
+            raise ValueError(
+                "nothing says how these scores were made: the table has no attrs['run'] and "
+                f"{RUN_FILE} is not in the folder; select from the table of score_corpus itself, "
+                "or write into the folder of its run"
+            )
+        return beside
+    run = json.loads(json.dumps(selection.run))
+    if beside is not None and beside != run:
+        keys = sorted(key for key in {*run, *beside} if run.get(key) != beside.get(key))
+        raise ValueError(
+            f"{RUN_FILE} in the folder is of another run (it differs in {keys}); "
+            "write into the folder of this run, or into an empty one"
+        )
+    return run
+
+
+def _count_excluded(table: pd.DataFrame, folder: pathlib.Path, record: dict[str, Any]) -> int:
+    """Return how many scored documents the user left out, having checked all the others."""
+    scored = record["documents"]["scored"]
+    paths = [file["path"] for file in record["score_files"]]
+    if paths and os.path.lexists(folder / paths[0]):
+        scores = read_scores(check_files(folder, record["score_files"]))
+        problems = differences(table, scores)
+        if len(scores) != scored:
+            problems.append(f"the score files hold {len(scores)} rows, the run scored {scored}")
+        if problems:
+            raise ValueError(
+                f"the selection is not one of this folder's scores: {'; '.join(problems)}; "
+                "select again from the score files"
+            )
+    if len(table) > scored:
+        raise ValueError(f"{len(table)} documents are ranked, but the run scored only {scored}")
+    return scored - len(table)
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    """Return selection.parquet: the same table gives the same bytes (no pandas metadata)."""
+    frame = table.assign(repeat=table["selected"].astype("int64"))[SELECTION_SCHEMA.names]
+    return _bytes(pa.Table.from_pandas(frame, schema=SELECTION_SCHEMA, preserve_index=False))
+
+
+def _bytes(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.replace_schema_metadata(None), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()

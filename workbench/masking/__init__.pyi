@@ -1,0 +1,17 @@
+"""The names of `workbench.masking`."""
+
+from .effects import HeadEffects, head_effects
+from .losses import token_losses
+from .masks import head_means, masked
+from .residual_cache import ResidualCache
+from .token_changes import TokenChanges
+
+__all__ = [
+    "HeadEffects",
+    "ResidualCache",
+    "TokenChanges",
+    "head_effects",
+    "head_means",
+    "masked",
+    "token_losses",
+]

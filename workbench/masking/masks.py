@@ -1,0 +1,135 @@
+"""Mask heads of a model for as long as a `with` block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import get_args
+
+import torch
+
+from workbench.core.progress import gives_way
+from workbench.models.attached_hooks import carrying, is_overridden
+from workbench.models.attention_hook import Mode, Override, Seen
+from workbench.models.heads import HeadSet, geometry_of
+from workbench.models.identity import state_of
+from workbench.models.model import Model
+
+
+@contextmanager
+def masked(
+    model: Model,
+    heads: HeadSet | None,
+    mode: Mode = "uniform",
+    *,
+    means: torch.Tensor | None = None,
+) -> Iterator[Model]:
+    """Inside the block, every pass through the model (forward, generate) runs with `heads` masked.
+
+    mode: "uniform" spreads each query over the positions that it may see (METHOD section 2, the
+    paper's choice); "zero" puts out nothing; "mean" puts out the head's average output over a
+    reference set, given as `means` (see `head_means`; by default that of a small sample of the
+    environment corpus). Query heads that share keys and values with a masked one are untouched.
+    Where a model has attention sinks, uniform attention leaves to a sink the part of the row that
+    it takes, and spreads the rest.
+
+    The model is the stock one again after the block, however it is left. Other threads that call
+    the Model wait until then (the bare `model.hf` knows no lock, and a deep copy of it that is made
+    inside the block stays masked).
+
+    Raises TypeError for anything but a HeadSet, ValueError for heads of another geometry, an
+    unknown mode, or a model that is masked already (combine the sets with `|` instead).
+    """
+    require_fitting(model, heads, mode)
+    with model.lock:
+        require_unmasked(model)
+        if heads and mode == "mean" and means is None:
+            means = default_means(model)
+        with carrying(model.sites, overrides_of(heads, mode, means)):
+            yield model
+
+
+def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
+    """Raise TypeError or ValueError unless `heads` are heads of `model` and the mode is known."""
+    if heads is not None and not isinstance(heads, HeadSet):
+        raise TypeError(
+            f"heads must be a HeadSet or None, got {type(heads).__name__}: make one with "
+            "HeadSet.parse('L17H3 L18H6', model) or HeadSet.of([(17, 3), (18, 6)], model)"
+        )
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+    if heads is not None and heads.geometry != geometry_of(model):
+        raise ValueError(
+            f"these heads belong to a model of {heads.geometry}, this one has {geometry_of(model)}"
+        )
+
+
+def require_unmasked(model: Model) -> None:
+    """Raise ValueError if this thread masks heads of `model`; wait while another thread does."""
+    with model.lock:
+        already = is_overridden(model.sites)
+    if already:
+        raise ValueError(
+            "heads of this model are masked already: leave the `with masked(...)` block first, or "
+            "mask the union (`heads | others`)"
+        )
+
+
+def head_means(model: Model, texts: Iterable[str], max_tokens: int = 256) -> torch.Tensor:
+    """Mean output of every head, (layers, heads, head size), float32, over all positions.
+
+    texts: the reference set; the first `max_tokens` tokens of each are read. This is the reference
+    that masking with mode "mean" puts in a head's place.
+    """
+    sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
+    positions = 0
+    for text in texts:
+        ids = (model.special_prefix + model.encode(text))[: min(max_tokens, model.context)]
+        if ids:
+            sums += _summed_outputs(model, ids)
+            positions += len(ids)
+    if not positions:
+        raise ValueError("head_means needs at least one text with tokens, got none")
+    return sums / positions
+
+
+@gives_way
+def _summed_outputs(model: Model, ids: list[int]) -> torch.Tensor:
+    """The output of every head, summed over the positions of one row; (layers, heads, size)."""
+    sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
+
+    def add(seen: Seen) -> None:
+        sums[seen.layer] = seen.output[0].float().sum(dim=0).cpu()
+
+    with model.lock, torch.inference_mode():
+        require_unmasked(model)
+        with carrying(model.sites, observer=add):
+            model.hidden(torch.tensor([ids], device=model.device))
+    return sums
+
+
+def overrides_of(
+    heads: HeadSet | None,
+    mode: Mode,
+    means: torch.Tensor | None = None,
+    rows: slice = slice(None),
+) -> dict[int, list[Override]]:
+    """What each layer must carry so that `heads` are masked in the given rows of a batch."""
+    return {
+        layer: [
+            Override(tuple(inside), mode, None if means is None else means[layer, inside], rows)
+        ]
+        for layer, inside in (heads.by_layer() if heads else {}).items()
+    }
+
+
+def default_means(model: Model) -> torch.Tensor:
+    """Means over 32 documents of the environment corpus, computed once for these weights."""
+    state = state_of(model)
+    kept = model.__dict__.get("workbench_means")
+    if kept is None or kept[0] != state:
+        from workbench.corpus.environment import environment_corpus
+
+        texts = [document.text for document in environment_corpus(max_documents=32, seed=0)]
+        kept = model.__dict__["workbench_means"] = (state, head_means(model, texts))
+    return kept[1]

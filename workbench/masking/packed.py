@@ -1,0 +1,254 @@
+"""Hidden states and losses of many windows under many head sets in one pass: the fast path.
+
+Four facts make it fast, and none of them changes what is computed:
+
+- Windows are laid end to end in rows of about a thousand tokens. Positions start anew and attention
+  stays inside each window, so nothing is padded.
+- Layers below the first masked one are the same for all head sets. They are computed once; a set
+  gets a row of the batch to itself where its first masked head comes.
+- Uniform attention costs no attention (see `workbench.models.attention_hook`).
+- The vocabulary is worked through in tiles; the logits of a whole window are never held.
+
+`workbench.masking.reference` keeps the plain path, one window and one head set at a time. Every
+model is held against it once before the engine is used (`engine_of`); a model that the engine gets
+wrong goes the plain way, with a warning.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.core.progress import gives_way
+from workbench.masking.masks import (
+    default_means,
+    overrides_of,
+    require_fitting,
+    require_unmasked,
+)
+from workbench.masking.reference import plain_losses
+from workbench.models import attention_hook as attention
+from workbench.models.attached_hooks import MaskNotSeen, carrying
+from workbench.models.attention_hook import Mode, Override
+from workbench.models.heads import HeadSet
+from workbench.models.install import decoder_layers, is_recurrent, vocabulary_size
+from workbench.models.model import Model
+
+ROW_TOKENS = 1024  # windows are packed into rows of about this length (CUDA: of more)
+
+Sets = Sequence[HeadSet | None]
+
+
+class Engine:
+    """The fast path of one model; made by `engine_of`."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.blocks = decoder_layers(model.hf, model.sites)
+        # Recurrent layers would carry one text on into the next, and these rotary embeddings depend
+        # on the longest text in the batch: no company then.
+        rope = str(getattr(model.hf.config.get_text_config(), "rope_parameters", ""))
+        alone = "longrope" in rope or "dynamic" in rope or is_recurrent(model.hf)
+        self.row_tokens = 1 if alone else _row_tokens(model)
+
+    def losses(
+        self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
+    ) -> Iterator[list[np.ndarray]]:
+        """For each window in order, one float32 array a head set: nats of each predicted token.
+
+        windows hold token ids with the special prefix, as `losses.windows` gives them.
+        """
+        for packed in self._rows(windows):
+            yield from self._row_losses(packed, sets, mode)
+
+    def _row_losses(
+        self, packed: Sequence[Sequence[int]], sets: Sets, mode: Mode
+    ) -> list[list[np.ndarray]]:
+        """`losses` of windows that share a row; in smaller parts where the memory does not do."""
+        try:
+            return self._whole_row_losses(packed, sets, mode)
+        except torch.OutOfMemoryError:
+            if len(packed) == 1 and len(sets) == 1:
+                raise torch.OutOfMemoryError(
+                    f"one window of {len(packed[0])} tokens does not fit the memory of "
+                    f"{self.model.device}: give a smaller window= (now up to "
+                    f"{self.model.context}), or load the model with dtype='bfloat16'"
+                ) from None
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(packed) > 1:
+            self.row_tokens = max(1, sum(map(len, packed)) // 2)  # later rows: the same would come
+            half = len(packed) // 2
+            parts = (packed[:half], packed[half:])
+            return [one for part in parts for one in self._row_losses(part, sets, mode)]
+        columns = [self._row_losses(packed, [one], mode)[0][0] for one in sets]
+        return [columns]
+
+    def _whole_row_losses(
+        self, packed: Sequence[Sequence[int]], sets: Sets, mode: Mode
+    ) -> list[list[np.ndarray]]:
+        first = max(len(self.model.special_prefix), 1)  # the first token that is predicted
+        starts = np.cumsum([0, *map(len, packed)])[:-1]
+        counts = [max(len(one) - first, 0) for one in packed]
+        at = np.concatenate(
+            [start + first - 1 + np.arange(n) for start, n in zip(starts, counts, strict=True)]
+        ).astype(np.int64)
+        if not len(at):
+            return [[np.zeros(0, np.float32)] * len(sets) for _ in packed]
+        positions = torch.from_numpy(at).to(self.model.device)
+        hidden = self.hidden(packed, sets, mode)[:, positions]
+        ids = torch.tensor([token for one in packed for token in one])
+        targets = ids[at + 1].to(self.model.device).repeat(len(sets))
+        assert self.model.head is not None  # `engine_of` makes none without it
+        with torch.inference_mode():
+            flat = self.model.head.cross_entropy(hidden.flatten(0, 1), targets)
+        columns = flat.view(len(sets), -1).cpu().numpy()
+        cuts = np.cumsum(counts)[:-1]
+        return [list(one) for one in zip(*(np.split(c, cuts) for c in columns), strict=True)]
+
+    @gives_way
+    def hidden(
+        self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
+    ) -> torch.Tensor:
+        """Final hidden states (len(sets), tokens, width) of windows laid end to end."""
+        model = self.model
+        lengths = [len(one) for one in windows]
+        ids = torch.tensor([[token for one in windows for token in one]], device=model.device)
+        positions = torch.cat([torch.arange(n) for n in lengths])[None].to(model.device)
+        stops = np.cumsum(lengths)
+        bounds = list(zip((stops - lengths).tolist(), stops.tolist(), strict=True))
+        spans = attention.Spans(bounds) if len(bounds) > 1 else None
+        with model.lock, torch.inference_mode():
+            for one in sets:
+                require_fitting(model, one, mode)
+            require_unmasked(model)
+            overrides, widenings, row_of = _plan(model, sets, mode)
+            with carrying(model.sites, overrides, spans=spans), self._widened(widenings):
+                states = model.decoder(
+                    input_ids=ids, position_ids=positions, use_cache=False
+                ).last_hidden_state
+        return states[row_of]
+
+    def _rows(self, windows: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+        """Consecutive windows that fit a row together; a longer one has a row to itself."""
+        packed: list[Sequence[int]] = []
+        for one in windows:
+            if packed and sum(map(len, packed)) + len(one) > self.row_tokens:
+                yield packed
+                packed = []
+            packed.append(one)
+        if packed:
+            yield packed
+
+    @contextmanager
+    def _widened(self, widenings: dict[int, int]) -> Iterator[None]:
+        """Let the batch grow by so many copies of its first row in front of each given layer."""
+
+        def hook(count: int) -> Any:
+            def widen(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+                given = args[0] if args else kwargs["hidden_states"]
+                wide = torch.cat([given, given[:1].expand(count, -1, -1)])
+                if args:
+                    return (wide, *args[1:]), kwargs
+                return args, {**kwargs, "hidden_states": wide}
+
+            return widen
+
+        with ExitStack() as stack:
+            for layer, count in widenings.items():
+                block = self.blocks[layer]
+                handle = block.register_forward_pre_hook(hook(count), with_kwargs=True)
+                stack.callback(handle.remove)
+            yield
+
+
+def engine_of(model: Model) -> Engine | None:
+    """The engine of `model`, or None (with one warning) where it does not reproduce the plain path.
+
+    Tried out on two short windows and three head sets, once for each dtype and device that the
+    model is moved to.
+    """
+    engines = model.__dict__.setdefault("workbench_engines", {})
+    place = model.dtype, model.device
+    if place not in engines:
+        engine, problem = None, None
+        try:
+            engine = Engine(model)
+            problem = _difference(engine)
+        except (torch.OutOfMemoryError, MaskNotSeen):
+            raise  # says nothing about the engine
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            engine = None
+            warnings.warn(
+                f"{model.source}: the fast path does not fit this model ({problem}); losses are "
+                "computed one window and one head set at a time",
+                stacklevel=2,
+            )
+        engines[place] = engine
+    return engines[place]
+
+
+def _difference(engine: Engine) -> str | None:
+    """How the engine's losses differ from the plain ones on a small sample; None if they do not."""
+    model = engine.model
+    if model.head is None:
+        return "its vocabulary projection cannot be run alone"
+    size = vocabulary_size(model.hf)
+    windows = [[*model.special_prefix, *(i * 37 % size for i in range(n))] for n in (9, 14)]
+    layers = [site.layer for site in model.sites]
+    first, middle, last = layers[0], layers[(len(layers) - 1) // 2], layers[-1]
+    sets = [HeadSet.of(pairs, model) for pairs in ([(middle, 0), (last, 0)], [(first, 0)])]
+    tolerance = 1e-4 if model.dtype == torch.float32 else 0.1
+    for window, found in zip(windows, engine.losses(windows, [None, *sets]), strict=True):
+        for one, losses in zip([None, *sets], found, strict=True):
+            expected = plain_losses(model, window, one)
+            worst = float(np.abs(losses - expected).max())
+            if not worst <= tolerance * max(1.0, float(expected.max())):
+                return f"a loss differs by {worst:.2g} nats"
+    return None
+
+
+def _row_tokens(model: Model) -> int:
+    """Tokens in a row: enough to keep the device busy, few enough for its free memory."""
+    if model.device.type != "cuda":
+        return ROW_TOKENS
+    free, _ = torch.cuda.mem_get_info(model.device)
+    config = model.hf.config.get_text_config()
+    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    # For each of two head sets: the feed-forward layer's parts and a few residual streams.
+    token = 2 * (3 * wide + 8 * config.hidden_size) * torch.finfo(model.dtype).bits // 8
+    return min(max(ROW_TOKENS, free // (2 * token)), 32 * ROW_TOKENS)
+
+
+def _plan(
+    model: Model, sets: Sets, mode: Mode
+) -> tuple[dict[int, list[Override]], dict[int, int], list[int]]:
+    """What the layers carry, where the batch grows and by how much, and the row of each set.
+
+    The set whose first masked layer comes last (no mask: never) keeps row 0, which every other
+    branches off from.
+    """
+    means = default_means(model) if mode == "mean" and any(sets) else None
+    first = [min(one.by_layer()) if one else math.inf for one in sets]
+    order = sorted(range(len(sets)), key=lambda i: first[i])
+    row_of = [0] * len(sets)
+    overrides: dict[int, list[Override]] = {}
+    widenings: dict[int, int] = {}
+    for row, i in enumerate(order[:-1], start=1):
+        if first[i] == math.inf:  # the same as the last, which has no mask either
+            continue
+        row_of[i] = row
+        widenings[int(first[i])] = widenings.get(int(first[i]), 0) + 1
+    for i, one in enumerate(sets):
+        rows = slice(row_of[i], row_of[i] + 1)
+        for layer, loads in overrides_of(one, mode, means, rows).items():
+            overrides.setdefault(layer, []).extend(loads)
+    return overrides, widenings, row_of

@@ -1,0 +1,73 @@
+"""Token losses the plain way: one window and one head set at a time, no packing, no padding.
+
+The packed passes (`workbench.masking.packed`) are held against this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from workbench.core.progress import gives_way
+from workbench.masking.masks import masked
+from workbench.models.attention_hook import Mode
+from workbench.models.heads import HeadSet
+from workbench.models.model import Model
+
+POSITIONS = 256  # logits in memory at once: 256 x vocabulary
+
+
+def windows(model: Model, ids: Sequence[int], window: int | None = None) -> Iterator[list[int]]:
+    """Cut token ids into windows of at most `window` tokens, each with the special prefix."""
+    prefix = model.special_prefix
+    room = require_window(model, window) - len(prefix)
+    for start in range(0, len(ids), room):
+        yield [*prefix, *ids[start : start + room]]
+
+
+def require_window(model: Model, window: int | None) -> int:
+    """`window`, or the model's context for None; ValueError if the model cannot read it."""
+    least = max(2, 1 + len(model.special_prefix))
+    window = model.context if window is None else window
+    if not least <= window <= model.context:
+        raise ValueError(
+            f"window must lie between {least} and the model's context of {model.context} tokens, "
+            f"got {window}"
+        )
+    return window
+
+
+def require_max_tokens(max_tokens: int | None, least: int = 2) -> None:
+    """Raise ValueError if reading `max_tokens` of a text would leave nothing to predict."""
+    if max_tokens is not None and max_tokens < least:
+        raise ValueError(f"max_tokens must be at least {least}, got {max_tokens}")
+
+
+@gives_way
+def plain_losses(
+    model: Model, ids: Sequence[int], heads: HeadSet | None = None, mode: Mode = "uniform"
+) -> np.ndarray:
+    """Nats of each predicted token of one window under one head set, the plain way; float32."""
+    row = torch.tensor([list(ids)], device=model.device)
+    # With a prefix of several special tokens only the document's own tokens are predictions.
+    first = max(len(model.special_prefix), 1)
+    positions = torch.arange(first - 1, len(ids) - 1, device=model.device)
+    if not len(positions):
+        return np.zeros(0, np.float32)
+    targets = row[0, positions + 1]
+    with masked(model, heads, mode), torch.inference_mode():
+        if model.head is None:
+            logits = model.hf(input_ids=row, use_cache=False).logits[0, positions]
+            return _cross_entropy(logits, targets).cpu().numpy()
+        hidden = model.hidden(row)[0]
+        parts = [
+            _cross_entropy(model.head(hidden[some]), targets[some - first + 1])
+            for some in positions.split(POSITIONS)
+        ]
+    return torch.cat(parts).cpu().numpy()
+
+
+def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")

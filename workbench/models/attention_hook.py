@@ -1,0 +1,257 @@
+"""The one attention function that this package hands to transformers, and what layers can carry.
+
+`transformers` lets a function be registered under a name (`AttentionInterface`); every decoder that
+uses the interface then calls it with the per-head queries, keys and values, after rotary embedding,
+and with the attention module itself. Ours calls the stock kernel and then, where a layer carries an
+`Override`, replaces what the masked query heads put out. Where a layer carries observers, it shows
+them what the kernel saw. A `Planted` pattern gives the kernel other queries and keys: a head of
+known behaviour, to try out detection on. There is no code for any single architecture, and a layer
+that carries none of these gets the stock kernel's result untouched.
+
+`workbench.models.attached_hooks` is the one way by which layers get a load.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from workbench.core.progress import stop_if_asked
+from workbench.models.attention_override import CannotMask as CannotMask
+from workbench.models.attention_override import Mode as Mode
+from workbench.models.attention_override import Override as Override
+from workbench.models.attention_override import Visible, override_output, visible_keys
+
+KERNELS = ("sdpa", "eager")
+OURS = "workbench_"  # before the name of the kernel that ours calls
+SLOT = "workbench_load"  # on attention modules
+
+
+class Spans:
+    """Texts that lie end to end in every row of a batch: each attends to itself alone.
+
+    bounds: (start, stop) of each text. One object serves all layers of a pass.
+    """
+
+    def __init__(self, bounds: Sequence[tuple[int, int]]) -> None:
+        self.slices = [slice(start, stop) for start, stop in bounds]
+        self._masks: dict[int, tuple[torch.Tensor, list[torch.Tensor | None]]] = {}
+
+    def masks(self, whole: torch.Tensor | None) -> list[torch.Tensor | None]:
+        """The part of the layer's mask (B, 1, T, T) for each text; None where that is causal."""
+        if whole is None:
+            return [None] * len(self.slices)
+        if id(whole) not in self._masks:  # layers of one kind share their mask
+            parts = [whole[..., one, one] for one in self.slices]
+            self._masks[id(whole)] = whole, [None if _is_causal(one) else one for one in parts]
+        return self._masks[id(whole)][1]
+
+
+def _is_causal(mask: torch.Tensor) -> bool:
+    """Whether a bool mask says no more than "nothing after yourself" (SDPA needs no mask then)."""
+    if mask.dtype != torch.bool:
+        return False
+    causal = torch.ones(mask.shape[-2:], dtype=torch.bool, device=mask.device).tril()
+    return bool((mask == causal).all())
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one attention call saw and gave, as an observer gets it.
+
+    query (B, H, Tq, D); key and value (B, KV, Tk, D), not repeated over the group; visible: see
+    `visible_keys`; output (B, Tq, H, D); options: the kernel's other arguments (scaling, softcap);
+    share (B, H, Tq): what part of each row goes to tokens where the layer has attention sinks.
+    """
+
+    layer: int
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    visible: Visible
+    output: torch.Tensor
+    options: Mapping[str, Any] = field(default_factory=dict)
+    share: torch.Tensor | None = None
+
+
+Observer = Callable[[Seen], None]
+# (query, key) as the kernel would get them -> the ones that it gets: attention with a known pattern
+Planted = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one attention module carries: all that `carrying` blocks around the pass gave it.
+
+    reached: one set for each of these blocks, told the layer whenever it has used its load.
+    """
+
+    overrides: tuple[Override, ...] = ()
+    observers: tuple[Observer, ...] = ()
+    spans: Spans | None = None
+    planted: Planted | None = None
+    reached: tuple[set[int], ...] = ()
+
+    def inside(self, outer: Load | None) -> Load:
+        """This load and that of an outer block; spans and patterns of the inner one hold."""
+        if outer is None:
+            return self
+        return Load(
+            outer.overrides + self.overrides,
+            outer.observers + self.observers,
+            self.spans or outer.spans,
+            self.planted or outer.planted,
+            outer.reached + self.reached,
+        )
+
+
+NOTHING = Load()
+
+
+@dataclass(frozen=True)
+class Site:
+    """One decoder layer's attention, as the install pass found it.
+
+    decoder: the module around all layers, whose forward call is one pass; head_size: that of the
+    values, hence of what a head puts out.
+    """
+
+    module: torch.nn.Module
+    decoder: torch.nn.Module
+    layer: int
+    heads: int
+    kv_heads: int
+    head_size: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attention call of the install pass, and what an override would get wrong (None: nothing).
+
+    layer: None where the module does not know it.
+    """
+
+    module: torch.nn.Module
+    layer: int | None
+    heads: int
+    kv_heads: int
+    head_size: int
+    problem: str | None
+
+
+discovered: ContextVar[list[Call] | None] = ContextVar("discovered", default=None)
+
+
+# ---- the function -----------------------------------------------------------------------------
+
+
+def _attention(
+    kernel_name: str,
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    stop_if_asked()  # here a pass of any model can be left, and nothing stays behind
+    load: Load = module.__dict__.get(SLOT, NOTHING)
+    if load.spans is None:
+        return _attend(load, kernel_name, module, query, key, value, attention_mask, **kwargs)
+    parts = []
+    masks = load.spans.masks(attention_mask)
+    for one, mask in zip(load.spans.slices, masks, strict=True):
+        q, k, v = query[:, :, one], key[:, :, one], value[:, :, one]
+        parts.append(_attend(load, kernel_name, module, q, k, v, mask, **kwargs)[0])
+    return torch.cat(parts, dim=1), None
+
+
+def _attend(
+    load: Load,
+    kernel_name: str,
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    if load.planted is not None:
+        query, key = load.planted(query, key)
+    output, weights = _kernel(kernel_name, module)(
+        module, query, key, value, attention_mask, **kwargs
+    )
+    found = discovered.get()
+    if found is not None:
+        found.append(_call(module, query, value, weights, attention_mask, kwargs))
+    if load is NOTHING:
+        return output, weights
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if load.overrides or load.observers:
+        visible = visible_keys(kernel_name, module, query, attention_mask, kwargs)
+        sinks = kwargs.get("s_aux") is not None and weights is not None
+        share = weights.sum(dim=-1) if sinks else None
+    if load.overrides and torch.is_grad_enabled():
+        output = output.clone()  # autograd must not see its saved tensors change
+        weights = None if weights is None else weights.clone()
+    for override in load.overrides:
+        override_output(override, output, weights, value, visible, share)
+    for observer in load.observers:
+        observer(Seen(layer, query, key, value, visible, output, kwargs, share))
+    for reached in load.reached:
+        reached.add(layer)
+    return output, weights
+
+
+for _name in KERNELS:
+    AttentionInterface.register(OURS + _name, partial(_attention, _name))
+    # Without its mask function under the same name the model would get no mask at all, and some
+    # would then see the future.
+    AttentionMaskInterface.register(OURS + _name, ALL_MASK_ATTENTION_FUNCTIONS[_name])
+
+
+def _kernel(name: str, module: torch.nn.Module) -> Callable[..., Any]:
+    """The stock kernel. The eager one lives beside the module's class, as transformers has it."""
+    if name != "eager":
+        return ALL_ATTENTION_FUNCTIONS[name]
+    for cls in type(module).__mro__:
+        eager = getattr(sys.modules.get(cls.__module__), "eager_attention_forward", None)
+        if eager is not None:
+            return eager
+    raise CannotMask(f"no eager attention kernel is defined beside {type(module).__name__}")
+
+
+def _call(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    value: torch.Tensor,
+    weights: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,
+    kwargs: dict[str, Any],
+) -> Call:
+    problem = None
+    if kwargs.get("s_aux") is not None and weights is None:
+        problem = (
+            "attention sinks with a kernel that does not tell what part of each row they take "
+            "(load the model with attn_implementation='eager')"
+        )
+    elif kwargs.get("position_bias") is not None:
+        problem = "a position bias added to the attention scores"
+    elif getattr(module, "is_causal", True) is False:
+        problem = "attention that is not causal"
+    elif attention_mask is not None and attention_mask.dim() != 4:
+        problem = f"an attention mask with {attention_mask.dim()} dimensions instead of 4"
+    layer: Any = getattr(module, "layer_idx", None)
+    if layer is None:
+        problem = problem or "attention modules that do not know their layer"
+    where = None if layer is None else int(layer)
+    return Call(module, where, query.shape[1], value.shape[1], value.shape[3], problem)

@@ -1,0 +1,67 @@
+"""Who a model is (digests of weights and tokenizer), and whether it is still as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tokenizers import Tokenizer as Pipeline
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+if TYPE_CHECKING:
+    from workbench.models.model import Model
+
+
+def state_of(model: Model) -> tuple[Any, ...]:
+    """What certificates, digests and cached passes of `model` hold for; differs after any change.
+
+    Told without reading the weights: every in-place change of a parameter that torch knows of
+    counts up its version; only one through `.data` goes unseen.
+    """
+    weights = tuple(
+        (one.data_ptr(), 0 if one.is_inference() else one._version) for one in model.hf.parameters()
+    )
+    implementation = str(model.hf.config._attn_implementation)
+    adapters = tuple(adapters_of(model.hf).items())
+    return model.dtype, model.device, implementation, model.hf.training, weights, adapters
+
+
+def adapters_of(hf: torch.nn.Module) -> dict[str, str]:
+    """Which PEFT adapters each module that has some uses at the moment; switching them on and off
+    changes no weight."""
+    return {
+        name: f"{module._active_adapter} disabled={module._disable_adapters}"
+        for name, module in hf.named_modules()
+        if "_disable_adapters" in module.__dict__
+    }
+
+
+def weights_sha256(hf: torch.nn.Module) -> str:
+    """sha256 over (name, dtype, shape, bytes) of every tensor in the state dict, by name, and over
+    the adapters in use, if there are any."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(hf.state_dict().items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        raw = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        digest.update(memoryview(raw.numpy()))
+    for name, adapters in sorted(adapters_of(hf).items()):
+        digest.update(f"{name}|{adapters}|".encode())
+    return digest.hexdigest()
+
+
+def tokenizer_sha256(tokenizer: Tokenizer) -> str:
+    """sha256 over the whole pipeline of a fast tokenizer, or the vocabulary of a slow one.
+
+    Truncation and padding are left out: they are what the last caller asked for, not who it is.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        text = repr(sorted(tokenizer.get_vocab().items()))
+    else:
+        if backend.truncation or backend.padding:
+            backend = Pipeline.from_str(backend.to_str())  # the tokenizer itself stays as it is
+            backend.no_truncation()
+            backend.no_padding()
+        text = backend.to_str()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,290 @@
+"""A model on the workbench: transformers model, tokenizer, geometry, device, dtype and identity.
+
+Every model has its attention routed through `workbench.models.attention_hook`, so that heads can be
+masked and watched; with nothing masked it computes what the stock model computes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from workbench.models.attached_hooks import is_overridden
+from workbench.models.attention_hook import OURS, Site
+from workbench.models.identity import state_of, tokenizer_sha256, weights_sha256
+from workbench.models.install import (
+    inside_adapters,
+    install,
+    layer_count,
+    uninstall,
+    vocabulary_size,
+)
+from workbench.models.lm_head import VocabularyHead, head_of
+from workbench.models.tokenization import special_prefix_of, text_options
+
+BATCH_CHARACTERS = 1 << 18  # of texts that are tokenized together
+
+
+@dataclass(eq=False)
+class Model:
+    """A causal language model on the bench.
+
+    hf and tokenizer are the plain transformers objects; sites are the attention layers; context is
+    the largest number of tokens in one forward pass; source and revision say where the weights came
+    from; from_nowhere names the weights that no file held (load_model refuses such a checkpoint, so
+    none), None where that is not known. Calling the model, or `generate`, calls `hf`. One thread
+    computes at a time: whoever uses the model holds `lock`.
+    """
+
+    hf: PreTrainedModel
+    tokenizer: Tokenizer
+    sites: tuple[Site, ...]
+    context: int
+    source: str
+    revision: str | None = None
+    head: VocabularyHead | None = None
+    loaded_by: str | None = None  # the call of load_model, as Python
+    from_nowhere: tuple[str, ...] | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _identity: tuple[tuple[Any, ...], dict[str, Any]] | None = field(default=None, repr=False)
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder layers, those without attention included (see `headless`)."""
+        return layer_count(self.hf)
+
+    @property
+    def headless(self) -> tuple[int, ...]:
+        """The layers that have no attention heads (recurrent or convolutional ones of hybrids)."""
+        return tuple(sorted({*range(self.layers)} - {site.layer for site in self.sites}))
+
+    @property
+    def decoder(self) -> torch.nn.Module:
+        """The part of `hf` that turns token ids into final hidden states."""
+        return self.sites[0].decoder
+
+    @property
+    def heads(self) -> int:
+        """Number of query heads in each layer that has any."""
+        return self.sites[0].heads
+
+    @property
+    def head_count(self) -> int:
+        """Number of query heads of the whole model."""
+        return len(self.sites) * self.heads
+
+    @property
+    def kv_heads(self) -> int:
+        """Number of key-value heads in each layer; `heads / kv_heads` query heads share one."""
+        return self.sites[0].kv_heads
+
+    @property
+    def device(self) -> torch.device:
+        return self.hf.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.hf.dtype
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self.lock:
+            return self.hf(*args, **kwargs)
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        with self.lock:
+            return self.hf.generate(*args, **kwargs)  # type: ignore[operator]
+
+    # ---- leaving the bench ------------------------------------------------------------------
+
+    def restore(self) -> PreTrainedModel:
+        """Give the transformers model back as it came: its attention implementation, and training
+        mode where it was in it. Its weights are never changed.
+
+        Masks and observers need `from_transformers` anew afterwards (they say so). A `with` block,
+        `with from_transformers(hf, tokenizer) as model:`, restores at its end. Raises ValueError
+        inside a `masked` block.
+        """
+        with self.lock:
+            self._require_free("restored")
+            uninstall(self.hf)
+        return self.hf
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes: all but the lock and what was computed on the way."""
+        self._require_free("copied")
+        kept = {name: one for name, one in self.__dict__.items() if not name.startswith(OURS)}
+        del kept["lock"]
+        return kept
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, lock=threading.RLock())
+
+    def _require_free(self, what: str) -> None:
+        if is_overridden(self.sites):
+            raise ValueError(
+                f"a model cannot be {what} while heads of it are masked: leave the "
+                "`with masked(...)` block first"
+            )
+
+    def __repr__(self) -> str:
+        size = sum(p.numel() for p in self.hf.parameters())
+        without = f", {len(self.headless)} layers without attention" if self.headless else ""
+        return (
+            f"<Model {self.source}: {self.layers} layers x {self.heads} query heads "
+            f"({self.kv_heads} KV heads){without}, {size / 1e6:.0f} M parameters, "
+            f"context {self.context}, "
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}>"
+        )
+
+    # ---- text to tokens ---------------------------------------------------------------------
+
+    @cached_property
+    def special_prefix(self) -> list[int]:
+        """The ids that the tokenizer puts before a text by itself (BOS, or nothing).
+
+        They go before every window. What a tokenizer would append is left out, since the loss is
+        that of the document's own tokens.
+        """
+        return special_prefix_of(self.tokenizer)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text` alone, no special token added.
+
+        A text that spells out a control token ("<|im_end|>") is text: it is split like any other.
+        """
+        return list(self.tokenizer(text, **text_options(self.tokenizer)).input_ids)
+
+    def encode_all(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        """`encode` of each text, some of them at a time, which fast tokenizers do in parallel."""
+        some: list[str] = []
+        for text in texts:
+            some.append(text)
+            if sum(map(len, some)) >= BATCH_CHARACTERS:
+                yield from self._encoded(some)
+                some = []
+        if some:
+            yield from self._encoded(some)
+
+    def _encoded(self, texts: list[str]) -> list[list[int]]:
+        encoded = self.tokenizer(texts, **text_options(self.tokenizer))
+        return [list(ids) for ids in encoded.input_ids]
+
+    # ---- tokens to numbers ------------------------------------------------------------------
+
+    def hidden(self, ids: torch.Tensor) -> torch.Tensor:
+        """Final hidden states (B, T, width) of `ids` (B, T), before the vocabulary projection."""
+        return self.decoder(input_ids=ids, use_cache=False).last_hidden_state
+
+    def logits(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Logits (len(positions), vocabulary) of one row of `ids` (1, T) at some positions."""
+        if self.head is None:
+            return self.hf(input_ids=ids, use_cache=False).logits[0, positions]
+        return self.head(self.hidden(ids)[0, positions])
+
+    # ---- identity ---------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Who this model is, for fingerprints and manifests (JSON-able).
+
+        weights_sha256 covers names, shapes, dtypes and values of all parameters and buffers as they
+        are in memory, so it does not depend on the file format; tokenizer_sha256 covers the
+        vocabulary and, for fast tokenizers, the whole pipeline. Computed anew when weights changed.
+        """
+        state = state_of(self)
+        if self._identity is None or self._identity[0] != state:
+            self._identity = state, self._identified()
+        return self._identity[1]
+
+    def _identified(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "revision": self.revision,
+            "weights_sha256": weights_sha256(self.hf),
+            "tokenizer_sha256": tokenizer_sha256(self.tokenizer),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "layers": self.layers,
+            "heads": self.heads,
+            "special_tokens_prepended": self.special_prefix,
+        }
+
+
+def from_transformers(
+    hf: PreTrainedModel,
+    tokenizer: Tokenizer,
+    *,
+    source: str | None = None,
+    revision: str | None = None,
+    context: int | None = None,
+) -> Model:
+    """Put a transformers model that you already hold on the bench.
+
+    hf: a causal language model in which every attention layer goes through transformers' attention
+    interface; layers without attention are left alone. A PEFT model is taken with its adapters as
+    they are: the transformers model inside is put on the bench. tokenizer: the one it was trained
+    with. source, revision: where it came from, for records. context: the largest number of tokens
+    in one pass (default: the model's own limit).
+
+    The model is switched to eval mode and its attention to this package's function, which computes
+    what its own does until heads are masked. `Model.restore()`, or the end of a
+    `with from_transformers(...) as model:` block, puts both back.
+
+    Raises CannotMask for attention that cannot be masked head by head, TypeError for what is no
+    transformers model, ValueError for a context or tokenizer that does not fit. The model is then
+    as it was.
+    """
+    hf = inside_adapters(hf)
+    sites = install(hf)
+    try:
+        return _on_the_bench(hf, tokenizer, sites, source, revision, context)
+    except BaseException:
+        uninstall(hf)
+        raise
+
+
+def _on_the_bench(
+    hf: PreTrainedModel,
+    tokenizer: Tokenizer,
+    sites: tuple[Site, ...],
+    source: str | None,
+    revision: str | None,
+    context: int | None,
+) -> Model:
+    config = hf.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    context = context or limit
+    if context is None:
+        raise ValueError(
+            f"{type(hf).__name__} does not say how many tokens it can read: pass context="
+        )
+    if context < 2 or (limit is not None and context > limit):
+        raise ValueError(f"context must lie between 2 and the model's {limit}, got {context}")
+    embedded_tokens = vocabulary_size(hf)
+    if len(tokenizer) > embedded_tokens:
+        raise ValueError(
+            f"the tokenizer knows {len(tokenizer)} tokens, the model embeds only "
+            f"{embedded_tokens}: they do not belong together"
+        )
+    return Model(
+        hf,
+        tokenizer,
+        sites,
+        context,
+        source or config.model_type,
+        revision,
+        head_of(hf, sites[0].decoder),
+    )

@@ -1,0 +1,21 @@
+"""The names of `workbench.scoring`."""
+
+from .influence import score_documents
+from .novelty import novel_scores
+from .plan import Plan, plan_scoring
+from .report import Failure, RunReport, ScoringFailed
+from .run import run_scoring, score_corpus
+from .run_folder import load_scores
+
+__all__ = [
+    "Failure",
+    "Plan",
+    "RunReport",
+    "ScoringFailed",
+    "load_scores",
+    "novel_scores",
+    "plan_scoring",
+    "run_scoring",
+    "score_corpus",
+    "score_documents",
+]

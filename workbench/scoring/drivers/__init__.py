@@ -1,0 +1,1 @@
+"""What runs shards: processes of this machine, or Ray."""

@@ -1,0 +1,204 @@
+"""Before a run: how much there is to score, what would be skipped, and how long it will take here.
+
+The corpus is streamed once and counted; of each domain a few documents, drawn at random, are
+tokenized and scored for real, and their rate is carried over to the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from workbench.core.progress import counted, stop_if_asked
+from workbench.corpus.document import Document, Skipped
+from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
+from workbench.corpus.reading import read_corpus
+from workbench.loading.certificate import require_certified
+from workbench.masking.masks import require_fitting
+from workbench.masking.reference import require_max_tokens, require_window
+from workbench.models.attention_hook import Mode
+from workbench.models.heads import HeadSet
+from workbench.models.model import Model
+from workbench.models.token_prefix import encode_start
+from workbench.scoring.influence import scored
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `plan_scoring` found.
+
+    domains: one row a domain with documents, bytes (UTF-8), sampled (documents scored to measure),
+    tokens (that a run would read; an estimate from the sample with its 95 % bootstrap interval
+    tokens_low to tokens_high), seconds, seconds_low, seconds_high (those tokens at the measured
+    rate) and unscorable (share of the sample that cannot be scored). skipped: one row a reason with
+    documents, of what the reader cannot give out. rate: tokens a second on `device`. domain_from:
+    documents by `Document.domain_from`.
+    """
+
+    domains: pd.DataFrame
+    skipped: pd.DataFrame
+    rate: float
+    device: str
+    domain_from: Mapping[str, int]
+
+    @property
+    def hours(self) -> tuple[float, float, float]:
+        """Estimate, low and high for all domains together (ends of the intervals added up, which
+        is wider than the interval of the sum)."""
+        total = self.domains[["seconds", "seconds_low", "seconds_high"]].sum() / 3600
+        return float(total.iloc[0]), float(total.iloc[1]), float(total.iloc[2])
+
+    def cost(self, price: float) -> tuple[float, float, float]:
+        """`hours` at a price an hour of the device, in whatever money that is in."""
+        hours = self.hours
+        return hours[0] * price, hours[1] * price, hours[2] * price
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of how the corpus was read, a line each."""
+        reasons = Counter[str]()
+        for reason, count in zip(self.skipped["reason"], self.skipped["documents"], strict=True):
+            reasons[kind_of(reason)] += count
+        read = int(self.domains["documents"].sum()) + reasons.total()
+        both = note_on_domains(self.domain_from), note_on_skipped(read, reasons)
+        return [note for note in both if note]
+
+    def __repr__(self) -> str:
+        tokens, hours = self.domains["tokens"].sum(), self.hours
+        return (
+            f"{self.domains['documents'].sum():,} documents, about {tokens:,.0f} tokens to read; "
+            f"{self.skipped['documents'].sum():,} skipped\n"
+            f"{self.rate:,.0f} tokens a second on {self.device}: {_spoken(hours[0])} "
+            f"({_spoken(hours[1])} to {_spoken(hours[2])})"
+            + "".join(f"\n{note}" for note in self.notes)
+        )
+
+
+def plan_scoring(
+    model: Model,
+    heads: HeadSet,
+    corpus: Any,
+    *,
+    mode: Mode = "uniform",
+    window: int | None = None,
+    max_tokens: int | None = None,
+    id: str = "id",
+    text: str = "text",
+    domain: str | None = "domain",
+    sample: int = 6,
+    seed: int = 0,
+) -> Plan:
+    """Count a corpus and measure on a small sample what `score_corpus` with these settings takes.
+
+    sample: documents of each domain that are scored to measure; more make the intervals narrower.
+    The estimate supposes that the device stays as busy as it is now.
+
+    Raises ValueError where `score_corpus` would, or when there is no document to score.
+    """
+    if not heads or sample < 2:
+        raise ValueError(
+            f"a plan needs heads to mask and two documents a domain or more to measure; got "
+            f"{len(heads)} heads, sample={sample}"
+        )
+    require_max_tokens(max_tokens)
+    require_fitting(model, heads, mode)
+    window = require_window(model, window)
+    require_certified(model)
+    rng = np.random.default_rng(seed)
+    census = _count(read_corpus(corpus, id=id, text=text, domain=domain), sample, rng)
+    chosen = [one for some in census.drawn.values() for one in some]
+    list(scored(model, heads, chosen[:1], mode, window, max_tokens))  # what is done only once
+    seconds, results = _measure(model, heads, chosen, mode, window, max_tokens)
+    lengths = {
+        name: np.array([len(encode_start(model, one.text, max_tokens)) for one in some], float)
+        for name, some in census.drawn.items()
+    }
+    rate = sum(some.sum() for some in lengths.values()) / seconds
+    pairs = zip(chosen, results, strict=True)
+    lost = Counter(document.domain for document, one in pairs if isinstance(one, Skipped))
+    rows = []
+    for name in sorted(census.documents):
+        count, read = census.documents[name], lengths[name]
+        low = high = read.mean()
+        if count > len(read):  # else all were read
+            means = rng.choice(read, size=(2000, len(read))).mean(axis=1)
+            low, high = np.percentile(means, [2.5, 97.5])
+        tokens = count * np.array([read.mean(), low, high])
+        share = lost[name] / len(read)
+        rows.append((name, count, census.size[name], len(read), *tokens, *tokens / rate, share))
+    columns = [
+        "domain", "documents", "bytes", "sampled", "tokens", "tokens_low", "tokens_high",
+        "seconds", "seconds_low", "seconds_high", "unscorable",
+    ]  # fmt: skip
+    skipped = pd.DataFrame(census.skipped.most_common(), columns=["reason", "documents"])
+    domains = pd.DataFrame(rows, columns=columns)
+    return Plan(domains, skipped, float(rate), str(model.device), dict(census.domain_from))
+
+
+@dataclass
+class _Census:
+    """What a stream holds: documents and bytes of each domain, reasons of skipped rows, and some
+    documents of each domain, drawn so that each is as likely."""
+
+    documents: Counter[str] = field(default_factory=Counter)
+    size: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    domain_from: Counter[str] = field(default_factory=Counter)
+    drawn: dict[str, list[Document]] = field(default_factory=dict)
+
+
+def _count(stream: Iterable[Document | Skipped], sample: int, rng: np.random.Generator) -> _Census:
+    census = _Census()
+    for one in stream:
+        stop_if_asked()
+        if isinstance(one, Skipped):
+            census.skipped[one.reason] += 1
+            continue
+        census.documents[one.domain] += 1
+        census.domain_from[one.domain_from] += 1
+        census.size[one.domain] += len(one.text.encode("utf-8"))
+        drawn = census.drawn.setdefault(one.domain, [])
+        if len(drawn) < sample:
+            drawn.append(one)
+        elif (place := int(rng.integers(census.documents[one.domain]))) < sample:
+            drawn[place] = one
+    if not census.documents:
+        raise ValueError(f"no document to score: {census.skipped.total()} rows, all skipped")
+    return census
+
+
+def _measure(
+    model: Model,
+    heads: HeadSet,
+    documents: Sequence[Document],
+    mode: Mode,
+    window: int,
+    max_tokens: int | None,
+) -> tuple[float, list[dict[str, Any] | Skipped]]:
+    """Seconds that scoring the documents takes, and what came out."""
+    _wait(model)
+    begin, results = time.perf_counter(), []
+    with counted("measuring", "doc", len(documents)) as done:
+        for result in scored(model, heads, documents, mode, window, max_tokens):
+            results.append(result)
+            done(1)
+    _wait(model)
+    return time.perf_counter() - begin, results
+
+
+def _wait(model: Model) -> None:
+    if model.device.type == "cuda":  # whose work goes on after the call
+        torch.cuda.synchronize(model.device)
+
+
+def _spoken(hours: float) -> str:
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.0f} min" if hours < 1 else f"{hours:,.1f} h"

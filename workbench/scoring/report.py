@@ -1,0 +1,295 @@
+"""What a scoring run says while it goes and when it ends: progress, and a report that adds up."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+
+from workbench.core.progress import counted
+from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
+from workbench.scoring.receipts import Receipt
+from workbench.scoring.superseded import SetAside
+
+Hear = Callable[[dict[str, Any]], object]
+_SUMS = ("documents", "tokens", "loss_base", "loss_ref", "score")
+_MOST_REASONS = 100  # kinds of them that are told apart
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A shard that could not be scored: its pieces (source, first row, end row), how many documents
+    it holds, why, and how often it was tried."""
+
+    shard: str
+    pieces: Sequence[Sequence[Any]]
+    documents: int
+    reason: str
+    attempts: int
+
+
+class ScoringFailed(RuntimeError):
+    """Some shards could not be scored. All others are done and kept; `report` is the RunReport."""
+
+    def __init__(self, report: RunReport) -> None:
+        self.report = report
+        first = report.failures[0]
+        super().__init__(
+            f"{len(report.failures)} shards could not be scored, all others are done and kept. "
+            f"First: {first.shard} ({first.documents} documents, tried {first.attempts} times): "
+            f"{first.reason}\nThe same call tries these shards again."
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class RunReport:
+    """What a run did.
+
+    Attributes:
+        read: documents of this call, which are scored + skipped + failed.
+        scored: those with a score.
+        skipped: those that cannot have one.
+        shards: all of this call, which are kept + scored now + failed.
+        kept: shards that were finished by an earlier call.
+        redone: of those scored now, shards in whose place the folder held another version, of other
+            texts or settings, or a damaged one.
+        set_aside_shards: shards that were in the folder and are not of this run; they lie in
+            `superseded/` now. Counted when the run is complete.
+        set_aside_documents: scored documents in these.
+        tokens: those that losses are over, in shards scored now.
+        seconds: of the scoring.
+        domains: one row a domain with documents, tokens and the means of score, loss_base and
+            loss_ref over the documents scored so far.
+        reasons: how many documents were skipped for each kind of reason.
+        failures: the shards that could not be scored.
+        notes: what else the reader of the report should know.
+        finished: whether all shards of the corpus are done, those of other parts too.
+        domain_from: documents of the corpus by `Document.domain_from`.
+    """
+
+    read: int
+    scored: int
+    skipped: int
+    shards: int
+    kept: int
+    redone: int
+    set_aside_shards: int
+    set_aside_documents: int
+    tokens: int
+    seconds: float
+    domains: pd.DataFrame
+    reasons: dict[str, int]
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+    finished: bool
+    domain_from: dict[str, int]
+
+    @property
+    def failed(self) -> int:
+        """Documents in shards that could not be scored."""
+        return sum(one.documents for one in self.failures)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of the shards scored now; 0 when there were none."""
+        return self.tokens / self.seconds if self.tokens else 0.0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Documents read, scored, skipped and failed."""
+        return {key: getattr(self, key) for key in ("read", "scored", "skipped", "failed")}
+
+    def completed(self, aside: SetAside) -> RunReport:
+        """The report of a run that is complete now, after so much was set aside."""
+        return replace(
+            self, finished=True, set_aside_shards=aside.shards,
+            set_aside_documents=aside.documents,
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        return own | {
+            "domains": self.domains.to_dict("records"),
+            "failures": [asdict(one) for one in self.failures],
+            "tokens_per_second": self.tokens_per_second,
+        }
+
+    def __repr__(self) -> str:
+        now = self.shards - self.kept - len(self.failures)
+        again = f" ({self.redone:,} of them anew)" if self.redone else ""
+        lines = [
+            f"{self.read:,} documents read = {self.scored:,} scored + {self.skipped:,} skipped + "
+            f"{self.failed:,} failed",
+            f"{self.shards:,} shards: {self.kept:,} were done before, {now:,} scored now{again}, "
+            f"{len(self.failures):,} failed",
+            f"{self.tokens:,} tokens in {self.seconds:,.1f} s: {self.tokens_per_second:,.0f} "
+            "tokens a second",
+            *self.notes,
+        ]
+        if note := note_on_domains(self.domain_from):
+            lines.append(note)
+        if self.set_aside_shards:
+            lines.append(
+                f"{self.set_aside_shards:,} shards with {self.set_aside_documents:,} scored "
+                "documents are no longer of this run: set aside in superseded/"
+            )
+        if note := note_on_skipped(self.read, self.reasons):
+            lines.append(note)
+        return "\n".join(lines)
+
+
+@dataclass
+class Tally:
+    """What the receipts of a run come to, taken in one at a time."""
+
+    read: int = 0
+    scored: int = 0
+    shards: int = 0
+    domains: dict[str, dict[str, Fraction]] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, receipt: Receipt) -> None:
+        self.shards += 1
+        self.read += receipt.read
+        self.scored += receipt.scored
+        for domain, values in receipt.domains.items():
+            sums = self.domains.setdefault(domain, dict.fromkeys(_SUMS, Fraction()))
+            for key in _SUMS:  # exactly, so that it does not count who was done first
+                sums[key] += Fraction(values[key])
+        for one in receipt.skipped:
+            kind = kind_of(one["reason"])
+            known = kind in self.reasons or len(self.reasons) < _MOST_REASONS
+            self.reasons[kind if known else "other reasons"] += 1
+
+    def means(self) -> pd.DataFrame:
+        """One row a domain, as in `RunReport.domains`."""
+        frame = pd.DataFrame(
+            [
+                {"domain": domain} | {key: float(value) for key, value in sums.items()}
+                for domain, sums in sorted(self.domains.items())
+            ],
+            columns=["domain", *_SUMS],
+        ).astype({"documents": "int64", "tokens": "int64"})
+        for column in ("score", "loss_base", "loss_ref"):
+            frame[column] = frame[column] / frame["documents"]
+        return frame
+
+
+@dataclass
+class Told:
+    """How far a run is; `step` moves it on and tells who listens."""
+
+    total: int | None
+    hear: Hear | None
+    show: Callable[[int], object] = lambda documents: None
+    began: float | None = None  # when the first worker was ready
+    ended: float | None = None
+    documents: int = 0
+    kept: int = 0
+    tokens: int = 0
+    failed: int = 0
+    _last: float = float("-inf")
+
+    def step(self, documents: int, tokens: int = 0, *, kept: bool = False, failed: int = 0) -> None:
+        """So many documents are through, and so many tokens were read for it; `kept`: by an earlier
+        call; failed: documents of a shard that was given up."""
+        if self.began is None and not kept:
+            self.began = time.monotonic()
+        self.documents += documents
+        self.kept += documents if kept else 0
+        self.tokens += tokens
+        self.failed += failed
+        self.show(documents)
+        if self.hear is not None and time.monotonic() - self._last >= 1:
+            self._last = time.monotonic()
+            self.hear(self.state("progress"))
+
+    @property
+    def seconds(self) -> float:
+        """Since scoring began."""
+        return 0.0 if self.began is None else (self.ended or time.monotonic()) - self.began
+
+    def state(self, event: str) -> dict[str, Any]:
+        """The figures as plain JSON values."""
+        seconds = self.seconds
+        now = self.documents - self.kept
+        left = None
+        if self.total is not None and now:
+            left = round(seconds / now * max(self.total - self.documents, 0), 1)
+        return {
+            "event": event, "documents": self.documents, "of": self.total, "tokens": self.tokens,
+            "tokens_per_second": round(self.tokens / seconds, 1) if seconds else 0.0,
+            "seconds": round(seconds, 1), "seconds_left": left, "failed": self.failed,
+        }  # fmt: skip
+
+    def note(self) -> str:
+        """Behind the bar."""
+        seconds = self.seconds
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.tokens / seconds:,.0f} tokens/s{failed}" if seconds else ""
+
+
+@contextmanager
+def told(total: int | None, hear: Hear | None) -> Iterator[Told]:
+    """Progress of a run: a bar with rate and time left, or `hear` called about once a second with
+    an object (event, documents, of, tokens, tokens_per_second, seconds, seconds_left, failed), the
+    first and the last time with event "started" and "ended"."""
+    state = Told(total, hear)
+    with counted("scoring", "doc", total, bar=hear is None, note=state.note) as show:
+        state.show = show
+        if hear is not None:
+            hear(state.state("started"))
+        try:
+            yield state
+        finally:
+            state.ended = time.monotonic()
+            if hear is not None:
+                hear(state.state("ended"))
+
+
+def report_of(
+    tally: Tally,
+    failures: Sequence[Failure],
+    expected: int | None,
+    state: Told,
+    *,
+    kept: int,
+    redone: int,
+    domain_from: dict[str, int],
+    notes: Sequence[str] = (),
+) -> RunReport:
+    """The report, after the counts were held against each other.
+
+    Args:
+        tally: of the receipts of this call.
+        failures: of this call.
+        expected: rows that its shards hold by the corpus; None where nobody counted them.
+        state: how far the run came.
+        kept: shards that an earlier call had finished.
+        redone: shards scored in the place of another version.
+        domain_from: documents of the corpus by `Document.domain_from`.
+        notes: lines for the report.
+
+    Raises RuntimeError if documents were lost or doubled on the way.
+    """
+    failed = sum(one.documents for one in failures)
+    if expected is not None and expected != tally.read + failed:
+        raise RuntimeError(
+            f"the corpus had {expected:,} rows when it was counted, receipts and failures speak of "
+            f"{tally.read + failed:,}: if it was changed meanwhile, start again, and what is done "
+            "is kept"
+        )
+    return RunReport(
+        read=tally.read + failed, scored=tally.scored, skipped=tally.read - tally.scored,
+        shards=tally.shards + len(failures), kept=kept, redone=redone, set_aside_shards=0,
+        set_aside_documents=0, tokens=state.tokens, seconds=state.seconds, domains=tally.means(),
+        reasons=dict(tally.reasons), failures=tuple(failures), notes=tuple(notes), finished=False,
+        domain_from=domain_from,
+    )  # fmt: skip

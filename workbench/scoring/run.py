@@ -1,0 +1,299 @@
+"""Scoring a corpus: documents in, a folder of scores out, one score row a document.
+
+The corpus goes through in shards (`workbench.scoring.shards`). Each leaves a score file and a
+receipt, so a run that is started again, by whomever, finds what is done, and never takes a number
+made from other text, another model or other heads for its own. Shards are scored here, one after
+the other, or by workers (`workbench.scoring.drivers.local`, `workbench.scoring.drivers.ray`): the
+same function, the same files.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from workbench.core.progress import stop_if_asked
+from workbench.corpus.columns import Named
+from workbench.corpus.document import Document
+from workbench.corpus.readers.remote import absolute, is_remote
+from workbench.corpus.reading import read_corpus
+from workbench.loading.certificate import certify, require_certified
+from workbench.masking.masks import require_fitting, require_unmasked
+from workbench.masking.reference import require_max_tokens, require_window
+from workbench.models.attention_hook import Mode
+from workbench.models.heads import HeadSet
+from workbench.models.model import Model
+from workbench.scoring import run_folder as runs
+from workbench.scoring.drivers.stuck import require_timeout
+from workbench.scoring.report import Hear, RunReport, Tally, report_of, told
+from workbench.scoring.run_folder import Part
+from workbench.scoring.same_corpus import checked, held_by, require_same
+from workbench.scoring.shard_loop import Driver, Workers, score_catalogue
+from workbench.scoring.shards import Shard, catalogue_of, cut
+from workbench.scoring.superseded import done_before
+from workbench.scoring.worker import Job, Settings, score_shard
+
+
+def score_corpus(
+    model: Model,
+    heads: HeadSet,
+    corpus: Any,
+    out: str | Path | None = None,
+    *,
+    mode: Mode = "uniform",
+    window: int | None = None,
+    max_tokens: int | None = None,
+    id: str = "id",
+    text: str = "text",
+    domain: str | None = "domain",
+    shard_size: int = 32,
+    workers: Workers = None,
+    driver: Driver = "local",
+    shard_timeout: float | None = None,
+    overwrite: bool = False,
+    require_certificate: bool = True,
+) -> pd.DataFrame:
+    """Score every document of `corpus` under `heads`; one row a document.
+
+    corpus: paths, a frame, a dataset or an iterable, with columns named by id, text and domain (see
+    `read_corpus`, also for the domain by sub-folder, "/", and for one domain, None). window: tokens
+    in one pass (default: the model's context); max_tokens: read only the beginning of each
+    document. out: a folder; shards of shard_size documents are written to it as they are done and
+    are not scored again by a later call with the same settings. A folder that holds scores made
+    with other settings or of another corpus is refused, unless `overwrite` is set, which sets them
+    aside. workers, driver, shard_timeout: see `run_scoring`.
+
+    A model that fails a check of its certificate is refused with NotCertified. With
+    require_certificate=False it is scored all the same; the record keeps the failed certificate,
+    and the manifest will not verify.
+
+    Columns: doc_id, domain, source, row, tokens (of the whole document), predicted (tokens that
+    the mean losses are over), loss_base and loss_ref (nats a token), score, compression_ratio (zlib
+    over the first 2,000 characters: low means repetitive), text_sha256. attrs["run"] is the record
+    that manifests are made of. Documents that cannot be scored are in attrs["skipped"], each with
+    its reason: every document read is in one of the two. attrs["run"]["domain_from"] counts whether
+    domains came from a column, a sub-folder or neither.
+
+    Scores of different domains are not comparable, and the score rises with repetition: look at
+    compression_ratio and loss_base beside it.
+    """
+    with tempfile.TemporaryDirectory() as room:
+        folder = Path(room if out is None else out)
+        run_scoring(
+            model, heads, corpus, folder, mode=mode, window=window, max_tokens=max_tokens, id=id,
+            text=text, domain=domain, shard_size=shard_size, workers=workers, driver=driver,
+            shard_timeout=shard_timeout, overwrite=overwrite,
+            require_certificate=require_certificate,
+        )  # fmt: skip
+        table = runs.load_scores(folder)
+    if out is None:  # nothing is left on disk that could be listed
+        table.attrs["run"] |= {"receipts_file": None, "skipped_file": None}
+    return table
+
+
+def run_scoring(
+    model: Model,
+    heads: HeadSet,
+    corpus: Any,
+    out: str | Path,
+    *,
+    mode: Mode = "uniform",
+    window: int | None = None,
+    max_tokens: int | None = None,
+    id: str = "id",
+    text: str = "text",
+    domain: str | None = "domain",
+    shard_size: int = 32,
+    workers: Workers = None,
+    driver: Driver = "local",
+    part: Part = (1, 1),
+    hear: Hear | None = None,
+    shard_timeout: float | None = None,
+    overwrite: bool = False,
+    require_certificate: bool = True,
+) -> RunReport:
+    """`score_corpus` for corpora of any size: the scores stay in the folder, a report comes back.
+
+    Args:
+        model: the selector.
+        heads: the heads to mask.
+        corpus: as in `score_corpus`; workers read it themselves, so for them it is a path or paths.
+        out: the run folder.
+        mode: as in `score_corpus`.
+        window: as in `score_corpus`.
+        max_tokens: as in `score_corpus`.
+        id: column of the id.
+        text: column of the text.
+        domain: column of the domain, "/" for the sub-folder, None for one (see `read_corpus`).
+        shard_size: documents of a shard, the unit of work, of failure and of resume.
+        workers: None scores in this process. A number: so many processes on the CPU, a thread each,
+            which share one copy of the weights; a list of devices, such as ["cuda:0", "cuda:1"]: a
+            process for each. They take over the model as it is, on devices of the kind that it is
+            on; here it stays in memory meanwhile.
+        driver: "local", or "ray" (extra [ray]), which gives the shards to `workers` actors of a Ray
+            cluster. All its machines must see the same paths.
+        part: (i, n): score every n-th shard from the i-th (from 1), while n calls with the same
+            settings share the folder; the last one completes the run.
+        hear: gets progress as objects (see `workbench.scoring.report.told`) instead of a bar.
+        shard_timeout: seconds for which a worker may give no sign of life at its shard before it is
+            ended; None: by the rule of `workbench.scoring.drivers.stuck`, half an hour or more.
+        overwrite: take a folder with scores of other settings or of another corpus; they are set
+            aside in its `superseded/`, as are scores of documents that were edited or went away.
+        require_certificate: as in `score_corpus`.
+
+    Returns the report: what was scored, kept, redone, set aside, skipped and why.
+
+    A shard that fails, or whose worker dies or is stuck, is tried three times in all. In this
+    process the first error ends the run. Interrupted or killed, a run loses at most the shards
+    being scored.
+
+    Raises ScoringFailed at the end if some shards are still not done, while the others are kept;
+    ValueError for settings that cannot be, and for a folder that holds scores of other settings or
+    of another corpus (`workbench.scoring.same_corpus`); CorpusError as `read_corpus`; NotCertified;
+    RuntimeError where another run writes to the folder or workers cannot start; OSError where
+    nothing can be written.
+    """
+    settings = Settings(heads, mode, require_window(model, window), max_tokens)
+    if shard_size < 1:
+        raise ValueError(f"shard_size must be at least 1, got {shard_size}")
+    require_timeout(shard_timeout)
+    if shard_timeout is not None and workers is None and driver == "local":
+        raise ValueError(
+            "shard_timeout ends workers that are stuck, and this process cannot be ended: give "
+            "workers=1 or more with it"
+        )
+    _require_possible(model, settings)
+    _require_shared(model, workers, driver, part)
+    columns = Named(id=id, text=text, domain=domain)
+    certificate = require_certified(model) if require_certificate else certify(model)
+    run = runs.run_record(
+        model, heads, {"mode": mode, "window": settings.window, "max_tokens": max_tokens},
+        certificate,
+    )  # fmt: skip
+    prints = runs.fingerprint(run)
+    folder = Path(out)
+    shared = workers is not None or driver == "ray" or part != (1, 1)
+    paths = _paths(corpus) if shared else []
+    total = None if shared else _count(corpus, columns)
+    with runs.alone_in(folder, part, run, overwrite):
+        held = None if overwrite else held_by(folder)
+        if held and (shared or total is not None):
+            require_same(folder, held, read_corpus(paths or corpus, **columns))
+        if not shared:
+            rows = read_corpus(corpus, **columns)
+            stream = cut(rows if total is not None else checked(folder, held, rows), shard_size)
+            return _score_here(model, settings, stream, run, folder, total, hear)
+        notes: list[str] = []
+        catalogue = catalogue_of(paths, columns, shard_size, folder, part, notes)
+        job = Job.of(
+            model, settings, prints, paths, columns, folder, require_certificate, shard_timeout
+        )
+        return score_catalogue(model, job, catalogue, run, part, workers, driver, hear, notes)
+
+
+def _score_here(
+    model: Model,
+    settings: Settings,
+    stream: Iterable[tuple[Shard, tuple[Document, ...]]],
+    run: dict[str, Any],
+    folder: Path,
+    total: int | None,
+    hear: Hear | None,
+) -> RunReport:
+    """Score the shards as they pass, in this process, and complete the run."""
+    prints, before = runs.fingerprint(run), runs.numbers_in(folder)
+    tally, names, kept, redone = Tally(), list[str](), 0, 0
+    domain_from = Counter[str]()
+    with told(total, hear) as state:
+        for shard, documents in stream:
+            receipt = done_before(folder, shard, prints)
+            if receipt is not None:
+                kept += 1
+                state.step(receipt.read, kept=True)
+            else:
+                redone += shard.number in before
+                state.step(0)
+                receipt = score_shard(model, settings, prints, shard, documents, folder, state.step)
+                state.step(len(shard.refused))
+            tally.add(receipt)
+            domain_from.update(shard.domain_from)
+            names.append(receipt.shard)
+    run["domain_from"] = dict(domain_from)
+    report = report_of(
+        tally, (), total, state, kept=kept, redone=redone, domain_from=run["domain_from"]
+    )
+    return report.completed(runs.finish(folder, run, names))
+
+
+def _require_possible(model: Model, settings: Settings) -> None:
+    if not settings.heads:
+        raise ValueError("no heads to mask: every score would be 0. Give at least one head")
+    require_max_tokens(settings.max_tokens)
+    require_fitting(model, settings.heads, settings.mode)
+    require_unmasked(model)
+    if settings.mode == "mean":
+        raise ValueError(
+            "mode 'mean' depends on a reference set that no manifest names, so scores made with "
+            "it could not be verified: score with 'uniform' (the paper's) or 'zero'"
+        )
+
+
+def _require_shared(model: Model, workers: Workers, driver: Driver, part: Part) -> None:
+    index, count = part
+    if driver not in ("local", "ray"):
+        raise ValueError(f"driver must be 'local' or 'ray', got {driver!r}")
+    some = isinstance(workers, int) and workers >= 1
+    if isinstance(workers, list | tuple):
+        some = bool(workers) and all(isinstance(one, str) for one in workers)
+    if workers is not None and not some:
+        raise ValueError(
+            "workers must be a number from 1 or a list of devices such as ['cuda:0'], got "
+            f"{workers!r}"
+        )
+    here = model.device.type
+    devices = ["cpu"] if isinstance(workers, int) else workers or [here]
+    kinds = {one.split(":")[0] for one in devices}
+    if driver == "local" and workers is not None and kinds != {here}:
+        raise ValueError(
+            f"workers={workers!r} would score on {', '.join(sorted(kinds))}, but the model is on "
+            f"{here}, and scores of different devices are not mixed: load it with device="
+            f"{min(kinds)!r}, or give devices of its kind"
+        )
+    if not 1 <= index <= count:
+        raise ValueError(f"part must be (i, n) with i from 1 to n, got {part}")
+
+
+def _paths(corpus: Any) -> list[str]:
+    """The paths that a corpus was given as, absolute, since workers may stand elsewhere."""
+    given = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    if not (
+        isinstance(given, list | tuple) and given
+        and all(isinstance(one, str | os.PathLike) for one in given)
+    ):  # fmt: skip
+        raise ValueError(
+            "several workers read the corpus themselves, so it has to be given as a path or a list "
+            f"of paths; got a {type(corpus).__name__}. Score it in one process, or write it to a "
+            "JSONL or Parquet file first"
+        )
+    return [absolute(os.fsdecode(one)) for one in given]
+
+
+def _count(corpus: Any, columns: Named) -> int | None:
+    """How many rows there are, or None. A first look through the text costs little beside scoring
+    it, and gives the time left. What may give its documents only once, or has to fetch them, is not
+    looked through."""
+    given = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
+    remote = any(isinstance(one, str) and is_remote(one) for one in given)
+    if remote or not (isinstance(corpus, Path) or hasattr(corpus, "__len__")):
+        return None
+    total = 0
+    for _ in read_corpus(corpus, **columns):
+        stop_if_asked()
+        total += 1
+    return total

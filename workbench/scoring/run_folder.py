@@ -1,0 +1,269 @@
+"""The folder of a scoring run: its record, its shards, and how a later call takes it up again.
+
+    run.json                 what was run on what, with counts once it is finished
+    scores/part-*.parquet    one score file a shard
+    receipts/part-*.json     one receipt a shard (see `workbench.scoring.receipts`)
+    receipts.sha256          the receipts of a finished run (see `workbench.scoring.run_files`)
+    skipped.jsonl            documents without a score, each with its reason
+    failures.jsonl           shards that could not be scored, while there are any
+    catalogue.jsonl          the shards, where several workers share them (see `scoring.shards`)
+    superseded/              scores of earlier texts or settings (see `scoring.superseded`)
+
+Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
+and a folder takes scores of one fingerprint only. The certificate stands in the record but not in
+the fingerprint, since what its checks measure may differ in the last digits.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pandas as pd
+import pyarrow as pa
+
+from workbench.core.files import lines_of, plain_file, read_json, write_atomically
+from workbench.core.parquet import read_table
+from workbench.core.progress import counted
+from workbench.loading.certificate import Certificate
+from workbench.models.heads import HeadSet
+from workbench.models.model import Model
+from workbench.scoring.receipts import SCHEMA, SHARD_NAME, describe, read_receipt, receipt_path
+from workbench.scoring.run_files import check_files, list_receipts, score_files
+from workbench.scoring.superseded import SUPERSEDED, SetAside, keep_record, set_aside
+
+FORMULA = "(loss_ref - loss_base) / loss_base"
+Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, from 1
+
+
+def load_scores(folder: str | Path) -> pd.DataFrame:
+    """The table that `score_corpus(out=folder)` returned, read again from its files.
+
+    Raises FileNotFoundError where no run was written to, and ValueError for a run that is not
+    finished or whose files were changed since.
+    """
+    folder = Path(folder)
+    where = folder / "run.json"
+    if not where.exists():
+        raise FileNotFoundError(
+            f"{folder} holds no run.json: expected a folder written by score_corpus(out=...)"
+        )
+    try:
+        run = read_json(plain_file(folder, "run.json"))
+    except ValueError as error:
+        raise ValueError(f"{where} is not the record of a run: {error!s:.300}") from error
+    try:
+        if run["documents"] is None:
+            raise ValueError(
+                f"the run in {folder} is not finished: call score_corpus again with the same "
+                "settings and it goes on where it stopped"
+            )
+        files, listed = score_files(folder, run), run["skipped_file"]
+        paths, (skipped,) = check_files(folder, files), check_files(folder, [listed])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{where} is not the record of a run: {error!r:.300}") from error
+    tables = []
+    for path in paths:
+        stored = read_table(path)
+        if lacking := set(SCHEMA.names) - set(stored.column_names):
+            raise ValueError(f"{path} lacks the columns {sorted(lacking)} of scores")
+        tables.append(stored.select(SCHEMA.names).cast(SCHEMA))
+    table = pa.concat_tables(tables).to_pandas() if tables else SCHEMA.empty_table().to_pandas()
+    table.attrs["run"] = run
+    table.attrs["skipped"] = _json_lines(skipped)
+    return table
+
+
+def _json_lines(path: Path) -> list[Any]:
+    found = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines_of(lines), 1):
+            try:
+                found.append(json.loads(line or b""))
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number} of {path} is not JSON: {error!s:.200}") from error
+    return found
+
+
+def run_record(
+    model: Model, heads: HeadSet, settings: dict[str, Any], certificate: Certificate
+) -> dict[str, Any]:
+    """The record of a run before it starts; `finish` adds the counts."""
+    packages = ("attention-influence-workbench", "torch", "transformers")
+    names = ("workbench", "torch", "transformers")
+    software = {name: version(package) for name, package in zip(names, packages, strict=True)}
+    return {
+        "format": 2,
+        "software": software | {"python": platform.python_version()},
+        "model": model.identity,
+        "certificate": certificate.to_json(),
+        "heads": heads.to_json(),
+        **settings,
+        "formula": FORMULA,
+        "documents": None,
+        "receipts_file": None,
+        "skipped_file": None,
+    }
+
+
+def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
+    """What two runs must share for their scores to belong together."""
+    model = {k: v for k, v in run["model"].items() if k not in ("source", "revision")}
+    return {
+        **{f"model.{key}": value for key, value in model.items()},
+        "heads": run["heads"]["heads"],
+        **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
+        **{f"certificate.{key}": run["certificate"][key] for key in ("ok", "kernel")},
+        **{name: run["software"][name] for name in ("workbench", "torch", "transformers")},
+    }
+
+
+@contextmanager
+def alone_in(
+    folder: Path,
+    part: Part = (1, 1),
+    run: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Iterator[None]:
+    """Make `folder` and hold it against other runs, in this process or another.
+
+    Calls that share the shards, each with a part of its own of the same division, get in together
+    if their settings are the same. `run`, the record, is written on the way in (see `_start`).
+    """
+    for room in ("scores", "receipts"):
+        (folder / room).mkdir(parents=True, exist_ok=True)
+    index, count = part
+    kin = f"-of-{count}"
+    own = folder / (".lock" if count == 1 else f".lock-{index}{kin}")
+    held = filelock.FileLock(own, timeout=0)
+    try:
+        # One at a time looks who is there, so that no two look past each other.
+        with filelock.FileLock(folder / ".door"):
+            held.acquire()
+            alone = True
+            for other in set(folder.glob(".lock*")) - {own}:
+                try:
+                    with filelock.FileLock(other, timeout=0):
+                        pass
+                except filelock.Timeout:
+                    if count == 1 or not other.name.endswith(kin):
+                        raise
+                    alone = False
+            _clear(folder, part, alone)
+            if run is not None:
+                _start(folder, run, overwrite, alone)
+    except filelock.Timeout:
+        held.release()
+        raise RuntimeError(
+            f"another run is writing to {folder}: wait for it, or give another folder as out="
+        ) from None
+    except BaseException:
+        held.release()
+        raise
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _clear(folder: Path, part: Part, alone: bool) -> None:
+    """Remove what processes that were killed had not finished writing.
+
+    While other parts are at work, what is not of a shard of this part may be theirs.
+    """
+    index, count = part
+    for left in folder.glob("*/.part-*.tmp"):
+        if alone or int(left.name.split("-")[1]) % count == index - 1:
+            left.unlink(missing_ok=True)
+    if alone:
+        for left in [*folder.glob(".*.tmp"), *folder.glob(f"{SUPERSEDED}/.*.tmp")]:
+            left.unlink(missing_ok=True)
+        for model in folder.glob(".model-*"):  # of a Ray run
+            shutil.rmtree(model, ignore_errors=True)
+
+
+def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> None:
+    """Write the unfinished record, or refuse a folder whose scores, or whose other parts that are
+    at work, have another fingerprint.
+
+    A finished record of the same fingerprint stays until `finish` replaces it, so that a run that
+    fails on the way leaves what was there before.
+    """
+    path = folder / "run.json"
+    scored = any((folder / "scores").glob("part-*.parquet"))
+    if path.exists() and (scored or not alone):
+        try:
+            before = fingerprint(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if not overwrite or not alone:
+                raise ValueError(
+                    f"{path} cannot be read ({error!r}): give another folder, or overwrite=True"
+                ) from error
+            before = {}
+        now = fingerprint(run)
+        changed = [key for key in now if before.get(key) != now[key]]
+        if not changed:
+            return
+        if not overwrite or not alone:
+            differences = "; ".join(f"{k}: {before.get(k)!r} then, {now[k]!r} now" for k in changed)
+            raise ValueError(
+                f"{folder} holds scores made with other settings ({differences}). Scores of "
+                "different settings are not mixed: give another folder, or overwrite=True, which "
+                f"sets them aside in {folder / SUPERSEDED}"
+            )
+        keep_record(folder)
+    write_atomically(path, _json_bytes(run))
+
+
+def numbers_in(folder: Path) -> set[int]:
+    """The numbers of the shards that have a score file or a receipt in the folder."""
+    paths = [*folder.glob("scores/part-*.parquet"), *folder.glob("receipts/part-*.json")]
+    return {int(path.stem.split("-")[1]) for path in paths if SHARD_NAME.fullmatch(path.stem)}
+
+
+def finish(folder: Path, run: dict[str, Any], names: Sequence[str]) -> SetAside:
+    """Complete the record of a run from the receipts of its shards, called `names` in order.
+
+    Shards of an earlier corpus or of other settings are set aside, since whoever reads all files of
+    the folder must not find a document twice. Returns how much that was.
+    """
+    read = scored = 0
+    skipped: list[Mapping[str, Any]] = []
+    with counted("completing the record", "shard", len(names), bar=len(names) > 2_000) as done:
+        for name in names:
+            receipt = read_receipt(receipt_path(folder, name))
+            read, scored = read + receipt.read, scored + receipt.scored
+            skipped += receipt.skipped
+            done(1)
+    lines = "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in skipped)
+    write_atomically(folder / "skipped.jsonl", lines.encode())
+    run["receipts_file"] = list_receipts(folder, names)
+    run["skipped_file"] = describe(folder, folder / "skipped.jsonl", len(skipped))
+    run["documents"] = {"read": read, "scored": scored, "skipped": len(skipped)}
+    record, path = _json_bytes(run), folder / "run.json"
+    if _is_finished(path) and path.read_bytes() != record:
+        keep_record(folder)
+    write_atomically(path, record)
+    aside = set_aside(folder, set(names))
+    for path in folder.glob("failures*.jsonl"):
+        path.unlink(missing_ok=True)
+    return aside
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether this is the record of a finished run."""
+    try:
+        return json.loads(path.read_bytes())["documents"] is not None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _json_bytes(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

@@ -1,0 +1,114 @@
+"""Is a run folder asked to take the scores of another corpus than the one that it holds?
+
+A corpus may grow, shrink, be edited and be cut into shards anew, and its run goes on. Another
+corpus would push the scores of the first one aside, so it is refused unless somebody asks for that.
+
+The rule: two corpora are one if a tenth of the texts compared are in both. Compared are, of the
+folder, the texts of its first 32 score files and of 32 others spread evenly; of the corpus, all, or
+the first 1,000 rows where it can be read only once; the tenth is of the smaller of the two sets.
+Places and ids do not count: a moved or renamed file holds the same texts, and every corpus has a
+row 0. A folder in which nothing has a score is not yet one of any corpus.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from workbench.core.parquet import read_table
+from workbench.core.progress import stop_if_asked
+from workbench.corpus.document import Document, Skipped
+from workbench.corpus.reading import text_sha256
+from workbench.scoring.superseded import SUPERSEDED
+
+SHARE = 0.1  # of the texts compared
+AHEAD = 1_000  # rows of a corpus that can be read only once
+_FILES = 32
+_NAMED = 3  # sources that a message names
+
+
+class Held(NamedTuple):
+    """What a folder holds: digests of some of its texts, and what to call their corpus."""
+
+    texts: frozenset[str]
+    name: str
+
+
+def held_by(folder: Path) -> Held | None:
+    """A sample of the scores in `folder`; None where there are none."""
+    paths = sorted(folder.glob("scores/part-*.parquet"), key=lambda path: (len(path.name), path))
+    step = max(1, len(paths) // _FILES)
+    texts: set[str] = set()
+    sources: list[str] = []
+    first = None
+    for place in sorted({*range(_FILES), *range(0, _FILES * step, step)} & {*range(len(paths))}):
+        stop_if_asked()
+        try:
+            rows = read_table(paths[place]).select(["doc_id", "source", "text_sha256"]).to_pydict()
+        except (OSError, ValueError, KeyError):
+            continue  # damaged: its shard is scored again
+        texts.update(rows["text_sha256"])
+        sources += rows["source"]
+        first = first or next(iter(rows["doc_id"]), None)
+    return Held(frozenset(texts), _named(sources, first)) if texts else None
+
+
+def require_same(folder: Path, held: Held, rows: Iterable[Document | Skipped]) -> None:
+    """Read the present corpus as far as it takes to know that it is the one that `folder` holds.
+
+    Raises ValueError that names both corpora if they are two.
+    """
+    looked: set[str] = set()
+    shared: set[str] = set()
+    sources: list[str] = []
+    first = None
+    for one in rows:
+        stop_if_asked()
+        if not isinstance(one, Document):
+            continue
+        first = first or one.doc_id
+        if one.source not in sources and len(sources) <= _NAMED:
+            sources.append(one.source)
+        digest = text_sha256(one.text)
+        if digest in held.texts:
+            shared.add(digest)
+            if len(shared) >= SHARE * len(held.texts):
+                return
+        elif len(looked) < len(held.texts):  # only the smaller of both numbers is asked for
+            looked.add(digest)
+    if shared and len(shared) >= SHARE * min(len(looked | shared), len(held.texts)):
+        return
+    raise ValueError(
+        f"{folder} holds the scores of another corpus: that one is {held.name}; the present one is "
+        f"{_named(sources, first)}, and {len(shared):,} of its texts are among the "
+        f"{len(held.texts):,} compared. Give another folder as out=, or overwrite=True, which sets "
+        f"the scores of the former aside in {folder / SUPERSEDED}"
+    )
+
+
+def checked(
+    folder: Path, held: Held | None, rows: Iterator[Document | Skipped]
+) -> Iterator[Document | Skipped]:
+    """`rows`, which can be read only once, after `require_same` has seen the first of them."""
+    if held is None:
+        return rows
+    ahead: list[Document | Skipped] = []
+
+    def noted() -> Iterator[Document | Skipped]:
+        for one in itertools.islice(rows, AHEAD):
+            ahead.append(one)
+            yield one
+
+    require_same(folder, held, noted())
+    return itertools.chain(ahead, rows)
+
+
+def _named(sources: Iterable[str], first: str | None) -> str:
+    """What a message calls a corpus."""
+    names = list(dict.fromkeys(sources))
+    if not names:
+        return "one without any text"
+    more = " and others" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more} (first document {first!r:.60})"

@@ -1,0 +1,5 @@
+"""Choosing documents by their scores, and comparing ways to choose."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

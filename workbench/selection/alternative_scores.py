@@ -1,0 +1,200 @@
+"""Other scores of the same documents, to hold AttentionInfluence against, and ways past its
+confounds that need no new pass through the model.
+
+Every scorer is a column of the score table: higher is chosen first. A user's own column (an
+educational classifier, for example) stands beside them under its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from workbench.selection.rank_agreement import agreement
+from workbench.selection.ranking import By, rank, select
+
+CONTROLLED = ("loss_base", "compression_ratio", "tokens")  # what the score goes along with
+BUILT_IN = ("score", "difference", "residual", "perplexity", "length", "compression", "random")
+
+
+def scorers(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """The score table (`score_corpus`, `novel_scores`) with one more column a scorer.
+
+    difference: loss_ref - loss_base, nats a token: the score without the division that lets a low
+    base loss raise it. residual: what is left of the rank of the score inside its domain after a
+    linear fit on the ranks of base loss, compression ratio and tokens; NaN in a domain of fewer
+    than eight documents. perplexity: exp(loss_base). length: tokens. compression: the compression
+    ratio (low: repetitive). random: drawn anew for each `seed`, the same for the same text.
+    """
+    ranked = rank(table)
+    rows = table.copy(deep=False)
+    rows["difference"] = rows["loss_ref"] - rows["loss_base"]
+    rows["residual"] = _residual(rows)
+    rows["perplexity"] = np.exp(rows["loss_base"])
+    rows["length"] = rows["tokens"].astype(float)
+    rows["compression"] = rows["compression_ratio"]
+    by_text = ranked.sort_values(["text_sha256", "source", "row"])
+    draws = pd.Series(np.random.default_rng(seed).random(len(by_text)), index=_keys(by_text))
+    rows["random"] = draws[_keys(rows)].to_numpy()
+    return rows
+
+
+def chosen_by(
+    table: pd.DataFrame, scorer: str, fraction: float = 0.20, by: By = "documents"
+) -> pd.DataFrame:
+    """The table ranked and cut by another column (`select`), whose name stands for the score.
+
+    Documents whose value is missing are left out.
+    """
+    return select(scored_by(table, scorer), fraction, by).table
+
+
+def compare_scorers(
+    table: pd.DataFrame,
+    names: Sequence[str] = BUILT_IN,
+    fraction: float = 0.20,
+    by: By = "documents",
+) -> pd.DataFrame:
+    """Spearman correlation and overlap at the cut of every pair of scorers, inside each domain.
+
+    table: what `scorers` returned, with columns of the user's own if there are any; names: the
+    columns to compare. Returns the rows of `agreement` behind the columns one and other.
+    """
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"names must be two scorers or more, each once; got {list(names)}")
+    tables = {name: scored_by(table, name) for name in names}
+    parts = []
+    for one, other in combinations(names, 2):
+        part = agreement(tables[one], tables[other], fraction, by)
+        part.insert(0, "one", one)
+        part.insert(1, "other", other)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def chosen_alone(
+    table: pd.DataFrame,
+    scorer: str,
+    others: Sequence[str],
+    fraction: float = 0.20,
+    by: By = "documents",
+) -> pd.DataFrame:
+    """The documents that one scorer chooses and none of the others does, best first."""
+    key = ["domain", "source", "row"]
+    mine = chosen_by(table, scorer, fraction, by)
+    mine = mine[mine["selected"]]
+    taken: set[tuple[object, ...]] = set()
+    for name in others:
+        theirs = chosen_by(table, name, fraction, by)
+        taken |= set(theirs.loc[theirs["selected"], key].itertuples(index=False, name=None))
+    alone = [one not in taken for one in mine[key].itertuples(index=False, name=None)]
+    return mine[alone].reset_index(drop=True)
+
+
+def lifted(table: pd.DataFrame, names: Sequence[str], top: int = 3) -> pd.DataFrame:
+    """The documents that rise most when another scorer takes the place of the score.
+
+    table: with the columns of `scorers`; names: the other scorers. A rise is the difference of the
+    ranks inside the domain, divided by its documents: from last to first is just under 1. Only
+    documents that both rank count.
+
+    Returns `top` rows a scorer and domain, the largest rise first: scorer, domain, doc_id, rise,
+    rank (by the scorer), rank_by_score, documents (of the domain), compression_ratio, loss_base,
+    tokens.
+    """
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+    key = ["domain", "source", "row"]
+    parts = []
+    for name in names:
+        both = scored_by(table, name)
+        plain = rank(table.loc[both.index])[[*key, "rank"]]
+        other = rank(both).merge(plain, on=key, suffixes=("", "_by_score"))
+        other["documents"] = other.groupby("domain")["rank"].transform("size")
+        other["rise"] = (other["rank_by_score"] - other["rank"]) / other["documents"]
+        other = other.sort_values(
+            ["domain", "rise", "rank"], ascending=[True, False, True], ignore_index=True
+        )
+        part = other.groupby("domain", sort=True).head(top)
+        part.insert(0, "scorer", name)
+        parts.append(part)
+    columns = [
+        "scorer", "domain", "doc_id", "rise", "rank", "rank_by_score", "documents",
+        "compression_ratio", "loss_base", "tokens",
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def matched_selection(
+    table: pd.DataFrame,
+    fraction: float = 0.20,
+    on: Sequence[str] = ("compression_ratio",),
+    strata: int = 5,
+) -> pd.DataFrame:
+    """Choose the top share inside strata of a confound, so that the choice is spread over it.
+
+    Each domain is cut into `strata` groups of about equal size by each column of `on` (the groups
+    of several columns are crossed), and the top `fraction` of every group is chosen: the selection
+    then has the confound's distribution of the whole domain. Every group gives at least one
+    document, so small groups give more than their share. Returns the table with the columns
+    stratum, selected, and matched (the share of its stratum that a document leaves behind, just
+    under 1 for the first: the same choice as a scorer, to be compared with others).
+    """
+    if strata < 2 or not on:
+        raise ValueError(f"matching needs two strata or more of some column, got {strata}, {on}")
+    lacking = [name for name in on if name not in table]
+    if lacking:
+        raise ValueError(f"the score table lacks the columns {lacking} to match on")
+    names = pd.Series("", index=table.index)
+    for column in on:
+        groups = table.groupby("domain", sort=False)[column]
+        place = groups.rank(method="first") - 1
+        stratum = (place * strata // groups.transform("size")).astype(int)
+        names += stratum.map(lambda one, column=column: f" {column} {one + 1}/{strata}")
+    split = table.assign(domain=table["domain"] + names)
+    chosen = select(split, fraction).table
+    size = chosen.groupby("domain", sort=False)["rank"].transform("size")
+    chosen["matched"] = 1 - chosen["rank"] / (size + 1)
+    found = chosen.set_index(["source", "row"]).loc[_keys(table)]
+    return table.assign(
+        stratum=names.str.strip(),
+        selected=found["selected"].to_numpy(dtype=bool),
+        matched=found["matched"].to_numpy(),
+    )
+
+
+def scored_by(table: pd.DataFrame, scorer: str) -> pd.DataFrame:
+    """The table with the values of a scorer in place of the score."""
+    if scorer not in table:
+        raise ValueError(
+            f"no scorer {scorer!r} in the table: add it as a column, or make the built-in ones "
+            f"({', '.join(BUILT_IN)}) with scorers(table)"
+        )
+    values = pd.to_numeric(table[scorer]).astype(float)
+    if len(values) and values.isna().all():
+        raise ValueError(
+            f"no document has a value of the scorer {scorer!r}; a residual, for example, needs "
+            f"{2 * (len(CONTROLLED) + 1)} documents in a domain"
+        )
+    return table.assign(score=values)[values.notna()]
+
+
+def _residual(table: pd.DataFrame) -> pd.Series:
+    """Ranks of the score less what a linear fit on the ranks of CONTROLLED tells, by domain."""
+    left = pd.Series(np.nan, index=table.index)
+    for _, part in table.groupby("domain", sort=False):
+        if len(part) < 2 * (len(CONTROLLED) + 1):
+            continue
+        ranks = [stats.rankdata(part[name]) for name in CONTROLLED]
+        design = np.stack([np.ones(len(part)), *ranks], axis=1)
+        score = stats.rankdata(part["score"])
+        left[part.index] = score - design @ np.linalg.lstsq(design, score, rcond=None)[0]
+    return left
+
+
+def _keys(table: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(table[["source", "row"]])

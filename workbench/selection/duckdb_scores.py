@@ -1,0 +1,299 @@
+"""The score files of a finished run, asked in DuckDB: checked, ordered and streamed.
+
+A hundred million rows do not fit in the memory of a small machine, so nothing here is ever a whole
+table: DuckDB sorts and joins on disk, beyond a bound on its memory, and hands out Arrow batches.
+Names of domains and sources stay values of columns and never become part of a statement.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workbench.core.cpu_count import cores
+from workbench.core.parquet import check_pages
+from workbench.selection.duplicates import CLUSTER_COLUMNS, check_clusters_file
+from workbench.selection.ranking import FLOAT_COLUMNS, INTEGER_COLUMNS, SCORE_COLUMNS, TEXT_COLUMNS
+
+BATCH_ROWS = 200_000
+# Domains are sorted in groups of about so many rows: the sort then needs that much less disk.
+SORTED_ROWS = 30_000_000
+SCRATCH = 30  # bytes of disk for each byte of the files; no more, whatever somebody's file holds
+
+_CARRIED = (
+    "doc_id", "tokens", "predicted", "loss_base", "loss_ref", "compression_ratio",
+)  # fmt: skip
+_DIGITS = np.array([f"{byte:02x}".encode() for byte in range(256)], dtype="S2")
+_HEX = "regexp_full_match(text_sha256, '[0-9a-f]{64}')"
+_PLACE = "s.place AS source, f.row AS row"
+
+
+class Domain(NamedTuple):
+    """A domain and its size, and its place in the order of names."""
+
+    name: str
+    documents: int
+    tokens: int
+
+
+class ScoreFiles:
+    """Score files as one relation; a context manager, since it holds a database connection.
+
+    Args:
+        paths: the Parquet files, each with the columns SCORE_COLUMNS.
+        clusters: a Parquet file of source, row and cluster, or None.
+        memory: bound on DuckDB's own memory, such as "1GB".
+        threads: how many threads it may use; no more are started than there are cores for.
+        scratch: folder that holds what does not fit in memory.
+
+    Raises ValueError when a file has other columns or a setting is out of range, ImportError
+    without DuckDB.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[pathlib.Path],
+        clusters: pathlib.Path | None,
+        *,
+        memory: str,
+        threads: int,
+        scratch: pathlib.Path,
+    ) -> None:
+        duckdb = _duckdb()
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?\s?[KMGT]i?B", str(memory)):
+            raise ValueError(f"memory must be a size such as '1GB', got {memory!r:.50}")
+        if not isinstance(threads, int) or not 1 <= threads <= 1024:
+            raise ValueError(f"threads must be a whole number from 1, got {threads!r:.50}")
+        for path in paths:
+            _check_columns(path)
+        most = SCRATCH * sum(os.stat(path).st_size for path in paths)
+        self._connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": min(threads, cores()),
+                "memory_limit": str(memory),
+                "temp_directory": str(scratch),
+                "max_temp_directory_size": f"{1 + most // 10**9}GB",
+                "preserve_insertion_order": False,
+                "python_enable_replacements": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        self._keys: dict[str, str] = {}
+        self._view("files", paths)
+        self.clustered = clusters is not None
+        if clusters is not None:
+            check_clusters_file(clusters)
+            check_pages(clusters, CLUSTER_COLUMNS)
+            self._view("given_clusters", [clusters])
+
+    def __enter__(self) -> ScoreFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def _view(self, name: str, paths: Sequence[pathlib.Path]) -> None:
+        # A folder or file name must neither add a column nor be taken for a pattern.
+        plain = [re.sub(r"([*?\[])", r"[\1]", os.path.abspath(path)) for path in paths]
+        relation = self._connection.read_parquet(plain, hive_partitioning=False)
+        relation.create_view(name)
+
+    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement).fetchall()
+
+    def _batches(self, statement: str) -> Iterator[pa.RecordBatch]:
+        return iter(self._connection.sql(statement).to_arrow_reader(BATCH_ROWS))
+
+    def check(self) -> list[Domain]:
+        """Look at every row as `select` does; return the domains in the order of their names.
+
+        Also numbers sources and domains. Raises ValueError for a row that cannot be ranked.
+        """
+        nulls = ", ".join(
+            f"count(*) - count({name}) AS no_{name}" for name in (*TEXT_COLUMNS, *INTEGER_COLUMNS)
+        )
+        self._connection.execute(
+            "CREATE TABLE domains AS SELECT domain, row_number() OVER (ORDER BY domain) - 1 AS "
+            "place, * EXCLUDE (domain) FROM (SELECT domain, count(*) AS documents, sum(tokens) AS "
+            "tokens, min(tokens) AS least, count(*) FILTER (NOT isfinite(score) OR score IS NULL) "
+            f"AS bad, bool_and({_HEX}) AS hex, {nulls} FROM files GROUP BY domain)"
+        )
+        for name in (*TEXT_COLUMNS, *INTEGER_COLUMNS):
+            if self._rows(f"SELECT sum(no_{name}) FROM domains")[0][0]:
+                kind = "text" if name in TEXT_COLUMNS else "integers"
+                raise ValueError(f"column {name!r} must hold {kind} in every row")
+        found = self._rows("SELECT min(least), sum(bad), bool_and(hex) FROM domains")[0]
+        if found[0] is None:
+            raise ValueError("the score files have no rows, so there is nothing to rank")
+        if found[0] < 1:
+            raise ValueError("a scored document has at least one token, but 'tokens' holds less")
+        if found[1]:
+            example = self._rows(
+                "SELECT doc_id FROM files WHERE NOT isfinite(score) OR score IS NULL LIMIT 1"
+            )
+            raise ValueError(
+                f"{int(found[1])} scores are not finite (first: document {example[0][0]!r:.100}); "
+                "score these documents again"
+            )
+        # 32 bytes have the order of their 64 digits; other text is left as it is.
+        self._text = "unhex(f.text_sha256)" if found[2] else "f.text_sha256"
+        self._connection.execute(
+            "CREATE TABLE sources AS SELECT source, row_number() OVER (ORDER BY source) - 1 AS "
+            "place FROM (SELECT DISTINCT source FROM files)"
+        )
+        self._number_clusters()
+        domains = self._rows("SELECT domain, documents, tokens FROM domains ORDER BY place")
+        return [Domain(name, documents, int(tokens)) for name, documents, tokens in domains]
+
+    def _number_clusters(self) -> None:
+        """Keep the clusters of scored documents, with numbers in the place of names."""
+        if not self.clustered:
+            self._joined = "files f JOIN sources s ON f.source = s.source"
+            return
+        run = self._connection.execute
+        run("CREATE VIEW clusters AS SELECT source, row::BIGINT AS row, cluster::BIGINT AS cluster "
+            "FROM given_clusters")  # fmt: skip
+        nulls = "count(*) - least(count(source), count(row), count(cluster))"
+        if self._rows(f"SELECT {nulls} FROM clusters")[0][0]:
+            raise ValueError("the clusters need source, row and cluster in every line")
+        run("CREATE TABLE near AS SELECT s.place AS source, c.row, c.cluster FROM clusters c JOIN "
+            "sources s ON c.source = s.source")  # fmt: skip
+        twice = self._rows("SELECT 1 FROM near GROUP BY source, row HAVING count(*) > 1 LIMIT 1")
+        if twice:
+            raise ValueError("a document is in two clusters; each may be in one")
+        self._joined = (
+            "files f JOIN sources s ON f.source = s.source "
+            "LEFT JOIN near n ON n.source = s.place AND n.row = f.row"
+        )
+
+    def sources(self) -> pa.Array:
+        """The names of all sources in their order, which is that of their numbers."""
+        return self._column("SELECT source FROM sources ORDER BY place")
+
+    def _column(self, statement: str) -> pa.Array:
+        (column,) = self._connection.sql(statement).to_arrow_table().columns
+        return pa.concat_arrays(column.chunks) if column.chunks else pa.array([], column.type)
+
+    def texts(self) -> Iterator[pa.RecordBatch]:
+        """source (number), row and text_sha256 of every document, by source and row."""
+        for batch in self._batches(
+            f"SELECT {_PLACE}, {self._text} AS text FROM files f JOIN sources s ON "
+            "f.source = s.source ORDER BY source, row"
+        ):
+            texts = self._digits(batch.column("text"))
+            yield pa.record_batch([*batch.columns[:2], texts], ["source", "row", "text_sha256"])
+
+    def clusters(self) -> Iterator[pa.RecordBatch]:
+        """source, row and cluster of the scored documents that are in one, by source and row."""
+        return self._batches(
+            "SELECT s.source, n.row, n.cluster FROM near n JOIN sources s ON n.source = s.place "
+            "JOIN files f ON f.source = s.source AND f.row = n.row ORDER BY s.source, n.row"
+        )
+
+    def repeated(self, column: str) -> np.ndarray:
+        """Keys (uint64, ascending) of the (domain, `column`) that several documents share.
+
+        column: "text_sha256" or "cluster". A key is the hash that `ranked` gives of the two; that
+        no two pairs share one is looked at, and another hash is taken where they do.
+        """
+        kind = {"text_sha256": "f.text_sha256", "cluster": "n.cluster"}[column]
+        source = "files f" if column == "text_sha256" else self._joined
+        held = f"{source} WHERE {kind} IS NOT NULL"
+        for salt in range(8):
+            key = f"hash(f.domain, {kind}, {salt})"
+            self._connection.execute(
+                f"CREATE OR REPLACE TABLE shared AS SELECT key FROM (SELECT {key} AS key FROM "
+                f"{held}) GROUP BY key HAVING count(*) > 1"
+            )
+            clash = self._rows(
+                f"SELECT 1 FROM (SELECT {key} AS key, f.domain AS domain, {kind} AS kind FROM "
+                f"{held}) SEMI JOIN shared USING (key) GROUP BY key HAVING min(domain) <> "
+                "max(domain) OR min(kind) <> max(kind) LIMIT 1"
+            )
+            if not clash:
+                keys = self._column("SELECT key FROM shared ORDER BY key")
+                self._connection.execute("DROP TABLE shared")
+                self._keys[column] = key
+                return keys.to_numpy(zero_copy_only=False).astype("uint64")
+        raise RuntimeError(f"the hashes of {column} clash with every salt; report this")
+
+    def ranked(self, domains: Sequence[Domain]) -> Iterator[pa.RecordBatch]:
+        """All columns of every document, by domain and rank, after both calls of `repeated`.
+
+        SCORE_COLUMNS, but places in `check` and `sources` for the names of domain (`place`) and
+        source; and text_key and, with clusters, cluster_key (null for a document in none).
+        """
+        carried = ", ".join(f"f.{name}" for name in _CARRIED)
+        keys = f"{self._keys['text_sha256']} AS text_key"
+        if self.clustered:
+            # hash(NULL) is a number like any other
+            keys += f", if(n.cluster IS NULL, NULL, {self._keys['cluster']}) AS cluster_key"
+        for first, last in _groups([one.documents for one in domains]):
+            for batch in self._batches(
+                f"SELECT d.place, f.score, {self._text} AS text, {_PLACE}, {carried}, {keys} FROM "
+                f"{self._joined} JOIN domains d ON f.domain = d.domain WHERE d.place BETWEEN "
+                f"{first} AND {last} ORDER BY d.place, f.score DESC, text, s.place, f.row"
+            ):
+                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+                columns["text_sha256"] = self._digits(columns.pop("text"))
+                yield pa.record_batch(list(columns.values()), list(columns))
+
+    def _digits(self, text: pa.Array) -> pa.Array:
+        """The column text_sha256 again, from what it was sorted by."""
+        if not pa.types.is_binary(text.type) and not pa.types.is_large_binary(text.type):
+            return text.cast(pa.string())
+        raw = np.frombuffer(b"".join(text.to_pylist()), dtype=np.uint8)
+        digits = pa.py_buffer(_DIGITS[raw].tobytes())
+        ends = np.arange(len(text) + 1, dtype="int32") * 64
+        return pa.Array.from_buffers(pa.string(), len(text), [None, pa.py_buffer(ends), digits])
+
+
+def _groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut consecutive domains into groups of up to SORTED_ROWS documents, at least one domain."""
+    first = held = 0
+    for place, size in enumerate(sizes):
+        if held and held + size > SORTED_ROWS:
+            yield first, place - 1
+            first, held = place, 0
+        held += size
+    yield first, len(sizes) - 1
+
+
+def _check_columns(path: pathlib.Path) -> None:
+    """Refuse a score file whose columns are missing, doubled, of another kind or expand beyond
+    bounds."""
+    schema = pq.read_schema(path)
+    names = [name.lower() for name in schema.names]  # DuckDB's names know no case
+    odd = [name for name in SCORE_COLUMNS if names.count(name) != 1 or name not in schema.names]
+    for columns, fits in (
+        (TEXT_COLUMNS, lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind)),
+        (INTEGER_COLUMNS, pa.types.is_integer),
+        (FLOAT_COLUMNS, pa.types.is_floating),
+    ):
+        odd += [c for c in columns if c not in odd and not fits(schema.field(c).type)]
+    if odd:
+        raise ValueError(
+            f"score file {path.name!r:.100} lacks the columns {odd}, or has them in another type; "
+            "expected a file that score_corpus wrote"
+        )
+    check_pages(path, SCORE_COLUMNS)
+
+
+def _duckdb() -> Any:
+    try:
+        import duckdb
+    except ImportError as error:
+        raise ImportError(
+            "a selection straight from files needs DuckDB: "
+            "pip install attention-influence-workbench[scale]"
+        ) from error
+    return duckdb

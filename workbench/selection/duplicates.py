@@ -1,0 +1,120 @@
+"""What becomes of duplicates in a selection: the choices, the rule in words, and the clusters file.
+
+Repetition raises the score (METHOD section 3), so copies of one text tend to be chosen together.
+Exact duplicates are documents of one domain with the same text hash; near-duplicates are those of
+one domain that a table of clusters (`source`, `row`, `cluster`) puts together.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workbench.core.parquet import read_table
+
+Duplicates = Literal["report", "keep one", "cap"]
+DUPLICATES = ("report", "keep one", "cap")
+
+CLUSTER_COLUMNS = ("source", "row", "cluster")
+CLUSTER_SCHEMA = pa.schema(
+    [("source", pa.string()), ("row", pa.int64()), ("cluster", pa.int64())]
+)  # fmt: skip
+
+_GROUPS = {
+    False: "exact duplicates (documents of a domain with the same text_sha256)",
+    True: (
+        "exact duplicates (documents of a domain with the same text_sha256) and near-duplicates "
+        "(documents of a domain in the same cluster of the listed file)"
+    ),
+}
+_SHARE = (
+    "; the share is that of all documents (or tokens) of the domain, duplicates among them, so "
+    "fewer are chosen when too few documents are left"
+)
+
+
+def limit_of(duplicates: Duplicates, cap: int | None) -> int | None:
+    """How many of a duplicate group may be chosen, None for all of them; or raise ValueError."""
+    if duplicates not in DUPLICATES:
+        raise ValueError(f"duplicates must be one of {DUPLICATES}, got {duplicates!r:.100}")
+    if duplicates != "cap":
+        if cap is not None:
+            raise ValueError(f"cap={cap!r:.50} goes with duplicates='cap' only")
+        return 1 if duplicates == "keep one" else None
+    if not isinstance(cap, int) or isinstance(cap, bool) or not 1 <= cap < 2**31:
+        raise ValueError(f"duplicates='cap' needs cap=, a whole number from 1, got {cap!r:.50}")
+    return cap
+
+
+def policy_in_words(duplicates: Duplicates, cap: int | None, clustered: bool) -> str:
+    """The rule that a manifest states. The documents passed over keep their rank."""
+    limit, groups = limit_of(duplicates, cap), _GROUPS[clustered]
+    if limit is None:
+        return f"duplicates are kept and counted: {groups}"
+    others = "another" if limit == 1 else f"{limit} others"
+    return (
+        f"{groups} are capped at {limit}: down the ranking of a domain, a document is passed over "
+        f"when {others} of the same text or of the same cluster "
+        f"{'is' if limit == 1 else 'are'} chosen already, and the next documents take the free "
+        f"places{_SHARE}"
+    )
+
+
+def read_clusters(clusters: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
+    """Return a table of clusters with CLUSTER_COLUMNS, given as such or as a Parquet file.
+
+    Documents that are not in it are alone. A cluster's members count as near-duplicates of each
+    other only where they share a domain. Raises ValueError when a column is missing, of another
+    type or holds nulls, or when a (source, row) occurs twice.
+    """
+    given: Any = clusters
+    if isinstance(clusters, str | os.PathLike):
+        path = pathlib.Path(clusters)
+        check_clusters_file(path)
+        given = read_table(path, CLUSTER_COLUMNS).to_pandas(ignore_metadata=True)
+    missing = [column for column in CLUSTER_COLUMNS if column not in given.columns]
+    if missing:
+        raise ValueError(f"the clusters lack the columns {missing}; expected {CLUSTER_COLUMNS}")
+    table = given[list(CLUSTER_COLUMNS)]
+    text = pd.api.types.is_string_dtype(table["source"])
+    whole = all(pd.api.types.is_integer_dtype(table[name]) for name in ("row", "cluster"))
+    if table.isna().to_numpy().any() or not (len(table) == 0 or (text and whole)):
+        raise ValueError(
+            "the clusters need text in 'source' and integers in 'row' and 'cluster', in every "
+            f"line; got {dict(table.dtypes.astype(str))} with {int(table.isna().sum().sum())} nulls"
+        )
+    twice = table.duplicated(["source", "row"])
+    if twice.any():
+        source, row = table.loc[twice, ["source", "row"]].iloc[0]
+        raise ValueError(
+            f"{int(twice.sum())} documents are in two clusters, first ({source!r:.100}, {row})"
+        )
+    return table.astype({"row": "int64", "cluster": "int64"})
+
+
+def check_clusters_file(path: pathlib.Path) -> None:
+    """Refuse what is no Parquet file with a table of clusters, before anything of it is read."""
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, ValueError) as error:  # Arrow's errors are of both kinds
+        raise ValueError(
+            f"the clusters {str(path)!r:.300} cannot be read as Parquet ({error!s:.200}); give the "
+            "file that `workbench duplicates` wrote"
+        ) from error
+    names, name = list(schema.names), path.name
+    wrong = [column for column in CLUSTER_COLUMNS if names.count(column) != 1]
+    if not wrong:
+        wrong = [c for c in ("row", "cluster") if not pa.types.is_integer(schema.field(c).type)]
+        kind = schema.field("source").type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            wrong.append("source")
+    if wrong:
+        raise ValueError(
+            f"{name!r:.100} is not a table of clusters: {wrong} missing or of another type; "
+            f"expected {', '.join(f'{field.name} ({field.type})' for field in CLUSTER_SCHEMA)}"
+        )

@@ -1,0 +1,92 @@
+"""How far two rankings of the same documents agree: over all of them, and at the cut.
+
+The selector's size, the number of probes behind its heads, and how much of a document it reads are
+choices; a selection is worth trusting where it changes little with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from workbench.core.intervals import spearman
+from workbench.selection.ranking import By, select
+
+KEY = ["domain", "source", "row"]
+
+
+def agreement(
+    one: pd.DataFrame,
+    other: pd.DataFrame,
+    fraction: float = 0.20,
+    by: By = "documents",
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Spearman correlation and overlap of the chosen documents of two score tables, by domain.
+
+    one, other: tables of `score_corpus` for the same corpus; documents that only one of them holds
+    are left out of both, and counted. fraction, by: the cut, as in `select`.
+
+    Returns one row a domain: domain, documents (in both), left_out, spearman with low and high
+    (95 % percentile bootstrap over documents; NaN below four documents or for a constant score),
+    chosen (by `one`), overlap (the share of these that `other` chooses too; two rankings that know
+    nothing of each other agree by `fraction` on average).
+
+    Raises ValueError when the tables have no document in common or differ in the text of one.
+    """
+    both = one[[*KEY, "text_sha256"]].merge(other[[*KEY, "text_sha256"]], on=KEY)
+    if both.empty:
+        raise ValueError("the two tables have no document (domain, source, row) in common")
+    differing = int((both["text_sha256_x"] != both["text_sha256_y"]).sum())
+    if differing:
+        raise ValueError(
+            f"{differing} documents have another text in the other table: score the same corpus"
+        )
+    first, second = (
+        select(table.merge(both[KEY], on=KEY), fraction, by).table.sort_values(KEY)
+        for table in (one, other)
+    )
+    every = pd.concat([one[KEY], other[KEY]]).drop_duplicates()
+    rng = np.random.default_rng(seed)
+    rows = []
+    for domain, mine in first.groupby("domain", sort=True):
+        theirs = second[second["domain"] == domain]
+        a, b = mine["score"].to_numpy(), theirs["score"].to_numpy()
+        value, low, high = spearman(a, b, rng, draws)
+        chosen = mine["selected"].to_numpy()
+        shared = float((chosen & theirs["selected"].to_numpy()).sum() / chosen.sum())
+        left_out = int((every["domain"] == domain).sum()) - len(a)
+        rows.append((domain, len(a), left_out, value, low, high, int(chosen.sum()), shared))
+    columns = [
+        "domain", "documents", "left_out", "spearman", "low", "high", "chosen", "overlap",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def agreement_along(
+    tables: Mapping[float, pd.DataFrame],
+    setting: str,
+    fraction: float = 0.20,
+    by: By = "documents",
+) -> pd.DataFrame:
+    """`agreement` of each table with the one of the largest setting.
+
+    tables: setting (parameters of the selector, number of probes, tokens read of a document) ->
+    score table. Returns the rows of `agreement` with the setting as first column, named `setting`;
+    the largest itself is left out, since it agrees with itself.
+    """
+    if len(tables) < 2:
+        raise ValueError(f"agreement needs tables at two settings or more, got {len(tables)}")
+    *smaller, largest = sorted(tables)
+    parts = []
+    for value in smaller:
+        part = agreement(tables[value], tables[largest], fraction, by)
+        part.insert(0, setting, value)
+        parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs["setting"] = setting
+    return table

@@ -1,0 +1,218 @@
+"""Choosing documents: rank by score inside each domain, then take the top share.
+
+Scores of different domains are not comparable (METHOD section 3), so there is no way here to
+rank over all of them at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.selection.domain_quota import ALONE, By, DomainCut, check_by, share_of
+from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
+
+TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
+INTEGER_COLUMNS = ("row", "tokens", "predicted")
+FLOAT_COLUMNS = ("loss_base", "loss_ref", "score", "compression_ratio")
+SCORE_COLUMNS = TEXT_COLUMNS + INTEGER_COLUMNS + FLOAT_COLUMNS
+
+TIE_RULE = (
+    "inside a domain, rank 1 is the highest score; equal scores are ordered by text_sha256, "
+    "then source, then row, each ascending"
+)
+
+Clusters = pd.DataFrame | str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Selection:
+    """A ranked corpus and what was chosen from it.
+
+    Fields:
+        table: one row a document, sorted by domain and rank: the columns of the score table,
+            `rank` (int, from 1 in each domain) and `selected` (bool).
+        domains: one row a domain: domain, threshold (score of the last chosen document),
+            documents_seen, documents_selected, tokens_seen, tokens_selected, documents_share,
+            tokens_share, ties_at_threshold (documents with exactly the threshold's score, the
+            last chosen one included), exact_duplicates_selected (chosen documents whose text
+            hash another chosen document of the domain also has), near_duplicates_selected (chosen
+            documents whose cluster another chosen document of the domain is in; None without
+            clusters), duplicates_passed_over (documents not chosen on the way down the ranking
+            only because duplicates of them were).
+        fraction, by: what was asked for.
+        run: the run record of the scores (`table.attrs["run"]`), or None.
+        duplicates, cap: the duplicate policy that was asked for.
+        clusters: the clusters of near-duplicates (source, row, cluster) in it, or None.
+    """
+
+    table: pd.DataFrame
+    domains: pd.DataFrame
+    fraction: float
+    by: By
+    run: dict[str, Any] | None = None
+    duplicates: Duplicates = "report"
+    cap: int | None = None
+    clusters: pd.DataFrame | None = None
+
+    @property
+    def chosen(self) -> pd.DataFrame:
+        """The selected rows of `table`, in its order."""
+        return self.table[self.table["selected"]].reset_index(drop=True)
+
+    def _heading(self) -> str:
+        return f"Selection: top {self.fraction:g} of the {self.by} of each domain"
+
+    def __repr__(self) -> str:
+        return f"{self._heading()}\n{self.domains.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        # Domain names are text from the web, so pandas' escaping is asked for by name.
+        return f"<p>{self._heading()}</p>{self.domains.to_html(index=False, escape=True)}"
+
+
+def select(
+    table: pd.DataFrame,
+    fraction: float = 0.20,
+    by: By = "documents",
+    *,
+    duplicates: Duplicates = "report",
+    cap: int | None = None,
+    clusters: Clusters | None = None,
+) -> Selection:
+    """Rank the documents of a score table inside each domain and choose the top share of each.
+
+    Args:
+        table: one row a document with the columns SCORE_COLUMNS; more columns are carried along.
+        fraction: share to choose in every domain, in (0, 1]. The paper takes 0.20 of the
+            documents (arXiv 2505.07293, METHOD section 3).
+        by: "documents" takes the first ceil(fraction * n) of a domain; "tokens" takes the
+            shortest prefix of its ranking that holds at least that share of its tokens.
+        duplicates: "report" keeps and counts them. "keep one" and "cap" go down the ranking of a
+            domain and pass over a document when one (or `cap`) of the same text, or of the same
+            cluster, is chosen already; the next documents take the free places, and those passed
+            over keep their ranks. The share is always that of all documents or tokens of the
+            domain, duplicates among them: fewer are chosen when too few are left.
+        cap: for "cap", how many documents of the same text or cluster may be chosen.
+        clusters: near-duplicates, as a table of source, row and cluster or a Parquet file of it.
+            Documents of a domain with the same cluster are near-duplicates; a document that is
+            not listed has none. Exact duplicates (text_sha256) need no clusters.
+
+    The ranking follows TIE_RULE and does not depend on the order of the rows. At least one
+    document of every domain is chosen.
+
+    Raises ValueError when a column is missing or of the wrong type, the table is empty, a score
+    is not finite, a (source, row) occurs twice, or an argument is out of range.
+    """
+    return cut(rank(table), fraction, by, duplicates=duplicates, cap=cap, clusters=clusters)
+
+
+def rank(table: pd.DataFrame) -> pd.DataFrame:
+    """A score table sorted by domain and rank, with the column `rank`: the part of `select` that
+    does not depend on the fraction. Raises the same errors about the table."""
+    _check(table)
+    ranked = table.sort_values(
+        ["domain", "score", "text_sha256", "source", "row"],
+        ascending=[True, False, True, True, True],
+        ignore_index=True,
+    )
+    ranked.attrs = {}  # pandas copies attrs in depth at every step, and they may be large
+    ranked["rank"] = ranked.groupby("domain", sort=False).cumcount().astype("int64") + 1
+    ranked.attrs = copy.deepcopy(table.attrs)
+    return ranked
+
+
+def cut(
+    ranked: pd.DataFrame,
+    fraction: float = 0.20,
+    by: By = "documents",
+    *,
+    duplicates: Duplicates = "report",
+    cap: int | None = None,
+    clusters: Clusters | None = None,
+) -> Selection:
+    """The top share of every domain of a table that `rank` returned; the other part of `select`."""
+    share, limit = share_of(fraction), limit_of(duplicates, cap)
+    check_by(by)
+    attrs, ranked = ranked.attrs, ranked.copy(deep=False)
+    ranked.attrs = {}
+    near = None if clusters is None else _near(ranked, read_clusters(clusters))
+    selected = np.zeros(len(ranked), dtype=bool)
+    rows = []
+    for domain, group in ranked.groupby("domain", sort=False):
+        tokens = group["tokens"].to_numpy("int64")
+        text, texts = _codes(group["text_sha256"])
+        cluster, held = (None, None) if near is None else _codes(near[group.index])
+        one = DomainCut(
+            str(domain), len(group), int(tokens.sum()), share, by, limit, texts, held
+        )  # fmt: skip
+        selected[group.index] = one.take(group["score"].to_numpy(), tokens, text, cluster)
+        rows.append(one.row())
+    ranked["selected"] = selected
+    ranked.attrs = copy.deepcopy(attrs)
+    known = None
+    if near is not None:
+        known = ranked[["source", "row"]].assign(cluster=near)[near.notna()]
+        known = known.astype({"row": "int64", "cluster": "int64"})
+        known = known.sort_values(["source", "row"], ignore_index=True)
+    return Selection(
+        ranked, pd.DataFrame(rows), float(fraction), by, ranked.attrs.get("run"),
+        duplicates, cap, known,
+    )  # fmt: skip
+
+
+def _near(ranked: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
+    """The cluster of every ranked document, null for those without one."""
+    keys = ranked[["source", "row"]].astype({"row": "int64"})
+    clusters = clusters.astype({"cluster": "Int64"})
+    return keys.merge(clusters, on=["source", "row"], how="left")["cluster"]
+
+
+def _codes(groups: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Number the groups with two members or more; ALONE elsewhere. Also an empty count of each."""
+    codes = np.full(len(groups), ALONE, dtype="int64")
+    shared = (groups.duplicated(keep=False) & groups.notna()).to_numpy()
+    codes[shared], names = pd.factorize(groups[shared])
+    return codes, np.zeros(len(names), dtype="int32")
+
+
+def _check(table: pd.DataFrame) -> None:
+    """Refuse a table that could not be ranked, or whose ranking would mean nothing."""
+    missing = [column for column in SCORE_COLUMNS if column not in table.columns]
+    if missing:
+        raise ValueError(
+            f"the score table lacks the columns {missing}; give the table of score_corpus, "
+            f"with all of {list(SCORE_COLUMNS)}"
+        )
+    if table.empty:
+        raise ValueError("the score table has no rows, so there is nothing to rank")
+    for column in TEXT_COLUMNS:
+        if not pd.api.types.is_string_dtype(table[column]) or table[column].isna().any():
+            raise ValueError(f"column {column!r} must hold text in every row")
+    for column in INTEGER_COLUMNS:
+        if not pd.api.types.is_integer_dtype(table[column]) or table[column].isna().any():
+            raise ValueError(f"column {column!r} must hold integers, got {table[column].dtype}")
+    if (table["tokens"] < 1).any():
+        raise ValueError("a scored document has at least one token, but 'tokens' holds less")
+    for column in FLOAT_COLUMNS:
+        if not pd.api.types.is_float_dtype(table[column]):
+            raise ValueError(f"column {column!r} must hold floats, got {table[column].dtype}")
+    bad = ~np.isfinite(table["score"].to_numpy("float64", na_value=np.nan))
+    if bad.any():
+        example = table.loc[bad, "doc_id"].iloc[0]
+        raise ValueError(
+            f"{int(bad.sum())} scores are not finite (first: document {example!r:.100}); "
+            "leave these documents out of the table, or score them again"
+        )
+    twice = table.duplicated(["source", "row"])
+    if twice.any():
+        source, row = table.loc[twice, ["source", "row"]].iloc[0]
+        raise ValueError(
+            f"{int(twice.sum())} rows repeat a (source, row), first ({source!r:.100}, {row}); "
+            "each document may be ranked once: drop the repeats"
+        )

@@ -1,0 +1,112 @@
+"""Selectors of different size on the same corpus: do they rank and choose alike?
+
+The paper's 7 B selector picks longer text than its 1.3 B one, judged more reasoning-intensive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from workbench.selection.alternative_scores import chosen_by
+from workbench.selection.rank_agreement import KEY, agreement
+from workbench.selection.ranking import By
+
+
+def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The score tables of several selectors as one: a column a selector, of its scores.
+
+    tables: name -> score table of the same corpus. The other columns are those of the first table,
+    so tokens are counted by its tokenizer. Documents that one of them lacks are left out. With the
+    result, selectors are compared like other scorers: `compare_scorers`, `chosen_alone`, `lifted`.
+
+    Raises ValueError for fewer than two tables, a name that is a column already, or other texts.
+    """
+    if len(tables) < 2:
+        raise ValueError(
+            f"selectors are compared by twos: give two tables or more, got {len(tables)}"
+        )
+    first = next(iter(tables.values()))
+    taken = [name for name in tables if name in first]
+    if taken:
+        raise ValueError(f"{taken} are columns of the score table: give the selectors other names")
+    joined = first
+    for name, table in tables.items():
+        theirs = table[[*KEY, "text_sha256", "score"]].rename(
+            columns={"score": name, "text_sha256": "theirs"}
+        )
+        joined = joined.merge(theirs, on=KEY)
+        differing = int((joined["text_sha256"] != joined.pop("theirs")).sum())
+        if differing:
+            raise ValueError(
+                f"{differing} documents have another text in the table of {name!r:.100}: score the "
+                "same corpus"
+            )
+    if joined.empty:
+        raise ValueError("the tables have no document (domain, source, row) in common")
+    return joined
+
+
+def compare_selectors(
+    tables: Mapping[str, pd.DataFrame],
+    fraction: float = 0.20,
+    by: By = "documents",
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Agreement of every pair of selectors, and the length of what each chooses, by domain.
+
+    tables: name -> score table of the same corpus, the smallest selector first. Returns the rows of
+    `agreement` behind the columns one and other (the larger), and: tokens_one, tokens_other (mean
+    tokens of the documents that each chooses), tokens_alone (of those that the larger alone
+    chooses; NaN for none), longer = tokens_other - tokens_one with longer_low and longer_high (95 %
+    percentile bootstrap over the documents of the domain, the choices as they are). Tokens are
+    those of the first table.
+    """
+    joined = side_by_side(tables)
+    rng = np.random.default_rng(seed)
+    parts = []
+    for one, other in combinations(tables, 2):
+        part = agreement(tables[one], tables[other], fraction, by)
+        mine, theirs = (chosen_by(joined, name, fraction, by) for name in (one, other))
+        both = mine[[*KEY, "tokens", "selected"]].merge(
+            theirs[[*KEY, "selected"]], on=KEY, suffixes=("_one", "_other")
+        )
+        lengths = [
+            _lengths(both[both["domain"] == domain], rng, draws) for domain in part["domain"]
+        ]
+        part = pd.concat([part, pd.DataFrame(lengths)], axis=1)
+        part.insert(0, "one", one)
+        part.insert(1, "other", other)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _lengths(part: pd.DataFrame, rng: np.random.Generator, draws: int) -> dict[str, float]:
+    """Mean tokens of two choices of the documents of a domain, and the difference with interval."""
+    tokens = part["tokens"].to_numpy(dtype=float)
+    one, other = (part[f"selected_{name}"].to_numpy(dtype=bool) for name in ("one", "other"))
+
+    def longer(picks: np.ndarray) -> np.ndarray:
+        means = [
+            (tokens[picks] * chosen[picks]).sum(axis=1) / chosen[picks].sum(axis=1)
+            for chosen in (one, other)
+        ]
+        return means[1] - means[0]
+
+    with np.errstate(invalid="ignore"):  # a resample may hold no chosen document
+        drawn = longer(rng.integers(0, len(part), size=(draws, len(part))))
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    alone = other & ~one
+    return {
+        "tokens_one": float(tokens[one].mean()),
+        "tokens_other": float(tokens[other].mean()),
+        "tokens_alone": float(tokens[alone].mean()) if alone.any() else float("nan"),
+        "longer": float(longer(np.arange(len(part))[None])[0]),
+        "longer_low": float(low),
+        "longer_high": float(high),
+    }

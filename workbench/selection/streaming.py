@@ -1,0 +1,135 @@
+"""The walk down the rankings of a run whose rows no memory holds: who is chosen, in pieces.
+
+`workbench.selection.duckdb_scores` puts the rows in order, `workbench.selection.domain_quota`
+decides about each piece. The rows that come out are those of selection.parquet, whether it is to be
+written or to be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from workbench.core.progress import counted
+from workbench.selection.domain_quota import ALONE, By, DomainCut
+from workbench.selection.duckdb_scores import Domain, ScoreFiles
+from workbench.selection.schema import SELECTION_SCHEMA
+from workbench.selection.text_digest import DigestStream
+
+QUIET = 100_000  # fewer rows than this pass without a bar
+
+
+class RankingWalk:
+    """Goes down the rankings of all domains and gives the rows of selection.parquet.
+
+    Args:
+        scores: after its `check`, which gave `domains`; sources: its sources.
+        share, by, limit: as for `DomainCut`.
+    """
+
+    def __init__(
+        self,
+        scores: ScoreFiles,
+        domains: list[Domain],
+        sources: pa.Array,
+        share: Fraction,
+        by: By,
+        limit: int | None,
+    ) -> None:
+        self._scores, self._domains, self._sources = scores, domains, sources
+        self._names = pa.array([one.name for one in domains], pa.string())
+        self._texts = scores.repeated("text_sha256")
+        self._clusters = scores.repeated("cluster") if scores.clustered else None
+        # Keys are of one domain, so all domains can count in the same arrays.
+        texts = np.zeros(len(self._texts), dtype="int32")
+        clusters = None
+        if self._clusters is not None:
+            clusters = np.zeros(len(self._clusters), dtype="int32")
+        self._cuts: list[DomainCut] = []
+        self._new = lambda one: DomainCut(
+            one.name, one.documents, one.tokens, share, by, limit, texts, clusters
+        )
+        self._rank = 0  # of the last row seen, in the domain of the last cut
+
+    def figures(self) -> list[dict[str, Any]]:
+        """The figures of each domain, once all rows were taken."""
+        return [one.row() for one in self._cuts]
+
+    def rows(self, done: Callable[[int], object]) -> Iterator[pa.RecordBatch]:
+        """Batches of SELECTION_SCHEMA, by domain and rank; done is told of the rows of each."""
+        for batch in self._scores.ranked(self._domains):
+            place = batch.column("place").to_numpy()
+            ranks = np.empty(len(place), dtype="int64")
+            selected = np.empty(len(place), dtype=bool)
+            score, tokens = batch.column("score").to_numpy(), batch.column("tokens").to_numpy()
+            text = _found(self._texts, batch.column("text_key"))
+            cluster = None
+            if self._clusters is not None:
+                cluster = _found(self._clusters, batch.column("cluster_key"))
+            edges = [0, *(np.flatnonzero(np.diff(place)) + 1).tolist(), len(place)]
+            for start, end in pairwise(edges):
+                if place[start] == len(self._cuts):
+                    self._cuts.append(self._new(self._domains[place[start]]))
+                    self._rank = 0
+                one = slice(start, end)
+                selected[one] = self._cuts[-1].take(
+                    score[one], tokens[one].astype("int64"), text[one],
+                    None if cluster is None else cluster[one],
+                )  # fmt: skip
+                ranks[one] = np.arange(self._rank + 1, self._rank + 1 + end - start)
+                self._rank += end - start
+            yield self._row_batch(batch, ranks, selected)
+            done(len(place))
+
+    def _row_batch(
+        self, batch: pa.RecordBatch, ranks: np.ndarray, selected: np.ndarray
+    ) -> pa.RecordBatch:
+        columns = {name: batch.column(name) for name in batch.schema.names}
+        columns["domain"] = self._names.take(columns["place"])
+        columns["source"] = self._sources.take(columns["source"])
+        columns["rank"], columns["selected"] = pa.array(ranks), pa.array(selected)
+        columns["repeat"] = pa.array(selected.astype("int64"))
+        arrays = []
+        for field in SELECTION_SCHEMA:
+            column = columns[field.name].cast(field.type)
+            if pa.types.is_floating(field.type):  # what is unknown is null, as pandas writes it
+                column = pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column)
+            arrays.append(column)
+        return pa.record_batch(arrays, schema=SELECTION_SCHEMA)
+
+
+def _found(keys: np.ndarray, wanted: pa.Array) -> np.ndarray:
+    """Where each key stands among the ascending `keys`, ALONE where it is null or not there."""
+    codes = np.full(len(wanted), ALONE, dtype="int64")
+    if len(keys):
+        values = pc.fill_null(wanted, 0).to_numpy(zero_copy_only=False).astype("uint64")
+        at = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
+        there = (keys[at] == values) & pc.is_valid(wanted).to_numpy(zero_copy_only=False)
+        codes[there] = at[there]
+    return codes
+
+
+def digest_of(scores: ScoreFiles, sources: pa.Array, documents: int) -> str:
+    """The text digest of all rows, after a look that each (source, row) occurs once."""
+    digest, last = DigestStream(sources), None
+    with counted("hashing the list of texts", "doc", documents, bar=documents > QUIET) as done:
+        for batch in scores.texts():
+            source, row = batch.column("source").to_numpy(), batch.column("row").to_numpy()
+            twice = np.flatnonzero((source[1:] == source[:-1]) & (row[1:] == row[:-1]))
+            first = (source[0], row[0])
+            if len(twice) or first == last:
+                place = first if first == last else (source[twice[0]], row[twice[0]])
+                raise ValueError(
+                    f"rows repeat a (source, row), first ({sources[int(place[0])].as_py()!r:.100}, "
+                    f"{place[1]}); each document may be ranked once"
+                )
+            last = (source[-1], row[-1])
+            digest.add(*batch.columns)
+            done(len(row))
+    return digest.hexdigest()

@@ -1,0 +1,11 @@
+"""The names of `workbench.session`."""
+
+from .head_colours import HeadColours
+from .scored_corpus import ScoredCorpus
+from .session import Session
+
+__all__ = [
+    "HeadColours",
+    "ScoredCorpus",
+    "Session",
+]

@@ -1,0 +1,136 @@
+"""What the grid of heads is coloured by: one value a head, and the scale that it is shown on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from workbench.masking.effects import HeadEffects, Method
+from workbench.models.heads import HasGeometry, HeadSet
+
+RETRIEVAL = "retrieval score"
+ESTIMATE, EXACT = "influence on the text (estimate)", "influence on the text (exact)"
+NEED = "need of the token"
+METHODS: dict[str, Method] = {ESTIMATE: "gradient", EXACT: "exact", NEED: "exact"}
+
+
+@dataclass(frozen=True, eq=False)
+class HeadColours:
+    """One value a head.
+
+    name: what the values are; values: (layers, heads) float32, NaN where there is none (yet); low,
+    high: the ends of the scale; diverging: the scale goes from -high over 0 to high. Values beyond
+    the scale have the colour of its end.
+    """
+
+    name: str
+    values: np.ndarray
+    low: float
+    high: float
+    diverging: bool = False
+
+    @classmethod
+    def none(cls, model: HasGeometry) -> HeadColours:
+        """No values yet."""
+        return cls("", np.full((model.layers, model.heads), np.nan, np.float32), 0.0, 1.0)
+
+    @classmethod
+    def of(
+        cls, frame: pd.DataFrame, model: HasGeometry, column: str = "score", name: str | None = None
+    ) -> HeadColours:
+        """A numeric column of a frame with layer and head; heads without a row have no value."""
+        missing = {"layer", "head", column} - set(frame.columns)
+        if missing:
+            raise ValueError(
+                f"colours need the columns layer, head and {column!r}; {sorted(missing)} missing "
+                f"from {list(frame.columns)}"
+            )
+        if not pd.api.types.is_numeric_dtype(frame[column]):
+            raise ValueError(f"column {column!r} holds {frame[column].dtype}, expected numbers")
+        places = [(int(a), int(b)) for a, b in frame[["layer", "head"]].to_numpy()]
+        if len(HeadSet.of(places, model)) != len(places):  # the set refuses heads of other models
+            raise ValueError("some heads have several rows: expected at most one row a head")
+        values = np.full((model.layers, model.heads), np.nan, np.float32)
+        for place, value in zip(places, frame[column].to_numpy(dtype=float), strict=True):
+            values[place] = value
+        return _scaled(name or column, values, diverging=bool((values < 0).any()))
+
+    @classmethod
+    def of_effects(cls, found: HeadEffects) -> HeadColours:
+        """The loss rise when each head is masked alone, red where it rises."""
+        return _scaled(str(found.table().attrs["by"]), found.effect, diverging=True)
+
+    def describe(self, layer: int, head: int) -> str:
+        """The value of one head in words."""
+        value = float(self.values[layer, head])
+        return "no value" if np.isnan(value) else f"{self.name} {value:.2f}"
+
+
+class Palette:
+    """What the heads of a session can be coloured by, and what is chosen.
+
+    chosen: one of `names`; token: the token of the text that was asked about, or None.
+    """
+
+    def __init__(self, model: HasGeometry) -> None:
+        self.model = model
+        self.columns: dict[str, HeadColours] = {}
+        self.chosen = ESTIMATE
+        self.token: int | None = None
+
+    @property
+    def names(self) -> list[str]:
+        asked = [NEED] if self.token is not None else []
+        return [*self.columns, ESTIMATE, EXACT, *asked]
+
+    def choose(self, name: str) -> None:
+        if name not in self.names:
+            raise ValueError(f"no colours {name!r}: expected one of {', '.join(self.names)}")
+        self.chosen = name
+
+    def add(self, frame: pd.DataFrame) -> list[str]:
+        """Offer the numeric columns of a frame with layer and head; returns their names."""
+        names = [
+            str(column)
+            for column in frame.columns
+            if column not in ("layer", "head") and pd.api.types.is_numeric_dtype(frame[column])
+        ]
+        taken = sorted({*names} & {RETRIEVAL, *METHODS})
+        if taken:
+            raise ValueError(f"columns {taken} have names of the session's own: rename them")
+        if not names:
+            raise ValueError(f"no numeric column beside layer and head in {list(frame.columns)}")
+        self.columns |= {name: HeadColours.of(frame, self.model, name) for name in names}
+        return names
+
+    def text_changed(self) -> None:
+        """Forget what belongs to the old text. Exact maps are dear: no new one comes unasked."""
+        self.token = None
+        if METHODS.get(self.chosen) == "exact":
+            self.chosen = RETRIEVAL if RETRIEVAL in self.columns else ESTIMATE
+
+
+def growing(
+    model: HasGeometry, name: str, hear: Callable[[HeadColours], object]
+) -> Callable[[int, np.ndarray], None]:
+    """An `on_layer` for `head_effects` that hands `hear` the map as far as it is known."""
+    values = np.full((model.layers, model.heads), np.nan, np.float32)
+
+    def on_layer(layer: int, effects: np.ndarray) -> None:
+        values[layer] = effects
+        hear(_scaled(name, values.copy(), diverging=True))
+
+    return on_layer
+
+
+def _scaled(name: str, values: np.ndarray, diverging: bool) -> HeadColours:
+    known = values[np.isfinite(values)]
+    if not diverging:
+        return HeadColours(name, values, min(0.0, float(known.min(initial=0))),
+                           float(known.max(initial=0)) or 1.0)  # fmt: skip
+    # One head of the first layer often outweighs all others; with it as the end nothing is seen.
+    high = (float(np.quantile(np.abs(known), 0.99)) if len(known) else 0.0) or 1.0
+    return HeadColours(name, values, -high, high, diverging=True)

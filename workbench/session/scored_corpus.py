@@ -1,0 +1,186 @@
+"""A scored corpus to look through: cut anywhere, sorted and filtered, each row opened to its text.
+
+Made for tables of 100,000 documents and more: ranks are computed once, the cut moves in a few
+milliseconds, and only the rows that are on the screen are handed out. The text of a document is
+read from the corpus when it is asked for, and must be the text that was scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from workbench.corpus.notes import note_on_domains
+from workbench.corpus.places import CorpusPlaces
+from workbench.corpus.reading import CorpusError, Document, text_sha256
+from workbench.scoring.run_folder import load_scores
+from workbench.selection.ranking import By, Selection, cut, rank
+
+COLUMNS = (
+    "doc_id", "domain", "rank", "score", "selected", "to_cut", "loss_base", "loss_ref", "tokens",
+    "compression_ratio",
+)  # fmt: skip
+
+Extreme = Literal["highest", "lowest", "nearest"]
+
+
+class ScoredCorpus:
+    """A score table with the corpus behind it.
+
+    table: what `score_corpus` returned; corpus: what it was made of (with the column names in
+    columns), or None, which leaves the texts out of reach; folder: where the run lies, if it was
+    kept. `selection` is the one at the present fraction (`cut`).
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        corpus: Any = None,
+        folder: str | Path | None = None,
+        **columns: Any,
+    ) -> None:
+        self.corpus, self.columns = corpus, columns
+        self._places = CorpusPlaces(corpus, **columns)
+        self.folder = None if folder is None else Path(folder)
+        self._ranked = rank(table)
+        self.selection = self.cut()
+
+    @classmethod
+    def load(cls, folder: str | Path, corpus: Any = None, **columns: Any) -> ScoredCorpus:
+        """The finished run in `folder`, with the corpus that it scored."""
+        return cls(load_scores(folder), corpus, folder, **columns)
+
+    def __len__(self) -> int:
+        return len(self._ranked)
+
+    def __repr__(self) -> str:
+        return f"<ScoredCorpus of {len(self):,} documents in {len(self.domains)} domains>"
+
+    def describe(self) -> str:
+        """How many documents were scored, by which model and under which heads, in words."""
+        said = f"{len(self):,} documents in {len(self.domains)} domains"
+        run = self.selection.run
+        if run is None:
+            return f"{said}; nothing says how they were scored"
+        source, heads = run["model"]["source"], run["heads"]["heads"]
+        read = "" if run["max_tokens"] is None else f", {run['max_tokens']:,} tokens of each"
+        note = note_on_domains(run.get("domain_from") or {})
+        said += f", scored by {source} with {heads} masked ({run['mode']}){read}"
+        return f"{said}; {note}" if note else said
+
+    @property
+    def domains(self) -> list[str]:
+        return list(self.selection.domains["domain"])
+
+    def cut(self, fraction: float = 0.20, by: By = "documents") -> Selection:
+        """Move the cut; the columns selected and to_cut follow."""
+        self.selection = selection = cut(self._ranked, fraction, by)
+        table = selection.table
+        threshold = selection.domains.set_index("domain")["threshold"]
+        self._rows = table.assign(to_cut=table["score"] - table["domain"].map(threshold))
+        return selection
+
+    # ---- looking through --------------------------------------------------------------------
+
+    def arrange(
+        self,
+        by: str = "rank",
+        ascending: bool = True,
+        domain: str | None = None,
+        contains: str = "",
+        only_selected: bool = False,
+    ) -> np.ndarray:
+        """Positions of the documents that pass the filters, in order of one of COLUMNS.
+
+        contains: plain text, upper or lower case, that the id must hold. to_cut is sorted by the
+        distance from the cut. Equal values keep the order of domain and rank.
+        """
+        if by not in COLUMNS:
+            raise ValueError(f"cannot sort by {by!r}: expected one of {', '.join(COLUMNS)}")
+        if domain is not None and domain not in self.domains:
+            raise ValueError(f"no domain {domain!r}: expected one of {', '.join(self.domains)}")
+        rows = self._rows
+        keep = np.ones(len(rows), dtype=bool)
+        if domain is not None:
+            keep &= (rows["domain"] == domain).to_numpy()
+        if only_selected:
+            keep &= rows["selected"].to_numpy()
+        if contains:
+            keep &= rows["doc_id"].str.contains(contains, case=False, regex=False).to_numpy()
+        key = rows[by].abs() if by == "to_cut" else rows[by]
+        order = key[keep].sort_values(ascending=ascending, kind="stable")
+        return order.index.to_numpy()
+
+    def extremes(self, kind: Extreme, count: int = 1, domain: str | None = None) -> np.ndarray:
+        """Positions of the documents of highest or lowest score, or nearest to their cut."""
+        if kind not in ("highest", "lowest", "nearest"):
+            raise ValueError(f"kind must be 'highest', 'lowest' or 'nearest', got {kind!r}")
+        by = "to_cut" if kind == "nearest" else "score"
+        return self.arrange(by, ascending=kind != "highest", domain=domain)[:count]
+
+    def rows(self, positions: Iterable[int]) -> list[dict[str, Any]]:
+        """One dict of COLUMNS a document, plain Python values."""
+        part = self._rows.iloc[list(positions)]
+        return part.loc[:, list(COLUMNS)].to_dict("records")  # type: ignore[return-value]
+
+    @cached_property
+    def unique_ids(self) -> frozenset[str]:
+        """The ids that belong to one document only."""
+        ids = self._ranked["doc_id"]
+        return frozenset(ids[~ids.duplicated(keep=False)])
+
+    def standing(self, document: int | str) -> str:
+        """Score, rank and side of the cut of a document in the run, given by position or id, in
+        words."""
+        (row,) = self.rows([self.position(document) if isinstance(document, str) else document])
+        side = "selected" if row["selected"] else "not selected"
+        return f"score {row['score']:.2f} in the run, rank {row['rank']:,} of its domain, {side}"
+
+    def position(self, doc_id: str) -> int:
+        """The position of the document with this id.
+
+        Raises KeyError if there is none, ValueError if there are several.
+        """
+        found = np.flatnonzero((self._rows["doc_id"] == doc_id).to_numpy())
+        if not len(found):
+            raise KeyError(f"no scored document has the id {doc_id!r}")
+        if len(found) > 1:
+            raise ValueError(
+                f"{len(found)} documents have the id {doc_id!r:.100}: give the position of one, as "
+                f"arrange(contains=...) finds them, such as {found[0]}"
+            )
+        return int(found[0])
+
+    # ---- opening ----------------------------------------------------------------------------
+
+    def document(self, position: int) -> Document:
+        """The document at a position, its text read from the corpus.
+
+        Raises CorpusError if the corpus is not at hand or holds another text there by now.
+        """
+        if not 0 <= position < len(self):
+            raise IndexError(
+                f"no document at position {position}: expected one of 0 to {len(self) - 1}, as "
+                "arrange() gives them"
+            )
+        row = self._rows.iloc[position]
+        if self.corpus is None:
+            raise CorpusError(
+                "the scores are here but the corpus is not, so its texts cannot be shown: load "
+                "them together, as in session.load(folder, corpus)"
+            )
+        place = (str(row["source"]), int(row["row"]))
+        one = self._places.find(*place)
+        if one is None:
+            raise CorpusError(f"the corpus has no row {place[1]} in {place[0]!r} any more")
+        if not isinstance(one, Document) or text_sha256(one.text) != row["text_sha256"]:
+            raise CorpusError(
+                f"row {place[1]} of {place[0]!r} holds another text than the one that was scored: "
+                "score the corpus again"
+            )
+        return one

@@ -1,0 +1,26 @@
+"""The names of `workbench.training`."""
+
+from .arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
+from .decoder import Decoder, train_tokenizer
+from .head_evolution import Evolution, evolution
+from .lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
+from .pretraining import Recipe, Training, pretrain
+
+__all__ = [
+    "Arms",
+    "Decoder",
+    "Evolution",
+    "Recipe",
+    "Training",
+    "evolution",
+    "gain",
+    "lookup_probes",
+    "lookup_text",
+    "lookup_tokenizer",
+    "mirror_correlation",
+    "pretrain",
+    "repeat_weights",
+    "task_losses",
+    "train_arms",
+    "train_tokenizer",
+]

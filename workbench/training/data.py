@@ -1,0 +1,109 @@
+"""Documents as rows of tokens for training: a mixture, shuffled, without end.
+
+One epoch holds every document as often as its weight says, in an order drawn from the seed; behind
+each stands the tokenizer's end token. The stream is cut into rows of one length, so that any two
+mixtures give the same number of tokens a step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from workbench.corpus.document import Document
+
+
+class TokenRows:
+    """An endless, seeded stream of rows (length,) of token ids from weighted documents."""
+
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        tokenizer: PreTrainedTokenizerFast,
+        length: int,
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        """weights: how often each document comes in an epoch (default: once); 2.5 is two times,
+        and a third in every other epoch on average. Raises ValueError when nothing is left."""
+        self.weights = np.ones(len(documents)) if weights is None else np.array(weights, float)
+        if self.weights.shape != (len(documents),):
+            raise ValueError(
+                f"one weight of 0 or more a document: got {len(self.weights)} weights for "
+                f"{len(documents)} documents"
+            )
+        wrong = np.flatnonzero(~(np.isfinite(self.weights) & (self.weights >= 0)))
+        if len(wrong):
+            raise ValueError(
+                f"a weight is 0 or more, and finite: that of document {wrong[0]} is "
+                f"{self.weights[wrong[0]]}"
+            )
+        if not len(documents):
+            raise ValueError("no documents to make rows of: a mixture needs one at least")
+        end = tokenizer.eos_token_id
+        if end is None:
+            raise ValueError(
+                "the tokenizer has no end token, which stands behind every document: set "
+                "tokenizer.eos_token to one of its tokens, or train_tokenizer(texts)"
+            )
+        texts = [one.text for one in documents]
+        for number, text in enumerate(texts):
+            if not text.isascii():
+                _require_utf8(text, number)
+        encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        self.ids = [np.array([*one, end], dtype=np.int64) for one in encoded]
+        self.length = length
+        if not self.tokens >= length:
+            raise ValueError(
+                f"{len(documents)} documents give {self.tokens:.0f} tokens an epoch: a row needs "
+                f"{length}"
+            )
+
+    @property
+    def tokens(self) -> float:
+        """Tokens in one epoch, the ends of documents included."""
+        return float(sum(w * len(ids) for w, ids in zip(self.weights, self.ids, strict=True)))
+
+    @property
+    def digest(self) -> str:
+        """sha256 over tokens and weights: equal digests give equal rows for equal seeds."""
+        digest = hashlib.sha256(self.weights.tobytes())
+        for one in self.ids:
+            digest.update(len(one).to_bytes(8, "little") + one.tobytes())
+        return digest.hexdigest()
+
+    def rows(self, seed: int, start: int = 0) -> Iterator[np.ndarray]:
+        """The rows from number `start` on, epoch after epoch."""
+        rest, skip = np.zeros(0, np.int64), start * self.length
+        epoch = 0
+        while True:
+            rng = np.random.default_rng([seed, epoch])
+            whole = self.weights.astype(int)
+            times = whole + (rng.random(len(whole)) < self.weights - whole)
+            for number in rng.permutation(np.repeat(np.arange(len(times)), times)):
+                ids = self.ids[number]
+                if skip >= len(ids):
+                    skip -= len(ids)
+                    continue
+                rest, skip = np.concatenate([rest, ids[skip:]]), 0
+                while len(rest) >= self.length:
+                    yield rest[: self.length]
+                    rest = rest[self.length :]
+            epoch += 1
+
+    def once(self) -> np.ndarray:
+        """Every document once, in order: (rows, length), for held-out text; the tail is dropped."""
+        stream = np.concatenate(self.ids)
+        return stream[: len(stream) // self.length * self.length].reshape(-1, self.length)
+
+
+def _require_utf8(text: str, number: int) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"document {number} has a lone surrogate at character {error.start}, which no "
+            "tokenizer reads: decode its bytes with errors='replace'"
+        ) from error

@@ -1,0 +1,299 @@
+"""Train a small decoder from scratch on a mixture of documents, so that selections can be judged.
+
+AdamW, gradient clipping and the paper's warm-up-stable-decay schedule (section 4.1 of the paper;
+METHOD section 4). One process or several: `accelerate launch` on a script that calls this splits
+every batch over the devices. What a run does is settled by its recipe, its rows and its seed, so
+two runs that differ in the documents only are a fair pair, and a stopped run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, get_wsd_schedule
+
+from workbench.core.progress import counted
+from workbench.corpus.document import Document
+from workbench.models.model import Model, from_transformers
+from workbench.training.checkpointing import Resume, write_model
+from workbench.training.data import TokenRows
+from workbench.training.decoder import Decoder
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a decoder is trained; one step reads batch x decoder.context tokens.
+
+    warm_up and decay are shares of the steps (the paper: .1 % and 25 %), at whose outer ends the
+    rate is a tenth; in between it is learning_rate. clip bounds the norm of the gradient. precision
+    is accelerate's mixed_precision ("no", "bf16", "fp16").
+    """
+
+    decoder: Decoder = field(default_factory=Decoder)
+    steps: int = 400
+    batch: int = 16
+    learning_rate: float = 3e-3
+    warm_up: float = 0.001
+    decay: float = 0.25
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    precision: str = "no"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0 or not self.clip > 0:
+            raise ValueError(f"steps, batch, learning_rate and clip are positive; got {self}")
+        if min(self.warm_up, self.decay) < 0 or self.warm_up + self.decay > 1:
+            raise ValueError(
+                f"warm_up ({self.warm_up}) and decay ({self.decay}) are shares of the steps and "
+                "together at most 1"
+            )
+
+    @property
+    def tokens_a_step(self) -> int:
+        return self.batch * self.decoder.context
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `pretrain` gives back.
+
+    model: on the bench, ready for everything else here; history: one row an evaluation with step,
+    tokens, loss (mean nats a token over the training batches since the last row) and
+    learning_rate; held_out: one row an evaluation and domain with step, tokens, domain and loss
+    (nats a token); checkpoints: step -> folder that `load_model` reads.
+    """
+
+    model: Model
+    history: pd.DataFrame
+    held_out: pd.DataFrame
+    checkpoints: Mapping[int, Path]
+
+
+def pretrain(
+    documents: Iterable[Document],
+    recipe: Recipe | None = None,
+    *,
+    tokenizer: PreTrainedTokenizerFast,
+    weights: Sequence[float] | None = None,
+    held_out: Sequence[Document] = (),
+    held_out_rows: int = 16,
+    evaluate_every: int | None = None,
+    out: str | Path | None = None,
+    save_at: Sequence[int] = (),
+    save_every: int = 200,
+    seed: int = 0,
+) -> Training:
+    """Train a decoder on documents, each coming `weights` times an epoch (default: once).
+
+    seed draws the first weights and the order of the documents. evaluate_every: steps between two
+    rows of the history (default: ten rows); held_out documents are read there, by domain: the
+    at most held_out_rows rows of context tokens of each, spread evenly over its documents in the
+    order given.
+
+    out: a folder. There the model is written at the steps in save_at (0: before the first) and at
+    the end, and every save_every steps what is needed to go on: the same call takes a stopped run
+    up again and ends with the same weights. A run of another recipe, data or seed in that folder is
+    refused.
+
+    Raises ValueError for settings that cannot be trained, and when the loss is no longer a number,
+    with what to change.
+    """
+    recipe = recipe or Recipe()
+    decoder, documents = recipe.decoder, list(documents)
+    data = TokenRows(documents, tokenizer, decoder.context, weights)
+    asked = _held_out_rows(held_out, tokenizer, decoder.context, held_out_rows)
+    every = evaluate_every or max(1, recipe.steps // 10)
+    if save_at and out is None:
+        raise ValueError("save_at needs a folder to write checkpoints to: pass out=")
+    if out is not None and recipe.precision == "fp16":
+        raise ValueError("a run in fp16 cannot be taken up again: leave out= away, or take bf16")
+    if min(held_out_rows, every, save_every) < 1:
+        raise ValueError(
+            f"held_out_rows, evaluate_every and save_every are 1 or more; got {held_out_rows}, "
+            f"{every} and {save_every}"
+        )
+    if not all(0 <= step <= recipe.steps for step in save_at):
+        raise ValueError(f"save_at has steps from 0 to {recipe.steps}, got {list(save_at)}")
+    identity = dataclasses.asdict(recipe) | {
+        "data": data.digest, "seed": seed, "evaluate_every": every,
+        "vocabulary": len(tokenizer),
+        "held_out": {k: hashlib.sha256(v.tobytes()).hexdigest() for k, v in asked.items()},
+    }  # fmt: skip
+    hf = decoder.build(tokenizer, seed)
+    loop = _Loop(recipe, hf)
+    begun, history, losses = 0, [], []
+    resume = None if out is None else Resume(Path(out), identity)
+    if resume is not None:
+        begun, notes = resume.load(hf, loop.optimizer)
+        history, losses = notes.get("history", []), notes.get("losses", [])
+        loop.accelerator.wait_for_everyone()  # all have read before the first writes
+        if loop.main and not begun:
+            resume.save(0, hf, loop.optimizer, {})  # from here on the folder is this run's
+    loop.begin_at(begun)
+
+    def keep(step: int) -> None:
+        if loop.main and out is not None and (step in save_at or step == recipe.steps):
+            write_model(checkpoint(out, step), loop.bare, tokenizer)
+
+    if begun == 0:
+        keep(0)
+    rows = data.rows(seed, start=begun * recipe.batch)
+    with counted("training", "step", recipe.steps) as done:
+        done(begun)
+        for step in range(begun + 1, recipe.steps + 1):
+            (rate,) = set(loop.schedule.get_last_lr())  # of this step
+            losses.append(loop.step(np.stack(list(islice(rows, recipe.batch)))))
+            if not math.isfinite(losses[-1]):  # before it is written over what could go on
+                raise ValueError(
+                    f"the loss of step {step} is {losses[-1]}: the training diverged. Lower "
+                    f"learning_rate ({recipe.learning_rate:g}), lengthen warm_up "
+                    f"({recipe.warm_up:g}), or lower clip ({recipe.clip:g})"
+                )
+            if step % every == 0 or step == recipe.steps:
+                history.append({
+                    "step": step, "tokens": step * recipe.tokens_a_step,
+                    "learning_rate": rate, "loss": float(np.mean(losses)),
+                    "held_out": loop.evaluate(asked),
+                })  # fmt: skip
+                losses = []
+            keep(step)  # before the mark that this step is done
+            if (
+                loop.main
+                and resume is not None
+                and (step % save_every == 0 or step == recipe.steps)
+            ):
+                notes = {"history": history, "losses": losses}
+                resume.save(step, loop.bare, loop.optimizer, notes)
+            done(1)
+    loop.accelerator.wait_for_everyone()
+    steps = [] if out is None else sorted({*save_at, recipe.steps})
+    saved = {step: checkpoint(out, step) for step in steps if out is not None}
+    lacking = [step for step, folder in saved.items() if not folder.is_dir()]
+    if lacking:
+        raise ValueError(
+            f"steps {lacking} had passed when they were asked for, and were not kept: take another "
+            "folder, or leave them out of save_at"
+        )
+    model = from_transformers(loop.unwrapped(), tokenizer, source="pretrained here")
+    frame = pd.DataFrame(history)
+    table = [
+        (row["step"], row["tokens"], domain, loss)
+        for row in history for domain, loss in row["held_out"].items()
+    ]  # fmt: skip
+    held = pd.DataFrame(table, columns=["step", "tokens", "domain", "loss"])
+    return Training(model, frame.drop(columns="held_out"), held, saved)
+
+
+def checkpoint(out: str | Path, step: int) -> Path:
+    """The folder of the model after `step` steps of the run in `out`."""
+    return Path(out) / f"step-{step:06}"
+
+
+class _Loop:
+    """Model, optimizer and schedule of one run, on whatever devices accelerate was given."""
+
+    def __init__(self, recipe: Recipe, hf: LlamaForCausalLM) -> None:
+        self.recipe = recipe
+        try:
+            self.accelerator = Accelerator(mixed_precision=recipe.precision)
+        except ValueError as error:  # accelerate's state is one for the process
+            raise ValueError(
+                f"precision {recipe.precision!r} cannot be had here ({error}). One process trains "
+                "in one precision: restart it to change to another"
+            ) from error
+        if recipe.batch % self.accelerator.num_processes:
+            raise ValueError(
+                f"a batch of {recipe.batch} rows cannot be shared by "
+                f"{self.accelerator.num_processes} processes evenly"
+            )
+        self.bare = hf
+        # Norms and biases are not decayed, as usual.
+        decayed = [p for p in hf.parameters() if p.dim() > 1]
+        kept = [p for p in hf.parameters() if p.dim() <= 1]
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay},
+                  {"params": kept, "weight_decay": 0.0}]  # fmt: skip
+        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.95))
+        for group in optimizer.param_groups:
+            group["initial_lr"] = recipe.learning_rate  # which a schedule begun later asks for
+        self.model, self.prepared = self.accelerator.prepare(hf, optimizer)
+        self.optimizer = optimizer
+        self.main = self.accelerator.is_main_process
+
+    def unwrapped(self) -> LlamaForCausalLM:
+        """The model without accelerate's wrappers, those that round to half precision included."""
+        return self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+
+    def begin_at(self, step: int) -> None:
+        """The schedule from this step on; needed before the first `step`."""
+        recipe = self.recipe
+        warm_up = math.ceil(recipe.warm_up * recipe.steps)
+        decay = min(round(recipe.decay * recipe.steps), recipe.steps - warm_up)
+        self.schedule = get_wsd_schedule(
+            self.optimizer, num_warmup_steps=warm_up, num_decay_steps=decay,
+            num_stable_steps=recipe.steps - warm_up - decay, decay_type="linear", min_lr_ratio=0.1,
+            last_epoch=step - 1,
+        )  # fmt: skip
+
+    def step(self, rows: np.ndarray) -> float:
+        """One step on (batch, context) rows; returns the mean loss over all processes."""
+        share = len(rows) // self.accelerator.num_processes
+        first = self.accelerator.process_index * share
+        self.model.train()
+        loss = self._losses(rows[first : first + share]).mean()
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.prepared.step()
+        self.schedule.step()
+        self.prepared.zero_grad()
+        return float(self.accelerator.reduce(loss.detach(), reduction="mean"))
+
+    def evaluate(self, held_out: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Mean nats a token of each domain's rows."""
+        self.model.eval()
+        found = {}
+        with torch.no_grad():
+            for domain, rows in held_out.items():
+                parts = [self._losses(some) for some in _batches(rows, self.recipe.batch)]
+                found[domain] = float(torch.cat(parts).double().mean())
+        return found
+
+    def _losses(self, rows: np.ndarray) -> torch.Tensor:
+        """Nats of every predicted token of (B, T) rows, (B, T - 1), in float32."""
+        ids = torch.from_numpy(rows).to(self.accelerator.device)
+        logits = self.model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+        flat = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
+        )
+        return flat.view(len(ids), -1)
+
+
+def _held_out_rows(
+    documents: Sequence[Document], tokenizer: PreTrainedTokenizerFast, length: int, most: int
+) -> dict[str, np.ndarray]:
+    domains: dict[str, list[Document]] = {}
+    for one in documents:
+        domains.setdefault(one.domain, []).append(one)
+    found = {}
+    for domain, some in sorted(domains.items()):
+        try:
+            rows = TokenRows(some, tokenizer, length).once()
+        except ValueError as error:
+            raise ValueError(f"held-out domain {domain!r:.100}: {error}") from error
+        spread = np.linspace(0, len(rows) - 1, min(most, len(rows)))
+        found[domain] = rows[spread.round().astype(int)]
+    return found
+
+
+def _batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
