@@ -15,6 +15,7 @@ from support.run_folders import score_table
 
 import workbench.selection.duckdb_scores
 from workbench.core import cpu_count
+from workbench.loading.load import keep_torch_within_cores
 from workbench.selection.duckdb_scores import ScoreFiles
 
 
@@ -41,7 +42,7 @@ def test_torch_keeps_within_a_containers_limit(started, kept, threads, monkeypat
     monkeypatch.setattr(cpu_count, "cpu_count", lambda: 2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     threads(started)
-    cpu_count.keep_torch_within_cores()
+    keep_torch_within_cores()
     assert torch.get_num_threads() == kept
 
 
@@ -49,7 +50,7 @@ def test_what_the_user_set_stays(threads, monkeypatch):
     monkeypatch.setattr(cpu_count, "cpu_count", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     threads(4)
-    cpu_count.keep_torch_within_cores()
+    keep_torch_within_cores()
     assert torch.get_num_threads() == 4
 
 

@@ -113,7 +113,7 @@ def head_report(scores, measured):
 
 
 def test_the_head_report_draws_what_was_measured_and_leaves_out_the_rest(scores):
-    whole = head_report(scores, measured=True).figure()
+    whole = wb.figures.head_report_figure(head_report(scores, measured=True))
     traces = {one.name: one for one in whole.data if one.name}
     assert set(traces["keys shuffled"].y) == {0.1}
     assert set(traces["best of all heads by chance (99 %)"].y) == {0.03}
@@ -122,7 +122,7 @@ def test_the_head_report_draws_what_was_measured_and_leaves_out_the_rest(scores)
     bars = next(one for one in whole.data if one.type == "bar")
     assert list(bars.x[:3]) == ["L2H3", "L2H2", "L2H1"]
     assert list(bars.y[:4]) == [1, 1, 1, 0]
-    part = head_report(scores, measured=False).figure()
+    part = wb.figures.head_report_figure(head_report(scores, measured=False))
     assert {one.name for one in part.data if one.name} == {"score"}
     assert "<i>" not in whole.to_json()
 

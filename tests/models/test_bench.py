@@ -127,7 +127,7 @@ def test_a_peft_model_is_the_merged_model():
     for use in (
         lambda m: wb.token_losses(m, [TEXT], [None, heads_of(m)]),
         lambda m: wb.head_means(m, [TEXT]),
-        lambda m: wb.analysis.embeddings.embed([TEXT], m),
+        lambda m: wb.embed([TEXT], m),
         lambda m: wb.head_effects(m, TEXT).effect,
         lambda m: wb.Session(m, TEXT, heads=heads_of(m)).changes().after,
     ):

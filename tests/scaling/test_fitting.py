@@ -248,7 +248,7 @@ def test_what_odd_runs_do_not_tell_is_marked(change, untold):
     told = fit.predict(runs)
     assert np.isfinite(told).all(axis=None)
     assert fit.residual < 0.1
-    assert fit.figure().data
+    assert wb.figures.scaling_curve(fit).data
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -312,7 +312,7 @@ def test_sizes_at_which_nothing_is_predicted(at, said):
 
 def test_the_figure_shows_runs_law_and_what_was_held_out():
     fit, held = wb.hold_out_largest(wb.known_runs(0.002), resamples=20)
-    figure = fit.figure(held)
+    figure = wb.figures.scaling_curve(fit, held)
     names = [one.name for one in figure.data]
     assert names.count("held out") == 1
     assert "95 % of resampled fits (first curve)" in names
@@ -320,7 +320,7 @@ def test_the_figure_shows_runs_law_and_what_was_held_out():
     assert stars.y[0] == pytest.approx(held["loss"][0], abs=1e-4)
     drawn = sum(len(one.x) for one in figure.data if one.name and one.name.startswith("params"))
     assert drawn == len(fit.runs)
-    single = wb.fit_law(curve(0.003), "compute", resamples=20).figure()
+    single = wb.figures.scaling_curve(wb.fit_law(curve(0.003), "compute", resamples=20))
     assert [one.name for one in single.data][-1] == "runs"
 
 

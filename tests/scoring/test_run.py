@@ -18,6 +18,7 @@ from support.models import make_model
 from support.paths import TESTS
 
 import workbench as wb
+from workbench.corpus.reading import text_sha256
 from workbench.scoring.influence import compression_ratio
 
 COLUMNS = [
@@ -49,7 +50,7 @@ def test_the_score_is_the_relative_rise_of_the_mean_token_loss(tiny, heads):
         assert row.loss_base == pytest.approx(base.mean(), rel=1e-6)
         assert row.loss_ref == pytest.approx(ref.mean(), rel=1e-6)
         assert row.score == pytest.approx((ref.mean() - base.mean()) / base.mean(), rel=1e-4)
-        assert row.text_sha256 == wb.corpus.reading.text_sha256(document["text"])
+        assert row.text_sha256 == text_sha256(document["text"])
     assert table["score"].abs().max() > 1e-3
 
 

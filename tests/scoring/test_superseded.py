@@ -9,6 +9,7 @@ import pytest
 from support.corpora import FIFTY, write
 
 import workbench as wb
+from workbench.corpus.reading import text_sha256
 from workbench.scoring import same_corpus
 from workbench.scoring.default_folder import default_folder
 
@@ -141,7 +142,7 @@ def test_a_corpus_that_changes_goes_on_and_the_report_says_what_became_of_it(
         )
     assert found == (kept, redone, aside)
     assert set(wb.load_scores(tmp_path / "run")["text_sha256"]) == {
-        wb.corpus.reading.text_sha256(row["text"]) for row in changed
+        text_sha256(row["text"]) for row in changed
     }
     now = files(tmp_path / "run") | files(tmp_path / "run/superseded")
     assert before.items() <= now.items()  # nothing is lost

@@ -7,6 +7,7 @@ id or a folder may also be that of a LoRA adapter, which is merged into its base
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from workbench.core.cpu_count import keep_torch_within_cores
+from workbench.core.cpu_count import cores
 from workbench.core.folders import standing_folder
 from workbench.loading import adapters, default_model
 from workbench.loading.certificate import certify as certificate_of
@@ -168,3 +169,14 @@ def _pick_dtype(dtype: str | torch.dtype, device: str) -> str | torch.dtype:
     if found is None:
         raise ValueError(f"dtype must be auto, {', '.join(known)}, got {dtype!r}")
     return found
+
+
+def keep_torch_within_cores() -> None:
+    """Let torch compute with no more threads than there are `cores`.
+
+    It heeds affinity but not a container's limit on CPU time, and threads beyond that limit only
+    wait for each other. A number that the user set by OMP_NUM_THREADS stays, and so does a smaller
+    one.
+    """
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > cores():
+        torch.set_num_threads(cores())

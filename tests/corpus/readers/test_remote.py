@@ -25,6 +25,7 @@ from workbench.corpus.readers import remote
 from workbench.corpus.readers.rows import read_source, row_offsets
 from workbench.corpus.reading import CorpusError, read_corpus
 from workbench.corpus.sources import sources_of
+from workbench.scoring.shards import catalogue_of
 
 LINES = jsonl(FIFTY)
 ALL = [one["id"] for one in FIFTY]
@@ -152,7 +153,6 @@ def test_a_shard_that_fails_tells_no_credential(signed, tmp_path, tiny, monkeypa
     write(www / "a.jsonl", FIFTY[:8])
     url, out = f"{address}/a.jsonl?{QUERY}", tmp_path / "run"
     heads = wb.HeadSet.of([(0, 1)], tiny)
-    catalogue_of = wb.scoring.run.catalogue_of
 
     def and_then_refused(*given):
         made = catalogue_of(*given)

@@ -20,6 +20,9 @@ import workbench as wb
 from workbench.core.progress import Cancelled, watched
 from workbench.scoring.drivers import local
 from workbench.scoring.drivers.shared_model import open_stored, store
+from workbench.scoring.run_folder import alone_in, run_record
+from workbench.scoring.shards import catalogue_of
+from workbench.scoring.worker import Job, Settings
 
 ROOT = Path.cwd()
 
@@ -94,9 +97,7 @@ def test_parts_share_a_folder_and_the_last_completes_it(tiny, heads, corpus, tmp
     assert not any(one.finished for one in reports)
     with pytest.raises(ValueError, match="is not finished"):
         wb.load_scores(tmp_path / "run")
-    with wb.scoring.run_folder.alone_in(
-        tmp_path / "run", (2, 3)
-    ):  # another of them is still at work
+    with alone_in(tmp_path / "run", (2, 3)):  # another of them is still at work
         with pytest.raises(RuntimeError, match="another run is writing"):
             wb.run_scoring(tiny, heads, corpus, tmp_path / "run", shard_size=8)
         with pytest.raises(RuntimeError, match="another run is writing"):
@@ -184,11 +185,11 @@ def test_what_cannot_be_shared_is_named(tiny, heads, corpus, tmp_path, given, me
 def test_a_worker_that_would_score_otherwise_refuses(tiny, heads, corpus, tmp_path):
     """As another version of a package on another machine would make it."""
     store(tiny, tmp_path / "model")
-    settings = wb.scoring.run.Settings(heads, "uniform", tiny.context, None)
+    settings = Settings(heads, "uniform", tiny.context, None)
     columns = {"id": "id", "text": "text", "domain": "domain"}
     prints = {"mode": "zero"}
-    job = wb.scoring.run.Job.of(tiny, settings, prints, [str(corpus)], columns, tmp_path, True)
-    shards = wb.scoring.run.catalogue_of([str(corpus)], columns, 40, tmp_path).shards
+    job = Job.of(tiny, settings, prints, [str(corpus)], columns, tmp_path, True)
+    shards = catalogue_of([str(corpus)], columns, 40, tmp_path).shards
     with pytest.raises(RuntimeError, match=r"other settings than the run: .*mode"):
         list(local.drive(tiny, job, shards, 1))
 
@@ -234,11 +235,11 @@ def test_counts_that_do_not_add_up_publish_nothing(tiny, heads, corpus, tmp_path
 
 
 def test_parts_of_other_settings_do_not_meet_in_one_folder(tiny, heads, corpus, tmp_path):
-    record = wb.scoring.run_folder.run_record(
+    record = run_record(
         tiny, heads, {"mode": "uniform", "window": 128, "max_tokens": 9}, wb.certify(tiny)
     )
     with (
-        wb.scoring.run_folder.alone_in(tmp_path, (1, 2), record),  # it has not scored anything yet
+        alone_in(tmp_path, (1, 2), record),  # it has not scored anything yet
         pytest.raises(ValueError, match="max_tokens: 9 then, None now"),
     ):
         wb.run_scoring(tiny, heads, corpus, tmp_path, part=(2, 2), overwrite=True)
