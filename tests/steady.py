@@ -54,7 +54,7 @@ def starting() -> list[str]:
     for path in sorted(HERE.glob("**/test_*.py")):
         name = path.relative_to(HERE).as_posix()
         if name not in LEFT_OUT:
-            starts = STARTS | HERE_ONLY.get(name.partition("/")[0], set())
+            starts = STARTS.union(*(HERE_ONLY.get(part, ()) for part in name.split("/")))
             found += [f"{name}::{one}" for one in starting_in(ast.parse(path.read_text()), starts)]
     return found
 

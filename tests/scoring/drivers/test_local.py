@@ -18,7 +18,7 @@ from support.models import make_model
 
 import workbench as wb
 from workbench.core.progress import Cancelled, watched
-from workbench.scoring.drivers import local
+from workbench.scoring.drivers import local as local_driver
 from workbench.scoring.drivers.shared_model import open_stored, store
 from workbench.scoring.run_folder import alone_in, run_record
 from workbench.scoring.shards import catalogue_of
@@ -191,7 +191,7 @@ def test_a_worker_that_would_score_otherwise_refuses(tiny, heads, corpus, tmp_pa
     job = Job.of(tiny, settings, prints, [str(corpus)], columns, tmp_path, True)
     shards = catalogue_of([str(corpus)], columns, 40, tmp_path).shards
     with pytest.raises(RuntimeError, match=r"other settings than the run: .*mode"):
-        list(local.drive(tiny, job, shards, 1))
+        list(local_driver.drive(tiny, job, shards, 1))
 
 
 @pytest.mark.slow

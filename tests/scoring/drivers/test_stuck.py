@@ -17,7 +17,8 @@ from support.pipes_of_sources import Pipe
 
 import workbench as wb
 from workbench.scoring import run_folder
-from workbench.scoring.drivers import local, stuck
+from workbench.scoring.drivers import local as local_driver
+from workbench.scoring.drivers import stuck
 from workbench.scoring.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import catalogue_of
@@ -40,7 +41,7 @@ def clock_of(pipes, step):
 
 def pipes_at(patched, path, number, readers):
     """Have the first so many workers that get shard `number` find a pipe at `path`."""
-    pipes, give = [], local._Worker.give
+    pipes, give = [], local_driver._Worker.give
 
     def given(worker, shard):
         if shard.number == number and len(pipes) < readers:
@@ -49,7 +50,7 @@ def pipes_at(patched, path, number, readers):
             pipes.append(Pipe(path))
         give(worker, shard)
 
-    patched.setattr(local._Worker, "give", given)
+    patched.setattr(local_driver._Worker, "give", given)
     return pipes
 
 
@@ -80,8 +81,8 @@ def given(tiny, heads, tmp_path):
 def test_a_stuck_worker_is_ended_and_its_shard_done_by_another(tiny, given, monkeypatch):
     job, paths, shards = given
     pipes = pipes_at(monkeypatch, paths[1], 1, 1)
-    monkeypatch.setattr(local, "monotonic", clock_of(pipes, 1000))
-    outcomes = list(local.drive(tiny, job, shards, 1))
+    monkeypatch.setattr(local_driver, "monotonic", clock_of(pipes, 1000))
+    outcomes = list(local_driver.drive(tiny, job, shards, 1))
     pipes[0].thread.join()
     assert sum(isinstance(one, Receipt) for one in outcomes) == 3
     assert not [one for one in outcomes if isinstance(one, Failure)]
@@ -96,7 +97,7 @@ def test_a_run_says_which_shards_were_stuck_and_the_next_call_does_them(
     paths = [write(tmp_path / f"{n}.jsonl", FIFTY[n * 5 : n * 5 + 5]) for n in range(3)]
     with monkeypatch.context() as patched:
         pipes = pipes_at(patched, paths[1], 1, 3)
-        patched.setattr(local, "monotonic", clock_of(pipes, 1))
+        patched.setattr(local_driver, "monotonic", clock_of(pipes, 1))
         with pytest.raises(wb.ScoringFailed, match=r"tried 3 times\): stuck: ") as failed:
             wb.run_scoring(
                 tiny, heads, paths, tmp_path / "run", shard_size=5, workers=1, shard_timeout=2.5
@@ -115,8 +116,8 @@ def test_a_run_says_which_shards_were_stuck_and_the_next_call_does_them(
 def test_workers_are_not_blamed_for_a_machine_that_slept(tiny, given, monkeypatch):
     """The clock leaps by a year at each of the first looks, while the worker is starting."""
     looks = itertools.count()
-    monkeypatch.setattr(local, "monotonic", lambda: min(next(looks), 5) * 3e7)
-    outcomes = list(local.drive(tiny, given[0], given[2], 1))
+    monkeypatch.setattr(local_driver, "monotonic", lambda: min(next(looks), 5) * 3e7)
+    outcomes = list(local_driver.drive(tiny, given[0], given[2], 1))
     assert sum(isinstance(one, Receipt) for one in outcomes) == 3
 
 
