@@ -7,7 +7,7 @@ import pytest
 from analysis.test_words import corpus_of, table_of
 
 import workbench as wb
-from workbench.figures import selection as figures
+from workbench import figures
 from workbench.selection.alternative_scores import BUILT_IN
 
 

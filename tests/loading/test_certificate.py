@@ -18,8 +18,8 @@ from workbench.detection import retrieval
 from workbench.loading import certificate_passes
 from workbench.loading.certificate import Certificate
 from workbench.loading.certificate_checks import CHECKS
-from workbench.masking import losses
 from workbench.masking import masks as masking
+from workbench.masking import reference
 from workbench.masking.packed import engine_of
 from workbench.models import attention_hook, attention_override
 
@@ -124,7 +124,7 @@ def losses_of_the_token_before(model, monkeypatch):
         return torch.nn.functional.cross_entropy(logits.float(), before, reduction="none")
 
     engine_of(model)  # it was fine when it was tried out
-    monkeypatch.setattr(losses, "_cross_entropy", shifted)
+    monkeypatch.setattr(reference, "_cross_entropy", shifted)
 
 
 def detection_of_the_row_itself(model, monkeypatch):
