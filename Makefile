@@ -56,8 +56,8 @@ lab: .venv/.lab-installed ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
 
 test: .venv/.test-installed check browser fetch ## what a change must pass: about 10 minutes on 2 cores
-	@echo "== tests in a browser, one after the other: what is on a page is looked at while it changes"
-	@$(PYTEST) -m "not slow" tests/browser
+	@echo "== tests in a browser"
+	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(SIDE_BY_SIDE) tests/browser
 	@echo "== other tests"
 	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(SIDE_BY_SIDE) tests --ignore tests/browser
 	@echo "== notebooks: run again and compared with what they show"
