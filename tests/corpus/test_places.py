@@ -15,7 +15,7 @@ import workbench as wb
 from workbench.corpus import places as corpus_places
 from workbench.corpus.places import CorpusPlaces
 from workbench.corpus.random_access import ranges
-from workbench.corpus.readers import line_index
+from workbench.corpus.readers import json_lines, line_index
 from workbench.corpus.readers.line_index import LineIndex
 from workbench.corpus.readers.rows import read_source
 from workbench.corpus.sources import Source
