@@ -72,7 +72,8 @@ def test_a_line_is_read_at_its_place_and_not_the_lines_before(tmp_path, monkeypa
     parsed, read_bytes = [], []
     loads = json.loads
     monkeypatch.setattr(
-        "workbench.corpus.readers.json_lines.json.loads",
+        json_lines.json,
+        "loads",
         lambda line: parsed.append(1) or loads(line),
     )
     plain = line_index.opened
