@@ -7,20 +7,20 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-WIDGETS = HERE.parents[1] / "widgets"
+VIEWS = HERE.parents[1] / "widgets" / "views"
 THEMES = Path(sys.prefix) / "share/jupyter/lab/themes/@jupyterlab"
 STUB = "stub_model.js"
 ORIGIN = "http://localhost"  # answered from files, nothing listens there
 
 
 def mount(page, module, traits, css=True, theme=None):
-    """Show `widgets/{module}.js` with `traits`, in JupyterLab's own "light" or "dark" theme.
+    """Show `widgets/views/{module}.js` with `traits`, in JupyterLab's own "light" or "dark" theme.
 
     Without a theme, none of JupyterLab's variables is set. `css` leaves out the widget's stylesheet
     if False. Bytes in the traits become views into a larger buffer. On the page are then
     window.model, window.sent and window.cleanup (what `render` returned).
     """
-    style = (WIDGETS / f"{module}.css").read_text() if css else ""
+    style = (VIEWS / f"{module}.css").read_text() if css else ""
     if theme:
         style += (THEMES / f"theme-{theme}-extension/index.css").read_text()
     style += "body { background: var(--jp-layout-color0, white); margin: 8px }"
@@ -31,7 +31,7 @@ def mount(page, module, traits, css=True, theme=None):
 
     def serve(route):
         name = route.request.url.removeprefix(ORIGIN).lstrip("/")
-        path = HERE / name if name == STUB else WIDGETS / name
+        path = HERE / name if name == STUB else VIEWS / name
         if name == "":
             route.fulfill(body=html, content_type="text/html")
         elif path.is_file():
