@@ -42,7 +42,6 @@ from .manifest.comparison import ManifestComparison, compare_manifests
 from .manifest.export.blends import write_blends
 from .manifest.export.materialisation import materialise
 from .manifest.selecting_files import FileSelection, select_files
-from .manifest.verification.times import verification_estimate
 from .manifest.verification.verify import Verification, VerificationError, verify_manifest
 from .manifest.writing import write_manifest
 from .masking.effects import HeadEffects, head_effects
@@ -210,7 +209,6 @@ __all__ = [
     "train_arms",
     "train_tokenizer",
     "training",
-    "verification_estimate",
     "verify_manifest",
     "word_overlap",
     "write_blends",

@@ -85,8 +85,7 @@ def test_what_cannot_be_is_said_before_anything_is_written(room, words, says):
      (["compare", "run", "a.jsonl"], "'a.jsonl' is a file; give the folder that holds"),
      (["compare", "run", "other"], "'other' holds no manifest.json"),
      (["select", "run", "--clusters", "a.jsonl"], "'a.jsonl' cannot be read as Parquet"),
-     (["select", "run", "--clusters", "no.parquet", "--bulk"], "the file that `workbench dupl"),
-     (["verify", "other", "--estimate"], "'other' holds no manifest.json")],
+     (["select", "run", "--clusters", "no.parquet", "--bulk"], "the file that `workbench dupl")],
 )  # fmt: skip
 def test_wrong_input_is_named_with_what_was_expected(room, monkeypatch, words, says):
     monkeypatch.chdir(room)

@@ -109,9 +109,6 @@ def verify(
     ] = None,
     sample: Annotated[int, typer.Option(help="Documents to score again.")] = 8,
     seed: Annotated[int, typer.Option(help="Of both draws; forgers know the default.")] = 0,
-    estimate: Annotated[
-        bool, typer.Option("--estimate", help="Only say how long each level will take here.")
-    ] = False,
     model: ModelName = None,
     revision: Revision = None,
     device: Device = "auto",
@@ -132,7 +129,6 @@ def verify(
 ) -> None:
     with reported(as_json):
         import workbench as wb
-        from workbench.manifest.verification.times import verification_estimate
 
         loaded = None
         if model or embedded:
@@ -143,26 +139,14 @@ def verify(
         documents: Any = corpus or None
         if not corpus and environment is not None:
             documents = wb.environment_corpus(max_documents=environment)
-        given: dict[str, Any] = {
-            "model": loaded, "corpus": documents, "level": level, "texts": texts, "sample": sample,
-            "seed": seed, "id": id, "text": text, "domain": domain,
-        }  # fmt: skip
-        if estimate:
-            pieces = verification_estimate(folder, **given).to_dict("records")
-            if as_json:
-                print_json({"estimate": pieces})
-                return
-            print_table(
-                ("level", "what", "amount", "seconds"),
-                [(one["level"], one["what"], f"{one['amount']:,.0f}", f"{one['seconds']:,.2f}")
-                 for one in pieces],
-            )  # fmt: skip
-            return
-        report = wb.verify_manifest(folder, **given, strict=False)
+        report = wb.verify_manifest(
+            folder, loaded, documents, level=level, texts=texts, sample=sample, seed=seed,
+            strict=False, id=id, text=text, domain=domain,
+        )  # fmt: skip
         if as_json:
             tables = {"checks": report.checks, "levels": report.levels}
-            told = {"ok": report.ok, "level": report.level, "outcome": report.outcome}
-            print_json(told | tables)
+            result = {"ok": report.ok, "level": report.level, "outcome": report.outcome}
+            print_json(result | tables)
         else:
             put(report)
         if not report.ok:

@@ -6,8 +6,6 @@ rows at given places.
 
 from __future__ import annotations
 
-import itertools
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,7 +20,7 @@ from workbench.corpus.readers.compression import decompressed
 from workbench.corpus.readers.line_index import LineIndex
 from workbench.corpus.readers.rows import paths_of
 from workbench.corpus.reading import read_corpus
-from workbench.corpus.sources import Source, opened, sources_of, stamp
+from workbench.corpus.sources import Source, opened, sources_of
 
 _BLOCK = 1 << 20
 
@@ -45,7 +43,6 @@ class GivenCorpus:
             ):
                 self.files = found
         self._stream: Iterator[Document | Skipped] | None = None
-        self._ahead: list[Document | Skipped] = []
         if self.files is None:
             self._stream = read_corpus(corpus, **columns.named())
 
@@ -53,26 +50,10 @@ class GivenCorpus:
         """As `moved_texts.places_of`, by a pass of its own over the corpus."""
         return places_of(self._given, digests, **self.columns.named())
 
-    def ahead(self, rows: int, seconds: float) -> list[Document | Skipped]:
-        """The next rows of the stream, at most so many or for so long; `stream` repeats them."""
-        assert self._stream is not None
-        end = time.perf_counter() + seconds
-        for one in itertools.islice(self._stream, max(rows - len(self._ahead), 0)):
-            self._ahead.append(one)
-            if time.perf_counter() > end:
-                break
-        return self._ahead
-
     def stream(self) -> Iterator[Document | Skipped]:
         """All rows of the corpus that is not made of files, once."""
         assert self._stream is not None
-        ahead, self._ahead = self._ahead, []
-        return itertools.chain(ahead, self._stream)
-
-
-def size_of(source: Source) -> int:
-    """Bytes of a file as it lies there."""
-    return stamp(source)[0] or 0
+        return self._stream
 
 
 def reaches(source: Source, row: int) -> bool:
@@ -82,7 +63,7 @@ def reaches(source: Source, row: int) -> bool:
     if source.kind == "text":
         return row == 0
     if source.kind == "jsonl":
-        return count_lines(source, row)[0] > row
+        return count_lines(source, row) > row
     if source.kind == "csv":
         return any(True for _ in csv_rows.records(source, row, 0))
     return row < sum(row_groups(source))
@@ -94,20 +75,14 @@ def row_groups(source: Source) -> list[int]:
         return [group.rows for group in groups_of(file)]
 
 
-def count_lines(source: Source, row: int | None, most: int | None = None) -> tuple[int, int]:
-    """Lines of a JSON Lines file, and the bytes read for that, as they lie on disk.
-
-    Stops behind line number `row`, or after about `most` bytes of text.
-    """
-    lines, size, ended = 0, 0, True  # ended: the last byte so far was the end of a line
+def count_lines(source: Source, row: int | None) -> int:
+    """Lines of a JSON Lines file; stops behind line number `row`, where there is one."""
+    lines, ended = 0, True  # ended: the last byte so far was the end of a line
     with opened(source.path) as file:
         stream = decompressed(file, source.compression)
-        while (row is None or lines <= row) and (most is None or size < most):
-            if not (block := stream.read(_BLOCK)):
-                break
-            lines, size, ended = lines + block.count(b"\n"), size + len(block), block[-1:] == b"\n"
-        read = file.tell()
-    return lines + (not ended), read
+        while (row is None or lines <= row) and (block := stream.read(_BLOCK)):
+            lines, ended = lines + block.count(b"\n"), block[-1:] == b"\n"
+    return lines + (not ended)
 
 
 def ranges(source: Source, rows: list[int], ranked: int) -> Iterator[tuple[int, int, int]]:

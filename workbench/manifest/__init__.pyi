@@ -4,7 +4,6 @@ from .comparison import ManifestComparison, compare_manifests
 from .export.blends import write_blends
 from .export.materialisation import materialise
 from .selecting_files import FileSelection, select_files
-from .verification.times import verification_estimate
 from .verification.verify import Verification, VerificationError, verify_manifest
 from .writing import write_manifest
 
@@ -16,7 +15,6 @@ __all__ = [
     "compare_manifests",
     "materialise",
     "select_files",
-    "verification_estimate",
     "verify_manifest",
     "write_blends",
     "write_manifest",

@@ -1,4 +1,4 @@
-"""Verification in levels: what each one sees and leaves alone, draws, estimates, stopping."""
+"""Verification in levels: what each one sees and leaves alone, draws, stopping."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from workbench.corpus.readers.rows import Columns, read_source
 from workbench.corpus.sources import sources_of
 from workbench.manifest.ranked_texts import RankedTexts
 from workbench.manifest.verification.levels import LEVELS
-from workbench.manifest.verification.times import verification_estimate
 from workbench.manifest.verification.verify import VerificationError, verify_manifest
 
 COLUMNS = {"id": "key", "text": "content", "domain": "part"}
@@ -77,6 +76,9 @@ def test_every_level_includes_those_before_it_and_says_what_it_left_out(made, ti
     assert whole.checks["ok"].all()
     assert whole.levels["level"].tolist() == list(LEVELS)
     assert whole.levels["ok"].all()
+    assert (whole.levels["seconds"] > 0).all()
+    times = ", ".join(f"{one.level} {one.seconds:.2f} s" for one in whole.levels.itertuples())
+    assert f"Levels: {times}" in repr(whole).splitlines()
     for number, level in enumerate(LEVELS):
         report = verify_manifest(made / "run", tiny, made / "corpus", level=level, **COLUMNS)
         assert report.levels["level"].tolist() == list(LEVELS[: number + 1])
@@ -189,12 +191,11 @@ def test_texts_are_read_from_the_columns_that_were_scored(made):
     assert "no column 'text'" in line
 
 
-def test_a_stream_that_is_read_once_loses_nothing_to_the_estimate(made):
-    stream = (one for one in documents())
+def test_the_texts_of_a_stream_that_can_be_read_once_are_checked(made):
+    stream = (document for document in documents())
     folder = lay_down_manifest(made / "synthetic")
     report = verify_manifest(folder, corpus=stream)
     assert report.checks.set_index("check").loc["texts of the corpus", "ok"]
-    assert report.levels.set_index("level").loc["texts", "estimate"] > 0
 
 
 @pytest.mark.parametrize("drawn", [1, 3, 4, 9, 60, 119])
@@ -274,7 +275,7 @@ def test_lines_are_counted_as_the_reader_counts_them(tmp_path, name, end):
     data = ("\n".join(['{"text": "a"}', "", '{"text": "b"}']) + end).encode()
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
     (source,) = sources_of([tmp_path / name])
-    assert count_lines(source, None)[0] == len(data.splitlines())
+    assert count_lines(source, None) == len(data.splitlines())
     assert reaches(source, 2)
     assert not reaches(source, 4)
 
@@ -292,34 +293,6 @@ def test_pieces_of_a_source_hold_the_wanted_rows(made, name):
         assert len(found) == len(set(found))
 
 
-def test_the_estimate_states_the_amounts_that_will_be_worked_through(made, tiny):
-    found = verification_estimate(made / "run", tiny, made / "corpus", **COLUMNS)
-    assert set(found["level"]) == set(LEVELS)
-    assert (found["seconds"] > 0).all()
-    amount = found.set_index("what")["amount"]
-    endings = (".json", ".parquet", ".jsonl", ".sha256")
-    files = [path for path in (made / "run").rglob("*") if path.suffix in endings]
-    listed = [path for path in files if path.name != "manifest.json"]
-    assert amount["bytes to hash"] == sum(path.stat().st_size for path in listed)
-    assert amount["rows to rank"] == amount["documents to read and hash"] == 120
-    report = verify_manifest(made / "run", tiny, made / "corpus", **COLUMNS)
-    seconds = report.levels.set_index("level")
-    assert (seconds["seconds"] > 0).all()
-    # An estimate that were off by a power of ten would be none.
-    ratio = seconds.loc["ranks", "estimate"] / seconds.loc["ranks", "seconds"]
-    assert 0.1 < ratio < 10
-
-
-def test_an_estimate_for_what_is_no_manifest_says_so(tmp_path):
-    with pytest.raises(ValueError, match=r"manifest\.json"):
-        verification_estimate(tmp_path)
-    (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(ValueError, match="no manifest to make an estimate for"):
-        verification_estimate(tmp_path)
-    with pytest.raises(ValueError, match="level must be one of"):
-        verification_estimate(tmp_path, level="all")
-
-
 def test_it_can_be_stopped_and_tells_how_far_it_is(made):
     told, stop = [], threading.Event()
     with watched(told.append, stop):
@@ -332,7 +305,7 @@ def test_it_can_be_stopped_and_tells_how_far_it_is(made):
         verify_manifest(made / "run", corpus=made / "corpus", **COLUMNS)
 
 
-def test_the_command_has_levels_a_draw_and_an_estimate(made):
+def test_the_command_has_levels_and_a_draw(made):
     def run(*words, code=0):
         columns = ["--id", "key", "--text", "content", "--domain", "part"]
         given = ["verify", str(made / "run"), *columns, *words]
@@ -345,9 +318,6 @@ def test_the_command_has_levels_a_draw_and_an_estimate(made):
     assert told["ok"]
     assert [one["level"] for one in told["levels"]] == ["files", "sources", "ranks", "texts"]
     assert any("12 drawn of 120" in one["detail"] for one in told["checks"])
-    found = json.loads(run("--json", "--estimate", *corpus))["estimate"]
-    assert {one["level"] for one in found} == {"files", "sources", "ranks", "texts"}
-    assert "bytes to hash" in run("--estimate")
     assert "takes the corpus" in json.loads(run("--json", "--level", "texts", code=1))["error"]
     text = " ".join(CliRunner().invoke(app, ["verify", "--help"]).stdout.split())
     assert text.count("Not shown:") == 5

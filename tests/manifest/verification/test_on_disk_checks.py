@@ -17,7 +17,6 @@ from support.run_folders import edit_json, failures, lay_down_manifest
 
 from workbench.manifest.selecting_files import select_files
 from workbench.manifest.verification import on_disk_checks
-from workbench.manifest.verification.times import verification_estimate
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.selection import duckdb_scores
 from workbench.selection.duplicates import CLUSTER_SCHEMA
@@ -196,7 +195,7 @@ def test_one_walk_serves_all_checks_even_when_it_fails(folder, monkeypatch):
     verdicts(folder, 0)
     rewrite_selection(folder, put("tokens", 0))
     verdicts(folder, 0)
-    assert len(walks) == 2 * (1 + 2)  # the estimate walks twice over a few rows
+    assert len(walks) == 2
 
 
 def test_nothing_is_written_into_the_folder(folder, monkeypatch):
@@ -207,17 +206,6 @@ def test_nothing_is_written_into_the_folder(folder, monkeypatch):
     finally:
         folder.chmod(0o700)
     assert sorted(folder.rglob("*")) == before
-
-
-def test_the_estimate_speaks_of_the_way_that_is_taken(folder, monkeypatch):
-    ways = []
-    for large in (0, 10**9):
-        monkeypatch.setattr(on_disk_checks, "LARGE", large)
-        ranks = verification_estimate(folder).query("level == 'ranks'")
-        ways.append(ranks["what"].iloc[0])
-        assert ranks["amount"].iloc[0] == 24
-        assert (ranks["seconds"] > 0).all()
-    assert ways == ["rows to rank, on disk", "rows to rank"]
 
 
 def test_without_duckdb_and_with_excluded_rows_it_is_done_in_memory(folder, monkeypatch):

@@ -12,7 +12,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import pyarrow as pa
 
 from workbench.core.files import plain_file, read_json
 from workbench.core.parquet import read_table
+from workbench.core.progress import counted
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
     CONFORMS_TO,
@@ -44,6 +46,7 @@ from workbench.selection.schema import SELECTION_SCHEMA
 
 FORMULA_TOLERANCE = 1e-9
 _PIECE = 1 << 22  # bytes
+_QUIET = 1 << 30  # fewer bytes than this are hashed without a bar
 _TERMS: dict[str, type | tuple[type, ...]] = {
     "aiw:run": dict, "aiw:documents": dict, "aiw:skippedReasons": (list, type(None)),
     "aiw:corpus": dict, "aiw:selection": dict, "aiw:domains": list, "distribution": list,
@@ -125,15 +128,39 @@ def listed_file(
     return path, f"{size} B, sha256 as stated"
 
 
-def hashed(path: pathlib.Path, done: Callable[[int], object], limit: int | None = None) -> str:
-    """SHA-256 of a file, or of its first `limit` bytes, piece by piece so that it can be stopped"""
-    digest, left = hashlib.sha256(), limit
+def hashed(path: pathlib.Path, done: Callable[[int], object]) -> str:
+    """SHA-256 of a file, piece by piece so that it can be stopped; done is told of the bytes."""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while piece := stream.read(_PIECE if left is None else min(left, _PIECE)):
+        while piece := stream.read(_PIECE):
             digest.update(piece)
-            left = None if left is None else left - len(piece)
             done(len(piece))
     return digest.hexdigest()
+
+
+@contextmanager
+def hashing(folder: pathlib.Path, distribution: Iterable[Any]) -> Iterator[Callable[[int], object]]:
+    """Progress in MB over the listed files that are there; gives what is called with bytes."""
+    total = sum(_sizes(folder, distribution))
+    with counted("hashing files", "MB", round(total / 1e6), bar=total > _QUIET) as done:
+        shown = finished = 0
+
+        def add(size: int) -> None:
+            nonlocal shown, finished
+            finished += size
+            done(round(finished / 1e6) - shown)
+            shown = round(finished / 1e6)
+
+        yield add
+
+
+def _sizes(folder: pathlib.Path, distribution: Iterable[Any]) -> Iterator[int]:
+    """Bytes of the listed files that are there, as they are, not as stated."""
+    for entry in distribution:
+        try:
+            yield plain_file(folder, entry.get("contentUrl")).stat().st_size
+        except (ValueError, OSError, AttributeError):
+            continue  # the check of this file says what is wrong with its entry
 
 
 def listing(

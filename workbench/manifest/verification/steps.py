@@ -61,15 +61,12 @@ class Steps:
         # object, or pandas would turn None into something that is neither
         return frame.assign(ok=pd.Series(columns[1], dtype=object))
 
-    def levels(self, estimate: pd.DataFrame) -> pd.DataFrame:
-        """One row a level that was run: level, estimate and seconds (s), ok (None: nothing in it
-        could be checked)."""
-        stated = estimate.groupby("level")["seconds"].sum()
-        found = []
+    def levels(self) -> pd.DataFrame:
+        """One row a level that was run: level, seconds, ok (None: nothing could be checked)."""
+        rows = []
         for level, seconds in self.seconds.items():
             results = [ok for _, ok, _, of in self.rows if of == level]
             made = [ok for ok in results if ok is not None]
-            found.append((level, stated.get(level), seconds, all(made) if made else None))
-        frame = pd.DataFrame(found, columns=["level", "estimate", "seconds", "ok"])
-        ok = pd.Series([row[3] for row in found], dtype=object)
-        return frame.assign(estimate=frame["estimate"].astype("float64"), ok=ok)
+            rows.append((level, seconds, all(made) if made else None))
+        frame = pd.DataFrame(rows, columns=["level", "seconds", "ok"])
+        return frame.assign(ok=pd.Series([row[2] for row in rows], dtype=object))

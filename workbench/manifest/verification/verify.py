@@ -24,7 +24,6 @@ from workbench.manifest.verification import (
 )
 from workbench.manifest.verification.levels import LEVELS, levels_to, reached
 from workbench.manifest.verification.steps import Steps
-from workbench.manifest.verification.times import estimated, hashing
 
 _FILES_SHOWN = 12  # more files than this that are as stated share one line
 
@@ -37,8 +36,8 @@ class Verification:
     None means that the check was not made; the detail then says why.
     folder: the folder that was checked.
     asked: the level that was asked for, None for as far as what was given allowed.
-    levels: one row a level that was looked at: level, estimate (seconds, made before the work; NaN
-    where there was nothing to measure with), seconds (that it took), ok (None: nothing checked).
+    levels: one row a level that was looked at: level, seconds (that it took), ok (None: nothing
+    checked).
     """
 
     checks: pd.DataFrame
@@ -93,10 +92,8 @@ class Verification:
             lines[first] = f"{marks[True]} {len(good)} files: size and sha256 as stated"
             lines = [line for line in lines if line not in good]
         times = [
-            f"{level} {seconds:.2f} s (estimated {'?' if guess != guess else f'{guess:.2f}'})"
-            for level, guess, seconds in self.levels[["level", "estimate", "seconds"]].itertuples(
-                index=False, name=None
-            )
+            f"{level} {seconds:.2f} s"
+            for level, seconds in zip(self.levels["level"], self.levels["seconds"], strict=True)
         ]
         heading = f"Verification: {'ok' if self.ok else 'FAILED'}"
         ending = self.outcome[0].upper() + self.outcome[1:]
@@ -172,8 +169,8 @@ def verify_manifest(
       Not those of the others, nor that the corpus was scored whole.
 
     What was not checked stands in the report with `ok` None. Score files and run.json that are
-    not in the folder are such a case: the manifest may be published without them. How long each
-    level took stands beside what was estimated before (see `verification_estimate`).
+    not in the folder are such a case: the manifest may be published without them. Long loops show
+    a bar with the time left, and the report says how long each level took.
 
     The ranks of more than a million rows are checked on disk, with the system's temporary folder
     for what 1 GB of memory does not hold, where DuckDB is installed (extra `scale`); in memory they
@@ -184,14 +181,13 @@ def verify_manifest(
     wanted = _levels_to_go(level, model, corpus, texts, sample)
     given = corpus_checks.opened(corpus, Columns(id, text, domain))
     folder = pathlib.Path(folder)
-    estimate = estimated(folder, model, given, wanted, texts=texts, sample=sample, seed=seed)
     run = _Run(Steps(), folder, model, given, texts, sample, seed)
     for name in wanted:
         with run.steps.level(name):
             getattr(run, name)()
     for name in LEVELS[len(wanted) :]:
         run.steps.skip(f"level {name!r}", f"level={level!r} was asked for", name)
-    report = Verification(run.steps.frame(), run.steps.levels(estimate), level, str(folder))
+    report = Verification(run.steps.frame(), run.steps.levels(), level, str(folder))
     if strict and not report.ok:
         raise VerificationError(report)
     return report
@@ -245,7 +241,8 @@ class _Run:
         """Check what hangs on the list of receipts, and add what passed to the files and record."""
         run = self.steps.run
         stated = run("receipts", receipt_checks.receipts, self.folder, record, self.listed)
-        with hashing(self.folder, [{"contentUrl": one["path"]} for one in stated or ()]) as done:
+        scores = [{"contentUrl": file["path"]} for file in stated or ()]
+        with checks.hashing(self.folder, scores) as done:
             found = run("score files", receipt_checks.score_files, self.folder, stated, done)
         self.listed = {**(self.listed or {}), **(found or {})}
         self.record = {**record, "score_files": stated if found else []}
@@ -255,7 +252,7 @@ class _Run:
         if self.manifest is None:
             return None
         good: dict[str, pathlib.Path] = {}
-        with hashing(self.folder, self.manifest["distribution"]) as done:
+        with checks.hashing(self.folder, self.manifest["distribution"]) as done:
             for entry in self.manifest["distribution"]:
                 listed = entry.get("contentUrl") if isinstance(entry, dict) else None
                 check = f"file {listed!r:.120}"
