@@ -42,7 +42,8 @@ from .manifest.comparison import ManifestComparison, compare_manifests
 from .manifest.export.blends import write_blends
 from .manifest.export.materialisation import materialise
 from .manifest.selecting_files import FileSelection, select_files
-from .manifest.verification.verify import Verification, VerificationError, verify_manifest
+from .manifest.verification.report import Verification, VerificationError
+from .manifest.verification.verify import verify_manifest
 from .manifest.writing import write_manifest
 from .masking.effects import HeadEffects, head_effects
 from .masking.losses import token_losses

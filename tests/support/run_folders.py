@@ -16,7 +16,8 @@ from workbench.core.files import sha256_of
 from workbench.corpus.reading import Document
 from workbench.loading.certificate import Certificate, Check
 from workbench.loading.certificate_checks import CHECKS
-from workbench.manifest.verification.verify import VerificationError, verify_manifest
+from workbench.manifest.verification.report import VerificationError
+from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
 from workbench.selection.ranking import select
 

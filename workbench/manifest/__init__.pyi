@@ -4,7 +4,8 @@ from .comparison import ManifestComparison, compare_manifests
 from .export.blends import write_blends
 from .export.materialisation import materialise
 from .selecting_files import FileSelection, select_files
-from .verification.verify import Verification, VerificationError, verify_manifest
+from .verification.report import Verification, VerificationError
+from .verification.verify import verify_manifest
 from .writing import write_manifest
 
 __all__ = [

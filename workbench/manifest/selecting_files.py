@@ -18,11 +18,13 @@ import pandas as pd
 from workbench.core.files import plain_file, read_json, write_atomically
 from workbench.core.parquet_writing import scratch_folder, written
 from workbench.core.progress import counted
-from workbench.manifest.croissant import CLUSTERS_FILE, SELECTION_FILE, file_object
-from workbench.manifest.terms import (
+from workbench.manifest.croissant import (
+    CLUSTERS_FILE,
+    SELECTION_FILE,
     check_publishable,
     described,
     documents_term,
+    file_object,
     manifest_bytes,
     selection_term,
 )

@@ -34,11 +34,13 @@ from workbench.core.files import (
     write_atomically,
 )
 from workbench.core.parquet import read_table
-from workbench.manifest.croissant import CLUSTERS_FILE, SELECTION_FILE, file_object
-from workbench.manifest.terms import (
+from workbench.manifest.croissant import (
+    CLUSTERS_FILE,
+    SELECTION_FILE,
     check_publishable,
     described,
     documents_term,
+    file_object,
     manifest_bytes,
     selection_term,
 )

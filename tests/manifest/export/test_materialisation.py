@@ -35,7 +35,7 @@ from workbench.manifest.export.materialisation import (
     source_folder,
 )
 from workbench.manifest.export.text_shards import COLUMNS, FORMATS
-from workbench.manifest.verification.verify import VerificationError
+from workbench.manifest.verification.report import VerificationError
 from workbench.manifest.writing import write_manifest
 from workbench.selection.ranking import select
 

@@ -23,7 +23,8 @@ from support.run_folders import (
 
 from workbench.core.files import plain_file, sha256_of
 from workbench.corpus.reading import Document
-from workbench.manifest.verification.verify import VerificationError, verify_manifest
+from workbench.manifest.verification.report import VerificationError
+from workbench.manifest.verification.verify import verify_manifest
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from workbench.core.files import canonical_json, plain_file, read_json, write_atomically
@@ -22,9 +23,9 @@ from workbench.core.progress import counted, stop_if_asked
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.moved_texts import places_of
 from workbench.corpus.reading import read_corpus, text_sha256
-from workbench.manifest.chosen_places import ChosenPlaces
 from workbench.manifest.croissant import SELECTION_FILE
 from workbench.manifest.export.text_shards import FORMATS, TextShard
+from workbench.manifest.selection_rows import SelectionRows
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import MANIFEST_FILE
 
@@ -34,6 +35,7 @@ _READ = (1, 2)
 Repeats = Literal["copies", "weight"]
 _FOLDER = re.compile(r"\d{3,}(-[a-z0-9-]+)?")  # what source_folder gives; nothing else is removed
 _SHARD = re.compile(r"\.?shard-\d+\.[a-z.]+?(\.tmp)?")
+MOST_REPEATS = 1000
 _OPEN_SHARDS = 128  # beyond that the one that was opened first is closed early
 
 
@@ -104,7 +106,7 @@ def materialise(
                 return _finished(out, settings)
             _claim(out)
             try:
-                chosen = ChosenPlaces(plain_file(folder, SELECTION_FILE), repeat)
+                chosen = _chosen(plain_file(folder, SELECTION_FILE), repeat)
                 shards = _Shards(out, format, shard_tokens, repeats, chosen.domains, bool(carry))
                 with shards:
                     _write(corpus, columns, carry, chosen, shards)
@@ -147,21 +149,43 @@ def source_folder(number: int, domain: str, repeat: int) -> str:
     return "-".join(filter(None, (f"{number:03}", slug, often)))
 
 
+def _chosen(selection: Path, repeat: int | Mapping[str, int]) -> SelectionRows:
+    """The chosen rows; their column `repeat` is multiplied by what was asked for."""
+    columns = ("domain", "tokens", "score", "rank", "repeat")
+    chosen = SelectionRows(selection, columns, chosen_only=True)
+    factors = _factors(repeat, chosen.domains)
+    chosen.columns["repeat"] = chosen.columns["repeat"] * factors[chosen.columns["domain"]]
+    return chosen
+
+
+def _factors(repeat: int | Mapping[str, int], domains: list[str]) -> np.ndarray:
+    """How often each domain is to be repeated, int64, in the order of `domains`."""
+    by_domain = repeat if isinstance(repeat, Mapping) else dict.fromkeys(domains, repeat)
+    unknown = sorted(set(by_domain) - set(domains))
+    if unknown:
+        raise ValueError(f"repeat names the domains {unknown!r:.200}, of which nothing is chosen")
+    factors = [by_domain.get(name, 1) for name in domains]
+    if not all(isinstance(factor, int) and 1 <= factor <= MOST_REPEATS for factor in factors):
+        raise ValueError(f"repeat must be whole numbers from 1 to {MOST_REPEATS}, got {repeat!r}")
+    return np.array(factors, np.int64)
+
+
 def _write(
     corpus: Any,
     columns: dict[str, Any],
     carry: Sequence[str],
-    chosen: ChosenPlaces,
+    chosen: SelectionRows,
     shards: _Shards,
 ) -> None:
     """Put every chosen document of the corpus into its shards, its text checked."""
-    left = len(chosen.seen)
+    seen = np.zeros(len(chosen), bool)
+    left = len(chosen)
     with counted("Materialising", "documents", left) as done:
         for item in read_corpus(corpus, **columns, carry=carry):
             if not left:
                 break
             place = chosen.find(item.source, item.row)
-            if place is None or chosen.seen[place]:
+            if place is None or seen[place]:
                 stop_if_asked()
                 continue
             name = f"document {item.doc_id!r:.100} ({item.source!r:.200} row {item.row})"
@@ -174,7 +198,7 @@ def _write(
                     f"says {stated.hex()}{_elsewhere(corpus, columns, stated)}; give the corpus "
                     "(and text column) that was scored"
                 )
-            chosen.seen[place] = True
+            seen[place] = True
             left -= 1
             try:
                 shards.write(item, chosen, place)
@@ -182,11 +206,13 @@ def _write(
                 raise MaterialiseError(f"{name}: {error}; leave the column out of carry=") from None
             done(1)
     if left:
-        first = chosen.digests[int(chosen.seen.argmin())].tobytes()
+        missing = np.flatnonzero(~seen)[:3].tolist()
+        names = [chosen.key(place) for place in missing]
+        first = chosen.digests[missing[0]].tobytes()
         raise MaterialiseError(
-            f"{left} of {len(chosen.seen)} chosen documents are not in the corpus, first "
-            f"{chosen.missing()!r:.300} (source, row){_elsewhere(corpus, columns, first)}; give "
-            "the corpus that was scored"
+            f"{left} of {len(chosen)} chosen documents are not in the corpus, first "
+            f"{names!r:.300} (source, row){_elsewhere(corpus, columns, first)}; give the corpus "
+            "that was scored"
         )
 
 
@@ -216,7 +242,7 @@ class _Shards:
         metadata: bool,
     ) -> None:
         self._out, self._format, self._most, self._repeats = out, format, shard_tokens, repeats
-        self._domains, self._metadata = domains, metadata
+        self._metadata = metadata
         self._numbers = {name: number for number, name in enumerate(sorted(domains))}
         self._open: dict[tuple[str, int], tuple[TextShard, dict[str, Any]]] = {}
         self._sources: dict[str, dict[str, Any]] = {}
@@ -231,17 +257,18 @@ class _Shards:
             else:
                 self._close(key)
 
-    def write(self, document: Document, chosen: ChosenPlaces, place: int) -> None:
-        domain, repeat = int(chosen.domain[place]), int(chosen.repeat[place])
+    def write(self, document: Document, chosen: SelectionRows, place: int) -> None:
+        stated = {name: column[place].item() for name, column in chosen.columns.items()}
+        domain, repeat = chosen.domains[stated["domain"]], stated["repeat"]
         row = {
-            "id": document.doc_id, "text": document.text, "domain": self._domains[domain],
-            "source": document.source, "row": document.row, "tokens": int(chosen.tokens[place]),
-            "score": float(chosen.score[place]), "rank": int(chosen.rank[place]),
+            "id": document.doc_id, "text": document.text, "domain": domain,
+            "source": document.source, "row": document.row, "tokens": stated["tokens"],
+            "score": stated["score"], "rank": stated["rank"],
         }  # fmt: skip
         if self._metadata:
             row["metadata"] = document.carried
         copies, weight = (repeat, 1) if self._repeats == "copies" else (1, repeat)
-        source = self._source(self._domains[domain], weight)
+        source = self._source(domain, weight)
         source["documents"] += 1
         for copy in range(copies):  # each into a shard of its own
             key = (source["folder"], copy)
@@ -277,7 +304,7 @@ class _Shards:
             shard.abandon()
             raise
 
-    def index(self, chosen: ChosenPlaces) -> dict[str, Any]:
+    def index(self, chosen: SelectionRows) -> dict[str, Any]:
         """Totals, and what lies in each folder; the totals must be those of what was chosen."""
         sources = []
         for _, source in sorted(self._sources.items()):
@@ -291,7 +318,7 @@ class _Shards:
             name: sum(source[name] for source in sources)
             for name in ("documents", "lines", "tokens", "bytes", "trained_tokens")
         }
-        due = len(chosen.seen), int((chosen.tokens * chosen.repeat).sum())
+        due = len(chosen), int((chosen.columns["tokens"] * chosen.columns["repeat"]).sum())
         if (totals["documents"], totals["trained_tokens"]) != due:
             raise MaterialiseError(f"the counts do not add up: {totals}, chosen were {due}")
         return {**totals, "sources": sources}

@@ -26,11 +26,13 @@ from workbench.core.progress import counted
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
     CONFORMS_TO,
+    READ,
     SELECTION_FILE,
     dataset,
     same_statement,
+    selection_term,
 )
-from workbench.manifest.terms import READ, selection_term
+from workbench.manifest.verification.report import NotChecked, require
 from workbench.manifest.writing import (
     MANIFEST_FILE,
     RUN_FILE,
@@ -51,20 +53,6 @@ _TERMS: dict[str, type | tuple[type, ...]] = {
     "aiw:run": dict, "aiw:documents": dict, "aiw:skippedReasons": (list, type(None)),
     "aiw:corpus": dict, "aiw:selection": dict, "aiw:domains": list, "distribution": list,
 }  # fmt: skip
-
-
-class Failed(Exception):
-    """A statement does not hold; the message says which, and what was found."""
-
-
-class NotChecked(Exception):
-    """A statement could not be looked at; the message says why."""
-
-
-def require(holds: bool, otherwise: str) -> None:
-    """Raise Failed with the message `otherwise` unless the statement holds."""
-    if not holds:
-        raise Failed(otherwise)
 
 
 def manifest_terms(folder: pathlib.Path) -> tuple[dict[str, Any], str]:

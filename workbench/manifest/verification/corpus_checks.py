@@ -21,8 +21,8 @@ from workbench.corpus.random_access import GivenCorpus, ranges, reaches
 from workbench.corpus.readers.rows import Columns, read_source
 from workbench.corpus.sources import Source
 from workbench.manifest.croissant import SELECTION_FILE
-from workbench.manifest.ranked_texts import RankedTexts, SourceRows
-from workbench.manifest.verification.checks import Failed, NotChecked
+from workbench.manifest.selection_rows import SelectionRows, SourceRows
+from workbench.manifest.verification.report import Failed, NotChecked
 
 _QUIET = 2000  # fewer texts than this are hashed without a bar
 
@@ -40,15 +40,15 @@ def _require_opened(corpus: GivenCorpus | Exception) -> None:
         raise corpus
 
 
-def ranked_texts(files: dict[str, pathlib.Path]) -> tuple[RankedTexts, str]:
+def ranked_texts(files: dict[str, pathlib.Path]) -> tuple[SelectionRows, str]:
     """Each ranked row has a place and a text hash; gives them in the order of the sources."""
     if SELECTION_FILE not in files:
         raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
-    found = RankedTexts(files[SELECTION_FILE])
+    found = SelectionRows(files[SELECTION_FILE])
     return found, f"{len(found)} rows of {len(found.sources)} sources"
 
 
-def sources(ranked: RankedTexts, corpus: GivenCorpus) -> tuple[bool, str]:
+def sources(ranked: SelectionRows, corpus: GivenCorpus) -> tuple[bool, str]:
     """Each named source is a file of the corpus that reaches to its last ranked row."""
     _require_opened(corpus)
     if corpus.files is None:
@@ -91,7 +91,7 @@ class Draws(NamedTuple):
 
 
 def texts(
-    ranked: RankedTexts, corpus: GivenCorpus, draws: Draws
+    ranked: SelectionRows, corpus: GivenCorpus, draws: Draws
 ) -> tuple[dict[int, Document], str]:
     """The drawn texts have the stated SHA-256; gives those to score again, by their row in
     selection.parquet."""
@@ -111,7 +111,7 @@ def texts(
             if digest(text) != ranked.digests[place].tobytes():
                 changed.append(place)
             elif kept[place]:
-                source, row = ranked.name(place)
+                source, row = ranked.key(place)
                 where = int(ranked.order[place])
                 documents[where] = Document(f"{source}#{row}", text, "all", source, row)
     missing = np.flatnonzero(wanted & ~seen).tolist()
@@ -126,13 +126,15 @@ def texts(
     )
 
 
-def _amiss(ranked: RankedTexts, corpus: GivenCorpus, changed: list[int], missing: list[int]) -> str:
+def _amiss(
+    ranked: SelectionRows, corpus: GivenCorpus, changed: list[int], missing: list[int]
+) -> str:
     """What is wrong with the texts, and where in the corpus those stand that are not changed."""
     places = changed + missing
     wanted = {place: ranked.digests[place].tobytes() for place in places}
     said = (
         f"{len(changed)} texts have another sha256 at their place, {len(missing)} places are not "
-        f"in the corpus; first: {ranked.name(places[0])!r:.200}"
+        f"in the corpus; first: {ranked.key(places[0])!r:.200}"
     )
     found = corpus.places_of(wanted.values())
     if found is None:  # a stream that is gone
@@ -140,7 +142,7 @@ def _amiss(ranked: RankedTexts, corpus: GivenCorpus, changed: list[int], missing
     moved = [place for place in places if wanted[place] in found]
     if not moved:
         return f"{said}. None of these texts is anywhere in the corpus"
-    source, row = ranked.name(moved[0])
+    source, row = ranked.key(moved[0])
     return (
         f"{said}. {len(moved)} of these texts stand elsewhere in the corpus, that of "
         f"{source!r:.200} row {row} at {found[wanted[moved[0]]]}: they were moved, not changed. "
@@ -163,14 +165,14 @@ def digest(text: Any) -> bytes | None:
 
 
 def _wanted_texts(
-    ranked: RankedTexts, corpus: GivenCorpus, wanted: np.ndarray
+    ranked: SelectionRows, corpus: GivenCorpus, wanted: np.ndarray
 ) -> Iterator[tuple[int, Any]]:
     """Place and text of the wanted rows that the corpus holds."""
     if corpus.files is None:
         for one in corpus.stream():
             if isinstance(one, Document):
                 place = ranked.find(one.source, one.row)
-                if place >= 0 and wanted[place]:
+                if place is not None and wanted[place]:
                     yield place, one.text
         return
     for rows in ranked.sources.values():
@@ -182,7 +184,7 @@ def _wanted_texts(
 
 
 def _texts_of(
-    ranked: RankedTexts, source: Source, columns: Columns, of: SourceRows, places: np.ndarray
+    ranked: SelectionRows, source: Source, columns: Columns, of: SourceRows, places: np.ndarray
 ) -> Iterator[tuple[int, Any]]:
     where = dict(zip(ranked.rows[places].tolist(), places.tolist(), strict=True))
     for start, stop, offset in ranges(source, list(where), of.last - of.first):

@@ -13,7 +13,7 @@ from typing import Any
 from workbench.core.parquet import read_table
 from workbench.core.progress import counted
 from workbench.manifest.croissant import SELECTION_FILE
-from workbench.manifest.verification.checks import NotChecked, require
+from workbench.manifest.verification.report import NotChecked, require
 
 # Relative; half precision on another device rounds differently, document by document.
 RESCORE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}

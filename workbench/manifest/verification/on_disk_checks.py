@@ -26,7 +26,7 @@ from workbench.core.progress import counted
 from workbench.manifest.croissant import CLUSTERS_FILE, SELECTION_FILE
 from workbench.manifest.selecting_files import LARGE
 from workbench.manifest.verification import checks
-from workbench.manifest.verification.checks import NotChecked, require
+from workbench.manifest.verification.report import NotChecked, require
 from workbench.selection.domain_quota import check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import limit_of

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from workbench.manifest.verification.checks import NotChecked, hashed, require
+from workbench.manifest.verification.checks import hashed
+from workbench.manifest.verification.report import NotChecked, require
 from workbench.scoring.run_files import check_files, receipts_of
 
 

@@ -12,8 +12,6 @@ import os
 import pathlib
 from typing import Any
 
-import pandas as pd
-
 from workbench.corpus.readers.rows import Columns
 from workbench.manifest.verification import (
     checks,
@@ -22,102 +20,8 @@ from workbench.manifest.verification import (
     on_disk_checks,
     receipt_checks,
 )
-from workbench.manifest.verification.levels import LEVELS, levels_to, reached
-from workbench.manifest.verification.steps import Steps
-
-_FILES_SHOWN = 12  # more files than this that are as stated share one line
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Verification:
-    """What was checked.
-
-    checks: one row a check: check (str), ok (True, False, None), detail (str), level (str). `ok` of
-    None means that the check was not made; the detail then says why.
-    folder: the folder that was checked.
-    asked: the level that was asked for, None for as far as what was given allowed.
-    levels: one row a level that was looked at: level, seconds (that it took), ok (None: nothing
-    checked).
-    """
-
-    checks: pd.DataFrame
-    levels: pd.DataFrame
-    asked: str | None = None
-    folder: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """True when no check failed and the level that was asked for was reached. Where none was
-        asked for, checks that were not made do not count against it: see `level`."""
-        return not self.failed and not self._fell_short
-
-    @property
-    def level(self) -> str | None:
-        """The level that was reached: up to it every check was made and passed, except that
-        "sources" may be left out by a later one. None: not even the first."""
-        rows = self.checks[["check", "ok", "level"]].itertuples(index=False, name=None)
-        return reached(rows)
-
-    @property
-    def _fell_short(self) -> bool:
-        levels = [None, *LEVELS]
-        return self.asked is not None and levels.index(self.level) < levels.index(self.asked)
-
-    @property
-    def outcome(self) -> str:
-        """In one sentence: the level that was reached, and what was not checked below the end."""
-        if self.failed:
-            return f"level reached: {self.level or 'none'}; {len(self.failed)} checks failed"
-        end = LEVELS.index(self.asked) if self.asked else len(LEVELS) - 1
-        wanted = self.checks[self.checks["level"].isin(LEVELS[: end + 1])]
-        open_ = wanted.loc[wanted["ok"].isna(), "check"].tolist()
-        asked = f" (asked for: {self.asked})" if self._fell_short else ""
-        left = f"; not checked: {', '.join(open_)}" if open_ else ""
-        return f"level reached: {self.level or 'none'}{asked}{left}"
-
-    @property
-    def failed(self) -> list[str]:
-        """The failed checks, each as "check: detail"."""
-        return [f"{check}: {detail}" for check, ok, detail in self._rows() if ok is False]
-
-    def _rows(self) -> list[tuple[str, bool | None, str]]:
-        return list(self.checks[["check", "ok", "detail"]].itertuples(index=False, name=None))
-
-    def __repr__(self) -> str:
-        marks = {True: "ok     ", False: "FAILED ", None: "-      "}
-        lines = [f"{marks[ok]} {check}: {detail}" for check, ok, detail in self._rows()]
-        good = {line for line in lines if line.startswith(f"{marks[True]} file ")}
-        if len(good) > _FILES_SHOWN:  # a run has a score file a shard
-            first = next(place for place, line in enumerate(lines) if line in good)
-            lines[first] = f"{marks[True]} {len(good)} files: size and sha256 as stated"
-            lines = [line for line in lines if line not in good]
-        times = [
-            f"{level} {seconds:.2f} s"
-            for level, seconds in zip(self.levels["level"], self.levels["seconds"], strict=True)
-        ]
-        heading = f"Verification: {'ok' if self.ok else 'FAILED'}"
-        ending = self.outcome[0].upper() + self.outcome[1:]
-        return "\n".join([heading, *lines, "Levels: " + ", ".join(times), ending])
-
-
-class VerificationError(ValueError):
-    """A manifest does not agree with its files, or could not be checked as far as was asked for;
-    `report` is the Verification."""
-
-    def __init__(self, report: Verification) -> None:
-        self.report = report
-        if report.failed:
-            super().__init__(
-                f"{len(report.failed)} checks of the manifest in {report.folder!r:.300} failed:\n  "
-                + "\n  ".join(report.failed)
-                + "\nDo not use this selection: fetch the folder again, or select and write it "
-                "again."
-            )
-        else:
-            super().__init__(
-                f"the manifest in {report.folder!r:.300}: {report.outcome}. Give what these checks "
-                "take (the report says it of each), or ask for a lower level."
-            )
+from workbench.manifest.verification.levels import LEVELS, levels_to
+from workbench.manifest.verification.report import Steps, Verification, VerificationError
 
 
 def verify_manifest(

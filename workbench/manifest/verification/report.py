@@ -1,0 +1,180 @@
+"""What a verification found: each check and its outcome, the level that was reached, the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from workbench.core.progress import stop_if_asked
+from workbench.manifest.verification.levels import LEVELS, reached
+
+_FILES_SHOWN = 12  # more files than this that are as stated share one line
+
+
+class Failed(Exception):
+    """A statement does not hold; the message says which, and what was found."""
+
+
+class NotChecked(Exception):
+    """A statement could not be looked at; the message says why."""
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raise Failed with the message `otherwise` unless the statement holds."""
+    if not holds:
+        raise Failed(otherwise)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Verification:
+    """What was checked.
+
+    checks: one row a check: check (str), ok (True, False, None), detail (str), level (str). `ok` of
+    None means that the check was not made; the detail then says why.
+    folder: the folder that was checked.
+    asked: the level that was asked for, None for as far as what was given allowed.
+    levels: one row a level that was looked at: level, seconds (that it took), ok (None: nothing
+    checked).
+    """
+
+    checks: pd.DataFrame
+    levels: pd.DataFrame
+    asked: str | None = None
+    folder: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """True when no check failed and the level that was asked for was reached. Where none was
+        asked for, checks that were not made do not count against it: see `level`."""
+        return not self.failed and not self._fell_short
+
+    @property
+    def level(self) -> str | None:
+        """The level that was reached: up to it every check was made and passed, except that
+        "sources" may be left out by a later one. None: not even the first."""
+        rows = self.checks[["check", "ok", "level"]].itertuples(index=False, name=None)
+        return reached(rows)
+
+    @property
+    def _fell_short(self) -> bool:
+        levels = [None, *LEVELS]
+        return self.asked is not None and levels.index(self.level) < levels.index(self.asked)
+
+    @property
+    def outcome(self) -> str:
+        """In one sentence: the level that was reached, and what was not checked below the end."""
+        if self.failed:
+            return f"level reached: {self.level or 'none'}; {len(self.failed)} checks failed"
+        end = LEVELS.index(self.asked) if self.asked else len(LEVELS) - 1
+        wanted = self.checks[self.checks["level"].isin(LEVELS[: end + 1])]
+        open_ = wanted.loc[wanted["ok"].isna(), "check"].tolist()
+        asked = f" (asked for: {self.asked})" if self._fell_short else ""
+        left = f"; not checked: {', '.join(open_)}" if open_ else ""
+        return f"level reached: {self.level or 'none'}{asked}{left}"
+
+    @property
+    def failed(self) -> list[str]:
+        """The failed checks, each as "check: detail"."""
+        return [f"{check}: {detail}" for check, ok, detail in self._rows() if ok is False]
+
+    def _rows(self) -> list[tuple[str, bool | None, str]]:
+        return list(self.checks[["check", "ok", "detail"]].itertuples(index=False, name=None))
+
+    def __repr__(self) -> str:
+        marks = {True: "ok     ", False: "FAILED ", None: "-      "}
+        lines = [f"{marks[ok]} {check}: {detail}" for check, ok, detail in self._rows()]
+        good = {line for line in lines if line.startswith(f"{marks[True]} file ")}
+        if len(good) > _FILES_SHOWN:  # a run has a score file a shard
+            first = next(place for place, line in enumerate(lines) if line in good)
+            lines[first] = f"{marks[True]} {len(good)} files: size and sha256 as stated"
+            lines = [line for line in lines if line not in good]
+        times = [
+            f"{level} {seconds:.2f} s"
+            for level, seconds in zip(self.levels["level"], self.levels["seconds"], strict=True)
+        ]
+        heading = f"Verification: {'ok' if self.ok else 'FAILED'}"
+        ending = self.outcome[0].upper() + self.outcome[1:]
+        return "\n".join([heading, *lines, "Levels: " + ", ".join(times), ending])
+
+
+class VerificationError(ValueError):
+    """A manifest does not agree with its files, or could not be checked as far as was asked for;
+    `report` is the Verification."""
+
+    def __init__(self, report: Verification) -> None:
+        self.report = report
+        if report.failed:
+            super().__init__(
+                f"{len(report.failed)} checks of the manifest in {report.folder!r:.300} failed:\n  "
+                + "\n  ".join(report.failed)
+                + "\nDo not use this selection: fetch the folder again, or select and write it "
+                "again."
+            )
+        else:
+            super().__init__(
+                f"the manifest in {report.folder!r:.300}: {report.outcome}. Give what these checks "
+                "take (the report says it of each), or ask for a lower level."
+            )
+
+
+class Steps:
+    """Runs one check after the other; whatever a check meets becomes a row, never a crash."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, bool | None, str, str]] = []
+        self.seconds: dict[str, float] = {}
+        self._level = LEVELS[0]
+
+    @contextmanager
+    def level(self, name: str) -> Iterator[None]:
+        """Inside the block, checks belong to the level, and their time is taken."""
+        self._level, began = name, time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.perf_counter() - began
+
+    def run(self, check: str, function: Callable[..., tuple[Any, str]], *given: Any) -> Any:
+        """Call `function(*given) -> (value, detail)`; return the value, or None when it failed."""
+        stop_if_asked()
+        value: Any = None
+        ok: bool | None = False
+        try:
+            if any(item is None for item in given):
+                raise NotChecked("what it is about failed an earlier check, or is not there")
+            value, detail = function(*given)
+            ok = True
+        except NotChecked as reason:
+            ok, detail = None, f"not checked: {reason}"
+        except Failed as failure:
+            detail = str(failure)
+        except Exception as error:  # garbage must end as a failed row, whatever it provokes
+            detail = f"{type(error).__name__}: {error!s:.300}"
+        self.rows.append((check, ok, detail, self._level))
+        return value
+
+    def skip(self, check: str, why: str, level: str | None = None) -> None:
+        """Note a check that was not made."""
+        self.rows.append((check, None, f"not checked: {why}", level or self._level))
+
+    def frame(self) -> pd.DataFrame:
+        """One row a check: check, ok (object: True, False or None), detail, level."""
+        columns = [list(column) for column in zip(*self.rows, strict=True)]
+        frame = pd.DataFrame(dict(zip(("check", "ok", "detail", "level"), columns, strict=True)))
+        # object, or pandas would turn None into something that is neither
+        return frame.assign(ok=pd.Series(columns[1], dtype=object))
+
+    def levels(self) -> pd.DataFrame:
+        """One row a level that was run: level, seconds, ok (None: nothing could be checked)."""
+        rows = []
+        for level, seconds in self.seconds.items():
+            results = [ok for _, ok, _, of in self.rows if of == level]
+            made = [ok for ok in results if ok is not None]
+            rows.append((level, seconds, all(made) if made else None))
+        frame = pd.DataFrame(rows, columns=["level", "seconds", "ok"])
+        return frame.assign(ok=pd.Series([row[2] for row in rows], dtype=object))
