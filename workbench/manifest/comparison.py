@@ -33,12 +33,14 @@ WHY = {
 class ManifestComparison:
     """What `compare_manifests` found.
 
-    settings: one row a setting that differs (setting, one, other); domains: one row a domain with
-    documents (in both), left_out, spearman, low, high and overlap_same_cut as in `agreement` (both
-    cut as the first is), and chosen_one, chosen_other, chosen_both: documents, as each was cut;
-    moved: one row a document that only one of the two chose, with domain, doc_id,
-    source, row, chosen_by ("one" or "other"), score_one, score_other, rank_one, rank_other (NaN
-    where it is not ranked) and why, a key of WHY.
+    Attributes:
+        settings: one row a setting that differs: setting, one, other (its values).
+        domains: one row a domain: domain, documents (in both), left_out, spearman, low, high and
+            overlap_same_cut as in `agreement` (both cut as the first is), and chosen_one,
+            chosen_other, chosen_both: documents, as each was cut.
+        moved: one row a document that only one of the two chose: domain, source, row, doc_id,
+            chosen_by ("one" or "other"), score_one, score_other, rank_one, rank_other (NaN where it
+            is not ranked) and why, a key of WHY.
     """
 
     settings: pd.DataFrame
@@ -60,16 +62,27 @@ def compare_manifests(
 ) -> ManifestComparison:
     """Hold two folders with manifests against each other, offline.
 
-    Raises VerificationError if one of them does not hold what it states, ValueError if they have no
-    document in common or another text under the same source and row.
+    Args:
+        one: a folder with manifest.json and selection.parquet.
+        other: another.
+
+    Returns:
+        The settings that differ, the agreement by domain, and the documents that only one chose.
+
+    Raises:
+        VerificationError: if one of them does not hold what it states.
+        ValueError: if they have no document in common or another text under the same source and
+            row.
     """
-    (mine, first), (theirs, second) = _read(pathlib.Path(one)), _read(pathlib.Path(other))
-    cuts = [_cut_of(pathlib.Path(at), m) for at, m in ((one, mine), (other, theirs))]
+    folders = [pathlib.Path(one), pathlib.Path(other)]
+    (first_manifest, first), (second_manifest, second) = map(_read, folders)
+    cuts = [_cut_of(folders[0], first_manifest), _cut_of(folders[1], second_manifest)]
     domains = agreement(first, second, cuts[0]["fraction"], cuts[0]["by"]).rename(
         columns={"overlap": "overlap_same_cut"}
     )
     domains = domains.drop(columns="chosen").merge(_chosen(first, second), on="domain")
-    return ManifestComparison(_settings(mine, theirs), domains, _moved(first, second, cuts))
+    settings = _settings(first_manifest, second_manifest)
+    return ManifestComparison(settings, domains, _moved(first, second, cuts))
 
 
 def _read(folder: pathlib.Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -89,19 +102,23 @@ def _cut_of(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _chosen(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """How many documents of each domain each of the two chose, and both."""
-    mine, theirs = (table.loc[table["selected"], KEY] for table in (one, other))
-    parts = {"chosen_one": mine, "chosen_other": theirs, "chosen_both": mine.merge(theirs, on=KEY)}
+    first, second = (table.loc[table["selected"], KEY] for table in (one, other))
+    parts = {
+        "chosen_one": first,
+        "chosen_other": second,
+        "chosen_both": first.merge(second, on=KEY),
+    }
     counts = {name: part.groupby("domain").size() for name, part in parts.items()}
     return pd.DataFrame(counts).fillna(0).astype(int).rename_axis("domain").reset_index()
 
 
 def _settings(one: dict[str, Any], other: dict[str, Any]) -> pd.DataFrame:
     """What the two manifests say of model, heads, run and cut, where they differ."""
-    mine, theirs = _flat(one), _flat(other)
+    first, second = _flat(one), _flat(other)
     rows = [
-        (key, mine.get(key), theirs.get(key))
-        for key in sorted({*mine, *theirs})
-        if mine.get(key) != theirs.get(key)
+        (key, first.get(key), second.get(key))
+        for key in sorted({*first, *second})
+        if first.get(key) != second.get(key)
     ]
     return pd.DataFrame(rows, columns=["setting", "one", "other"])
 
@@ -128,7 +145,7 @@ def _moved(one: pd.DataFrame, other: pd.DataFrame, cuts: list[dict[str, Any]]) -
     )
     # What each would have chosen with the other's cut: if that settles it, the cut is the reason.
     for name, table, cut in (("one", one, cuts[1]), ("other", other, cuts[0])):
-        recut = select(table[[c for c in table if c not in ("rank", "selected", "repeat")]], **cut)
+        recut = select(table.drop(columns=["rank", "selected", "repeat"]), **cut)
         again = recut.table[[*KEY, "selected"]].rename(columns={"selected": f"recut_{name}"})
         both = both.merge(again, on=KEY, how="left")
     chosen = {name: both[f"selected_{name}"].eq(True) for name in ("one", "other")}

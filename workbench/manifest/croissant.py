@@ -61,7 +61,15 @@ CONTEXT: dict[str, Any] = {
 
 
 def check_publishable(corpus_note: str | None, sources: Iterable[str]) -> None:
-    """Raise ValueError when the note or a source name is an absolute path."""
+    """Refuse a note or source name that is an absolute path.
+
+    Args:
+        corpus_note: which corpus this is, in words, or None.
+        sources: the names of the sources.
+
+    Raises:
+        ValueError: for an absolute path in any of them.
+    """
     if corpus_note and mentions_absolute(corpus_note):
         raise ValueError("corpus_note holds an absolute path; name the corpus, not where it lies")
     local = sum(is_absolute(name) for name in sources)
@@ -75,7 +83,17 @@ def check_publishable(corpus_note: str | None, sources: Iterable[str]) -> None:
 def documents_term(
     record: dict[str, Any], excluded: int, ranked: int, selected: int
 ) -> dict[str, int]:
-    """aiw:documents: the counts, which add up."""
+    """aiw:documents: the counts, which add up.
+
+    Args:
+        record: the run record, whose counts are read, scored and skipped.
+        excluded: scored documents that the user left out of the table that was ranked.
+        ranked: documents that were ranked.
+        selected: documents that were chosen.
+
+    Returns:
+        The six counts by name.
+    """
     run = {key: record["documents"][key] for key in ("read", "scored", "skipped")}
     return {**run, "excluded": excluded, "ranked": ranked, "selected": selected}
 
@@ -83,7 +101,18 @@ def documents_term(
 def selection_term(
     fraction: float, by: By, duplicates: Duplicates, cap: int | None, clustered: bool
 ) -> dict[str, Any]:
-    """aiw:selection: what was asked for, with the rules in words, and the file of clusters."""
+    """aiw:selection: what was asked for, with the rules in words, and the file of clusters.
+
+    Args:
+        fraction: share of every domain.
+        by: whether the share is one of the documents or of the tokens.
+        duplicates: the duplicate policy.
+        cap: the number for the policy "cap", else None.
+        clustered: whether CLUSTERS_FILE lies beside the manifest.
+
+    Returns:
+        The term, a JSON object.
+    """
     return {
         "fraction": fraction,
         "by": by,
@@ -96,7 +125,15 @@ def selection_term(
 
 
 def described(folder: pathlib.Path, path: str) -> dict[str, Any]:
-    """The FileObject of a file that is in `folder`."""
+    """The FileObject of a file that is in a folder.
+
+    Args:
+        folder: of the manifest.
+        path: of the file, relative to the folder.
+
+    Returns:
+        As `file_object`, with the size and SHA-256 that the file has.
+    """
     return file_object(path, sha256_of(folder / path), (folder / path).stat().st_size)
 
 
@@ -120,9 +157,17 @@ def dataset(
     license: str | None,
     date: datetime.date,
 ) -> dict[str, Any]:
-    """Return the whole JSON-LD document: a Croissant Dataset with the `aiw:` terms in it.
+    """Put the whole JSON-LD document together: a Croissant Dataset with the `aiw:` terms in it.
 
-    `files` are the FileObjects of `file_object`, that of `selection.parquet` among them.
+    Args:
+        name: of the data set.
+        terms: the `aiw:` terms, by their names with the prefix.
+        files: the FileObjects of `file_object`, that of `selection.parquet` among them.
+        license: URL or SPDX name, or None.
+        date: of publication.
+
+    Returns:
+        The document, to be written as JSON.
     """
     return {
         "@context": CONTEXT,
@@ -142,15 +187,21 @@ def dataset(
 
 
 def provenance(terms: dict[str, Any]) -> dict[str, Any]:
-    """Return the W3C PROV statements (https://www.w3.org/TR/prov-o/) that the `aiw:` terms imply.
+    """The W3C PROV statements (https://www.w3.org/TR/prov-o/) that the `aiw:` terms imply.
 
     They repeat names and digests only, for readers of PROV who do not know our terms.
+
+    Args:
+        terms: the `aiw:` terms, by their names with the prefix.
+
+    Returns:
+        prov:wasDerivedFrom (the corpus) and prov:wasGeneratedBy (the scoring).
     """
     run = terms["aiw:run"]
     revision = run["model"].get("revision")
     heads = run["heads"].get("heads")
     checks = run["certificate"].get("checks") or []
-    passed = sum(one.get("passed") is True for one in checks)
+    passed = sum(check.get("passed") is True for check in checks)
     return {
         "prov:wasDerivedFrom": {
             "@type": "prov:Entity",
@@ -182,8 +233,18 @@ def provenance(terms: dict[str, Any]) -> dict[str, Any]:
 
 
 def same_statement(one: Any, other: Any) -> bool:
-    """Whether two values of JSON-LD say the same. In it neither the order of keys nor that of a
-    list tells anything, so whoever sorts the keys of a manifest changes nothing."""
+    """Whether two values of JSON-LD say the same.
+
+    In it neither the order of keys nor that of a list tells anything, so whoever sorts the keys of
+    a manifest changes nothing.
+
+    Args:
+        one: a JSON value.
+        other: another.
+
+    Returns:
+        True when they differ in such orders at most.
+    """
     return _unordered(one) == _unordered(other)
 
 
@@ -196,7 +257,16 @@ def _unordered(value: Any) -> str:
 
 
 def file_object(path: str, sha256: str, size: int) -> dict[str, Any]:
-    """Return the Croissant FileObject of a file that lies beside the manifest."""
+    """The Croissant FileObject of a file that lies beside the manifest.
+
+    Args:
+        path: of the file, relative to the manifest's folder.
+        sha256: of the file, as hexadecimal digits.
+        size: of the file in bytes.
+
+    Returns:
+        The FileObject, a JSON object.
+    """
     formats = {
         ".parquet": "application/x-parquet", ".json": "application/json", ".sha256": "text/plain",
     }  # fmt: skip

@@ -47,10 +47,13 @@ from workbench.selection.streaming import RankingWalk, digest_of
 class FileSelection:
     """A selection that lies in files.
 
-    Fields:
+    Attributes:
         manifest: path of manifest.json; selection.parquet lies beside it.
         domains: one row a domain, as `Selection.domains`.
-        fraction, by, duplicates, cap: what was asked for.
+        fraction: the share that was asked for.
+        by: whether the share is one of the documents or of the tokens.
+        duplicates: the duplicate policy that was asked for.
+        cap: how many documents of a duplicate group may be chosen under the policy "cap", or None.
     """
 
     manifest: pathlib.Path
@@ -71,7 +74,11 @@ LARGE = 1_000_000  # documents; a table of as many takes about 2 GB in memory
 def is_large(folder: str | os.PathLike[str]) -> bool:
     """Whether a run states more than LARGE scored documents, which DuckDB should choose from.
 
-    False for a folder that is not one of a finished run: what reads it then says why.
+    Args:
+        folder: of the run.
+
+    Returns:
+        False for a folder that is not one of a finished run: what reads it then says why.
     """
     try:
         return read_json(plain_file(folder, RUN_FILE))["documents"]["scored"] > LARGE
@@ -96,26 +103,37 @@ def select_files(
 ) -> FileSelection:
     """Choose from the score files of a finished run and write its manifest, on disk throughout.
 
-    Args:
-        folder: folder of a finished run (`score_corpus(out=...)`); `selection.parquet` and
-            `manifest.json` are written into it, and `selection_clusters.parquet` with clusters.
-        fraction, by, duplicates, cap: as for `select`.
-        clusters: a Parquet file of near-duplicates (source, row, cluster), or None.
-        name, corpus_note, license, date: as for `write_manifest`.
-        memory: bound on the memory of the sorts and joins; beyond it the folder's disk is used,
-            and freed again (about 200 bytes a row of 30 million, or of the largest domain). The
-            process needs some 0.2 GB more, 12 bytes a text or cluster that several documents of a
-            domain share, and what it held before.
-        threads: threads of the sorts and joins.
-
     Files are replaced atomically, the manifest last; an error leaves the old ones.
 
     Measured once, on two cores shared with other work: 100 million rows in 20 domains, duplicates
     "keep one", took 50 minutes and 1,791 MiB at most, 498 of them for the imports; 11.9 GB of disk
     were used on the way. `python -m benchmarks --only selection --rows N` repeats it.
 
-    Raises ValueError when the run is not finished, a score file was changed, a row could not be
-    ranked, or an argument is out of range; ImportError without DuckDB.
+    Args:
+        folder: folder of a finished run (`score_corpus(out=...)`); `selection.parquet` and
+            `manifest.json` are written into it, and `selection_clusters.parquet` with clusters.
+        fraction: share to choose in every domain, as in `select`.
+        by: "documents" or "tokens", what the share is of, as in `select`.
+        duplicates: the duplicate policy, as in `select`.
+        cap: the number for the policy "cap", as in `select`.
+        clusters: a Parquet file of near-duplicates (source, row, cluster), or None.
+        name: name of the data set.
+        corpus_note: which corpus this is, in words (name, revision, where it can be had).
+        license: URL or SPDX name for the published rows.
+        date: date of publication; today when None.
+        memory: bound on the memory of the sorts and joins; beyond it the folder's disk is used,
+            and freed again (about 200 bytes a row of 30 million, or of the largest domain). The
+            process needs some 0.2 GB more, 12 bytes a text or cluster that several documents of a
+            domain share, and what it held before.
+        threads: threads of the sorts and joins.
+
+    Returns:
+        Where the selection lies, and the figures of each domain.
+
+    Raises:
+        ValueError: when the run is not finished, a score file was changed, a row could not be
+            ranked, or an argument is out of range.
+        ImportError: without DuckDB.
     """
     folder = pathlib.Path(folder)
     share, limit = share_of(fraction), limit_of(duplicates, cap)
@@ -124,23 +142,23 @@ def select_files(
     check_publishable(corpus_note, ())
     reasons = skipped_reasons(folder, record, listed)
     paths = _unchanged(folder, files)
-    given = None if clusters is None else pathlib.Path(clusters)
+    clusters_file = None if clusters is None else pathlib.Path(clusters)
     made = []
     with (
         scratch_folder(folder) as scratch,
-        ScoreFiles(paths, given, memory=memory, threads=threads, scratch=scratch) as scores,
+        ScoreFiles(paths, clusters_file, memory=memory, threads=threads, scratch=scratch) as scores,
     ):
         domains = scores.check()
-        ranked = sum(one.documents for one in domains)
+        ranked = sum(entry.documents for entry in domains)
         if ranked != record["documents"]["scored"]:
             raise ValueError(
                 f"the score files hold {ranked} rows, the run scored "
                 f"{record['documents']['scored']}; the folder is not that of this run"
             )
         sources = scores.sources()
-        check_publishable(None, (one.as_py() for one in sources))
+        check_publishable(None, (entry.as_py() for entry in sources))
         digest = digest_of(scores, sources, ranked)
-        if given is not None:
+        if clusters_file is not None:
             path = scratch / CLUSTERS_FILE
             made.append((CLUSTERS_FILE, *written(path, scores.clusters(), CLUSTER_SCHEMA)))
         walk = RankingWalk(scores, domains, sources, share, by, limit)
@@ -154,14 +172,14 @@ def select_files(
             {
                 "aiw:run": record,
                 "aiw:documents": documents_term(
-                    record, 0, ranked, sum(one["documents_selected"] for one in figures)
+                    record, 0, ranked, sum(entry["documents_selected"] for entry in figures)
                 ),
                 "aiw:skippedReasons": reasons,
                 "aiw:corpus": {
                     "note": corpus_note, "sources": len(sources), "text_digest": digest,
                 },
                 "aiw:selection": selection_term(
-                    float(fraction), by, duplicates, cap, given is not None
+                    float(fraction), by, duplicates, cap, clusters_file is not None
                 ),
                 "aiw:domains": figures,
             },

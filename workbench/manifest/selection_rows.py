@@ -122,6 +122,9 @@ class SelectionRows:
 
         Args:
             place: in the arrays.
+
+        Returns:
+            The name of the source, and the row in it.
         """
         source = next(s for s in self.sources.values() if s.first <= place < s.last)
         return source.name, int(self.rows[place])

@@ -69,7 +69,9 @@ def write_manifest(
     license: str | None = None,
     date: datetime.date | None = None,
 ) -> pathlib.Path:
-    """Write `selection.parquet` and `manifest.json` into `folder` and return the latter's path.
+    """Write `selection.parquet` and `manifest.json` into a folder.
+
+    Both files are replaced atomically; nothing is written when an error is raised.
 
     Args:
         selection: what `workbench.selection.ranking.select` returned.
@@ -81,10 +83,12 @@ def write_manifest(
         license: URL or SPDX name for the published rows.
         date: date of publication; today when None, the only thing that differs between two calls.
 
-    Both files are replaced atomically; nothing is written when an error is raised.
+    Returns:
+        The path of manifest.json.
 
-    Raises ValueError when there is no run record, when record, files and selection disagree, or
-    when a source name or the note is an absolute path.
+    Raises:
+        ValueError: when there is no run record, when record, files and selection disagree, or when
+            a source name or the note is an absolute path.
     """
     folder = pathlib.Path(folder)
     table = selection.table
@@ -129,10 +133,19 @@ def write_manifest(
 
 
 def public_record(run: Any) -> dict[str, Any]:
-    """Return a copy of a run record that may be published.
+    """A copy of a run record that may be published.
 
     Strings that are absolute paths are cut to their last component, and `model.source_kind` says
-    whether that happened to `model.source`. Raises ValueError when `run` is not a run record.
+    whether that happened to `model.source`.
+
+    Args:
+        run: the content of run.json.
+
+    Returns:
+        The copy.
+
+    Raises:
+        ValueError: when `run` is not a run record.
     """
     if not isinstance(run, dict):
         raise ValueError(f"a run record is a JSON object, got {type(run).__name__}")
@@ -163,10 +176,20 @@ def public_record(run: Any) -> dict[str, Any]:
 
 
 def run_files(folder: pathlib.Path, record: dict[str, Any]) -> list[str]:
-    """Return the run's files that lie in `folder`, as relative paths: run.json, skipped, and the
-    list of receipts (which leads to all others) or, of format 1, the score files.
+    """The run's files that lie in a folder.
 
-    Raises ValueError when only some of the score files are there, or a path is not a plain one.
+    These are run.json, the skipped file, and the list of receipts (which leads to all others) or,
+    of format 1, the score files.
+
+    Args:
+        folder: of the run.
+        record: of the run.
+
+    Returns:
+        Their relative paths.
+
+    Raises:
+        ValueError: when only some of the score files are there, or a path is not a plain one.
     """
     scores = [file["path"] for file in record.get("score_files", [])]
     present = [path for path in scores if os.path.lexists(folder / path)]
@@ -184,7 +207,17 @@ def run_files(folder: pathlib.Path, record: dict[str, Any]) -> list[str]:
 
 
 def read_scores(paths: Iterable[pathlib.Path]) -> pd.DataFrame:
-    """Read score files into one frame with the columns SCORE_COLUMNS, or raise ValueError."""
+    """Read score files into one frame.
+
+    Args:
+        paths: of the files.
+
+    Returns:
+        One row a document, with the columns SCORE_COLUMNS.
+
+    Raises:
+        ValueError: when a file lacks one of them.
+    """
     frames = []
     for path in paths:
         frame = read_table(path).to_pandas(ignore_metadata=True)
@@ -196,7 +229,15 @@ def read_scores(paths: Iterable[pathlib.Path]) -> pd.DataFrame:
 
 
 def differences(table: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
-    """Say in what ways ranked rows are not rows of the score files; an empty list when they are."""
+    """Say in what ways ranked rows are not rows of the score files.
+
+    Args:
+        table: the ranked rows, with the columns SCORE_COLUMNS.
+        scores: the rows of the score files.
+
+    Returns:
+        The problems, each in words; an empty list when there is none.
+    """
     problems = []
     twice = int(scores.duplicated(["source", "row"]).sum())
     if twice:
@@ -205,12 +246,12 @@ def differences(table: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
         scores.drop_duplicates(["source", "row"]),
         on=["source", "row"], how="left", suffixes=("", "_scored"), indicator=True,
     )  # fmt: skip
-    found = both["_merge"] == "both"
-    if not found.all():
-        problems.append(f"{int((~found).sum())} ranked rows are not in the score files")
+    in_files = both["_merge"] == "both"
+    if not in_files.all():
+        problems.append(f"{int((~in_files).sum())} ranked rows are not in the score files")
     for column in SCORE_COLUMNS:
         if column not in ("source", "row"):
-            left, right = both.loc[found, column], both.loc[found, f"{column}_scored"]
+            left, right = both.loc[in_files, column], both.loc[in_files, f"{column}_scored"]
             unequal = int(((left != right) & ~(left.isna() & right.isna())).sum())
             if unequal:
                 problems.append(f"{unequal} ranked rows have another {column} than was scored")
@@ -220,7 +261,19 @@ def differences(table: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
 def skipped_reasons(
     folder: pathlib.Path, record: dict[str, Any], listed: list[str]
 ) -> list[dict[str, Any]] | None:
-    """`tally_skipped` of the run's skipped file, or None without one among the `listed` files."""
+    """The tally of the run's skipped file.
+
+    Args:
+        folder: of the run.
+        record: of the run.
+        listed: the run's files that lie in the folder, as `run_files` gives them.
+
+    Returns:
+        As `tally_skipped`, or None when the file is not listed.
+
+    Raises:
+        ValueError: when it has other rows than the run skipped.
+    """
     if not record["skipped_file"] or record["skipped_file"]["path"] not in listed:
         return None
     reasons = tally_skipped(folder / record["skipped_file"]["path"])
@@ -234,7 +287,17 @@ def skipped_reasons(
 
 
 def tally_skipped(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Count the reasons in a skipped.jsonl: dicts of reason and documents, most frequent first."""
+    """Count the reasons in a skipped.jsonl.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        One dict a reason, with reason and documents, most frequent first.
+
+    Raises:
+        ValueError: for a line without a reason.
+    """
     counts: collections.Counter[str] = collections.Counter()
     with path.open("rb") as lines:
         for number, line in enumerate(lines_of(lines), start=1):

@@ -22,13 +22,27 @@ BUILT_IN = ("score", "difference", "residual", "perplexity", "length", "compress
 
 
 def scorers(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """The score table (`score_corpus`, `novel_scores`) with one more column a scorer.
+    """Add a column for each built-in scorer to a score table.
 
-    difference: loss_ref - loss_base, nats a token: the score without the division that lets a low
-    base loss raise it. residual: what is left of the rank of the score inside its domain after a
-    linear fit on the ranks of base loss, compression ratio and tokens; NaN in a domain of fewer
-    than eight documents. perplexity: exp(loss_base). length: tokens. compression: the compression
-    ratio (low: repetitive). random: drawn anew for each `seed`, the same for the same text.
+    Args:
+        table: the score table of `score_corpus` or `novel_scores`, one row a document.
+        seed: of the random scorer; with one seed, the same text always draws the same value.
+
+    Returns:
+        A copy of the table with one more float column a scorer, of which higher is better:
+
+        - difference: loss_ref - loss_base, nats a token: the score without the division that lets a
+          low base loss raise it.
+        - residual: what is left of the rank of the score inside its domain after a linear fit on
+          the ranks of base loss, compression ratio and tokens; NaN in a domain of fewer than eight
+          documents.
+        - perplexity: exp(loss_base).
+        - length: tokens.
+        - compression: the compression ratio (low: repetitive).
+        - random: uniform in [0, 1).
+
+    Raises:
+        ValueError: where `select` would refuse the table.
     """
     ranked = rank(table)
     rows = table.copy(deep=False)
@@ -46,9 +60,19 @@ def scorers(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 def chosen_by(
     table: pd.DataFrame, scorer: str, fraction: float = 0.20, by: By = "documents"
 ) -> pd.DataFrame:
-    """The table ranked and cut by another column (`select`), whose name stands for the score.
+    """Rank and cut a score table by another column, whose values stand for the score.
 
-    Documents whose value is missing are left out.
+    Args:
+        table: the score table with the column of the scorer.
+        scorer: name of the column; documents whose value is missing are left out.
+        fraction: share to choose in every domain, as in `select`.
+        by: "documents" or "tokens", what the share is of, as in `select`.
+
+    Returns:
+        The table of the `Selection`: sorted by domain and rank, with `rank` and `selected`.
+
+    Raises:
+        ValueError: for a scorer that is no column or has no value, and where `select` would.
     """
     return select(scored_by(table, scorer), fraction, by).table
 
@@ -61,8 +85,18 @@ def compare_scorers(
 ) -> pd.DataFrame:
     """Spearman correlation and overlap at the cut of every pair of scorers, inside each domain.
 
-    table: what `scorers` returned, with columns of the user's own if there are any; names: the
-    columns to compare. Returns the rows of `agreement` behind the columns one and other.
+    Args:
+        table: what `scorers` returned, with columns of the user's own if there are any.
+        names: the columns to compare, two or more.
+        fraction: share to choose in every domain, as in `select`.
+        by: "documents" or "tokens", what the share is of, as in `select`.
+
+    Returns:
+        The columns one and other (names of the pair), then those of `agreement`: one row a pair and
+        domain.
+
+    Raises:
+        ValueError: for fewer than two names, a name that comes twice, or a scorer without values.
     """
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise ValueError(f"names must be two scorers or more, each once; got {list(names)}")
@@ -83,28 +117,50 @@ def chosen_alone(
     fraction: float = 0.20,
     by: By = "documents",
 ) -> pd.DataFrame:
-    """The documents that one scorer chooses and none of the others does, best first."""
+    """The documents that one scorer chooses and none of the others does.
+
+    Args:
+        table: the score table with the columns of all these scorers.
+        scorer: name of the column that chooses.
+        others: names of the columns that must not choose the document.
+        fraction: share to choose in every domain, as in `select`.
+        by: "documents" or "tokens", what the share is of, as in `select`.
+
+    Returns:
+        The rows of `chosen_by` for these documents, by domain and best first.
+
+    Raises:
+        ValueError: for a scorer that is no column or has no value.
+    """
     key = ["domain", "source", "row"]
-    mine = chosen_by(table, scorer, fraction, by)
-    mine = mine[mine["selected"]]
+    chosen = chosen_by(table, scorer, fraction, by)
+    chosen = chosen[chosen["selected"]]
     taken: set[tuple[object, ...]] = set()
     for name in others:
-        theirs = chosen_by(table, name, fraction, by)
-        taken |= set(theirs.loc[theirs["selected"], key].itertuples(index=False, name=None))
-    alone = [one not in taken for one in mine[key].itertuples(index=False, name=None)]
-    return mine[alone].reset_index(drop=True)
+        by_other = chosen_by(table, name, fraction, by)
+        taken |= set(by_other.loc[by_other["selected"], key].itertuples(index=False, name=None))
+    is_alone = [row not in taken for row in chosen[key].itertuples(index=False, name=None)]
+    return chosen[is_alone].reset_index(drop=True)
 
 
 def lifted(table: pd.DataFrame, names: Sequence[str], top: int = 3) -> pd.DataFrame:
     """The documents that rise most when another scorer takes the place of the score.
 
-    table: with the columns of `scorers`; names: the other scorers. A rise is the difference of the
-    ranks inside the domain, divided by its documents: from last to first is just under 1. Only
-    documents that both rank count.
+    A rise is the difference of the ranks inside the domain, divided by its documents: from last to
+    first is just under 1. Only documents that both rank count.
 
-    Returns `top` rows a scorer and domain, the largest rise first: scorer, domain, doc_id, rise,
-    rank (by the scorer), rank_by_score, documents (of the domain), compression_ratio, loss_base,
-    tokens.
+    Args:
+        table: a score table with the columns of `scorers`.
+        names: the other scorers.
+        top: rows a scorer and domain.
+
+    Returns:
+        `top` rows a scorer and domain, the largest rise first: scorer, domain, doc_id, rise, rank
+        (by the scorer), rank_by_score, documents (of the domain), compression_ratio, loss_base,
+        tokens.
+
+    Raises:
+        ValueError: for `top` below 1, and for a scorer that is no column or has no value.
     """
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
@@ -137,12 +193,24 @@ def matched_selection(
 ) -> pd.DataFrame:
     """Choose the top share inside strata of a confound, so that the choice is spread over it.
 
-    Each domain is cut into `strata` groups of about equal size by each column of `on` (the groups
-    of several columns are crossed), and the top `fraction` of every group is chosen: the selection
-    then has the confound's distribution of the whole domain. Every group gives at least one
-    document, so small groups give more than their share. Returns the table with the columns
-    stratum, selected, and matched (the share of its stratum that a document leaves behind, just
-    under 1 for the first: the same choice as a scorer, to be compared with others).
+    Each domain is cut into strata of about equal size by each column of `on` (the strata of several
+    columns are crossed), and the top `fraction` of every stratum is chosen: the selection then has
+    the confound's distribution of the whole domain. Every stratum gives at least one document, so
+    small strata give more than their share.
+
+    Args:
+        table: a score table.
+        fraction: share to choose in every stratum, in (0, 1].
+        on: the columns to match on.
+        strata: how many strata to cut each column into, at least 2.
+
+    Returns:
+        The table with the columns stratum (text), selected (bool), and matched (the share of its
+        stratum that a document leaves behind, just under 1 for the first: the same choice as a
+        scorer, to be compared with others).
+
+    Raises:
+        ValueError: for fewer than two strata, no column to match on, or one that is not there.
     """
     if strata < 2 or not on:
         raise ValueError(f"matching needs two strata or more of some column, got {strata}, {on}")
@@ -154,21 +222,32 @@ def matched_selection(
         groups = table.groupby("domain", sort=False)[column]
         place = groups.rank(method="first") - 1
         stratum = (place * strata // groups.transform("size")).astype(int)
-        names += stratum.map(lambda one, column=column: f" {column} {one + 1}/{strata}")
+        names += stratum.map(lambda number, column=column: f" {column} {number + 1}/{strata}")
     split = table.assign(domain=table["domain"] + names)
     chosen = select(split, fraction).table
     size = chosen.groupby("domain", sort=False)["rank"].transform("size")
     chosen["matched"] = 1 - chosen["rank"] / (size + 1)
-    found = chosen.set_index(["source", "row"]).loc[_keys(table)]
+    in_order = chosen.set_index(["source", "row"]).loc[_keys(table)]
     return table.assign(
         stratum=names.str.strip(),
-        selected=found["selected"].to_numpy(dtype=bool),
-        matched=found["matched"].to_numpy(),
+        selected=in_order["selected"].to_numpy(dtype=bool),
+        matched=in_order["matched"].to_numpy(),
     )
 
 
 def scored_by(table: pd.DataFrame, scorer: str) -> pd.DataFrame:
-    """The table with the values of a scorer in place of the score."""
+    """Put the values of a scorer in the place of the score.
+
+    Args:
+        table: a score table with the column of the scorer.
+        scorer: name of the column.
+
+    Returns:
+        The rows that have a value, whose column `score` holds it.
+
+    Raises:
+        ValueError: for a scorer that is no column, or has no value in any row.
+    """
     if scorer not in table:
         raise ValueError(
             f"no scorer {scorer!r} in the table: add it as a column, or make the built-in ones "

@@ -53,13 +53,19 @@ TAIL = 4  # degrees of freedom of the errors
 class Cascade:
     """A selection made mostly in half precision, and what is known about its exactness.
 
-    selection: as from `select`; its table has a column `exact` (bool). The losses of the other rows
-    are the model's in bfloat16, and their scores are moved by the mean difference that the sample
-    shows. risk: upper bound on the probability that the chosen set is not that of exact scores; it
-    supposes that the errors of the unseen documents are spread as those of the documents scored
-    both ways (`wrong_side`). error: root mean square of that difference, in log(1 + score).
-    seconds: spent on either kind of pass. reason: why all documents were scored exactly, or None.
-    skipped: documents without a score.
+    Attributes:
+        selection: as from `select`; its table has a column `exact` (bool). The losses of the other
+            rows are the model's in bfloat16, and their scores are moved by the mean difference that
+            the sample shows.
+        confidence: the least probability that was asked for, that the chosen set is the exact one.
+        risk: upper bound on the probability that the chosen set is not that of exact scores; it
+            supposes that the errors of the unseen documents are spread as those of the documents
+            scored both ways (`wrong_side`).
+        error: root mean square of the difference between exact scores and those in bfloat16, in
+            log(1 + score).
+        seconds: spent on each kind of pass, by "exact" and "bfloat16".
+        reason: why all documents were scored exactly, or None.
+        skipped: documents without a score.
     """
 
     selection: Selection
@@ -107,14 +113,33 @@ def select_cascade(
     domain: str | None = "domain",
     seed: int = 0,
 ) -> Cascade:
-    """The selection that `select(score_corpus(...))` makes, at stated confidence and lower cost.
+    """Make the selection of `select(score_corpus(...))`, at stated confidence and lower cost.
 
-    corpus and the column names as in `score_corpus`; fraction and by as in `select`. confidence:
-    the least probability that the chosen set is the exact one. The documents are held in memory,
-    and the copy of the model in half precision takes half of its float32 memory again.
+    The documents are held in memory, and the copy of the model in half precision takes half of its
+    float32 memory again. There is no manifest of it: verifying one scores a sample again exactly.
+    For a manifest, use `score_corpus`.
 
-    There is no manifest of it: verifying one scores a sample again exactly. For a manifest, use
-    `score_corpus`.
+    Args:
+        model: a loaded model that passed its certificate.
+        heads: the heads to mask.
+        corpus: as in `score_corpus`.
+        fraction: share to choose in every domain, as in `select`.
+        by: "documents" or "tokens", what the share is of, as in `select`.
+        confidence: the least probability that the chosen set is the exact one, in (0, 1).
+        mode: of the mask, "uniform" (the paper's) or "zero".
+        window: tokens of a pass; None for the model's context.
+        max_tokens: read only so many first tokens of each document; None for all.
+        id: name of the corpus's column of identifiers.
+        text: name of the corpus's column of texts.
+        domain: name of the corpus's column of domains, or None.
+        seed: of the draw of the sample that is scored both ways.
+
+    Returns:
+        The selection, with the risk that it is not the exact one.
+
+    Raises:
+        ValueError: for no heads, an argument out of range, or a corpus without a document that can
+            be read and scored.
     """
     if not heads:
         raise ValueError("no heads to mask: every score would be 0. Give at least one head")
@@ -127,8 +152,8 @@ def select_cascade(
     require_certified(model)
     settings = (mode, require_window(model, window), max_tokens)
     items = list(read_corpus(corpus, id=id, text=text, domain=domain))
-    documents = [one for one in items if isinstance(one, Document)]
-    unreadable = [one for one in items if isinstance(one, Skipped)]
+    documents = [item for item in items if isinstance(item, Document)]
+    unreadable = [item for item in items if isinstance(item, Skipped)]
     if not documents:
         raise ValueError(f"the corpus holds no document that can be read ({len(items)} rows)")
     race = _Race(heads, documents, settings)
@@ -188,16 +213,16 @@ class _Race:
         """
         if not positions:
             return
-        some = [self.documents[i] for i in positions]
+        documents = [self.documents[i] for i in positions]
         exactly = into is self.exact
         started = time.perf_counter()
-        with counted(title, "doc", len(some)) as done:
-            results = scored(model, self.heads, some, *self.settings)
-            for i, one in zip(positions, results, strict=True):
-                if isinstance(one, dict):
-                    into[i] = one
+        with counted(title, "doc", len(documents)) as done:
+            results = scored(model, self.heads, documents, *self.settings)
+            for i, result in zip(positions, results, strict=True):
+                if isinstance(result, dict):
+                    into[i] = result
                 elif exactly:
-                    self.skipped[i] = one
+                    self.skipped[i] = result
                 done(1)
         self.seconds["exact" if exactly else "bfloat16"] += time.perf_counter() - started
 
@@ -235,12 +260,20 @@ class _Race:
 def wrong_side(ranked: pd.DataFrame, by: By = "documents") -> pd.Series:
     """For each document, the probability that its exact score lies across the cut of its domain.
 
-    ranked: the table of a `Selection` with columns exact (bool) and spread (standard deviation of
-    log(1 + score) of the others). If no document is across, the set is the exact one, so the sum
-    bounds the probability that it is not. By documents the cut lies half-way between the last
-    chosen score and the best of those left. By tokens it is the last chosen score, which must be
-    exact: which document is the last one decides how many tokens are enough. Errors follow
-    Student's t with 4 degrees of freedom, whose tails are heavier than the normal's.
+    If no document is across, the set is the exact one, so the sum bounds the probability that it is
+    not. By documents the cut lies half-way between the last chosen score and the best of those
+    left. By tokens it is the last chosen score, which must be exact: which document is the last one
+    decides how many tokens are enough. Errors follow Student's t with 4 degrees of freedom, whose
+    tails are heavier than the normal's.
+
+    Args:
+        ranked: the table of a `Selection` with columns exact (bool) and spread (standard deviation
+            of log(1 + score) of the others).
+        by: "documents" or "tokens", as it was selected.
+
+    Returns:
+        Probabilities, float (documents,), with the index of `ranked`; 0 for exact scores and in
+        domains that are chosen whole.
     """
     value = _log(ranked["score"])
     cut = pd.Series(np.nan, ranked.index)
@@ -274,12 +307,14 @@ def _half_precision(model: Model) -> tuple[Model | None, str | None]:
     try:
         with model.lock:
             rounded = {
-                id(one): torch.nn.Parameter(one.detach().to(torch.bfloat16), requires_grad=False)
-                for one in model.hf.parameters()
+                id(parameter): torch.nn.Parameter(
+                    parameter.detach().to(torch.bfloat16), requires_grad=False
+                )
+                for parameter in model.hf.parameters()
             }
             hf = copy.deepcopy(model.hf, rounded)  # deepcopy takes these for the copies
         cheap = from_transformers(hf, model.tokenizer, source=model.source, context=model.context)
-        found = certify(cheap)
+        certificate = certify(cheap)
     except torch.OutOfMemoryError:
         return None, f"a copy in bfloat16 does not fit the memory of {model.device}"
-    return (cheap, None) if found.ok else (None, f"in bfloat16, {found.complaint()}")
+    return (cheap, None) if certificate.ok else (None, f"in bfloat16, {certificate.complaint()}")

@@ -17,13 +17,31 @@ ALONE = -1
 
 
 def share_of(fraction: float) -> Fraction:
-    """Return the fraction that the user meant: 0.07 of 100 is 7, though the float is above it."""
+    """The fraction that the user meant: 0.07 of 100 is 7, though the float is above it.
+
+    Args:
+        fraction: in (0, 1].
+
+    Returns:
+        The nearest fraction whose denominator is at most 10**9.
+
+    Raises:
+        ValueError: for what is no number in (0, 1].
+    """
     if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 1:
         raise ValueError(f"fraction must be a number in (0, 1], got {fraction!r}; try 0.2")
     return Fraction(float(fraction)).limit_denominator(10**9)
 
 
 def check_by(by: By) -> None:
+    """Refuse a way to count the share that does not exist.
+
+    Args:
+        by: "documents" or "tokens".
+
+    Raises:
+        ValueError: for anything else.
+    """
     if by not in ("documents", "tokens"):
         raise ValueError(f"by must be 'documents' or 'tokens', got {by!r}")
 
@@ -32,14 +50,17 @@ class DomainCut:
     """Chooses the top share of one domain, of which at most `limit` of a duplicate group.
 
     Args:
-        domain, documents, tokens: name and size of the whole domain.
-        share, by: the share to choose, of the documents or of the tokens.
-        limit: how many chosen documents may have the same text, or be in the same cluster; None
-            for any number.
-        texts, clusters: int32 arrays, zero before the first `take`, in which the chosen members of
-            each group are counted; the codes that `take` is given are places in them. `clusters`
-            is None when nobody looked for near-duplicates. Domains may share the arrays, but not
-            the codes.
+        domain: name of the domain.
+        documents: how many documents the whole domain has.
+        tokens: how many tokens the whole domain has.
+        share: the share to choose.
+        by: whether the share is one of the documents or of the tokens.
+        limit: how many chosen documents may have the same text, or be in the same cluster; None for
+            any number.
+        texts: int32 (groups,), zero before the first `take`, in which the chosen documents with the
+            same text are counted; the codes that `take` is given are places in it. Domains may
+            share the array, but not the codes.
+        clusters: the same for the clusters of near-duplicates; None when nobody looked for them.
     """
 
     def __init__(
@@ -67,12 +88,17 @@ class DomainCut:
     def take(
         self, score: np.ndarray, tokens: np.ndarray, text: np.ndarray, cluster: np.ndarray | None
     ) -> np.ndarray:
-        """Go on down the ranking; return which of these documents are chosen.
+        """Go on down the ranking, by documents in the order of their ranks.
 
         Args:
-            score, tokens: float64 and int64, (documents,), in rank order.
-            text, cluster: int64, (documents,); the code of the group of documents with the same
-                text or cluster, ALONE for a document that has no such group in its domain.
+            score: float64 (documents,).
+            tokens: int64 (documents,).
+            text: int64 (documents,), the code of the group of documents with the same text; ALONE
+                for a document whose text no other one of its domain has.
+            cluster: the same for the clusters of near-duplicates, None without them.
+
+        Returns:
+            bool (documents,): which of these documents are chosen.
         """
         codes = (text, cluster)
         chosen = np.zeros(len(score), dtype=bool)
@@ -106,14 +132,14 @@ class DomainCut:
             if held is not None and code is not None
         ]
         for number, place in enumerate(places.tolist()):
-            found = []
+            counts = []
             for held, code, taken in kinds:
                 group = code[number]
                 if group != ALONE:
                     count = taken.get(group)
-                    found.append((taken, group, int(held[group]) if count is None else count))
-            if all(count < self._limit for _, _, count in found):
-                for taken, group, count in found:
+                    counts.append((taken, group, int(held[group]) if count is None else count))
+            if all(count < self._limit for _, _, count in counts):
+                for taken, group, count in counts:
                     taken[group] = count + 1
             else:
                 allowed[place] = False
@@ -130,7 +156,11 @@ class DomainCut:
         self._last_count = before + int((score == self._last_score).sum())
 
     def row(self) -> dict[str, Any]:
-        """The figures of the domain, once all of its ranking was taken."""
+        """The figures of the domain, once all of its ranking was taken.
+
+        Returns:
+            A row of `Selection.domains`, by column.
+        """
         clustered = self._held[1] is not None
         return {
             "domain": self.domain,

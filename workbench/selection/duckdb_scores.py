@@ -36,7 +36,7 @@ _PLACE = "s.place AS source, f.row AS row"
 
 
 class Domain(NamedTuple):
-    """A domain and its size, and its place in the order of names."""
+    """A domain: its name, and how many documents and tokens it has."""
 
     name: str
     documents: int
@@ -96,6 +96,7 @@ class ScoreFiles:
             self._view("given_clusters", [clusters])
 
     def __enter__(self) -> ScoreFiles:
+        """Give the files, which leaving the block closes."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,9 +115,13 @@ class ScoreFiles:
         return iter(self._connection.sql(statement).to_arrow_reader(BATCH_ROWS))
 
     def check(self) -> list[Domain]:
-        """Look at every row as `select` does; return the domains in the order of their names.
+        """Look at every row as `select` does, and number sources and domains.
 
-        Also numbers sources and domains. Raises ValueError for a row that cannot be ranked.
+        Returns:
+            The domains, in the order of their names.
+
+        Raises:
+            ValueError: for a row that cannot be ranked, a document in two clusters, or no rows.
         """
         nulls = ", ".join(
             f"count(*) - count({name}) AS no_{name}" for name in (*TEXT_COLUMNS, *INTEGER_COLUMNS)
@@ -131,21 +136,21 @@ class ScoreFiles:
             if self._rows(f"SELECT sum(no_{name}) FROM domains")[0][0]:
                 kind = "text" if name in TEXT_COLUMNS else "integers"
                 raise ValueError(f"column {name!r} must hold {kind} in every row")
-        found = self._rows("SELECT min(least), sum(bad), bool_and(hex) FROM domains")[0]
-        if found[0] is None:
+        totals = self._rows("SELECT min(least), sum(bad), bool_and(hex) FROM domains")[0]
+        if totals[0] is None:
             raise ValueError("the score files have no rows, so there is nothing to rank")
-        if found[0] < 1:
+        if totals[0] < 1:
             raise ValueError("a scored document has at least one token, but 'tokens' holds less")
-        if found[1]:
+        if totals[1]:
             example = self._rows(
                 "SELECT doc_id FROM files WHERE NOT isfinite(score) OR score IS NULL LIMIT 1"
             )
             raise ValueError(
-                f"{int(found[1])} scores are not finite (first: document {example[0][0]!r:.100}); "
+                f"{int(totals[1])} scores are not finite (first: document {example[0][0]!r:.100}); "
                 "score these documents again"
             )
         # 32 bytes have the order of their 64 digits; other text is left as it is.
-        self._text = "unhex(f.text_sha256)" if found[2] else "f.text_sha256"
+        self._text = "unhex(f.text_sha256)" if totals[2] else "f.text_sha256"
         self._connection.execute(
             "CREATE TABLE sources AS SELECT source, row_number() OVER (ORDER BY source) - 1 AS "
             "place FROM (SELECT DISTINCT source FROM files)"
@@ -176,7 +181,11 @@ class ScoreFiles:
         )
 
     def sources(self) -> pa.Array:
-        """The names of all sources in their order, which is that of their numbers."""
+        """The names of all sources, after `check`.
+
+        Returns:
+            Text (sources,), in the order of the numbers that stand for them.
+        """
         return self._column("SELECT source FROM sources ORDER BY place")
 
     def _column(self, statement: str) -> pa.Array:
@@ -184,7 +193,11 @@ class ScoreFiles:
         return pa.concat_arrays(column.chunks) if column.chunks else pa.array([], column.type)
 
     def texts(self) -> Iterator[pa.RecordBatch]:
-        """source (number), row and text_sha256 of every document, by source and row."""
+        """Every text hash, after `check`.
+
+        Returns:
+            Batches of source (its number), row and text_sha256, by source and row.
+        """
         for batch in self._batches(
             f"SELECT {_PLACE}, {self._text} AS text FROM files f JOIN sources s ON "
             "f.source = s.source ORDER BY source, row"
@@ -193,17 +206,27 @@ class ScoreFiles:
             yield pa.record_batch([*batch.columns[:2], texts], ["source", "row", "text_sha256"])
 
     def clusters(self) -> Iterator[pa.RecordBatch]:
-        """source, row and cluster of the scored documents that are in one, by source and row."""
+        """The scored documents that are in a cluster, after `check`.
+
+        Returns:
+            Batches of source, row and cluster, by source and row.
+        """
         return self._batches(
             "SELECT s.source, n.row, n.cluster FROM near n JOIN sources s ON n.source = s.place "
             "JOIN files f ON f.source = s.source AND f.row = n.row ORDER BY s.source, n.row"
         )
 
     def repeated(self, column: str) -> np.ndarray:
-        """Keys (uint64, ascending) of the (domain, `column`) that several documents share.
+        """Find the groups that several documents of a domain share, after `check`.
 
-        column: "text_sha256" or "cluster". A key is the hash that `ranked` gives of the two; that
-        no two pairs share one is looked at, and another hash is taken where they do.
+        That no two groups share a key is looked at, and another hash is taken where they do.
+
+        Args:
+            column: "text_sha256" or "cluster".
+
+        Returns:
+            Keys, uint64 (groups,), ascending; a key is the hash of (domain, `column`) that `ranked`
+            gives.
         """
         kind = {"text_sha256": "f.text_sha256", "cluster": "n.cluster"}[column]
         source = "files f" if column == "text_sha256" else self._joined
@@ -227,17 +250,22 @@ class ScoreFiles:
         raise RuntimeError(f"the hashes of {column} clash with every salt; report this")
 
     def ranked(self, domains: Sequence[Domain]) -> Iterator[pa.RecordBatch]:
-        """All columns of every document, by domain and rank, after both calls of `repeated`.
+        """Every document by domain and rank, after both calls of `repeated`.
 
-        SCORE_COLUMNS, but places in `check` and `sources` for the names of domain (`place`) and
-        source; and text_key and, with clusters, cluster_key (null for a document in none).
+        Args:
+            domains: what `check` returned.
+
+        Returns:
+            Batches of SCORE_COLUMNS, but with the numbers of `check` for domain (in the column
+            `place`) and source, and text_key and, with clusters, cluster_key (null for a document
+            in none).
         """
         carried = ", ".join(f"f.{name}" for name in _CARRIED)
         keys = f"{self._keys['text_sha256']} AS text_key"
         if self.clustered:
             # hash(NULL) is a number like any other
             keys += f", if(n.cluster IS NULL, NULL, {self._keys['cluster']}) AS cluster_key"
-        for first, last in _groups([one.documents for one in domains]):
+        for first, last in _groups([domain.documents for domain in domains]):
             for batch in self._batches(
                 f"SELECT d.place, f.score, {self._text} AS text, {_PLACE}, {carried}, {keys} FROM "
                 f"{self._joined} JOIN domains d ON f.domain = d.domain WHERE d.place BETWEEN "

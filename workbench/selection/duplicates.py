@@ -1,6 +1,6 @@
 """What becomes of duplicates in a selection: the choices, the rule in words, and the clusters file.
 
-Repetition raises the score (METHOD section 3), so copies of one text tend to be chosen together.
+Repetition raises the score (`workbench/METHOD.md`), so copies of a text tend to be chosen together.
 Exact duplicates are documents of one domain with the same text hash; near-duplicates are those of
 one domain that a table of clusters (`source`, `row`, `cluster`) puts together.
 """
@@ -39,7 +39,18 @@ _SHARE = (
 
 
 def limit_of(duplicates: Duplicates, cap: int | None) -> int | None:
-    """How many of a duplicate group may be chosen, None for all of them; or raise ValueError."""
+    """How many documents of a duplicate group may be chosen.
+
+    Args:
+        duplicates: "report", "keep one" or "cap".
+        cap: the number for "cap", None for the others.
+
+    Returns:
+        The number, None for all of them.
+
+    Raises:
+        ValueError: for another policy, or a cap that does not go with it.
+    """
     if duplicates not in DUPLICATES:
         raise ValueError(f"duplicates must be one of {DUPLICATES}, got {duplicates!r:.100}")
     if duplicates != "cap":
@@ -52,7 +63,16 @@ def limit_of(duplicates: Duplicates, cap: int | None) -> int | None:
 
 
 def policy_in_words(duplicates: Duplicates, cap: int | None, clustered: bool) -> str:
-    """The rule that a manifest states. The documents passed over keep their rank."""
+    """State the rule as a manifest does. The documents passed over keep their rank.
+
+    Args:
+        duplicates: "report", "keep one" or "cap".
+        cap: the number for "cap", None for the others.
+        clustered: whether near-duplicates are known.
+
+    Returns:
+        The rule, in English.
+    """
     limit, groups = limit_of(duplicates, cap), _GROUPS[clustered]
     if limit is None:
         return f"duplicates are kept and counted: {groups}"
@@ -66,21 +86,30 @@ def policy_in_words(duplicates: Duplicates, cap: int | None, clustered: bool) ->
 
 
 def read_clusters(clusters: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
-    """Return a table of clusters with CLUSTER_COLUMNS, given as such or as a Parquet file.
+    """Read a table of clusters, given as such or as a Parquet file.
 
     Documents that are not in it are alone. A cluster's members count as near-duplicates of each
-    other only where they share a domain. Raises ValueError when a column is missing, of another
-    type or holds nulls, or when a (source, row) occurs twice.
+    other only where they share a domain.
+
+    Args:
+        clusters: a frame with CLUSTER_COLUMNS, or the path of a file of it.
+
+    Returns:
+        One row a document: source (text), row and cluster (int64).
+
+    Raises:
+        ValueError: when a column is missing, of another type or holds nulls, or a (source, row)
+            occurs twice.
     """
-    given: Any = clusters
+    frame: Any = clusters
     if isinstance(clusters, str | os.PathLike):
         path = pathlib.Path(clusters)
         check_clusters_file(path)
-        given = read_table(path, CLUSTER_COLUMNS).to_pandas(ignore_metadata=True)
-    missing = [column for column in CLUSTER_COLUMNS if column not in given.columns]
+        frame = read_table(path, CLUSTER_COLUMNS).to_pandas(ignore_metadata=True)
+    missing = [column for column in CLUSTER_COLUMNS if column not in frame.columns]
     if missing:
         raise ValueError(f"the clusters lack the columns {missing}; expected {CLUSTER_COLUMNS}")
-    table = given[list(CLUSTER_COLUMNS)]
+    table = frame[list(CLUSTER_COLUMNS)]
     text = pd.api.types.is_string_dtype(table["source"])
     whole = all(pd.api.types.is_integer_dtype(table[name]) for name in ("row", "cluster"))
     if table.isna().to_numpy().any() or not (len(table) == 0 or (text and whole)):
@@ -98,7 +127,14 @@ def read_clusters(clusters: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFra
 
 
 def check_clusters_file(path: pathlib.Path) -> None:
-    """Refuse what is no Parquet file with a table of clusters, before anything of it is read."""
+    """Refuse what is no Parquet file with a table of clusters, before anything of it is read.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: for another file, or columns that are missing, doubled or of another type.
+    """
     try:
         schema = pq.read_schema(path)
     except (OSError, ValueError) as error:  # Arrow's errors are of both kinds

@@ -28,15 +28,23 @@ def agreement(
 ) -> pd.DataFrame:
     """Spearman correlation and overlap of the chosen documents of two score tables, by domain.
 
-    one, other: tables of `score_corpus` for the same corpus; documents that only one of them holds
-    are left out of both, and counted. fraction, by: the cut, as in `select`.
+    Args:
+        one: a table of `score_corpus`.
+        other: another for the same corpus; documents that only one of them holds are left out of
+            both, and counted.
+        fraction: share to choose in every domain, as in `select`.
+        by: "documents" or "tokens", what the share is of, as in `select`.
+        draws: resamples of the bootstrap.
+        seed: of the bootstrap.
 
-    Returns one row a domain: domain, documents (in both), left_out, spearman with low and high
-    (95 % percentile bootstrap over documents; NaN below four documents or for a constant score),
-    chosen (by `one`), overlap (the share of these that `other` chooses too; two rankings that know
-    nothing of each other agree by `fraction` on average).
+    Returns:
+        One row a domain: domain, documents (in both), left_out, spearman with low and high (95 %
+        percentile bootstrap over documents; NaN below four documents or for a constant score),
+        chosen (by `one`), overlap (the share of these that `other` chooses too; two rankings that
+        know nothing of each other agree by `fraction` on average).
 
-    Raises ValueError when the tables have no document in common or differ in the text of one.
+    Raises:
+        ValueError: when the tables have no document in common or differ in the text of one.
     """
     both = one[[*KEY, "text_sha256"]].merge(other[[*KEY, "text_sha256"]], on=KEY)
     if both.empty:
@@ -53,12 +61,12 @@ def agreement(
     every = pd.concat([one[KEY], other[KEY]]).drop_duplicates()
     rng = np.random.default_rng(seed)
     rows = []
-    for domain, mine in first.groupby("domain", sort=True):
-        theirs = second[second["domain"] == domain]
-        a, b = mine["score"].to_numpy(), theirs["score"].to_numpy()
+    for domain, first_part in first.groupby("domain", sort=True):
+        second_part = second[second["domain"] == domain]
+        a, b = first_part["score"].to_numpy(), second_part["score"].to_numpy()
         value, low, high = spearman(a, b, rng, draws)
-        chosen = mine["selected"].to_numpy()
-        shared = float((chosen & theirs["selected"].to_numpy()).sum() / chosen.sum())
+        chosen = first_part["selected"].to_numpy()
+        shared = float((chosen & second_part["selected"].to_numpy()).sum() / chosen.sum())
         left_out = int((every["domain"] == domain).sum()) - len(a)
         rows.append((domain, len(a), left_out, value, low, high, int(chosen.sum()), shared))
     columns = [
@@ -73,11 +81,21 @@ def agreement_along(
     fraction: float = 0.20,
     by: By = "documents",
 ) -> pd.DataFrame:
-    """`agreement` of each table with the one of the largest setting.
+    """Compare each score table with that of the largest setting, by `agreement`.
 
-    tables: setting (parameters of the selector, number of probes, tokens read of a document) ->
-    score table. Returns the rows of `agreement` with the setting as first column, named `setting`;
-    the largest itself is left out, since it agrees with itself.
+    Args:
+        tables: setting (parameters of the selector, number of probes, tokens read of a document) ->
+            score table.
+        setting: name of the setting, and of its column.
+        fraction: share to choose in every domain, as in `select`.
+        by: "documents" or "tokens", what the share is of, as in `select`.
+
+    Returns:
+        The rows of `agreement` with the setting as first column; the largest itself is left out,
+        since it agrees with itself. `attrs["setting"]` holds the name.
+
+    Raises:
+        ValueError: for fewer than two tables, and where `agreement` would.
     """
     if len(tables) < 2:
         raise ValueError(f"agreement needs tables at two settings or more, got {len(tables)}")

@@ -1,6 +1,6 @@
 """Choosing documents: rank by score inside each domain, then take the top share.
 
-Scores of different domains are not comparable (METHOD section 3), so there is no way here to
+Scores of different domains are not comparable (`workbench/METHOD.md`), so there is no way here to
 rank over all of them at once.
 """
 
@@ -34,7 +34,7 @@ Clusters = pd.DataFrame | str | os.PathLike[str]
 class Selection:
     """A ranked corpus and what was chosen from it.
 
-    Fields:
+    Attributes:
         table: one row a document, sorted by domain and rank: the columns of the score table,
             `rank` (int, from 1 in each domain) and `selected` (bool).
         domains: one row a domain: domain, threshold (score of the last chosen document),
@@ -45,9 +45,11 @@ class Selection:
             documents whose cluster another chosen document of the domain is in; None without
             clusters), duplicates_passed_over (documents not chosen on the way down the ranking
             only because duplicates of them were).
-        fraction, by: what was asked for.
+        fraction: the share that was asked for.
+        by: whether the share is one of the documents or of the tokens.
         run: the run record of the scores (`table.attrs["run"]`), or None.
-        duplicates, cap: the duplicate policy that was asked for.
+        duplicates: the duplicate policy that was asked for.
+        cap: how many documents of a duplicate group may be chosen under the policy "cap", or None.
         clusters: the clusters of near-duplicates (source, row, cluster) in it, or None.
     """
 
@@ -87,10 +89,13 @@ def select(
 ) -> Selection:
     """Rank the documents of a score table inside each domain and choose the top share of each.
 
+    The ranking follows TIE_RULE and does not depend on the order of the rows. At least one document
+    of every domain is chosen.
+
     Args:
         table: one row a document with the columns SCORE_COLUMNS; more columns are carried along.
-        fraction: share to choose in every domain, in (0, 1]. The paper takes 0.20 of the
-            documents (arXiv 2505.07293, METHOD section 3).
+        fraction: share to choose in every domain, in (0, 1]. The paper takes 0.20 of the documents
+            (arXiv 2505.07293).
         by: "documents" takes the first ceil(fraction * n) of a domain; "tokens" takes the
             shortest prefix of its ranking that holds at least that share of its tokens.
         duplicates: "report" keeps and counts them. "keep one" and "cap" go down the ranking of a
@@ -103,18 +108,28 @@ def select(
             Documents of a domain with the same cluster are near-duplicates; a document that is
             not listed has none. Exact duplicates (text_sha256) need no clusters.
 
-    The ranking follows TIE_RULE and does not depend on the order of the rows. At least one
-    document of every domain is chosen.
+    Returns:
+        The ranked table with what was chosen, and the figures of each domain.
 
-    Raises ValueError when a column is missing or of the wrong type, the table is empty, a score
-    is not finite, a (source, row) occurs twice, or an argument is out of range.
+    Raises:
+        ValueError: when a column is missing or of the wrong type, the table is empty, a score is
+            not finite, a (source, row) occurs twice, or an argument is out of range.
     """
     return cut(rank(table), fraction, by, duplicates=duplicates, cap=cap, clusters=clusters)
 
 
 def rank(table: pd.DataFrame) -> pd.DataFrame:
-    """A score table sorted by domain and rank, with the column `rank`: the part of `select` that
-    does not depend on the fraction. Raises the same errors about the table."""
+    """Rank a score table: the part of `select` that does not depend on the fraction.
+
+    Args:
+        table: as for `select`.
+
+    Returns:
+        The rows sorted by domain and rank, with the column `rank` (int64, from 1 in each domain).
+
+    Raises:
+        ValueError: for a table that `select` would refuse.
+    """
     _check(table)
     ranked = table.sort_values(
         ["domain", "score", "text_sha256", "source", "row"],
@@ -136,7 +151,22 @@ def cut(
     cap: int | None = None,
     clusters: Clusters | None = None,
 ) -> Selection:
-    """The top share of every domain of a table that `rank` returned; the other part of `select`."""
+    """Choose the top share of every domain of a ranked table: the other part of `select`.
+
+    Args:
+        ranked: a table that `rank` returned.
+        fraction: share to choose in every domain, as in `select`.
+        by: "documents" or "tokens", what the share is of, as in `select`.
+        duplicates: the policy, as in `select`.
+        cap: for the policy "cap", as in `select`.
+        clusters: near-duplicates, as in `select`.
+
+    Returns:
+        The selection.
+
+    Raises:
+        ValueError: when an argument is out of range, or the clusters are not a table of them.
+    """
     share, limit = share_of(fraction), limit_of(duplicates, cap)
     check_by(by)
     attrs, ranked = ranked.attrs, ranked.copy(deep=False)
@@ -148,11 +178,11 @@ def cut(
         tokens = group["tokens"].to_numpy("int64")
         text, texts = _codes(group["text_sha256"])
         cluster, held = (None, None) if near is None else _codes(near[group.index])
-        one = DomainCut(
+        quota = DomainCut(
             str(domain), len(group), int(tokens.sum()), share, by, limit, texts, held
         )  # fmt: skip
-        selected[group.index] = one.take(group["score"].to_numpy(), tokens, text, cluster)
-        rows.append(one.row())
+        selected[group.index] = quota.take(group["score"].to_numpy(), tokens, text, cluster)
+        rows.append(quota.row())
     ranked["selected"] = selected
     ranked.attrs = copy.deepcopy(attrs)
     known = None

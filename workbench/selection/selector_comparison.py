@@ -17,13 +17,21 @@ from workbench.selection.ranking import By
 
 
 def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The score tables of several selectors as one: a column a selector, of its scores.
+    """Join the score tables of several selectors: a column a selector, of its scores.
 
-    tables: name -> score table of the same corpus. The other columns are those of the first table,
-    so tokens are counted by its tokenizer. Documents that one of them lacks are left out. With the
-    result, selectors are compared like other scorers: `compare_scorers`, `chosen_alone`, `lifted`.
+    With the result, selectors are compared like other scorers: `compare_scorers`, `chosen_alone`,
+    `lifted`.
 
-    Raises ValueError for fewer than two tables, a name that is a column already, or other texts.
+    Args:
+        tables: name -> score table of the same corpus.
+
+    Returns:
+        The columns of the first table, so tokens are counted by its tokenizer, and one of the
+        scores of each selector under its name. Documents that one of the tables lacks are left out.
+
+    Raises:
+        ValueError: for fewer than two tables, a name that is a column already, other texts, or no
+            document in common.
     """
     if len(tables) < 2:
         raise ValueError(
@@ -35,10 +43,10 @@ def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         raise ValueError(f"{taken} are columns of the score table: give the selectors other names")
     joined = first
     for name, table in tables.items():
-        theirs = table[[*KEY, "text_sha256", "score"]].rename(
+        scores = table[[*KEY, "text_sha256", "score"]].rename(
             columns={"score": name, "text_sha256": "theirs"}
         )
-        joined = joined.merge(theirs, on=KEY)
+        joined = joined.merge(scores, on=KEY)
         differing = int((joined["text_sha256"] != joined.pop("theirs")).sum())
         if differing:
             raise ValueError(
@@ -60,21 +68,31 @@ def compare_selectors(
 ) -> pd.DataFrame:
     """Agreement of every pair of selectors, and the length of what each chooses, by domain.
 
-    tables: name -> score table of the same corpus, the smallest selector first. Returns the rows of
-    `agreement` behind the columns one and other (the larger), and: tokens_one, tokens_other (mean
-    tokens of the documents that each chooses), tokens_alone (of those that the larger alone
-    chooses; NaN for none), longer = tokens_other - tokens_one with longer_low and longer_high (95 %
-    percentile bootstrap over the documents of the domain, the choices as they are). Tokens are
-    those of the first table.
+    Args:
+        tables: name -> score table of the same corpus, the smallest selector first.
+        fraction: share to choose in every domain, as in `select`.
+        by: "documents" or "tokens", what the share is of, as in `select`.
+        draws: resamples of the bootstrap of the lengths.
+        seed: of this bootstrap.
+
+    Returns:
+        The columns one and other (the larger), then those of `agreement`, and: tokens_one,
+        tokens_other (mean tokens of the documents that each chooses), tokens_alone (of those that
+        the larger alone chooses; NaN for none), longer = tokens_other - tokens_one with longer_low
+        and longer_high (95 % percentile bootstrap over the documents of the domain, the choices as
+        they are). Tokens are those of the first table.
+
+    Raises:
+        ValueError: where `side_by_side` or `agreement` would.
     """
     joined = side_by_side(tables)
     rng = np.random.default_rng(seed)
     parts = []
     for one, other in combinations(tables, 2):
         part = agreement(tables[one], tables[other], fraction, by)
-        mine, theirs = (chosen_by(joined, name, fraction, by) for name in (one, other))
-        both = mine[[*KEY, "tokens", "selected"]].merge(
-            theirs[[*KEY, "selected"]], on=KEY, suffixes=("_one", "_other")
+        first, second = (chosen_by(joined, name, fraction, by) for name in (one, other))
+        both = first[[*KEY, "tokens", "selected"]].merge(
+            second[[*KEY, "selected"]], on=KEY, suffixes=("_one", "_other")
         )
         lengths = [
             _lengths(both[both["domain"] == domain], rng, draws) for domain in part["domain"]

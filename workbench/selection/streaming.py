@@ -29,8 +29,12 @@ class RankingWalk:
     """Goes down the rankings of all domains and gives the rows of selection.parquet.
 
     Args:
-        scores: after its `check`, which gave `domains`; sources: its sources.
-        share, by, limit: as for `DomainCut`.
+        scores: the files, after their `check`.
+        domains: what `check` gave.
+        sources: what `scores.sources()` gave.
+        share: of each domain to choose, as for `DomainCut`.
+        by: whether the share is one of the documents or of the tokens.
+        limit: how many documents of a duplicate group may be chosen; None for all.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class RankingWalk:
         limit: int | None,
     ) -> None:
         self._scores, self._domains, self._sources = scores, domains, sources
-        self._names = pa.array([one.name for one in domains], pa.string())
+        self._names = pa.array([domain.name for domain in domains], pa.string())
         self._texts = scores.repeated("text_sha256")
         self._clusters = scores.repeated("cluster") if scores.clustered else None
         # Keys are of one domain, so all domains can count in the same arrays.
@@ -52,17 +56,28 @@ class RankingWalk:
         if self._clusters is not None:
             clusters = np.zeros(len(self._clusters), dtype="int32")
         self._cuts: list[DomainCut] = []
-        self._new = lambda one: DomainCut(
-            one.name, one.documents, one.tokens, share, by, limit, texts, clusters
+        self._new = lambda domain: DomainCut(
+            domain.name, domain.documents, domain.tokens, share, by, limit, texts, clusters
         )
         self._rank = 0  # of the last row seen, in the domain of the last cut
 
     def figures(self) -> list[dict[str, Any]]:
-        """The figures of each domain, once all rows were taken."""
-        return [one.row() for one in self._cuts]
+        """The figures of each domain, once all rows were taken.
+
+        Returns:
+            Rows of `Selection.domains`, in the order of the domains.
+        """
+        return [cut.row() for cut in self._cuts]
 
     def rows(self, done: Callable[[int], object]) -> Iterator[pa.RecordBatch]:
-        """Batches of SELECTION_SCHEMA, by domain and rank; done is told of the rows of each."""
+        """Go down all rankings, once.
+
+        Args:
+            done: called with the number of rows of each batch, after it was taken.
+
+        Returns:
+            Batches of SELECTION_SCHEMA, by domain and rank.
+        """
         for batch in self._scores.ranked(self._domains):
             place = batch.column("place").to_numpy()
             ranks = np.empty(len(place), dtype="int64")
@@ -77,12 +92,12 @@ class RankingWalk:
                 if place[start] == len(self._cuts):
                     self._cuts.append(self._new(self._domains[place[start]]))
                     self._rank = 0
-                one = slice(start, end)
-                selected[one] = self._cuts[-1].take(
-                    score[one], tokens[one].astype("int64"), text[one],
-                    None if cluster is None else cluster[one],
+                part = slice(start, end)
+                selected[part] = self._cuts[-1].take(
+                    score[part], tokens[part].astype("int64"), text[part],
+                    None if cluster is None else cluster[part],
                 )  # fmt: skip
-                ranks[one] = np.arange(self._rank + 1, self._rank + 1 + end - start)
+                ranks[part] = np.arange(self._rank + 1, self._rank + 1 + end - start)
                 self._rank += end - start
             yield self._row_batch(batch, ranks, selected)
             done(len(place))
@@ -116,7 +131,19 @@ def _found(keys: np.ndarray, wanted: pa.Array) -> np.ndarray:
 
 
 def digest_of(scores: ScoreFiles, sources: pa.Array, documents: int) -> str:
-    """The text digest of all rows, after a look that each (source, row) occurs once."""
+    """The text digest of all rows, after a look that each (source, row) occurs once.
+
+    Args:
+        scores: the files, after their `check`.
+        sources: what `scores.sources()` gave.
+        documents: how many rows there are, for the bar.
+
+    Returns:
+        The value of `text_digest`, as hexadecimal digits.
+
+    Raises:
+        ValueError: for a (source, row) that occurs twice.
+    """
     digest, last = DigestStream(sources), None
     with counted("hashing the list of texts", "doc", documents, bar=documents > QUIET) as done:
         for batch in scores.texts():

@@ -11,14 +11,25 @@ import pyarrow.compute as pc
 
 
 def text_digest(table: pd.DataFrame) -> str:
-    """SHA-256 over the ranked documents' hashes: which texts these were, in any order of rows."""
+    """SHA-256 over the ranked documents' hashes: which texts these were, in any order of rows.
+
+    Args:
+        table: with the columns source, row and text_sha256.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     rows = sorted(zip(table["source"], table["row"], table["text_sha256"], strict=True))
     lines = "".join(json.dumps([source, int(row), text]) + "\n" for source, row, text in rows)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 class DigestStream:
-    """The value of `text_digest` from batches that come in the order of source and row."""
+    """The value of `text_digest` from batches that come in the order of source and row.
+
+    Args:
+        sources: the names of all sources, which `add` speaks of by their places in here.
+    """
 
     def __init__(self, sources: pa.Array) -> None:
         """sources: the names of all sources, which `add` speaks of by their places in here."""
@@ -26,10 +37,16 @@ class DigestStream:
         self._openings = pa.array([f"[{json.dumps(name)}, " for name in sources.to_pylist()])
 
     def add(self, source: pa.Array, row: pa.Array, text: pa.Array) -> None:
-        """source: places of the names; row: int64; text: the hashes, or other text."""
+        """Go on with the next rows, in the order of source and row.
+
+        Args:
+            source: int (rows,), places of the names.
+            row: int64 (rows,).
+            text: the hashes, or other text, (rows,).
+        """
         quoted = pc.binary_join_element_wise('"', text, '"', "")
         if not pc.all(pc.match_substring_regex(text, "^[0-9a-f]*$")).as_py():
-            quoted = pa.array([json.dumps(one) for one in text.to_pylist()], pa.string())
+            quoted = pa.array([json.dumps(value) for value in text.to_pylist()], pa.string())
         opening = self._openings.take(source)
         lines = pc.binary_join_element_wise(
             opening, row.cast(pa.string()), ", ", quoted, "]\n", ""
@@ -42,4 +59,5 @@ class DigestStream:
         self._digest.update(memoryview(lines.buffers()[2])[first:last] if last > first else b"")
 
     def hexdigest(self) -> str:
+        """The digest of the rows so far, as 64 hexadecimal digits."""
         return self._digest.hexdigest()

@@ -41,7 +41,17 @@ _TEXT = ("jsonl", "jsonl.zst")
 
 
 class Source(NamedTuple):
-    """One folder of the materialised selection, and its share of the tokens to train on."""
+    """One folder of the materialised selection, and its share of the tokens to train on.
+
+    Attributes:
+        name: of the folder.
+        domain: of its documents.
+        share: of the training tokens, in (0, 1].
+        repeat: how often a document is to be trained on, 1 where copies were written.
+        lines: of all its shards.
+        tokens: of all its shards, as the scoring model counts them.
+        shards: the paths of the shards, relative to the materialised folder.
+    """
 
     name: str
     domain: str
@@ -53,12 +63,19 @@ class Source(NamedTuple):
 
 
 def blend(out: str | os.PathLike[str], weights: Mapping[str, float] | None = None) -> list[Source]:
-    """The sources of a materialised folder with their shares of the training tokens (sum 1).
+    """The sources of a materialised folder with their shares of the training tokens.
 
-    weights: share of each domain instead, in any unit; inside a domain the tokens decide.
+    Args:
+        out: the folder that `materialise` finished.
+        weights: the share of each domain, in any unit; None for that of its tokens. Inside a domain
+            the tokens decide.
 
-    Raises MaterialiseError for a folder that is not finished, ValueError for weights that do not
-    name the domains, or are not above zero.
+    Returns:
+        One Source a folder; their shares sum to 1.
+
+    Raises:
+        MaterialiseError: for a folder that is not finished.
+        ValueError: for weights that do not name the domains, or are not above zero.
     """
     sources = read_index(out)["sources"]
     tokens: dict[str, int] = {}
@@ -66,8 +83,10 @@ def blend(out: str | os.PathLike[str], weights: Mapping[str, float] | None = Non
         tokens[source["domain"]] = tokens.get(source["domain"], 0) + source["trained_tokens"]
     wanted = tokens if weights is None else weights
     if set(wanted) != set(tokens):
-        odd = sorted(set(wanted) ^ set(tokens))
-        raise ValueError(f"weights must name each domain of the selection once; odd: {odd!r:.200}")
+        differing = sorted(set(wanted) ^ set(tokens))
+        raise ValueError(
+            f"weights must name each domain of the selection once; odd: {differing!r:.200}"
+        )
     if not all(math.isfinite(weight) and weight > 0 for weight in wanted.values()):
         raise ValueError(f"weights must be numbers above zero, got {dict(wanted)!r:.200}")
     total = sum(wanted.values())
@@ -92,11 +111,21 @@ def write_blends(
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> list[Path]:
-    """Write `out`/blends/ for the trainers (default: all of TRAINERS), and return the files.
+    """Write the blend files of trainers into `out`/blends/.
 
-    weights: as in `blend`. seed: for the trainers whose blend holds one.
+    Args:
+        out: the folder that `materialise` finished.
+        trainers: names of TRAINERS; None for all.
+        weights: the share of each domain, in any unit; None for that of its tokens.
+        seed: for the trainers whose blend holds one.
 
-    Raises ValueError for an unknown trainer, and for shards that its tokenizer does not read.
+    Returns:
+        The paths of the files.
+
+    Raises:
+        MaterialiseError: for a folder that is not finished.
+        ValueError: for an unknown trainer, weights as in `blend`, and shards that the trainer's
+            tokenizer does not read.
     """
     names = list(TRAINERS if trainers is None else dict.fromkeys(trainers))
     unknown = sorted(set(names) - set(TRAINERS))
@@ -189,8 +218,16 @@ def _yaml(value: Any) -> str:
 
 
 class Trainer(NamedTuple):
-    """How a trainer's blend is made, the formats its tokenizer reads, and that tokenizer's command
-    for one source: {name}, {shards} (a pattern), {cat} (what prints them), {suffix}."""
+    """How the blend of a trainer is made.
+
+    Attributes:
+        blend: gives the text of each file by its name, from sources, format, whether weights were
+            given, and seed.
+        reads: the formats of shards that its tokenizer reads.
+        needs: what the script needs, for its first lines.
+        script: the tokenizer's command for one source: {name}, {shards} (a pattern), {cat} (what
+            prints them), {suffix}.
+    """
 
     blend: Callable[[list[Source], str, bool, int], dict[str, str]]
     reads: tuple[str, ...]

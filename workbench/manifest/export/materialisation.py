@@ -57,12 +57,15 @@ def materialise(
     text: str = "text",
     domain: str | None = "domain",
 ) -> dict[str, Any]:
-    """Write the texts that the manifest in `folder` chose into `out`, and return the index.
+    """Write the texts that the manifest in `folder` chose into `out`.
+
+    Documents stand in the order of the corpus, since trainers shuffle what they have tokenized. It
+    costs 250 bytes of memory a chosen document, and takes about a second for 18,000 documents of
+    250 words on one core, half of them chosen.
 
     Args:
         folder: with manifest.json and selection.parquet; verified offline before anything else.
-        corpus, id, text, domain: as `read_corpus` takes them, and as they were scored: a document
-            is found by source and row. Domains are those of the manifest.
+        corpus: what was scored, as `read_corpus` takes it: a document is found by source and row.
         out: a new or empty folder, or one that a killed run left, which is begun again; a finished
             one of the same settings is returned as it is. Nothing is written outside of it.
         format: "jsonl", "jsonl.zst" or "parquet", with the columns of text_shards.COLUMNS.
@@ -74,15 +77,20 @@ def materialise(
             its domain and repetition, whose weight in the blend is that many times its tokens.
         carry: names of other columns of the corpus, to be written along in `metadata` (an object of
             JSON; in Parquet its text).
+        id: name of the corpus's column of identifiers.
+        text: name of the corpus's column of texts, as it was scored.
+        domain: name of the corpus's column of domains, or None; the domains that are written are
+            those of the manifest.
 
-    Order: as in the corpus, since trainers shuffle what they have tokenized. Cost: 250 bytes of
-    memory a chosen document, and about 18,000 documents of 250 words a second on one core, half of
-    them chosen. The index (index.json) states by source folder and by shard the documents, lines,
-    tokens and sha256; the counts are those of the manifest, or nothing is published.
+    Returns:
+        The index (index.json), which states by source folder and by shard the documents, lines,
+        tokens and sha256; the counts are those of the manifest, or nothing is published.
 
-    Raises VerificationError for a manifest that does not hold, MaterialiseError for a text that is
-    missing or another one (by name), for an `out` that is not empty, and for counts that do not add
-    up; whatever it had written is then removed.
+    Raises:
+        VerificationError: for a manifest that does not hold.
+        MaterialiseError: for a text that is missing or another one (by name), for an `out` that is
+            not empty, and for counts that do not add up; whatever it had written is then removed.
+        ValueError: for an argument out of range.
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
@@ -127,7 +135,17 @@ def _digest(manifest: Path) -> str:
 
 
 def read_index(out: str | os.PathLike[str]) -> dict[str, Any]:
-    """The index of a finished folder; MaterialiseError if it is not there or of another form."""
+    """Read the index of a finished folder.
+
+    Args:
+        out: the folder that `materialise` finished.
+
+    Returns:
+        The content of index.json.
+
+    Raises:
+        MaterialiseError: if it is not there or of another form.
+    """
     try:
         index = json.loads(plain_file(out, INDEX_FILE).read_bytes())
     except ValueError as error:
@@ -143,7 +161,16 @@ def read_index(out: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def source_folder(number: int, domain: str, repeat: int) -> str:
-    """A folder name for any domain whatever: its number keeps it unique, on any file system."""
+    """A folder name for any domain whatever: its number keeps it unique, on any file system.
+
+    Args:
+        number: of the domain in the order of names.
+        domain: its name.
+        repeat: how often its documents are repeated; above 1 it is a part of the name.
+
+    Returns:
+        Such as "003-web-x2": digits, and at most 40 letters, digits and hyphens of the name.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", domain[:60].lower()).strip("-")[:40].strip("-")
     often = f"x{repeat}" if repeat > 1 else ""
     return "-".join(filter(None, (f"{number:03}", slug, often)))
@@ -191,12 +218,12 @@ def _write(
             name = f"document {item.doc_id!r:.100} ({item.source!r:.200} row {item.row})"
             if isinstance(item, Skipped):
                 raise MaterialiseError(f"{name} is chosen, but cannot be read: {item.reason:.200}")
-            stated, found = chosen.digests[place].tobytes(), text_sha256(item.text)
-            if found != stated.hex():
+            stated, actual = chosen.digests[place].tobytes(), text_sha256(item.text)
+            if actual != stated.hex():
                 raise MaterialiseError(
-                    f"{name} has another text than was scored: its sha256 is {found}, the manifest "
-                    f"says {stated.hex()}{_elsewhere(corpus, columns, stated)}; give the corpus "
-                    "(and text column) that was scored"
+                    f"{name} has another text than was scored: its sha256 is {actual}, the "
+                    f"manifest says {stated.hex()}{_elsewhere(corpus, columns, stated)}; give the "
+                    "corpus (and text column) that was scored"
                 )
             seen[place] = True
             left -= 1
@@ -218,13 +245,13 @@ def _write(
 
 def _elsewhere(corpus: Any, columns: dict[str, Any], digest: bytes) -> str:
     """Where in the corpus a text stands that is not at its place, for a message."""
-    found = places_of(corpus, [digest], **columns)
-    if found is None:
+    places = places_of(corpus, [digest], **columns)
+    if places is None:
         return ""
-    if digest not in found:
+    if digest not in places:
         return "; the first text is nowhere else in the corpus either"
     return (
-        f"; the text of the first now stands at {found[digest]}, so the corpus was moved or "
+        f"; the text of the first now stands at {places[digest]}, so the corpus was moved or "
         "re-ordered, not changed"
     )
 

@@ -41,7 +41,14 @@ _GROUP_CHARACTERS = 1 << 22  # of text in a row group of Parquet, about what is 
 class TextShard:
     """One shard while it is written; `finish` publishes it, `abandon` leaves nothing of it.
 
-    Counts: lines, and tokens as the rows state them.
+    Args:
+        path: where it is to be published.
+        format: one of FORMATS.
+        metadata: whether the rows carry METADATA besides the fields of COLUMNS.
+
+    Attributes:
+        lines: how many rows were written so far.
+        tokens: how many tokens these have, as the rows state them.
     """
 
     def __init__(self, path: Path, format: str, metadata: bool = False) -> None:
@@ -59,7 +66,14 @@ class TextShard:
             self._stream = pq.ParquetWriter(self._file, self._schema, compression="zstd")
 
     def write(self, row: dict[str, Any]) -> None:
-        """Add a row with the fields of COLUMNS; `metadata`, if there is such, is a dict."""
+        """Add a row.
+
+        Args:
+            row: with the fields of COLUMNS; `metadata`, if there is such, is a dict.
+
+        Raises:
+            ValueError: for a value of `metadata` that JSON does not hold.
+        """
         if "metadata" in row:
             row = row | {"metadata": strict(row["metadata"])}
         if isinstance(self._stream, pq.ParquetWriter):
@@ -82,7 +96,11 @@ class TextShard:
         self._characters = 0
 
     def finish(self) -> dict[str, Any]:
-        """Publish the shard; gives its sha256, bytes, lines and tokens."""
+        """Publish the shard.
+
+        Returns:
+            Its sha256, bytes, lines and tokens.
+        """
         if isinstance(self._stream, pq.ParquetWriter):
             self._write_group()
         if self._stream is not self._file:

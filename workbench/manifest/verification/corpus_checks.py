@@ -1,8 +1,8 @@
 """The checks of a manifest that speak of its corpus: sources that reach, texts that are the same.
 
-Like all of `workbench.manifest.verification.checks` they return or raise. Files are found by the
-names of their sources and read one after the other, sampled rows at their places; anything else is
-streamed once.
+Like those of `workbench.manifest.verification.file_checks` they return or raise. Files are found by
+the names of their sources and read one after the other, sampled rows at their places; anything else
+is streamed once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,16 @@ _QUIET = 2000  # fewer texts than this are hashed without a bar
 
 
 def opened(corpus: Any, columns: Columns) -> GivenCorpus | Exception | None:
-    """The corpus, if there is one, or what stopped it from being opened, for a check to say."""
+    """Open the corpus to check against.
+
+    Args:
+        corpus: anything that `read_corpus` takes, or None.
+        columns: the names of its columns.
+
+    Returns:
+        The corpus, None without one, or the exception that stopped it from being opened, for a
+        check to say.
+    """
     try:
         return None if corpus is None else GivenCorpus(corpus, columns)
     except Exception as error:  # whatever a file system, a hub or a data set may raise
@@ -41,15 +50,38 @@ def _require_opened(corpus: GivenCorpus | Exception) -> None:
 
 
 def ranked_texts(files: dict[str, pathlib.Path]) -> tuple[SelectionRows, str]:
-    """Each ranked row has a place and a text hash; gives them in the order of the sources."""
+    """Each ranked row has a place and a text hash.
+
+    Args:
+        files: listed files that passed their own checks, by listed path.
+
+    Returns:
+        The rows in the order of the sources, and a detail.
+
+    Raises:
+        ValueError: when a hash is not one.
+        NotChecked: when selection.parquet is not among the files.
+    """
     if SELECTION_FILE not in files:
         raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
-    found = SelectionRows(files[SELECTION_FILE])
-    return found, f"{len(found)} rows of {len(found.sources)} sources"
+    ranked = SelectionRows(files[SELECTION_FILE])
+    return ranked, f"{len(ranked)} rows of {len(ranked.sources)} sources"
 
 
 def sources(ranked: SelectionRows, corpus: GivenCorpus) -> tuple[bool, str]:
-    """Each named source is a file of the corpus that reaches to its last ranked row."""
+    """Each named source is a file of the corpus that reaches to its last ranked row.
+
+    Args:
+        ranked: the ranked rows.
+        corpus: the corpus, or what stopped it from being opened, which is raised.
+
+    Returns:
+        True, and a detail.
+
+    Raises:
+        Failed: when a source is missing or ends early.
+        NotChecked: when the corpus is not made of files.
+    """
     _require_opened(corpus)
     if corpus.files is None:
         raise NotChecked("the corpus is not made of files; its texts can be checked all the same")
@@ -83,7 +115,13 @@ def _other_name(missing: list[str], files: Iterable[str]) -> str:
 
 
 class Draws(NamedTuple):
-    """Which ranked texts to hash (None: all), and how many of them to keep for scoring again."""
+    """How many texts to draw, and how.
+
+    Attributes:
+        hashed: how many ranked texts to hash; None for all.
+        kept: how many of them to keep for scoring again.
+        seed: of both draws.
+    """
 
     hashed: int | None
     kept: int
@@ -93,8 +131,19 @@ class Draws(NamedTuple):
 def texts(
     ranked: SelectionRows, corpus: GivenCorpus, draws: Draws
 ) -> tuple[dict[int, Document], str]:
-    """The drawn texts have the stated SHA-256; gives those to score again, by their row in
-    selection.parquet."""
+    """The drawn texts have the stated SHA-256.
+
+    Args:
+        ranked: the ranked rows.
+        corpus: the corpus, or what stopped it from being opened, which is raised.
+        draws: which texts to hash and keep.
+
+    Returns:
+        The documents to score again, by their row in selection.parquet, and a detail.
+
+    Raises:
+        Failed: when a text is another one, or is not there.
+    """
     _require_opened(corpus)
     wanted = np.ones(len(ranked), bool)
     if draws.hashed is not None:
@@ -132,32 +181,48 @@ def _amiss(
     """What is wrong with the texts, and where in the corpus those stand that are not changed."""
     places = changed + missing
     wanted = {place: ranked.digests[place].tobytes() for place in places}
-    said = (
+    problem = (
         f"{len(changed)} texts have another sha256 at their place, {len(missing)} places are not "
         f"in the corpus; first: {ranked.key(places[0])!r:.200}"
     )
-    found = corpus.places_of(wanted.values())
-    if found is None:  # a stream that is gone
-        return said
-    moved = [place for place in places if wanted[place] in found]
+    elsewhere = corpus.places_of(wanted.values())
+    if elsewhere is None:  # a stream that is gone
+        return problem
+    moved = [place for place in places if wanted[place] in elsewhere]
     if not moved:
-        return f"{said}. None of these texts is anywhere in the corpus"
+        return f"{problem}. None of these texts is anywhere in the corpus"
     source, row = ranked.key(moved[0])
     return (
-        f"{said}. {len(moved)} of these texts stand elsewhere in the corpus, that of "
-        f"{source!r:.200} row {row} at {found[wanted[moved[0]]]}: they were moved, not changed. "
-        "Give the corpus in the files and the order that were scored"
+        f"{problem}. {len(moved)} of these texts stand elsewhere in the corpus, that of "
+        f"{source!r:.200} row {row} at {elsewhere[wanted[moved[0]]]}: they were moved, not "
+        "changed. Give the corpus in the files and the order that were scored"
     )
 
 
 def drawn_rows(rows: int, count: int, seed: int) -> np.ndarray:
-    """The rows of selection.parquet whose documents are scored again, ascending."""
+    """Draw the documents that are scored again.
+
+    Args:
+        rows: how many rows selection.parquet has.
+        count: how many to draw.
+        seed: of the draw.
+
+    Returns:
+        int64 (count,), rows of selection.parquet in ascending order; all if there are no more.
+    """
     random = np.random.default_rng(seed)
     return np.sort(random.choice(rows, size=min(count, rows), replace=False))
 
 
 def digest(text: Any) -> bytes | None:
-    """SHA-256 of a text; None for what is no text, as no document could be."""
+    """SHA-256 of a text.
+
+    Args:
+        text: any value.
+
+    Returns:
+        32 bytes; None for what is no text, as no document could be.
+    """
     try:
         return hashlib.sha256(text.encode("utf-8")).digest()
     except (AttributeError, UnicodeEncodeError):
@@ -169,11 +234,11 @@ def _wanted_texts(
 ) -> Iterator[tuple[int, Any]]:
     """Place and text of the wanted rows that the corpus holds."""
     if corpus.files is None:
-        for one in corpus.stream():
-            if isinstance(one, Document):
-                place = ranked.find(one.source, one.row)
+        for item in corpus.stream():
+            if isinstance(item, Document):
+                place = ranked.find(item.source, item.row)
                 if place is not None and wanted[place]:
-                    yield place, one.text
+                    yield place, item.text
         return
     for rows in ranked.sources.values():
         source = corpus.files.get(rows.name)

@@ -44,17 +44,27 @@ MEANING = {
 
 
 def spoken_levels() -> str:
-    """What each level shows and what not, a paragraph each."""
+    """What each level shows and what not.
+
+    Returns:
+        A paragraph a level.
+    """
     return "\n\n".join(
         f"{level}: {shows}. Not shown: {open_}." for level, (shows, open_) in MEANING.items()
     )
 
 
 def reached(checks: Iterable[tuple[str, bool | None, str]]) -> str | None:
-    """The last level up to which every check was made and passed, None if not even the first.
+    """The last level up to which every check was made and passed.
 
-    checks: name, outcome (None: not made) and level of each. Sources may be left unchecked by later
-    levels: ranks follow from the files alone, and texts show more of the sources than their names.
+    Sources may be left unchecked by later levels: ranks follow from the files alone, and texts show
+    more of the sources than their names.
+
+    Args:
+        checks: name, outcome (None: not made) and level of each check.
+
+    Returns:
+        The name of the level, None if not even the first was reached.
     """
     outcomes: dict[str, list[bool | None]] = {level: [] for level in LEVELS}
     for name, ok, level in checks:
@@ -70,7 +80,17 @@ def reached(checks: Iterable[tuple[str, bool | None, str]]) -> str | None:
 
 
 def levels_to(level: str | None) -> tuple[str, ...]:
-    """The levels up to `level` (None: all); ValueError if there is no such level."""
+    """The levels up to one of them.
+
+    Args:
+        level: the last one; None for all.
+
+    Returns:
+        Their names, in order of cost.
+
+    Raises:
+        ValueError: if there is no such level.
+    """
     if level is None:
         return LEVELS
     if level not in LEVELS:

@@ -1,9 +1,9 @@
 """The ranks of a manifest checked on disk, for selections that no memory holds.
 
-The same statements as in `workbench.manifest.verification.checks`, which holds frames; here the
-rows are put in order by DuckDB, chosen again by `workbench.selection.streaming`, and what comes out
-is held against selection.parquet piece by piece. Where the score files are there, they are what is
-ranked again.
+The same statements as in `workbench.manifest.verification.rank_checks`, which holds frames; here
+the rows are put in order by DuckDB, chosen again by `workbench.selection.streaming`, and what comes
+out is held against selection.parquet piece by piece. Where the score files are there, they are what
+is ranked again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from workbench.core.parquet import batches, groups_of
 from workbench.core.progress import counted
 from workbench.manifest.croissant import CLUSTERS_FILE, SELECTION_FILE
 from workbench.manifest.selecting_files import LARGE
-from workbench.manifest.verification import checks
+from workbench.manifest.verification import rank_checks
 from workbench.manifest.verification.report import NotChecked, require
 from workbench.selection.domain_quota import check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
@@ -44,6 +44,13 @@ def is_for(manifest: dict[str, Any] | None, files: Files | None) -> bool:
     """Whether a selection is checked here: a large one without excluded rows, if DuckDB is there.
 
     Rows are excluded only from a selection that was made in memory, so it can be checked there.
+
+    Args:
+        manifest: as it was parsed; None when it could not be.
+        files: listed files that passed their own checks, by listed path, or None.
+
+    Returns:
+        False also where something is wrong with them: the checks in memory say what.
     """
     if manifest is None or files is None or SELECTION_FILE not in files:
         return False
@@ -57,14 +64,25 @@ def is_for(manifest: dict[str, Any] | None, files: Files | None) -> bool:
 
 
 class StoredRows:
-    """selection.parquet, read from its start in pieces."""
+    """selection.parquet, read from its start in pieces.
+
+    Args:
+        path: of the file.
+    """
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
 
     @contextmanager
     def pieces(self, *columns: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Batches of some columns, all by default."""
+        """Read the file again, inside the block.
+
+        Args:
+            columns: names of those to read; all when there are none.
+
+        Returns:
+            Batches of these columns.
+        """
         with (
             self.path.open("rb") as stream,
             pq.ParquetFile(stream, pre_buffer=False) as file,
@@ -73,29 +91,50 @@ class StoredRows:
 
 
 def selection_rows(files: Files) -> tuple[StoredRows, str]:
-    """selection.parquet has the columns and types of a selection and no nulls."""
+    """selection.parquet has the columns and types of a selection and no nulls.
+
+    Args:
+        files: listed files that passed their own checks, by listed path.
+
+    Returns:
+        The file, and a detail.
+
+    Raises:
+        Failed: when it has not.
+        NotChecked: when it is not among the files.
+    """
     if SELECTION_FILE not in files:
         raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
     stored = StoredRows(files[SELECTION_FILE])
-    checks.require_selection_schema(pq.read_schema(stored.path))
+    rank_checks.require_selection_schema(pq.read_schema(stored.path))
     rows, nulls = 0, set()
     with stored.pieces() as pieces:
         for piece in pieces:
             piece.validate(full=True)
             rows += len(piece)
             nulls |= {name for name in piece.schema.names if piece[name].null_count}
-    checks.require_no_nulls(nulls)
+    rank_checks.require_no_nulls(nulls)
     return stored, f"{rows} rows"
 
 
 def formula(stored: StoredRows) -> tuple[bool, str]:
-    """Losses are finite and each score is (loss_ref - loss_base) / loss_base (METHOD section 3)."""
+    """Losses are finite and each score follows from them, as in `rank_checks.formula`.
+
+    Args:
+        stored: the file, after `selection_rows`.
+
+    Returns:
+        True, and a detail.
+
+    Raises:
+        Failed: when a row does not hold this.
+    """
     rows = 0
     with stored.pieces("loss_base", "loss_ref", "score") as pieces:
         for piece in pieces:
-            checks.formula(piece.to_pandas())
+            rank_checks.formula(piece.to_pandas())
             rows += len(piece)
-    return True, f"all {rows} within {checks.FORMULA_TOLERANCE:g}"
+    return True, f"all {rows} within {rank_checks.FORMULA_TOLERANCE:g}"
 
 
 class _Found(NamedTuple):
@@ -112,7 +151,14 @@ class _Found(NamedTuple):
 
 
 class RankedAgain:
-    """The selection made again, once for all checks that ask about it."""
+    """The selection made again, once for all checks that ask about it.
+
+    Args:
+        stored: the file, after `selection_rows`.
+        manifest: as it was parsed.
+        record: of the run.
+        files: listed files that passed their own checks, by listed path.
+    """
 
     def __init__(
         self, stored: StoredRows, manifest: dict[str, Any], record: dict[str, Any], files: Files
@@ -124,41 +170,70 @@ class RankedAgain:
         self._asked = manifest["aiw:selection"]
 
     def scored_rows(self) -> tuple[bool, str]:
-        """The ranked rows are the rows of the score files, all of them."""
+        """The ranked rows are the rows of the score files, all of them.
+
+        Returns:
+            True, and a detail.
+
+        Raises:
+            Failed: when they are not.
+            NotChecked: when the score files are not there.
+        """
         if not self.scored:
             raise NotChecked("the score files are not in the folder, or failed their own check")
-        found = self.found
-        self._require_same(found, SCORE_COLUMNS, "the score files give")
-        return True, f"all {found.rows} found among {found.rows} scored rows, 0 excluded"
+        again = self.found
+        self._require_same(again, SCORE_COLUMNS, "the score files give")
+        return True, f"all {again.rows} found among {again.rows} scored rows, 0 excluded"
 
     def ranking(self) -> tuple[bool, str]:
-        """Ranks, chosen rows and the domains' figures come out again from the scores alone, and
-        from the clusters of near-duplicates where the selection was told of them."""
-        found = self.found
+        """Ranks, chosen rows and the domains' figures come out of the scores again.
+
+        So they do from the clusters of near-duplicates, where the selection was given them.
+
+        Returns:
+            True, and a detail.
+
+        Raises:
+            Failed: when they do not.
+            NotChecked: when the file of clusters is not there.
+        """
+        again = self.found
         columns = ("source", "row", "rank", "selected", "repeat")
-        self._require_same(found, columns, "comes out of the scores")
-        checks.require_domains(found.domains, self.manifest)
-        checks.require_rules(self._asked, self._asked.get("clusters") is not None)
-        return True, f"{len(found.domains)} domains ranked again, all as stated"
+        self._require_same(again, columns, "comes out of the scores")
+        rank_checks.require_domains(again.domains, self.manifest)
+        rank_checks.require_rules(self._asked, self._asked.get("clusters") is not None)
+        return True, f"{len(again.domains)} domains ranked again, all as stated"
 
     def counts(self) -> tuple[bool, str]:
-        """Read, scored, skipped, ranked and selected add up, and the corpus digest holds."""
-        found = self.found
-        return checks.require_counts(
-            found.stored, found.selected, found.corpus, self.manifest, self.record
+        """Read, scored, skipped, ranked and selected add up, and the corpus digest holds.
+
+        Returns:
+            True, and a detail.
+
+        Raises:
+            Failed: when they do not.
+        """
+        again = self.found
+        return rank_checks.require_counts(
+            again.stored, again.selected, again.corpus, self.manifest, self.record
         )
 
-    def _require_same(self, found: _Found, columns: tuple[str, ...], which: str) -> None:
-        wrong = {name: found.unequal[name] for name in columns if found.unequal[name]}
+    def _require_same(self, again: _Found, columns: tuple[str, ...], which: str) -> None:
+        wrong = {name: again.unequal[name] for name in columns if again.unequal[name]}
         require(
-            found.rows == found.stored and not wrong,
-            f"{SELECTION_FILE} has {found.stored} rows, {found.rows} were ranked again; rows that "
+            again.rows == again.stored and not wrong,
+            f"{SELECTION_FILE} has {again.stored} rows, {again.rows} were ranked again; rows that "
             f"hold something else than {which} in their place: {wrong}, the first is number "
-            f"{found.first}",
+            f"{again.first}",
         )
 
     @property
     def found(self) -> _Found:
+        """What the walk over all rows gave, made once.
+
+        Raises:
+            Exception: whatever ended the walk, each time that it is asked for.
+        """
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome

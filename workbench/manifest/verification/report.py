@@ -25,7 +25,15 @@ class NotChecked(Exception):
 
 
 def require(holds: bool, otherwise: str) -> None:
-    """Raise Failed with the message `otherwise` unless the statement holds."""
+    """Raise Failed unless a statement holds.
+
+    Args:
+        holds: whether it does.
+        otherwise: the message, which says what does not hold and what was found.
+
+    Raises:
+        Failed: when it does not hold.
+    """
     if not holds:
         raise Failed(otherwise)
 
@@ -34,12 +42,13 @@ def require(holds: bool, otherwise: str) -> None:
 class Verification:
     """What was checked.
 
-    checks: one row a check: check (str), ok (True, False, None), detail (str), level (str). `ok` of
-    None means that the check was not made; the detail then says why.
-    folder: the folder that was checked.
-    asked: the level that was asked for, None for as far as what was given allowed.
-    levels: one row a level that was looked at: level, seconds (that it took), ok (None: nothing
-    checked).
+    Attributes:
+        checks: one row a check: check (str), ok (True, False, None), detail (str), level (str).
+            `ok` of None means that the check was not made; the detail then says why.
+        levels: one row a level that was looked at: level, seconds (that it took), ok (None: nothing
+            in it could be checked).
+        asked: the level that was asked for, None for as far as what was given allowed.
+        folder: the folder that was checked.
     """
 
     checks: pd.DataFrame
@@ -49,14 +58,19 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """True when no check failed and the level that was asked for was reached. Where none was
-        asked for, checks that were not made do not count against it: see `level`."""
+        """True when no check failed and the level that was asked for was reached.
+
+        Where none was asked for, checks that were not made do not count against it: see `level`.
+        """
         return not self.failed and not self._fell_short
 
     @property
     def level(self) -> str | None:
-        """The level that was reached: up to it every check was made and passed, except that
-        "sources" may be left out by a later one. None: not even the first."""
+        """The level that was reached, None for not even the first.
+
+        Up to it every check was made and passed, except that "sources" may be left out by a later
+        one.
+        """
         rows = self.checks[["check", "ok", "level"]].itertuples(index=False, name=None)
         return reached(rows)
 
@@ -103,8 +117,11 @@ class Verification:
 
 
 class VerificationError(ValueError):
-    """A manifest does not agree with its files, or could not be checked as far as was asked for;
-    `report` is the Verification."""
+    """A manifest does not agree with its files, or could not be checked as far as was asked for.
+
+    Attributes:
+        report: the Verification.
+    """
 
     def __init__(self, report: Verification) -> None:
         self.report = report
@@ -123,7 +140,12 @@ class VerificationError(ValueError):
 
 
 class Steps:
-    """Runs one check after the other; whatever a check meets becomes a row, never a crash."""
+    """Runs one check after the other; whatever a check meets becomes a row, never a crash.
+
+    Attributes:
+        rows: check, outcome (None: not made), detail and level of each check so far.
+        seconds: that each level took, by its name.
+    """
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, bool | None, str, str]] = []
@@ -132,7 +154,11 @@ class Steps:
 
     @contextmanager
     def level(self, name: str) -> Iterator[None]:
-        """Inside the block, checks belong to the level, and their time is taken."""
+        """Inside the block, checks belong to a level, and their time is taken.
+
+        Args:
+            name: of the level.
+        """
         self._level, began = name, time.perf_counter()
         try:
             yield
@@ -140,7 +166,18 @@ class Steps:
             self.seconds[name] = time.perf_counter() - began
 
     def run(self, check: str, function: Callable[..., tuple[Any, str]], *given: Any) -> Any:
-        """Call `function(*given) -> (value, detail)`; return the value, or None when it failed."""
+        """Make a check and keep its outcome as a row.
+
+        Args:
+            check: its name.
+            function: called with `given`; returns a value and a detail, or raises: Failed when a
+                statement does not hold, NotChecked when there is nothing to hold it against. Any
+                other exception is a failure too, since garbage may provoke anything.
+            given: what it needs; the check is not made where one of these is None.
+
+        Returns:
+            The value, or None when the check failed or was not made.
+        """
         stop_if_asked()
         value: Any = None
         ok: bool | None = False
@@ -159,18 +196,32 @@ class Steps:
         return value
 
     def skip(self, check: str, why: str, level: str | None = None) -> None:
-        """Note a check that was not made."""
+        """Note a check that was not made.
+
+        Args:
+            check: its name.
+            why: the reason.
+            level: that it belongs to; None for the one of the block.
+        """
         self.rows.append((check, None, f"not checked: {why}", level or self._level))
 
     def frame(self) -> pd.DataFrame:
-        """One row a check: check, ok (object: True, False or None), detail, level."""
+        """The checks so far.
+
+        Returns:
+            One row a check: check, ok (object: True, False or None), detail, level.
+        """
         columns = [list(column) for column in zip(*self.rows, strict=True)]
         frame = pd.DataFrame(dict(zip(("check", "ok", "detail", "level"), columns, strict=True)))
         # object, or pandas would turn None into something that is neither
         return frame.assign(ok=pd.Series(columns[1], dtype=object))
 
     def levels(self) -> pd.DataFrame:
-        """One row a level that was run: level, seconds, ok (None: nothing could be checked)."""
+        """The levels that were run.
+
+        Returns:
+            One row a level: level, seconds, ok (None: nothing in it could be checked).
+        """
         rows = []
         for level, seconds in self.seconds.items():
             results = [ok for _, ok, _, of in self.rows if of == level]

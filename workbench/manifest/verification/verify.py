@@ -14,11 +14,11 @@ from typing import Any
 
 from workbench.corpus.readers.rows import Columns
 from workbench.manifest.verification import (
-    checks,
     corpus_checks,
+    file_checks,
     model_checks,
     on_disk_checks,
-    receipt_checks,
+    rank_checks,
 )
 from workbench.manifest.verification.levels import LEVELS, levels_to
 from workbench.manifest.verification.report import Steps, Verification, VerificationError
@@ -39,25 +39,6 @@ def verify_manifest(
     domain: str | None = "domain",
 ) -> Verification:
     """Check every statement of `folder`/manifest.json that can be checked with what is given.
-
-    Args:
-        folder: where manifest.json and the files beside it lie.
-        model: a loaded model; its `identity` must hold the stated weights_sha256 and
-            tokenizer_sha256, and it must pass the checks of `certify`. With `corpus`, `sample`
-            documents are scored again and both losses must agree (within 1e-4, relative, in
-            float32).
-        corpus: anything that `workbench.corpus.reading.read_corpus` takes, with the columns named
-        by `id`,
-            `text` and `domain`. The texts of ranked rows, found by (source, row), must have the
-            stated SHA-256. Files are read source by source, anything else is streamed once.
-        level: the last level to go to, which must be reached; None goes as far as what is given
-            and what lies in the folder allow, and the report says how far that was.
-        texts: hash so many texts, drawn by source, instead of all. A draw finds a change of one
-            row in a hundred with 95 % probability from 300 texts, and of a single row hardly ever.
-        sample: how many ranked documents to score again.
-        seed: of both draws. Whoever forges a manifest knows the default: take another.
-        strict: raise VerificationError when a check fails or the level is not reached, instead of
-            returning the report.
 
     Levels, in order of cost, each with all before it:
 
@@ -80,12 +61,38 @@ def verify_manifest(
     for what 1 GB of memory does not hold, where DuckDB is installed (extra `scale`); in memory they
     take about 0.9 GB a million rows. The texts take about 50 bytes a row.
 
-    Raises ValueError for a level that cannot be reached with what is given, and VerificationError.
+    Args:
+        folder: where manifest.json and the files beside it lie.
+        model: a loaded model; its `identity` must hold the stated weights_sha256 and
+            tokenizer_sha256, and it must pass the checks of `certify`. With `corpus`, `sample`
+            documents are scored again and both losses must agree (within 1e-4, relative, in
+            float32).
+        corpus: anything that `workbench.corpus.reading.read_corpus` takes. The texts of ranked
+            rows, found by (source, row), must have the stated SHA-256. Files are read source by
+            source, anything else is streamed once.
+        level: the last level to go to, which must be reached; None goes as far as what is given
+            and what lies in the folder allow, and the report says how far that was.
+        texts: hash so many texts, drawn by source, instead of all. A draw finds a change of one
+            row in a hundred with 95 % probability from 300 texts, and of a single row hardly ever.
+        sample: how many ranked documents to score again.
+        seed: of both draws. Whoever forges a manifest knows the default: take another.
+        strict: raise VerificationError when a check fails or the level is not reached, instead of
+            returning the report.
+        id: name of the corpus's column of identifiers.
+        text: name of the corpus's column of texts.
+        domain: name of the corpus's column of domains, or None.
+
+    Returns:
+        The outcome of each check, the level that was reached, and the time that each level took.
+
+    Raises:
+        ValueError: for a level that cannot be reached with what is given, or a draw below 1.
+        VerificationError: with `strict`, when a check fails or the level is not reached.
     """
     wanted = _levels_to_go(level, model, corpus, texts, sample)
-    given = corpus_checks.opened(corpus, Columns(id, text, domain))
+    opened = corpus_checks.opened(corpus, Columns(id, text, domain))
     folder = pathlib.Path(folder)
-    run = _Run(Steps(), folder, model, given, texts, sample, seed)
+    run = _Run(Steps(), folder, model, opened, texts, sample, seed)
     for name in wanted:
         with run.steps.level(name):
             getattr(run, name)()
@@ -132,35 +139,35 @@ class _Run:
 
     def files(self) -> None:
         steps, folder = self.steps, self.folder
-        self.manifest = manifest = steps.run("manifest", checks.manifest_terms, folder)
-        self.record = record = steps.run("run record", checks.run_record, manifest)
+        self.manifest = manifest = steps.run("manifest", file_checks.manifest_terms, folder)
+        self.record = record = steps.run("run record", file_checks.run_record, manifest)
         steps.run("certificate", model_checks.certificate, record, manifest)
         self.listed = self._listed()
-        steps.run("list of files", checks.listing, folder, manifest, record)
-        steps.run("run.json", checks.run_file, manifest, self.listed)
+        steps.run("list of files", file_checks.listing, folder, manifest, record)
+        steps.run("run.json", file_checks.run_file, manifest, self.listed)
         if record is not None and "score_files" not in record:
             self._follow_receipts(record)
 
     def _follow_receipts(self, record: Any) -> None:
         """Check what hangs on the list of receipts, and add what passed to the files and record."""
         run = self.steps.run
-        stated = run("receipts", receipt_checks.receipts, self.folder, record, self.listed)
+        stated = run("receipts", file_checks.receipts, self.folder, record, self.listed)
         scores = [{"contentUrl": file["path"]} for file in stated or ()]
-        with checks.hashing(self.folder, scores) as done:
-            found = run("score files", receipt_checks.score_files, self.folder, stated, done)
-        self.listed = {**(self.listed or {}), **(found or {})}
-        self.record = {**record, "score_files": stated if found else []}
+        with file_checks.hashing(self.folder, scores) as done:
+            paths = run("score files", file_checks.score_files, self.folder, stated, done)
+        self.listed = {**(self.listed or {}), **(paths or {})}
+        self.record = {**record, "score_files": stated if paths else []}
 
     def _listed(self) -> dict[str, pathlib.Path] | None:
         """Check each listed file in a row of its own; return those that passed, by listed path."""
         if self.manifest is None:
             return None
         good: dict[str, pathlib.Path] = {}
-        with checks.hashing(self.folder, self.manifest["distribution"]) as done:
+        with file_checks.hashing(self.folder, self.manifest["distribution"]) as done:
             for entry in self.manifest["distribution"]:
                 listed = entry.get("contentUrl") if isinstance(entry, dict) else None
                 check = f"file {listed!r:.120}"
-                path = self.steps.run(check, checks.listed_file, self.folder, entry, done)
+                path = self.steps.run(check, file_checks.listed_file, self.folder, entry, done)
                 if path is not None and isinstance(listed, str):
                     # A damaged file is not opened again: the checks that need it say so.
                     good[listed] = path
@@ -179,12 +186,19 @@ class _Run:
         if on_disk_checks.is_for(manifest, self.listed):
             self._ranks_on_disk()
             return
-        table = run("selection rows", checks.selection_rows, self.listed)
-        run("scores follow from losses", checks.formula, table)
-        run("rows are the scored rows", checks.scored_rows, table, manifest, record, self.listed)
-        run("ranks and thresholds", checks.ranking, table, manifest, self.listed)
-        run("counts", checks.counts, table, manifest, record)
-        run("skipped documents", checks.skipped, manifest, record, self.listed)
+        table = run("selection rows", rank_checks.selection_rows, self.listed)
+        run("scores follow from losses", rank_checks.formula, table)
+        run(
+            "rows are the scored rows",
+            rank_checks.scored_rows,
+            table,
+            manifest,
+            record,
+            self.listed,
+        )
+        run("ranks and thresholds", rank_checks.ranking, table, manifest, self.listed)
+        run("counts", rank_checks.counts, table, manifest, record)
+        run("skipped documents", rank_checks.skipped, manifest, record, self.listed)
 
     def _ranks_on_disk(self) -> None:
         run, manifest, record, listed = self.steps.run, self.manifest, self.record, self.listed
@@ -196,7 +210,7 @@ class _Run:
         run("rows are the scored rows", on_disk_checks.RankedAgain.scored_rows, again)
         run("ranks and thresholds", on_disk_checks.RankedAgain.ranking, again)
         run("counts", on_disk_checks.RankedAgain.counts, again)
-        run("skipped documents", checks.skipped, manifest, record, listed)
+        run("skipped documents", rank_checks.skipped, manifest, record, listed)
 
     def texts(self) -> None:
         if self.corpus is None:
