@@ -138,14 +138,44 @@ def described(folder: pathlib.Path, path: str) -> dict[str, Any]:
 
 
 def manifest_bytes(
-    terms: dict[str, Any],
+    record: dict[str, Any],
+    *,
+    skipped_reasons: list[dict[str, Any]] | None,
+    documents: dict[str, int],
+    corpus: dict[str, Any],
+    selection: dict[str, Any],
+    domains: list[Any],
     files: list[dict[str, Any]],
     name: str,
     license: str | None,
     date: datetime.date | None,
 ) -> bytes:
-    """The text of manifest.json; `files` are FileObjects, that of `selection.parquet` first."""
-    terms = {"aiw:format": FORMAT, **terms}
+    """The text of manifest.json.
+
+    Args:
+        record: aiw:run, the public record of the run.
+        skipped_reasons: aiw:skippedReasons, why documents were skipped; None when nothing says.
+        documents: aiw:documents, as `documents_term` gives it.
+        corpus: aiw:corpus: note, sources (their number) and text_digest.
+        selection: aiw:selection, as `selection_term` gives it.
+        domains: aiw:domains, the rows of `Selection.domains`.
+        files: FileObjects, that of `selection.parquet` first.
+        name: of the data set.
+        license: URL or SPDX name, or None.
+        date: of publication; today when None.
+
+    Returns:
+        Indented JSON in UTF-8.
+    """
+    terms = {
+        "aiw:format": FORMAT,
+        "aiw:run": record,
+        "aiw:documents": documents,
+        "aiw:skippedReasons": skipped_reasons,
+        "aiw:corpus": corpus,
+        "aiw:selection": selection,
+        "aiw:domains": domains,
+    }
     manifest = dataset(name, terms, files, license, date or datetime.date.today())
     return (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode()
 

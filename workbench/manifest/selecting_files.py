@@ -40,7 +40,7 @@ from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA, Duplicates, limit_of
 from workbench.selection.schema import SELECTION_SCHEMA
-from workbench.selection.streaming import RankingWalk, digest_of
+from workbench.selection.streaming import RankingWalk
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -148,43 +148,36 @@ def select_files(
         scratch_folder(folder) as scratch,
         ScoreFiles(paths, clusters_file, memory=memory, threads=threads, scratch=scratch) as scores,
     ):
-        domains = scores.check()
-        ranked = sum(entry.documents for entry in domains)
-        if ranked != record["documents"]["scored"]:
+        walk = RankingWalk(scores, share, by, limit)
+        if walk.documents != record["documents"]["scored"]:
             raise ValueError(
-                f"the score files hold {ranked} rows, the run scored "
+                f"the score files hold {walk.documents} rows, the run scored "
                 f"{record['documents']['scored']}; the folder is not that of this run"
             )
-        sources = scores.sources()
-        check_publishable(None, (entry.as_py() for entry in sources))
-        digest = digest_of(scores, sources, ranked)
+        check_publishable(None, (source.as_py() for source in walk.sources))
+        digest = walk.text_digest()
         if clusters_file is not None:
             path = scratch / CLUSTERS_FILE
             made.append((CLUSTERS_FILE, *written(path, scores.clusters(), CLUSTER_SCHEMA)))
-        walk = RankingWalk(scores, domains, sources, share, by, limit)
-        with counted("ranking", "doc", ranked) as done:
+        with counted("ranking", "doc", walk.documents) as done:
             rows = walk.rows(done)
             made.insert(
                 0, (SELECTION_FILE, *written(scratch / SELECTION_FILE, rows, SELECTION_SCHEMA))
             )
         figures = walk.figures()
+        selected = sum(domain["documents_selected"] for domain in figures)
         statement = manifest_bytes(
-            {
-                "aiw:run": record,
-                "aiw:documents": documents_term(
-                    record, 0, ranked, sum(entry["documents_selected"] for entry in figures)
-                ),
-                "aiw:skippedReasons": reasons,
-                "aiw:corpus": {
-                    "note": corpus_note, "sources": len(sources), "text_digest": digest,
-                },
-                "aiw:selection": selection_term(
-                    float(fraction), by, duplicates, cap, clusters_file is not None
-                ),
-                "aiw:domains": figures,
-            },
-            [file_object(*file) for file in made] + [described(folder, path) for path in listed],
-            name, license, date,
+            record,
+            skipped_reasons=reasons,
+            documents=documents_term(record, 0, walk.documents, selected),
+            corpus={"note": corpus_note, "sources": len(walk.sources), "text_digest": digest},
+            selection=selection_term(
+                float(fraction), by, duplicates, cap, clusters_file is not None
+            ),
+            domains=figures,
+            files=[file_object(*file) for file in made]
+            + [described(folder, path) for path in listed],
+            name=name, license=license, date=date,
         )  # fmt: skip
         for file, _, _ in made:
             os.replace(scratch / file, folder / file)

@@ -104,26 +104,22 @@ def write_manifest(
         )  # fmt: skip
         made[CLUSTERS_FILE] = _bytes(rows)
     statement = manifest_bytes(
-        {
-            "aiw:run": record,
-            "aiw:documents": documents_term(
-                record, excluded, len(table), int(table["selected"].sum())
-            ),
-            "aiw:skippedReasons": reasons,
-            "aiw:corpus": {
-                "note": corpus_note,
-                "sources": int(table["source"].nunique()),
-                "text_digest": text_digest(table),
-            },
-            "aiw:selection": selection_term(
-                selection.fraction, selection.by, selection.duplicates, selection.cap,
-                selection.clusters is not None,
-            ),
-            "aiw:domains": selection.domains.to_dict("records"),
+        record,
+        skipped_reasons=reasons,
+        documents=documents_term(record, excluded, len(table), int(table["selected"].sum())),
+        corpus={
+            "note": corpus_note,
+            "sources": int(table["source"].nunique()),
+            "text_digest": text_digest(table),
         },
-        [file_object(path, hashlib.sha256(data).hexdigest(), len(data))
-         for path, data in made.items()] + [described(folder, path) for path in listed],
-        name, license, date,
+        selection=selection_term(
+            selection.fraction, selection.by, selection.duplicates, selection.cap,
+            selection.clusters is not None,
+        ),
+        domains=selection.domains.to_dict("records"),
+        files=[file_object(path, hashlib.sha256(data).hexdigest(), len(data))
+               for path, data in made.items()] + [described(folder, path) for path in listed],
+        name=name, license=license, date=date,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     for path, data in made.items():

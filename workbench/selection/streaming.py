@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from workbench.core.progress import counted
 from workbench.selection.domain_quota import ALONE, By, DomainCut
-from workbench.selection.duckdb_scores import Domain, ScoreFiles
+from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.schema import SELECTION_SCHEMA
 from workbench.selection.text_digest import DigestStream
 
@@ -29,37 +29,54 @@ class RankingWalk:
     """Goes down the rankings of all domains and gives the rows of selection.parquet.
 
     Args:
-        scores: the files, after their `check`.
-        domains: what `check` gave.
-        sources: what `scores.sources()` gave.
+        scores: the files; they are checked here.
         share: of each domain to choose, as for `DomainCut`.
         by: whether the share is one of the documents or of the tokens.
         limit: how many documents of a duplicate group may be chosen; None for all.
+
+    Attributes:
+        sources: the names of all sources, in their order.
+        documents: how many rows there are.
+
+    Raises:
+        ValueError: for a row that cannot be ranked.
     """
 
-    def __init__(
-        self,
-        scores: ScoreFiles,
-        domains: list[Domain],
-        sources: pa.Array,
-        share: Fraction,
-        by: By,
-        limit: int | None,
-    ) -> None:
-        self._scores, self._domains, self._sources = scores, domains, sources
-        self._names = pa.array([domain.name for domain in domains], pa.string())
-        self._texts = scores.repeated("text_sha256")
-        self._clusters = scores.repeated("cluster") if scores.clustered else None
-        # Keys are of one domain, so all domains can count in the same arrays.
-        texts = np.zeros(len(self._texts), dtype="int32")
-        clusters = None
-        if self._clusters is not None:
-            clusters = np.zeros(len(self._clusters), dtype="int32")
+    def __init__(self, scores: ScoreFiles, share: Fraction, by: By, limit: int | None) -> None:
+        self._scores, self._domains, self.sources = scores, scores.check(), scores.sources()
+        self._names = pa.array([domain.name for domain in self._domains], pa.string())
+        self.documents = sum(domain.documents for domain in self._domains)
+        self._asked = (share, by, limit)
         self._cuts: list[DomainCut] = []
-        self._new = lambda domain: DomainCut(
-            domain.name, domain.documents, domain.tokens, share, by, limit, texts, clusters
-        )
-        self._rank = 0  # of the last row seen, in the domain of the last cut
+
+    def text_digest(self) -> str:
+        """The text digest of all rows, after a look that each (source, row) occurs once.
+
+        Returns:
+            The value of `text_digest`, as hexadecimal digits.
+
+        Raises:
+            ValueError: for a (source, row) that occurs twice.
+        """
+        digest, last = DigestStream(self.sources), None
+        with counted(
+            "hashing the list of texts", "doc", self.documents, bar=self.documents > QUIET
+        ) as done:
+            for batch in self._scores.texts():
+                source, row = batch.column("source").to_numpy(), batch.column("row").to_numpy()
+                twice = np.flatnonzero((source[1:] == source[:-1]) & (row[1:] == row[:-1]))
+                first = (source[0], row[0])
+                if len(twice) or first == last:
+                    place = first if first == last else (source[twice[0]], row[twice[0]])
+                    name = self.sources[int(place[0])].as_py()
+                    raise ValueError(
+                        f"rows repeat a (source, row), first ({name!r:.100}, {place[1]}); each "
+                        "document may be ranked once"
+                    )
+                last = (source[-1], row[-1])
+                digest.add(*batch.columns)
+                done(len(row))
+        return digest.hexdigest()
 
     def figures(self) -> list[dict[str, Any]]:
         """The figures of each domain, once all rows were taken.
@@ -78,27 +95,36 @@ class RankingWalk:
         Returns:
             Batches of SELECTION_SCHEMA, by domain and rank.
         """
+        texts = self._scores.repeated("text_sha256")
+        clusters = self._scores.repeated("cluster") if self._scores.clustered else None
+        # Keys are of one domain, so all domains can count in the same arrays.
+        counts = np.zeros(len(texts), "int32")
+        cluster_counts = None if clusters is None else np.zeros(len(clusters), "int32")
+        rank = 0  # of the last row seen, in the domain of the last cut
         for batch in self._scores.ranked(self._domains):
             place = batch.column("place").to_numpy()
             ranks = np.empty(len(place), dtype="int64")
             selected = np.empty(len(place), dtype=bool)
             score, tokens = batch.column("score").to_numpy(), batch.column("tokens").to_numpy()
-            text = _found(self._texts, batch.column("text_key"))
+            text = _places(texts, batch.column("text_key"))
             cluster = None
-            if self._clusters is not None:
-                cluster = _found(self._clusters, batch.column("cluster_key"))
+            if clusters is not None:
+                cluster = _places(clusters, batch.column("cluster_key"))
             edges = [0, *(np.flatnonzero(np.diff(place)) + 1).tolist(), len(place)]
             for start, end in pairwise(edges):
                 if place[start] == len(self._cuts):
-                    self._cuts.append(self._new(self._domains[place[start]]))
-                    self._rank = 0
+                    name, documents, size = self._domains[place[start]]
+                    self._cuts.append(
+                        DomainCut(name, documents, size, *self._asked, counts, cluster_counts)
+                    )
+                    rank = 0
                 part = slice(start, end)
                 selected[part] = self._cuts[-1].take(
                     score[part], tokens[part].astype("int64"), text[part],
                     None if cluster is None else cluster[part],
                 )  # fmt: skip
-                ranks[part] = np.arange(self._rank + 1, self._rank + 1 + end - start)
-                self._rank += end - start
+                ranks[part] = np.arange(rank + 1, rank + 1 + end - start)
+                rank += end - start
             yield self._row_batch(batch, ranks, selected)
             done(len(place))
 
@@ -107,7 +133,7 @@ class RankingWalk:
     ) -> pa.RecordBatch:
         columns = {name: batch.column(name) for name in batch.schema.names}
         columns["domain"] = self._names.take(columns["place"])
-        columns["source"] = self._sources.take(columns["source"])
+        columns["source"] = self.sources.take(columns["source"])
         columns["rank"], columns["selected"] = pa.array(ranks), pa.array(selected)
         columns["repeat"] = pa.array(selected.astype("int64"))
         arrays = []
@@ -119,7 +145,7 @@ class RankingWalk:
         return pa.record_batch(arrays, schema=SELECTION_SCHEMA)
 
 
-def _found(keys: np.ndarray, wanted: pa.Array) -> np.ndarray:
+def _places(keys: np.ndarray, wanted: pa.Array) -> np.ndarray:
     """Where each key stands among the ascending `keys`, ALONE where it is null or not there."""
     codes = np.full(len(wanted), ALONE, dtype="int64")
     if len(keys):
@@ -128,35 +154,3 @@ def _found(keys: np.ndarray, wanted: pa.Array) -> np.ndarray:
         there = (keys[at] == values) & pc.is_valid(wanted).to_numpy(zero_copy_only=False)
         codes[there] = at[there]
     return codes
-
-
-def digest_of(scores: ScoreFiles, sources: pa.Array, documents: int) -> str:
-    """The text digest of all rows, after a look that each (source, row) occurs once.
-
-    Args:
-        scores: the files, after their `check`.
-        sources: what `scores.sources()` gave.
-        documents: how many rows there are, for the bar.
-
-    Returns:
-        The value of `text_digest`, as hexadecimal digits.
-
-    Raises:
-        ValueError: for a (source, row) that occurs twice.
-    """
-    digest, last = DigestStream(sources), None
-    with counted("hashing the list of texts", "doc", documents, bar=documents > QUIET) as done:
-        for batch in scores.texts():
-            source, row = batch.column("source").to_numpy(), batch.column("row").to_numpy()
-            twice = np.flatnonzero((source[1:] == source[:-1]) & (row[1:] == row[:-1]))
-            first = (source[0], row[0])
-            if len(twice) or first == last:
-                place = first if first == last else (source[twice[0]], row[twice[0]])
-                raise ValueError(
-                    f"rows repeat a (source, row), first ({sources[int(place[0])].as_py()!r:.100}, "
-                    f"{place[1]}); each document may be ranked once"
-                )
-            last = (source[-1], row[-1])
-            digest.add(*batch.columns)
-            done(len(row))
-    return digest.hexdigest()

@@ -32,7 +32,7 @@ from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import limit_of
 from workbench.selection.ranking import SCORE_COLUMNS
 from workbench.selection.schema import SELECTION_SCHEMA
-from workbench.selection.streaming import QUIET, RankingWalk, digest_of
+from workbench.selection.streaming import QUIET, RankingWalk
 
 MEMORY, THREADS = "1GB", 2
 _PIECE = 1 << 16  # rows
@@ -262,16 +262,13 @@ class RankedAgain:
                        scratch=pathlib.Path(scratch)) as scores,
             self.stored.pieces() as pieces,
         ):  # fmt: skip
-            domains, sources = scores.check(), scores.sources()
-            ranked = sum(one.documents for one in domains)
-            digest = digest_of(scores, sources, ranked)
-            walk = RankingWalk(scores, domains, sources, share, self._asked["by"], limit)
-            against = _Against(pieces)
+            walk = RankingWalk(scores, share, self._asked["by"], limit)
+            corpus = {"sources": len(walk.sources), "text_digest": walk.text_digest()}
+            against, ranked = _Against(pieces), walk.documents
             with counted("ranking again", "doc", ranked, bar=ranked > QUIET) as done:
                 for rows in walk.rows(done):
                     against.compare(rows)
             against.exhaust()
-            corpus = {"sources": len(sources), "text_digest": digest}
             return _Found(ranked, against.seen, against.selected, against.unequal, against.first,
                           walk.figures(), corpus)  # fmt: skip
 
