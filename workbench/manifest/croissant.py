@@ -24,7 +24,7 @@ from workbench.selection.schema import COLUMNS
 FORMAT = 3
 READ = (2, FORMAT)
 SELECTION_FILE = "selection.parquet"
-CLUSTERS_FILE = "selection_clusters.parquet"  # near-duplicates that a selection was told of
+CLUSTERS_FILE = "selection_clusters.parquet"  # near-duplicates that a selection was given
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 DESCRIPTION = (
     "Documents ranked inside each domain by their AttentionInfluence score (arXiv 2505.07293, "
@@ -265,7 +265,7 @@ def provenance(terms: dict[str, Any]) -> dict[str, Any]:
 def same_statement(one: Any, other: Any) -> bool:
     """Whether two values of JSON-LD say the same.
 
-    In it neither the order of keys nor that of a list tells anything, so whoever sorts the keys of
+    In it neither the order of keys nor that of a list has a meaning, so whoever sorts the keys of
     a manifest changes nothing.
 
     Args:

@@ -181,7 +181,7 @@ def select_files(
         )  # fmt: skip
         for file, _, _ in made:
             os.replace(scratch / file, folder / file)
-    # Last, so that a manifest never speaks of rows that are not there yet.
+    # Last, so that a manifest never states rows that are not there yet.
     manifest = write_atomically(folder / MANIFEST_FILE, statement)
     return FileSelection(manifest, pd.DataFrame(figures), float(fraction), by, duplicates, cap)
 

@@ -124,7 +124,7 @@ def write_manifest(
     folder.mkdir(parents=True, exist_ok=True)
     for path, data in made.items():
         write_atomically(folder / path, data)
-    # Last, so that a manifest never speaks of rows that are not there yet.
+    # Last, so that a manifest never states rows that are not there yet.
     return write_atomically(folder / MANIFEST_FILE, statement)
 
 

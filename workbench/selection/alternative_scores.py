@@ -263,7 +263,7 @@ def scored_by(table: pd.DataFrame, scorer: str) -> pd.DataFrame:
 
 
 def _residual(table: pd.DataFrame) -> pd.Series:
-    """Ranks of the score less what a linear fit on the ranks of CONTROLLED tells, by domain."""
+    """Ranks of the score less what a linear fit on the ranks of CONTROLLED explains, by domain."""
     left = pd.Series(np.nan, index=table.index)
     for _, part in table.groupby("domain", sort=False):
         if len(part) < 2 * (len(CONTROLLED) + 1):

@@ -28,11 +28,10 @@ class DigestStream:
     """The value of `text_digest` from batches that come in the order of source and row.
 
     Args:
-        sources: the names of all sources, which `add` speaks of by their places in here.
+        sources: the names of all sources; `add` gives their places in here.
     """
 
     def __init__(self, sources: pa.Array) -> None:
-        """sources: the names of all sources, which `add` speaks of by their places in here."""
         self._digest = hashlib.sha256()
         self._openings = pa.array([f"[{json.dumps(name)}, " for name in sources.to_pylist()])
 

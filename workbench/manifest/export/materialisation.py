@@ -373,10 +373,10 @@ def _claim(out: Path) -> None:
     """Take a folder that is empty, or that a killed run left; mark it as unfinished."""
     if (out / STARTED_FILE).is_file():
         _clear(out)
-    strangers = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK_FILE)
-    if strangers:
+    others = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK_FILE)
+    if others:
         raise MaterialiseError(
-            f"{out.name!r} is not empty (it holds {strangers[0]!r:.100}); give a new folder"
+            f"{out.name!r} is not empty (it holds {others[0]!r:.100}); give a new folder"
         )
     write_atomically(out / STARTED_FILE, b"")
 

@@ -52,7 +52,6 @@ class TextShard:
     """
 
     def __init__(self, path: Path, format: str, metadata: bool = False) -> None:
-        """metadata: whether the rows carry METADATA besides the fields of COLUMNS."""
         self._schema = COLUMNS.append(METADATA) if metadata else COLUMNS
         self.path, self.lines, self.tokens = path, 0, 0
         self._temporary = path.with_name(f".{path.name}.tmp")

@@ -1,4 +1,4 @@
-"""The checks of a manifest that speak of its corpus: sources that reach, texts that are the same.
+"""The checks of a manifest that need its corpus: sources that reach, texts that are the same.
 
 Like those of `workbench.manifest.verification.file_checks` they return or raise. Files are found by
 the names of their sources and read one after the other, sampled rows at their places; anything else

@@ -79,7 +79,7 @@ def manifest_terms(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
 
 
 def run_record(manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The run record is complete, tells no absolute path, and PROV says the same.
+    """The run record is complete, holds no absolute path, and PROV says the same.
 
     Args:
         manifest: as it was parsed.
@@ -93,7 +93,7 @@ def run_record(manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """
     record = manifest["aiw:run"]
     published = public_record(record)
-    # source_kind speaks of the source before it was cut, so it cannot be computed again.
+    # source_kind describes the source before it was cut, so it cannot be computed again.
     published["model"]["source_kind"] = record["model"].get("source_kind")
     require(published == record, "it holds an absolute path, which a manifest must not")
     # Everything but name, licence and date follows from our terms and the list of files.
@@ -188,7 +188,7 @@ def _sizes(folder: pathlib.Path, distribution: Iterable[Any]) -> Iterator[int]:
 def listing(
     folder: pathlib.Path, manifest: dict[str, Any], record: dict[str, Any]
 ) -> tuple[bool, str]:
-    """The list of files is complete, without strangers, and the run record names the same files.
+    """The list holds the files of the run, all and no others, and the run record names the same.
 
     Args:
         folder: of the manifest.

@@ -1,4 +1,4 @@
-"""The checks of a manifest that speak of its model: certificate, identity, a sample scored again.
+"""The checks of a manifest that concern its model: certificate, identity, a sample scored again.
 
 Like those of `workbench.manifest.verification.file_checks` they return or raise. What needs torch
 is imported when a check is made.
