@@ -12,6 +12,7 @@ from detection.test_retrieval import PROSE
 from support.planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
+from workbench.core.intervals import bootstrap_weights
 from workbench.detection import stability
 from workbench.detection.report_measurements import chance_band
 
@@ -60,7 +61,7 @@ def test_membership_equals_a_loop_over_the_same_draws():
     rng = np.random.default_rng(1)
     per_probe = rng.integers(0, 4, size=(9, 6)) / 4
     expected = np.zeros(6)
-    for weights in stability.resampled(9, 300, seed=5):
+    for weights in bootstrap_weights(9, 300, seed=5):
         drawn = [i for i, w in enumerate(weights) for _ in range(round(w * 9))]
         assert len(drawn) == 9
         mean = [round(sum(per_probe[i, h] for i in drawn) / 9, 9) for h in range(6)]

@@ -12,6 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from workbench.analysis.words import word_counts
+from workbench.core.intervals import percentile_interval
 from workbench.core.progress import stop_if_asked
 from workbench.corpus.alignment import documents_of
 
@@ -152,7 +153,7 @@ def coverage(
         own = np.bincount(groups[chosen], minlength=k)[None].astype(float)
         for measure, spread in (("clusters touched", _touched), ("effective clusters", _effective)):
             chance = spread(random)
-            low, high = np.percentile(chance, [2.5, 97.5])
+            low, high = percentile_interval(chance)
             rows.append(
                 {
                     "selection": name, "documents": int(chosen.sum()), "measure": measure,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from workbench.core.intervals import spearman_interval
+from workbench.core.intervals import percentile_interval, spearman_interval
 from workbench.selection.alternative_scores import BUILT_IN, scored_by
 
 CONFOUNDS = ("compression_ratio", "loss_base", "tokens")
@@ -75,7 +75,7 @@ def selection_statistics(
             picks = rng.integers(0, len(part), size=(draws, len(part)))
             for statistic in STATISTICS:
                 values = part[statistic].to_numpy(dtype=float)
-                low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+                low, high = percentile_interval(values[picks].mean(axis=1))
                 rows.append(
                     (
                         domain,

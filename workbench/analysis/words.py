@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
+from workbench.core.intervals import percentile_interval
 from workbench.core.progress import counted
 from workbench.corpus.alignment import documents_of
 from workbench.selection.alternative_scores import chosen_by
@@ -134,7 +135,7 @@ def _compared(
     ours, theirs = (frequent(values, one, words) for one in (a, b))
     size, share = _share(ours, theirs)
     random = [_share(*(frequent(values, one, words) for one in pair))[1] for pair in pairs]
-    low, high = np.percentile(random, [2.5, 97.5])
+    low, high = percentile_interval(np.array(random))
     ours, theirs = ours[:size], theirs[:size]
     return {
         "words": size,

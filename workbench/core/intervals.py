@@ -1,31 +1,100 @@
-"""Intervals by resampling, and what they are put around."""
+"""95 % intervals by resampling: the percentile bootstrap, and what it is put around."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import stats
 
+TWO_SIDED_95 = (2.5, 97.5)  # percentiles between which 95 % of the draws lie
+
+
+def percentile_interval(
+    draws: np.ndarray, axis: int | None = None, *, ignore_nan: bool = False
+) -> np.ndarray:
+    """The 2.5 and 97.5 percentiles of draws, the ends of a 95 % interval.
+
+    Args:
+        draws: values of a statistic, one a draw along `axis`; any shape.
+        axis: along which the draws lie; None: all values are draws of one statistic.
+        ignore_nan: leave out draws that are NaN; otherwise one NaN makes both ends NaN.
+
+    Returns:
+        The low and the high end, shape (2, *the shape of `draws` without `axis`), in its unit.
+    """
+    percentile = np.nanpercentile if ignore_nan else np.percentile
+    return percentile(draws, TWO_SIDED_95, axis=axis)
+
+
+def bootstrap_weights(count: int, draws: int, seed: int) -> np.ndarray:
+    """Weights of observations in resamples of their own number, drawn with replacement.
+
+    Weights in place of indices make the means of all resamples one matrix product.
+
+    Args:
+        count: number of observations.
+        draws: number of resamples.
+        seed: of the random generator.
+
+    Returns:
+        Shape (draws, count): how often each observation is drawn, divided by `count`; each row
+        sums to 1.
+    """
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(count, [1 / count] * count, size=draws) / count
+
+
+def mean_interval(values: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """95 % percentile bootstrap interval of the mean over observations.
+
+    Args:
+        values: one row an observation, shape (observations, columns); the columns are resampled
+            together, so that they stay paired.
+        draws: number of resamples.
+        seed: of the random generator.
+
+    Returns:
+        The low and the high end of each column's mean, shape (2, columns), in the unit of `values`.
+    """
+    return percentile_interval(bootstrap_weights(len(values), draws, seed) @ values, axis=0)
+
 
 def spearman(
-    one: np.ndarray, other: np.ndarray, rng: np.random.Generator, draws: int
+    first: np.ndarray, second: np.ndarray, rng: np.random.Generator, draws: int
 ) -> tuple[float, float, float]:
-    """Spearman's correlation with its 95 % percentile bootstrap interval over documents.
+    """Spearman's correlation with its 95 % percentile bootstrap interval.
 
-    NaN below four documents, or where one of the two does not vary.
+    Args:
+        first: one value an observation, shape (observations,).
+        second: the other value of each, in the same order.
+        rng: from which the resamples are drawn.
+        draws: number of resamples.
+
+    Returns:
+        The correlation, the low and the high end of its interval; all three NaN below four
+        observations, or where one of the two does not vary.
     """
-    if len(one) < 4 or not np.ptp(one) > 0 or not np.ptp(other) > 0:
+    if len(first) < 4 or not np.ptp(first) > 0 or not np.ptp(second) > 0:
         return (float("nan"),) * 3
-    picks = rng.integers(0, len(one), size=(draws, len(one)))
-    return float(stats.spearmanr(one, other).statistic), *spearman_interval(
-        one[picks], other[picks]
+    picks = rng.integers(0, len(first), size=(draws, len(first)))
+    return float(stats.spearmanr(first, second).statistic), *spearman_interval(
+        first[picks], second[picks]
     )
 
 
-def spearman_interval(score: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """2.5 and 97.5 percentiles of Spearman's correlation over resamples, (resamples, documents)."""
-    a, b = stats.rankdata(score, axis=1), stats.rankdata(other, axis=1)
+def spearman_interval(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """95 % interval of Spearman's correlation from resamples that are drawn already.
+
+    Args:
+        first: values of one variable, shape (resamples, observations).
+        second: values of the other, of the same observations in the same order.
+
+    Returns:
+        The low and the high end. A resample in which one of the two does not vary has no
+        correlation and is left out.
+    """
+    a, b = stats.rankdata(first, axis=1), stats.rankdata(second, axis=1)
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):  # a resample may hold one document only
         values = (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+    low, high = percentile_interval(values, ignore_nan=True)
     return float(low), float(high)

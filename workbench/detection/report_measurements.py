@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import poisson, spearmanr
 
+from workbench.core.intervals import bootstrap_weights, percentile_interval
 from workbench.detection import stability
 from workbench.detection.locos import CannotSplit, locos_scores
 from workbench.detection.probe_controls import shortened, shuffled_keys
@@ -181,9 +182,9 @@ def _survival(
 ) -> dict[str, float]:
     """The share of the set's score that is left of `before` in `after`, (probes, heads) each."""
     own, left = before[:, chosen].sum(axis=1), after[:, chosen].sum(axis=1)
-    weights = stability.resampled(len(before), draws, seed)
+    weights = bootstrap_weights(len(before), draws, seed)
     weights = weights[weights @ own > 0]  # a draw in which the set copies nothing has no share
-    low, high = np.percentile((weights @ left) / (weights @ own), [2.5, 97.5])
+    low, high = percentile_interval((weights @ left) / (weights @ own))
     # Of the heads outside the set, most of which copy nothing.
     band = np.quantile(after.mean(axis=0)[~chosen], [0.95, 0.99])
     return {

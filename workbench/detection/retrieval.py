@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workbench.core.intervals import mean_interval
 from workbench.core.progress import gives_way, tracked
 from workbench.detection.probes import Probe, Probes
 from workbench.masking.masks import masked, require_unmasked
@@ -88,7 +89,7 @@ def score_frame(
     every = HeadSet.of([], model).complement()
     layer, head = np.array(every.members).T
     per_probe = per_probe[:, layer, head]
-    low, high = _bootstrap(per_probe, bootstrap)
+    low, high = mean_interval(per_probe, bootstrap, seed=0)
     frame = pd.DataFrame(
         {"layer": layer, "head": head, "score": per_probe.mean(axis=0), "low": low, "high": high}
     )
@@ -176,7 +177,7 @@ def lookup_summary(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     parts: dict[str, np.ndarray] = {}
     for measure in ("loss", "accuracy"):
         wide = table.pivot(index="probe", columns="column", values=measure)
-        low, high = _bootstrap(wide.to_numpy(), 1000)
+        low, high = mean_interval(wide.to_numpy(), 1000, seed=0)
         parts |= {measure: wide.mean().to_numpy(), f"{measure}_low": low, f"{measure}_high": high}
     return pd.DataFrame(parts, index=list(labels))
 
@@ -236,11 +237,3 @@ def hidden_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
         keys = torch.arange(seen.key.shape[2], device=rows.device)
         return (keys > rows[:, None])[None]
     return torch.zeros(1, 1, 1, dtype=torch.bool, device=rows.device)
-
-
-def _bootstrap(per_probe: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:
-    """2.5 and 97.5 percentiles of the mean over resampled probes; (heads,) each."""
-    count = len(per_probe)
-    weights = np.random.default_rng(0).multinomial(count, [1 / count] * count, size=draws) / count
-    low, high = np.percentile(weights @ per_probe, [2.5, 97.5], axis=0)
-    return low, high

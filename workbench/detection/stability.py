@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workbench.core.intervals import bootstrap_weights, mean_interval, percentile_interval
+
 DECIMALS = 12  # sums of the same numbers in another order differ after this, and are equal scores
 
 
@@ -43,15 +45,9 @@ def membership(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> n
     per_probe (probes, heads) -> (heads,).
     """
     total = np.zeros(per_probe.shape[1])
-    for weights in _chunks(resampled(len(per_probe), draws, seed)):
+    for weights in _chunks(bootstrap_weights(len(per_probe), draws, seed)):
         total += top_shares(weights @ per_probe, size).sum(axis=0)
     return total / draws
-
-
-def resampled(probes: int, draws: int, seed: int) -> np.ndarray:
-    """Weights (draws, probes) of a bootstrap over probes; each row sums to 1."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(probes, [1 / probes] * probes, size=draws) / probes
 
 
 def halves(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> dict[str, float]:
@@ -96,7 +92,9 @@ def gap_at_cut(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> d
     mean = np.round(per_probe.mean(axis=0), DECIMALS)
     ranked = np.argsort(-mean, kind="stable")
     last, first = int(ranked[size - 1]), int(ranked[size])
-    drawn = resampled(len(per_probe), draws, seed) @ (per_probe[:, last] - per_probe[:, first])
+    drawn = bootstrap_weights(len(per_probe), draws, seed) @ (
+        per_probe[:, last] - per_probe[:, first]
+    )
     drawn = np.round(drawn, DECIMALS)
     difference, error = float(mean[last] - mean[first]), float(drawn.std(ddof=1))
     needed = None
@@ -117,8 +115,7 @@ def paired_change(
     before, after: (probes, heads), the same probes in the same order.
     """
     difference = before - after
-    drawn = resampled(len(difference), draws, seed) @ difference
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    low, high = mean_interval(difference, draws, seed)
     return difference.mean(axis=0), np.round(low, DECIMALS), np.round(high, DECIMALS)
 
 
@@ -141,5 +138,5 @@ def _chunks(weights: np.ndarray, rows: int = 500) -> Iterator[np.ndarray]:
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:
-    low, high = np.percentile(values, [2.5, 97.5])
+    low, high = percentile_interval(values)
     return {"jaccard": float(values.mean()), "low": float(low), "high": float(high)}

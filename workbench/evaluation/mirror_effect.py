@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workbench.core.intervals import percentile_interval
 from workbench.core.progress import counted
 from workbench.detection.retrieval import answered
 from workbench.evaluation.tasks import Task, asked
@@ -106,8 +107,8 @@ def mirror_summary(
         picks = rng.integers(0, len(nothing), size=(draws, len(nothing)))
         for name, paired in (("change", detected - nothing), ("excess", detected - random)):
             row[name] = paired.mean()
-            row[f"{name}_low"], row[f"{name}_high"] = np.percentile(
-                paired[picks].mean(axis=1), [2.5, 97.5]
+            row[f"{name}_low"], row[f"{name}_high"] = percentile_interval(
+                paired[picks].mean(axis=1)
             )
         rows.append(row)
     return pd.DataFrame(rows)

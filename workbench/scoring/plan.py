@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workbench.core.intervals import percentile_interval
 from workbench.core.progress import counted, stop_if_asked
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
@@ -129,7 +130,7 @@ def plan_scoring(
         low = high = read.mean()
         if count > len(read):  # else all were read
             means = rng.choice(read, size=(2000, len(read))).mean(axis=1)
-            low, high = np.percentile(means, [2.5, 97.5])
+            low, high = percentile_interval(means)
         tokens = count * np.array([read.mean(), low, high])
         share = lost[name] / len(read)
         rows.append((name, count, census.size[name], len(read), *tokens, *tokens / rate, share))

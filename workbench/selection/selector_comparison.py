@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from workbench.core.intervals import percentile_interval
 from workbench.selection.alternative_scores import chosen_by
 from workbench.selection.rank_agreement import KEY, agreement
 from workbench.selection.ranking import By
@@ -118,7 +119,7 @@ def _lengths(part: pd.DataFrame, rng: np.random.Generator, draws: int) -> dict[s
 
     with np.errstate(invalid="ignore"):  # a resample may hold no chosen document
         drawn = longer(rng.integers(0, len(part), size=(draws, len(part))))
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    low, high = percentile_interval(drawn, ignore_nan=True)
     alone = other & ~one
     return {
         "tokens_one": float(tokens[one].mean()),
