@@ -16,9 +16,14 @@ LABEL = 3  # terms that name a cluster on an axis
 
 
 def statistic_dots(statistics: pd.DataFrame, statistic: str = "tokens") -> go.Figure:
-    """The mean of a statistic in each selection with its interval, by domain (Table 3).
+    """The mean of a statistic in each selection with its interval, by domain (the paper's Table 3).
 
-    statistics: what `selection_statistics` returned.
+    Args:
+        statistics: what `selection_statistics` returned.
+        statistic: which of its statistics: "tokens", "compression_ratio", "loss_base" or "score".
+
+    Returns:
+        The figure; grey: every document.
     """
     rows = statistics[statistics["statistic"] == statistic]
     names = [one for one in dict.fromkeys(rows["selection"]) if one != "every document"]
@@ -42,7 +47,13 @@ def statistic_dots(statistics: pd.DataFrame, statistic: str = "tokens") -> go.Fi
 def word_overlap_dots(overlaps: Mapping[str, pd.DataFrame], weight: str = "tf") -> go.Figure:
     """Shared frequent words at each fraction, by domain; grey: two random selections (Table 4).
 
-    overlaps: name of the other scorer -> what `word_overlap` returned.
+    Args:
+        overlaps: name of the other scorer to what `word_overlap` returned; the random selections
+            are those of the first.
+        weight: "tf" or "tfidf".
+
+    Returns:
+        The figure, a panel a domain.
     """
     first = next(iter(overlaps.values()))
     domains = sorted(set(first["domain"]))
@@ -79,7 +90,14 @@ def word_overlap_dots(overlaps: Mapping[str, pd.DataFrame], weight: str = "tf") 
 def cluster_bars(table: pd.DataFrame, one: str, other: str, most: int = 20) -> go.Figure:
     """The largest clusters: their size, and the share of each that two selections take (Figure 4).
 
-    table: what `cluster_table` returned; one, other: names of its selections.
+    Args:
+        table: what `cluster_table` returned.
+        one: name of a selection of the table.
+        other: name of another one.
+        most: how many clusters are shown, the largest first.
+
+    Returns:
+        The figure, sizes on the left, shares on the right.
     """
     rows = table.head(most)
     names = [
@@ -116,8 +134,15 @@ def cluster_bars(table: pd.DataFrame, one: str, other: str, most: int = 20) -> g
 def selection_map(clusters: pd.DataFrame, selections: Mapping[str, pd.DataFrame]) -> go.Figure:
     """Two selections on the plane of the two first principal components (Figures 5 and 6).
 
-    clusters: what `cluster_documents` returned; selections: two, name -> table with selected. A
-    panel for where the documents come from, and one for who chooses them.
+    Args:
+        clusters: what `cluster_documents` returned.
+        selections: two, name to a table with the column selected.
+
+    Returns:
+        The figure: a panel for where the documents come from, and one for who chooses them.
+
+    Raises:
+        ValueError: there are not two selections.
     """
     if len(selections) != 2:
         raise ValueError(f"the map shows two selections, got {len(selections)}")
@@ -166,7 +191,11 @@ def selection_map(clusters: pd.DataFrame, selections: Mapping[str, pd.DataFrame]
 def coverage_dots(coverage: pd.DataFrame) -> go.Figure:
     """Spread of each selection over the clusters; grey: random selections of the same size.
 
-    coverage: what `coverage` returned.
+    Args:
+        coverage: what `coverage` of `workbench.analysis` returned.
+
+    Returns:
+        The figure, a panel a measure.
     """
     measures = list(dict.fromkeys(coverage["measure"]))
     figure = make_subplots(cols=len(measures), horizontal_spacing=0.12, subplot_titles=measures)

@@ -15,9 +15,15 @@ from workbench.models.heads import HeadSet, cut_size
 
 
 def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
-    """Layers x heads, coloured by score; the heads of `heads` carry a ring.
+    """Layers x heads, coloured by score; chosen heads carry a ring.
 
-    scores: a frame with layer, head, score (`retrieval_scores`).
+    Args:
+        scores: one row a head with layer, head, score (`retrieval_scores`). Scores that are all 0
+            or more get a scale from 0; others a diverging one around 0.
+        heads: the heads with a ring; None: no rings.
+
+    Returns:
+        The figure.
     """
     by = scores.attrs.get("by", "score")
     grid = scores.pivot(index="head", columns="layer", values="score")
@@ -50,7 +56,16 @@ def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
 
 
 def ranked_heads(scores: pd.DataFrame, fraction: float = 0.05, top: int = 30) -> go.Figure:
-    """The `top` heads by score with their 95 % intervals, and the cut after `fraction` of all."""
+    """The highest heads by score with their 95 % intervals, and the cut.
+
+    Args:
+        scores: one row a head with layer, head, score, low, high (`retrieval_scores`).
+        fraction: share of all heads before the cut (dashed line).
+        top: how many heads are shown; always one more than are before the cut.
+
+    Returns:
+        The figure.
+    """
     size = cut_size(fraction, len(scores))
     best = scores.sort_values("score", ascending=False, kind="stable").head(max(top, size + 1))
     names = [f"L{a}H{b}" for a, b in zip(best["layer"], best["head"], strict=True)]
@@ -82,7 +97,12 @@ def ranked_heads(scores: pd.DataFrame, fraction: float = 0.05, top: int = 30) ->
 def lookup_bars(table: pd.DataFrame, labels: Sequence[str]) -> go.Figure:
     """Answer loss and accuracy under each head set: the mean as a bar, one dot a probe.
 
-    table: what `lookup_losses` returned; labels: a name for each of its columns.
+    Args:
+        table: what `lookup_losses` returned.
+        labels: a name for each of its columns.
+
+    Returns:
+        The figure, loss (nats a token) on the left, accuracy on the right.
     """
     figure = make_subplots(cols=2, subplot_titles=("answer loss (nats a token)", "answer accuracy"))
     for panel, measure in enumerate(("loss", "accuracy"), start=1):
@@ -106,9 +126,14 @@ def lookup_bars(table: pd.DataFrame, labels: Sequence[str]) -> go.Figure:
 def masking_curve(table: pd.DataFrame) -> go.Figure:
     """Retrieval accuracy, answer loss and text loss against the number of masked heads.
 
-    table: what `masking_curve` returned. The detected order is a line, and so is that of influence
-    if there is one; the random orders are their mean inside the band from the lowest to the highest
-    draw.
+    The detected order is a line, and so is that of influence if there is one; the random orders are
+    their mean inside the band from the lowest to the highest draw.
+
+    Args:
+        table: what `masking_curve` of `workbench.detection` returned.
+
+    Returns:
+        The figure, a panel for each of the three that was measured.
     """
     panels = {
         "accuracy": "answer accuracy",
@@ -153,9 +178,18 @@ def masking_curve(table: pd.DataFrame) -> go.Figure:
 
 
 def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 9) -> go.Figure:
-    """The tokens of a text in reading order, each coloured by its loss change in nats.
+    """The tokens of a text in reading order, each coloured by its loss change.
 
-    tokens: one string a token; change: as many values, NaN where a token has no prediction.
+    Args:
+        tokens: one string a token.
+        change: nats, as many values; NaN where a token has no prediction.
+        width: tokens in a row.
+
+    Returns:
+        The figure; red: harder to predict.
+
+    Raises:
+        ValueError: there is not one change a token.
     """
     if len(tokens) != len(change):
         raise ValueError(f"one change a token: got {len(tokens)} tokens and {len(change)} changes")
@@ -183,6 +217,12 @@ def head_report_figure(report: HeadReport) -> go.Figure:
     """Membership and score of the heads around the cut, agreement by probe count, second detector.
 
     Panels whose numbers were not measured are left out.
+
+    Args:
+        report: what `head_report` returned.
+
+    Returns:
+        The figure.
     """
     size, second = len(report.heads), report.locos is not None
     titles = [

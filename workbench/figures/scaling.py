@@ -14,10 +14,20 @@ CURVES = 6  # at most, one for each of the values of the second input
 
 
 def scaling_curve(fit: ScalingFit, held: pd.DataFrame | None = None) -> go.Figure:
-    """Runs, law and its 95 % band; with `held` (`hold_out_largest`) the runs that it predicted.
+    """Runs, law and its 95 % band, and the held-out runs that it predicted.
 
     One input is on the axis. With two, the last is, and there is a curve for each of the first's
     values (at most six, spread over their range). Both axes are logarithmic.
+
+    Args:
+        fit: what `fit_law` returned, with one or two inputs.
+        held: the frame of `hold_out_largest`; None: no held-out runs.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: the law has more than two inputs.
     """
     *others, across = fit.law.inputs
     runs = fit.runs
@@ -72,7 +82,11 @@ def scaling_curve(fit: ScalingFit, held: pd.DataFrame | None = None) -> go.Figur
 def agreement_curve(table: pd.DataFrame) -> go.Figure:
     """Overlap at the cut and Spearman with the reference selection against a setting, by domain.
 
-    table: what `agreement_along` returned.
+    Args:
+        table: what `agreement_along` returned.
+
+    Returns:
+        The figure, the setting on a logarithmic axis.
     """
     setting = str(table.attrs.get("setting", "setting"))
     figure = go.Figure()

@@ -12,7 +12,15 @@ from workbench.selection.ranking import Selection
 
 
 def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
-    """Scores of every domain, with the cut above which its documents were chosen."""
+    """Scores of every domain, with the cut above which its documents were chosen.
+
+    Args:
+        selection: what `select` returned.
+        bins: number of bins over the scores of all domains.
+
+    Returns:
+        The figure, a panel a domain.
+    """
     domains = selection.domains
     figure = make_subplots(
         rows=len(domains), shared_xaxes=True, vertical_spacing=min(0.06, 0.5 / len(domains)),
@@ -42,7 +50,14 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
 
 
 def confound_panel(table: pd.DataFrame) -> go.Figure:
-    """Score against compression ratio, base loss and length, one colour a domain."""
+    """Score against compression ratio, base loss and length, one colour a domain.
+
+    Args:
+        table: a score table (`score_corpus`).
+
+    Returns:
+        The figure, three panels; the length is on a logarithmic axis.
+    """
     panels = (
         ("compression_ratio", "compression ratio<br>(low: repetitive)"),
         ("loss_base", "base loss<br>(nats a token)"),
@@ -68,7 +83,11 @@ def confound_panel(table: pd.DataFrame) -> go.Figure:
 def scorer_matrix(pairs: pd.DataFrame) -> go.Figure:
     """Spearman correlation and overlap at the cut of every pair of scorers, mean over domains.
 
-    pairs: what `compare_scorers` returned.
+    Args:
+        pairs: what `compare_scorers` returned.
+
+    Returns:
+        The figure, two matrices.
     """
     names = list(dict.fromkeys([*pairs["one"], *pairs["other"]]))
     mean = pairs.groupby(["one", "other"])[["spearman", "overlap"]].mean().reset_index()
@@ -102,7 +121,11 @@ def scorer_matrix(pairs: pd.DataFrame) -> go.Figure:
 def confound_matrix(confounds: pd.DataFrame) -> go.Figure:
     """What each scorer goes along with, a panel a domain; red: high values are chosen.
 
-    confounds: what `scorer_confounds` returned.
+    Args:
+        confounds: what `scorer_confounds` returned.
+
+    Returns:
+        The figure.
     """
     domains = sorted(set(confounds["domain"]))
     scorers = list(dict.fromkeys(confounds["scorer"]))

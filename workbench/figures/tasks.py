@@ -11,8 +11,12 @@ from workbench.figures.theme import COLOURS, shown, styled
 def mirror_bars(summary: pd.DataFrame, measure: str = "") -> go.Figure:
     """Every task under no mask, detected heads and random heads (bar: mean, whisker: all draws).
 
-    summary: what `mirror_summary` returned. Tasks that need their context stand first; measure: a
-    title of the axis.
+    Args:
+        summary: what `mirror_summary` returned. Tasks that need their context stand first.
+        measure: title of the axis; empty: none.
+
+    Returns:
+        The figure.
     """
     if "needs_context" in summary:
         summary = summary.sort_values("needs_context", ascending=False, kind="stable")
@@ -46,8 +50,12 @@ def mirror_bars(summary: pd.DataFrame, measure: str = "") -> go.Figure:
 def mirror_dots(items: pd.DataFrame, top: int | None = None) -> go.Figure:
     """What each item loses relative to no mask: detected heads, and the random draws' range.
 
-    items: what `mirror_items` returned for the measure "rise"; top: only as many of the most and as
-    many of the least hurt.
+    Args:
+        items: what `mirror_items` returned for the measure "rise".
+        top: show only as many of the most and as many of the least hurt; None: all.
+
+    Returns:
+        The figure, the most hurt items on top.
     """
     if top is not None and len(items) > 2 * top:
         items = pd.concat([items.head(top), items.tail(top)])

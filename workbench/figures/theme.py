@@ -17,12 +17,28 @@ DIVERGING = "RdBu_r"  # red: the loss rises; blue: it falls
 
 
 def shown(text: str) -> str:
-    """`text` so that plotly shows it as it is: no markup, no control or direction characters."""
+    """`text` so that plotly shows it as it is: no markup, no control or direction characters.
+
+    Args:
+        text: any text, of a document or a token.
+
+    Returns:
+        The text with what plotly would read as markup or formula escaped.
+    """
     escapes = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"})
     return visible(text).translate(escapes)  # dollars would be a formula where there is MathJax
 
 
 def styled(figure: go.Figure, height: int) -> go.Figure:
+    """Give a figure the look that all share.
+
+    Args:
+        figure: is changed in place.
+        height: pixels.
+
+    Returns:
+        The same figure.
+    """
     figure.update_layout(
         template="plotly_white", height=height, margin={"l": 60, "r": 20, "t": 70, "b": 60}
     )
@@ -30,7 +46,15 @@ def styled(figure: go.Figure, height: int) -> go.Figure:
 
 
 def themed(figure: go.Figure, theme: str) -> go.Figure:
-    """The figure in the colours of a "light" or "dark" page, whose background shines through."""
+    """The figure in the colours of a light or dark page, whose background shines through.
+
+    Args:
+        figure: is changed in place.
+        theme: "dark"; anything else is light.
+
+    Returns:
+        The same figure.
+    """
     clear = "rgba(0,0,0,0)"
     figure.update_layout(
         template="plotly_dark" if theme == "dark" else "plotly_white",

@@ -17,7 +17,12 @@ from workbench.training.head_evolution import Evolution
 def evolution_maps(found: Evolution, steps: Sequence[int] | None = None) -> go.Figure:
     """One map of retrieval scores (heads x layers) a checkpoint, on one scale (Figure 2).
 
-    steps: which checkpoints (default: at most eight, spread evenly).
+    Args:
+        found: what `evolution` returned.
+        steps: which checkpoints; None: at most eight, spread evenly.
+
+    Returns:
+        The figure.
     """
     every = sorted(found.scores["step"].unique())
     if steps is None:
@@ -50,7 +55,12 @@ def evolution_maps(found: Evolution, steps: Sequence[int] | None = None) -> go.F
 def evolution_curve(found: Evolution, history: pd.DataFrame | None = None) -> go.Figure:
     """Scores of the final heads, accuracy of the answers, and the loss, over the steps.
 
-    history: `Training.history`, for the training loss; else the answer loss is drawn.
+    Args:
+        found: what `evolution` returned.
+        history: `Training.history`, for the training loss; None: the answer loss is drawn.
+
+    Returns:
+        The figure, losses on the left.
     """
     course = found.course
     figure = make_subplots(
@@ -91,7 +101,12 @@ def evolution_curve(found: Evolution, history: pd.DataFrame | None = None) -> go
 def training_curve(course: pd.DataFrame, domain: str = "mean of domains") -> go.Figure:
     """Held-out loss of every arm along the training: mean and range over seeds (Figure 1).
 
-    course: `Arms.course`.
+    Args:
+        course: `Arms.course`.
+        domain: which of its domains; the default is the mean over them.
+
+    Returns:
+        The figure.
     """
     figure = go.Figure()
     part = course[course["domain"] == domain]
@@ -116,7 +131,12 @@ def training_curve(course: pd.DataFrame, domain: str = "mean of domains") -> go.
 def gain_bars(table: pd.DataFrame, over: str = "domain") -> go.Figure:
     """Gain of every arm over the baseline with its 95 % interval over seeds (Table 1).
 
-    table: what `gain` returned, with the same `over`.
+    Args:
+        table: what `gain` returned.
+        over: as in that call.
+
+    Returns:
+        The figure; above 0: lower loss than the baseline.
     """
     figure = go.Figure()
     for number, (arm, rows) in enumerate(table.groupby("arm", sort=False)):
@@ -139,8 +159,15 @@ def gain_bars(table: pd.DataFrame, over: str = "domain") -> go.Figure:
 def mirror_scatter(table: pd.DataFrame, label: str, x: str = "cost", y: str = "gain") -> go.Figure:
     """What masking costs the selector against what training on the selection gains.
 
-    table: one row a task or document with x and y, label (its name) and, if there are any, low and
-    high (of y) and domain (colours).
+    Args:
+        table: one row a task or document with `x`, `y`, `label` and, if there are any, low and high
+            (of y) and domain (colours).
+        label: the column with its name.
+        x: the column with the rise of the loss when the selector's heads are masked.
+        y: the column with the gain of the trained decoder, in nats a token.
+
+    Returns:
+        The figure.
     """
     figure = go.Figure()
     colour = "domain" if "domain" in table else label  # few tasks have a colour each

@@ -41,15 +41,27 @@ def fit_law(
     resamples: int = 200,
     seed: int = 0,
 ) -> ScalingFit:
-    """Fit L = E + sum A_i / x_i^a_i to a table of finished runs, one row a run.
+    """Fit L = E + sum A_i / x_i^a_i to a table of finished training runs.
 
-    inputs: the columns that hold the x_i (positive numbers); loss: the column that holds L (nats,
-    positive); constant: whether there is an E; delta: where the Huber loss of log residuals turns
-    from quadratic to linear; starts: how many of the best points of a grid of exponents are
-    refined; resamples: bootstrap draws of runs, each refitted (0: no intervals).
+    The summed Huber loss of log residuals is minimised from many starts (Hoffmann et al., arXiv
+    2203.15556, equation 3; summed, not averaged, as in Besiroglu et al., arXiv 2404.10102).
 
-    Raises ValueError for missing columns, values that are not positive, or fewer runs than
-    parameters and one.
+    Args:
+        runs: one row a run.
+        inputs: the columns that hold the x_i, positive numbers.
+        loss: the column that holds L, in nats, positive.
+        constant: whether the law has the constant E.
+        delta: where the Huber loss of log residuals turns from quadratic to linear, in log units.
+        starts: how many of the best points of a grid of exponents are refined.
+        resamples: bootstrap draws of runs, each refitted; 0 gives no intervals.
+        seed: of the draws.
+
+    Returns:
+        The fit, with the refined starts and the resampled fits.
+
+    Raises:
+        ValueError: a column is missing, a value is not positive, there are not more runs than
+            parameters, or delta, starts or resamples is out of range.
     """
     law = Law(tuple([inputs] if isinstance(inputs, str) else inputs), constant)
     sizes, losses = _checked(runs, law, loss)
@@ -93,12 +105,20 @@ def hold_out_largest(
 ) -> tuple[ScalingFit, pd.DataFrame]:
     """Fit all runs but those of largest compute, and predict these.
 
-    by: the column that says which are largest; None: params x tokens where both are inputs, else
-    the only input. Runs that share the largest value are held out together. options: as in
-    `fit_law`.
+    Args:
+        runs: one row a run.
+        inputs: as in `fit_law`.
+        loss: as in `fit_law`.
+        by: the column that says which runs are largest; None: params x tokens where both are
+            inputs, else the only input. Runs that share the largest value are held out together.
+        **options: further options of `fit_law`.
 
-    Returns the fit and a frame with one row a held-out run: the inputs, loss, predicted, low, high
-    (95 % of the resampled fits), error = predicted / loss - 1.
+    Returns:
+        The fit, and a frame with one row a held-out run: the inputs, loss, predicted, low and high
+        (95 % of the resampled fits), error = predicted / loss - 1.
+
+    Raises:
+        ValueError: as `fit_law`, or nothing says which runs are the largest.
     """
     names = [inputs] if isinstance(inputs, str) else list(inputs)
     sizes, _ = _checked(runs, Law(tuple(names), bool(options.get("constant", True))), loss)
@@ -126,9 +146,17 @@ def known_runs(
 ) -> pd.DataFrame:
     """Runs drawn from a law with known constants, to see what a fit makes of them.
 
-    The constants are those of Hoffmann et al.: E 1.69, A 406.4 and 410.7, a .34 and .28. models:
-    how many, of 50 M to 3 B parameters; multiples: each is trained on 20 tokens a parameter times
-    each of these; noise: standard deviation of log loss. Columns: params, tokens, loss.
+    The constants are those of Hoffmann et al. (arXiv 2203.15556): E 1.69, A 406.4 and 410.7,
+    exponents .34 and .28.
+
+    Args:
+        noise: standard deviation of log loss.
+        seed: of the noise.
+        models: number of models, of 50 million to 3 billion parameters.
+        multiples: each model is trained on 20 tokens a parameter times each of these.
+
+    Returns:
+        One row a run: params, tokens, loss (nats).
     """
     params = np.repeat(np.geomspace(5e7, 3e9, models), len(multiples))
     tokens = params * np.tile(np.array(multiples) * 20, models)
@@ -147,9 +175,21 @@ def averaged_and_summed(
 
     For teaching: BFGS (scipy's defaults, whose gradient tolerance is absolute) from one start.
     Averaged Huber losses of small residuals are about 1e-6, so the gradient looks like zero long
-    before the bottom. Returns one row each: objective ("averaged", "summed"), iterations, reached
-    (the summed objective at the end, in units of delta squared), best (what `fit_law` reaches),
-    and the parameters.
+    before the bottom (Besiroglu et al., arXiv 2404.10102).
+
+    Args:
+        runs: one row a run.
+        inputs: as in `fit_law`.
+        loss: as in `fit_law`.
+        delta: as in `fit_law`.
+
+    Returns:
+        One row an objective: objective ("averaged", "summed"), iterations, reached (the summed
+        objective at the end, in units of delta squared), best (what `fit_law` reaches), and the
+        parameters.
+
+    Raises:
+        ValueError: as `fit_law`.
     """
     law = Law(tuple(inputs), True)
     sizes, losses = _checked(runs, law, loss)

@@ -16,11 +16,14 @@ FLAT = 1e-8  # a direction in which the runs change less than this, relatively, 
 
 
 def numbers(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Columns of a table of runs, (runs, columns) float64; what is missing is NaN.
+    """Columns of a table of runs as numbers.
 
     Args:
         runs: one row a run.
         columns: which columns to take.
+
+    Returns:
+        Shape (runs, columns), float64; what is missing is NaN.
 
     Raises:
         ValueError: a column is not there, there twice, or holds what is no number that a float
@@ -48,10 +51,17 @@ def numbers(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
 
 
 def measured(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """As `numbers`, each of them positive.
+    """Columns of a table of runs as positive numbers.
+
+    Args:
+        runs: one row a run.
+        columns: which columns to take.
+
+    Returns:
+        Shape (runs, columns), float64.
 
     Raises:
-        ValueError: also for a value that is missing, not above 0, or outside 1e-50 to 1e50.
+        ValueError: as `numbers`, or a value is missing, not above 0, or outside 1e-50 to 1e50.
     """
     found = numbers(runs, columns)
     bad = ~((found >= 1 / EXTREME) & (found <= EXTREME))  # a NaN is bad too
@@ -71,6 +81,10 @@ class Law:
 
     Inside, a law is a vector theta: log E if there is one, the logs of A_i where x_i is at its
     geometric mean (so that they do not drag the exponents along), the exponents a_i.
+
+    Attributes:
+        inputs: the columns that hold the x_i.
+        constant: whether there is an E.
     """
 
     inputs: tuple[str, ...]
@@ -91,9 +105,14 @@ class Law:
         return "L = " + " + ".join(["E"] * self.constant + terms)
 
     def parts(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
-        """The terms of L, (runs, terms): E if there is one, then one an input.
+        """The terms of L.
 
-        logs: log x_i less the centre, (runs, inputs).
+        Args:
+            theta: the parameters, shape (parameters,).
+            logs: log x_i less the centre, shape (runs, inputs).
+
+        Returns:
+            Shape (runs, terms): E if there is one, then one an input; in the unit of the loss.
         """
         terms = len(self.inputs)
         powers = theta[self.constant : self.constant + terms] - logs * theta[-terms:]
@@ -102,17 +121,41 @@ class Law:
         return np.exp(np.clip(powers, -LARGEST, LARGEST))
 
     def log_loss(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
-        """log L, (runs,)."""
+        """log L of each run.
+
+        Args:
+            theta: the parameters, shape (parameters,).
+            logs: log x_i less the centre, shape (runs, inputs).
+
+        Returns:
+            Shape (runs,).
+        """
         return np.log(self.parts(theta, logs).sum(axis=1))
 
     def jacobian(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
-        """d log L / d theta, (runs, parameters)."""
+        """Derivatives of log L by the parameters.
+
+        Args:
+            theta: the parameters, shape (parameters,).
+            logs: log x_i less the centre, shape (runs, inputs).
+
+        Returns:
+            Shape (runs, parameters).
+        """
         parts = self.parts(theta, logs)
         shares = parts / parts.sum(axis=1, keepdims=True)
         return np.concatenate([shares, -logs * shares[:, self.constant :]], axis=1)
 
     def named(self, theta: np.ndarray, centre: np.ndarray) -> dict[str, float]:
-        """The parameters as the law is written, for raw x_i."""
+        """The parameters as the law is written, for raw x_i.
+
+        Args:
+            theta: the parameters, shape (parameters,).
+            centre: mean of log x_i over the runs, shape (inputs,).
+
+        Returns:
+            Name (`names`) to value.
+        """
         terms = len(self.inputs)
         values = np.array(theta, dtype=float)
         values[self.constant : self.constant + terms] += values[-terms:] * centre
@@ -124,10 +167,18 @@ class Law:
 class ScalingFit:
     """A law fitted to runs (`fit_law`).
 
-    theta, centre: see `Law`; drawn: theta of every resampled fit, (resamples, parameters); starts:
-    one row a start: its objective (sum of Huber losses in units of delta), whether it converged,
-    the parameters; agreeing: how many starts ended in the best objective; at_bound: parameters
-    that ran into the end of their range.
+    Attributes:
+        law: the form that was fitted.
+        loss: the column of `runs` that holds the loss.
+        delta: of the Huber loss, in log units.
+        runs: the table of runs, one row a run.
+        centre: mean of log x_i over the runs, shape (inputs,).
+        theta: the fitted parameters, shape (parameters,); see `Law`.
+        drawn: theta of every resampled fit, shape (resamples, parameters).
+        starts: one row a start: its objective (sum of Huber losses in units of delta squared),
+            whether it converged, the parameters.
+        agreeing: how many starts ended in the best objective.
+        at_bound: whether each parameter ran into the end of its range, shape (parameters,).
     """
 
     law: Law
@@ -210,9 +261,15 @@ class ScalingFit:
         return float(np.sqrt((away**2).mean()))
 
     def predict(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """predicted loss of each row of `runs`, with low and high (95 % of the resampled fits).
+        """Predicted loss of each row of `runs`, with the 95 % interval of the resampled fits.
 
         The interval tells how uncertain the law is, not how far a single run scatters about it.
+
+        Args:
+            runs: the inputs of the law as columns, one row a run.
+
+        Returns:
+            One row a run: predicted, low and high, in the unit of the loss.
 
         Raises:
             ValueError: an input is missing, or not a positive number.

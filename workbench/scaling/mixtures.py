@@ -18,13 +18,28 @@ ROUNDED = 0.01  # how far the shares of a mixture may be from 1 in sum: publishe
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """loss = sum of share x weight; weights: nats, by domain: what a run on that domain alone would
-    reach if the loss were linear all the way."""
+    """A linear law of mixtures: loss = sum of share x weight.
+
+    Attributes:
+        weights: nats, by domain: the loss that a run on that domain alone would reach if the loss
+            were linear all the way.
+    """
 
     weights: pd.Series
 
     def predict(self, mixtures: pd.DataFrame) -> pd.Series:
-        """The loss of each mixture, a row of shares with the domains of the fit as columns."""
+        """The predicted loss of each mixture.
+
+        Args:
+            mixtures: shares of the domains, one row a mixture, with the domains of the fit as
+                columns.
+
+        Returns:
+            Nats, with the index of `mixtures`.
+
+        Raises:
+            ValueError: a domain is missing, or shares are negative, missing, or do not sum to 1.
+        """
         predicted = _shares(mixtures, list(self.weights.index)) @ self.weights.to_numpy()
         return pd.Series(predicted, index=mixtures.index, name="predicted")
 
@@ -34,6 +49,9 @@ class MixtureFit:
         Args:
             mixtures: shares as in `predict`, one row a run.
             losses: nats, one a mixture, in the same order.
+
+        Returns:
+            The correlation, from -1 to 1.
 
         Raises:
             ValueError: there is not one loss a mixture, or nothing to rank: losses or predictions
@@ -50,11 +68,21 @@ class MixtureFit:
 
 
 def fit_mixture(mixtures: pd.DataFrame, losses: pd.Series) -> MixtureFit:
-    """Least squares of losses (nats) on the shares of domains; one row a training run, in the
-    same order. There is no intercept, since the shares of a mixture sum to 1.
+    """Least squares of losses on the shares of domains (RegMix, arXiv 2407.01492).
 
-    Raises ValueError for shares that are negative, missing, or sum to something else, for as few
-    runs as domains, and for mixtures that do not tell the domains apart.
+    There is no intercept, since the shares of a mixture sum to 1.
+
+    Args:
+        mixtures: shares of the domains (columns), one row a training run.
+        losses: nats, one a run, in the same order.
+
+    Returns:
+        The fit, with one weight a domain.
+
+    Raises:
+        ValueError: shares are negative, missing, or sum to something else; there are not more runs
+            than domains; the mixtures do not tell the domains apart; or there is not one finite
+            loss a run.
     """
     domains = list(mixtures.columns)
     shares = _shares(mixtures, domains)
