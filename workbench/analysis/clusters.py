@@ -25,16 +25,23 @@ def cluster_documents(
 ) -> pd.DataFrame:
     """Group documents by their embeddings, and place them on a plane.
 
-    table: a score table; embeddings: (documents, width), a row for each of its rows, in order
-    (`embed` of the texts of `documents_of`). The mean of all embeddings is taken off and what is
-    left scaled to length 1, since the hidden states of a language model share one large direction.
-    k-means with k centres (the paper: 100), the best of ten starts.
+    The mean of all embeddings is taken off and what is left scaled to length 1, since the hidden
+    states of a language model share one large direction. Then k-means, the best of ten starts.
 
-    Returns doc_id, domain, source, row, cluster (from 0, the largest first), distance (to the
-    cluster's centre) and x, y (the first two principal components, as in the paper's Figure 6).
-    attrs["explained"] is the share of the variance that the plane shows.
+    Args:
+        table: a score table.
+        embeddings: shape (documents, width), a row for each of the table's, in order (`embed` of
+            the texts of `documents_of`).
+        k: number of clusters (the paper: 100).
+        seed: of the first centres.
 
-    Raises ValueError where the shapes do not fit, k is no cluster count, or a vector is not finite.
+    Returns:
+        doc_id, domain, source, row, cluster (from 0, the largest first), distance (to the cluster's
+        centre) and x, y (the first two principal components, as in the paper's Figure 6).
+        attrs["explained"] is the share of the variance that the plane shows.
+
+    Raises:
+        ValueError: the shapes do not fit, k is no cluster count, or a vector is not finite.
     """
     vectors = np.asarray(embeddings, dtype=np.float64)
     if vectors.ndim != 2 or len(vectors) != len(table):
@@ -77,16 +84,28 @@ def cluster_table(
     nearest: int = 2,
     **columns: str,
 ) -> pd.DataFrame:
-    """What each cluster is about, and which share of it each selection takes.
+    """What each cluster is about, and which share of it each selection takes (Figure 4).
 
-    clusters: what `cluster_documents` returned for `table`; selections: name -> a table with the
-    column selected. One row a cluster: cluster, documents, domains (those with a document in it),
-    a column a selection (share of the cluster's documents that it chooses), terms and nearest (ids
-    of the documents nearest to the centre).
-
-    terms are those of the highest class-based TF-IDF: the share of a word in the words of the
+    The terms are those of the highest class-based TF-IDF: the share of a word in the words of the
     cluster, times ln(1 + A / f), where A is the mean number of words in a cluster and f the count
     of the word in all of them.
+
+    Args:
+        clusters: what `cluster_documents` returned for `table`.
+        table: the score table.
+        corpus: what was scored, as for `read_corpus`.
+        selections: name to a table with the column selected.
+        terms: how many terms name a cluster.
+        nearest: how many documents nearest to the centre are named.
+        **columns: id, text and domain: names of the columns of the corpus, as for `read_corpus`.
+
+    Returns:
+        One row a cluster: cluster, documents, domains (those with a document in it), a column a
+        selection (share of the cluster's documents that it chooses), terms and nearest (ids of
+        documents).
+
+    Raises:
+        ValueError: a selection lacks the column selected.
     """
     documents = documents_of(table, corpus, **columns)
     counts, names = word_counts([one.text for one in documents])
@@ -111,7 +130,15 @@ def cluster_table(
 
 
 def class_tfidf(counts: sparse.csr_matrix, classes: np.ndarray) -> np.ndarray:
-    """Class-based TF-IDF (classes, words) of word counts (texts, words); classes count from 0."""
+    """Class-based TF-IDF: which words set a class of texts apart.
+
+    Args:
+        counts: of words, shape (texts, words).
+        classes: of each text, from 0, shape (texts,).
+
+    Returns:
+        Shape (classes, words).
+    """
     total = np.zeros((int(classes.max()) + 1, counts.shape[1]))
     for one in range(len(total)):
         total[one] = np.asarray(counts[np.flatnonzero(classes == one)].sum(axis=0)).ravel()
@@ -128,11 +155,20 @@ def coverage(
 ) -> pd.DataFrame:
     """How widely each selection is spread over the clusters, beside random ones of the same size.
 
-    One row a selection and measure: selection, documents, measure, value, random (mean), low and
-    high (2.5 and 97.5 percentiles) over `draws` random selections that take as many documents of
-    every domain. Measures: "clusters touched" (share of the clusters with a chosen document) and
-    "effective clusters" (exp of the entropy of the chosen documents over the clusters: as many
-    equally full clusters would be as spread).
+    Args:
+        clusters: what `cluster_documents` returned.
+        selections: name to a table with the column selected.
+        draws: random selections, each of as many documents of every domain.
+        seed: of the draws.
+
+    Returns:
+        One row a selection and measure: selection, documents, measure, value, random (mean of the
+        draws), low and high (their 2.5 and 97.5 percentiles). Measures: "clusters touched" (share
+        of the clusters with a chosen document) and "effective clusters" (exp of the entropy of the
+        chosen documents over the clusters: as many equally full clusters would be as spread).
+
+    Raises:
+        ValueError: a selection chooses none of the documents, or lacks the column selected.
     """
     groups = clusters["cluster"].to_numpy()
     k = int(groups.max()) + 1
@@ -165,7 +201,18 @@ def coverage(
 
 
 def chosen_in(clusters: pd.DataFrame, selection: pd.DataFrame) -> np.ndarray:
-    """Which rows of `clusters` a selection (a table with the column selected) chooses, of bool."""
+    """Which documents of a clustering a selection chooses.
+
+    Args:
+        clusters: what `cluster_documents` returned.
+        selection: a table with the column selected.
+
+    Returns:
+        Shape (documents,), bool, in the order of `clusters`.
+
+    Raises:
+        ValueError: the column selected is missing.
+    """
     if "selected" not in selection:
         raise ValueError("a selection is a table with the column 'selected': select(...).table")
     chosen = selection.loc[selection["selected"], KEY]

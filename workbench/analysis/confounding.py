@@ -1,8 +1,8 @@
 """What the score goes along with: the confounds that must stand beside every ranking.
 
-The score rises with repetition, falls with base loss, and may follow length (METHOD sections 3 and
-5). None of that is removed here; it is measured, inside each domain, so that nobody mistakes a
-repetitive document for a reasoning one without being told.
+The score rises with repetition, falls with base loss, and may follow length
+(`workbench/METHOD.md`). None of that is removed here; it is measured, inside each domain, so that
+nobody mistakes a repetitive document for a reasoning one unawares.
 """
 
 from __future__ import annotations
@@ -22,10 +22,16 @@ CONFOUNDS = ("compression_ratio", "loss_base", "tokens")
 def confounds(table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Spearman correlation of the score with each confound, inside each domain.
 
-    table: a score table (`score_corpus`). Returns one row a domain and confound: domain, confound
-    (compression_ratio: low is repetitive; loss_base: nats a token; tokens: length), documents,
-    spearman, and low, high (95 % percentile bootstrap over documents). A domain with fewer than
-    four documents, or a confound that does not vary, gives NaN.
+    Args:
+        table: a score table (`score_corpus`).
+        draws: bootstrap draws of documents.
+        seed: of the draws.
+
+    Returns:
+        One row a domain and confound: domain, confound (compression_ratio: low is repetitive;
+        loss_base: nats a token; tokens: length), documents, spearman, and low, high (95 %
+        percentile bootstrap over documents). A domain with fewer than four documents, or a confound
+        that does not vary, gives NaN.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -50,12 +56,20 @@ def selection_statistics(
 ) -> pd.DataFrame:
     """What the chosen documents of several selections are like, side by side (the paper's Table 3).
 
-    selections: name -> a ranked table with the column selected (`Selection.table`, `chosen_by`,
-    `matched_selection`). The row "every document" is the domain of the first of them as a whole.
+    Args:
+        selections: name to a ranked table with the column selected (`Selection.table`, `chosen_by`,
+            `matched_selection`). The row "every document" is the domain of the first of them as a
+            whole.
+        draws: bootstrap draws of documents.
+        seed: of the draws.
 
-    Returns one row a domain, selection and statistic (tokens, compression_ratio, loss_base in nats
-    a token, score): domain, selection, documents, statistic, mean with low and high (95 %
-    percentile bootstrap over documents), median.
+    Returns:
+        One row a domain, selection and statistic (tokens, compression_ratio, loss_base in nats a
+        token, score): domain, selection, documents, statistic, mean with low and high (95 %
+        percentile bootstrap over documents), median.
+
+    Raises:
+        ValueError: there is no selection, or one lacks the column selected.
     """
     lacking = [name for name, table in selections.items() if "selected" not in table]
     if not selections or lacking:
@@ -95,9 +109,16 @@ def selection_statistics(
 
 
 def scorer_confounds(table: pd.DataFrame, names: Sequence[str] = BUILT_IN) -> pd.DataFrame:
-    """What every scorer goes along with: the rows of `confounds` for each, its name in front.
+    """What every scorer goes along with.
 
     A scorer that is a confound (perplexity, length, compression) correlates with itself by 1.
+
+    Args:
+        table: a score table.
+        names: of the scorers, as `scored_by` knows them.
+
+    Returns:
+        The rows of `confounds` for each, its name in the column scorer in front.
     """
     parts = []
     for name in names:

@@ -21,14 +21,23 @@ from workbench.models.token_prefix import encode_start
 
 
 def embed(texts: Sequence[str], model: Model | str, *, max_tokens: int | None = None) -> np.ndarray:
-    """Embeddings of texts, float32 of shape (texts, width).
+    """One vector a text.
 
-    model: a `Model`, whose last hidden state (after the final norm, no head masked) is averaged
-    over the tokens of the text, special tokens left out; or the name of a sentence-transformers
-    model, which is loaded for the call (`pip install sentence-transformers`). max_tokens: read only
-    the beginning of each text; never more than the model's context.
+    Args:
+        texts: one or more.
+        model: a `Model`, whose last hidden state (after the final norm, no head masked) is averaged
+            over the tokens of the text, special tokens left out; or the name of a
+            sentence-transformers model, which is loaded for the call (`pip install
+            sentence-transformers`).
+        max_tokens: read only so many first tokens of each text; None: as many as the model's
+            context holds, which is never exceeded.
 
-    Raises ValueError for no text, or for one without a token, and ImportError with what to install.
+    Returns:
+        Shape (texts, width), float32.
+
+    Raises:
+        ValueError: there is no text, or one without a token.
+        ImportError: sentence-transformers is asked for and not installed.
     """
     if isinstance(texts, str) or not len(texts):
         raise ValueError("texts must be a list of one text or more")

@@ -38,6 +38,14 @@ class Question:
     """What a verdict depends on; its digest is the name of the file that keeps the answer.
 
     Only digests of the text go into the name, so no document can choose where its answer lies.
+
+    Attributes:
+        base_url: of the endpoint.
+        model: the name that the endpoint knows the model by.
+        prompt: what the model is asked to do.
+        text: the document.
+        max_characters: of the text that are sent.
+        answer_tokens: most tokens of the answer.
     """
 
     base_url: str
@@ -49,6 +57,7 @@ class Question:
 
     @property
     def name(self) -> str:
+        """Name of the file that keeps the answer."""
         parts = [
             self.base_url, self.model, text_sha256(self.prompt), text_sha256(self.text),
             self.max_characters, self.answer_tokens,
@@ -76,26 +85,36 @@ def judge(
     workers: int = 4,
     timeout: float = 120.0,
 ) -> pd.DataFrame:
-    """Ask a model how much reasoning each document holds; one row a document, in order.
-
-    base_url: the endpoint ("http://localhost:8000/v1"); model: the name that it knows the model by;
-    api_key: its key (any word for a server that asks for none). No key is looked for elsewhere: the
-    one of the Hugging Face hub would else be sent to a stranger. cache: a folder for the answers, a
-    file each; a call that was broken off goes on where it stopped, and rows whose answer is there
-    need neither key nor endpoint. prompt: the file with the question. max_characters: of each text
-    that are sent. workers: requests at a time; timeout: seconds for each.
-
-    Columns: doc_id, domain, source, row, text_sha256, cut (the text is longer than what was sent),
-    judged (0 to 5; NaN without a verdict), reasoning (judged >= 3; missing without one), why (the
-    judge's words, shortened) and problem (why there is no verdict, missing where there is one: a
-    refusal, an answer that is no verdict, an error of the endpoint). Errors of the endpoint are not
-    kept, so that the next call asks again.
+    """Ask a model how much reasoning each document holds (the paper's Table 5).
 
     A verdict can be wrong, and a text can talk to its judge: the prompt warns, but it cannot
     prevent it. Read some `why`, and judge a few texts yourself.
 
-    Raises ValueError for a bad setting or a missing key, ConnectionError where the endpoint does
-    not answer the first question, or refuses the key or the model.
+    Args:
+        documents: what is judged.
+        base_url: the endpoint, such as "http://localhost:8000/v1".
+        model: the name that it knows the model by.
+        cache: a folder for the answers, a file each; a call that was broken off goes on where it
+            stopped, and rows whose answer is there need neither key nor endpoint.
+        api_key: of the endpoint (any word for a server that asks for none). No key is looked for
+            elsewhere: the one of the Hugging Face hub would else be sent to a stranger.
+        prompt: the file with the question.
+        max_characters: of each text that are sent.
+        answer_tokens: most tokens of an answer.
+        workers: requests at a time.
+        timeout: seconds for each.
+
+    Returns:
+        One row a document, in order: doc_id, domain, source, row, text_sha256, cut (the text is
+        longer than what was sent), judged (0 to 5; NaN without a verdict), reasoning (judged >= 3;
+        missing without one), why (the judge's words, shortened) and problem (why there is no
+        verdict, missing where there is one: a refusal, an answer that is no verdict, an error of
+        the endpoint). Errors of the endpoint are not kept, so that the next call asks again.
+
+    Raises:
+        ValueError: a setting is bad or the key is missing.
+        ConnectionError: the endpoint does not answer the first question, or refuses the key or the
+            model; or HF_HUB_OFFLINE is set.
     """
     if not base_url.startswith(("http://", "https://")) or not model:
         raise ValueError(
@@ -134,11 +153,21 @@ def judged_shares(
 ) -> pd.DataFrame:
     """Share of each selection's documents judged reasoning-intensive, by domain (Table 5).
 
-    judged: what `judge` returned, for the documents of all selections at least; selections: name ->
-    a table with the column selected. Columns: domain, selection, documents, judged (those with a
-    verdict, of which the share is), reasoning (share), low and high (Wilson's interval), score
-    (mean, 0 to 5). Missing verdicts are left out: where documents and judged differ, look at
-    `problem` before you compare.
+    Missing verdicts are left out: where documents and judged differ, look at `problem` before you
+    compare.
+
+    Args:
+        judged: what `judge` returned, for the documents of all selections at least.
+        selections: name to a table with the column selected.
+        confidence: of the interval.
+
+    Returns:
+        One row a domain and selection: domain, selection, documents, judged (those with a verdict,
+        of which the share is), reasoning (share), low and high (Wilson's interval), score (mean, 0
+        to 5).
+
+    Raises:
+        ValueError: a chosen document was not judged, or nothing is chosen.
     """
     verdicts = judged.set_index(["source", "row"])
     rows = []
@@ -170,7 +199,14 @@ def judged_shares(
 
 
 def verdict(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns judged, reasoning, why and problem of an answer as it is kept."""
+    """What an answer of the judge says.
+
+    Args:
+        answer: as it is kept: answer and finish, or problem.
+
+    Returns:
+        The columns judged, reasoning, why and problem of `judge`.
+    """
     nothing = {"judged": math.nan, "reasoning": None, "why": None}
     if "problem" in answer:
         return {**nothing, "problem": answer["problem"]}

@@ -28,10 +28,19 @@ ONLY = 8  # words that one selection alone has, shown beside the overlap
 def word_counts(
     texts: list[str], stop_words: Literal["english"] | None = "english"
 ) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Counts (texts, words) and the words, in the order of the alphabet.
+    """Counts of the words of texts.
 
-    A word is a run of two letters or more of any script, in lower case. stop_words: "english"
-    leaves scikit-learn's list of function words out, None leaves them in.
+    A word is a run of two letters or more of any script, in lower case.
+
+    Args:
+        texts: what is counted.
+        stop_words: "english" leaves scikit-learn's list of function words out, None leaves them in.
+
+    Returns:
+        Counts, sparse, shape (texts, words), and the words, in the order of the alphabet.
+
+    Raises:
+        ValueError: the texts hold no word.
     """
     vectorizer = CountVectorizer(token_pattern=WORD, stop_words=stop_words)
     try:
@@ -58,7 +67,7 @@ def word_overlap(
     seed: int = 0,
     **columns: str,
 ) -> pd.DataFrame:
-    """How many of the most frequent words two scorers' selections share, inside each domain.
+    """How many frequent words two scorers' selections share, inside each domain (Table 4).
 
     The paper gives the share and not its exact definition (TF, top 20 %: FineWeb-Edu .88,
     Cosmopedia .81, Python-Edu .41, OpenWebMath .67, against an educational classifier). Here:
@@ -72,13 +81,29 @@ def word_overlap(
       order of the alphabet; overlap = shared words / `words`. Where a selection has fewer different
       words, that many of each are compared (column words).
 
-    Returns one row a domain, fraction and weight: domain, fraction, weight ("tf" or "tfidf"),
-    documents (that a chooses), shared (the share of these that b chooses too), words, overlap,
-    random with low and high (the mean and the 2.5 and 97.5 percentiles of the overlap of two
-    independent random selections of as many documents, over `draws` pairs), only_a and only_b (up
-    to eight of the words that one selection alone has, most frequent first).
+    Args:
+        table: a score table.
+        corpus: what was scored, as for `read_corpus`.
+        scorer_a: the first scorer, a name that `chosen_by` knows.
+        scorer_b: the second one.
+        fractions: shares of each domain that are selected.
+        words: how many of the most frequent words are compared.
+        by: "documents" or "tokens": what the fraction is a share of.
+        stop_words: as in `word_counts`.
+        draws: pairs of random selections behind the reference.
+        seed: of these draws.
+        **columns: id, text and domain: names of the columns of the corpus, as for `read_corpus`.
 
-    Raises ValueError for a corpus that is not the table's, or without words.
+    Returns:
+        One row a domain, fraction and weight: domain, fraction, weight ("tf" or "tfidf"), documents
+        (that a chooses), shared (the share of these that b chooses too), words, overlap, random
+        with low and high (the mean and the 2.5 and 97.5 percentiles of the overlap of two
+        independent random selections of as many documents, over `draws` pairs), only_a and only_b
+        (up to eight of the words that one selection alone has, most frequent first).
+        attrs["scorers"] holds the two names.
+
+    Raises:
+        ValueError: the corpus is not the table's or holds no words, or a number is below 1.
     """
     if words < 1 or draws < 1 or not fractions:
         raise ValueError(
@@ -149,9 +174,15 @@ def _compared(
 
 
 def frequent(values: sparse.csr_matrix, texts: Any, words: int) -> np.ndarray:
-    """Columns of the `words` heaviest words of some texts (rows), heaviest first, none of weight 0.
+    """The heaviest words of some texts.
 
-    values: (texts, words), of which the rows `texts` are added up.
+    Args:
+        values: weights of words in texts, shape (texts, words).
+        texts: the rows that are added up.
+        words: at most so many.
+
+    Returns:
+        Columns of `values`, heaviest first, none of weight 0.
     """
     total = np.asarray(values[texts].sum(axis=0)).ravel().round(10)  # so that equals are equal
     order = np.argsort(-total, kind="stable")[:words]  # stable: equal ones by the alphabet

@@ -36,14 +36,24 @@ def few_shot_tasks(
     """The task "BBH" with an item a BBH task, and "MMLU" with an item a subject.
 
     An item's prompt is two worked examples and the question of the third; its answer is the third's
-    chain of thought with its conclusion; its name is that of the BBH task or subject. bbh, mmlu:
-    how many to take, spread evenly over the names in order (None: all; 0: leave it out).
-    by_category: one task for each of MMLU's four categories instead. distinct: BBH tasks that share
-    their examples (logical_deduction and tracking_shuffled_objects, of three sizes each) are one
-    item, or an interval would take one text for three; so BBH has 23 items, else 27.
+    chain of thought with its conclusion; its name is that of the BBH task or subject. Source:
+    Suzgun et al., arXiv 2210.09261 (BBH); Hendrycks et al., arXiv 2009.03300 (MMLU).
 
-    Raises ImportError without lm-eval, ValueError for counts that cannot be had.
-    Source: Suzgun et al., arXiv 2210.09261 (BBH); Hendrycks et al., arXiv 2009.03300 (MMLU).
+    Args:
+        bbh: how many BBH tasks to take, spread evenly over the names in order; None: all; 0: leave
+            BBH out.
+        mmlu: how many subjects of MMLU, in the same way.
+        by_category: make one task for each of MMLU's four categories instead of one for all.
+        distinct: BBH tasks that share their examples (logical_deduction and
+            tracking_shuffled_objects, of three sizes each) are one item, or an interval would take
+            one text for three; so BBH has 23 items, else 27.
+
+    Returns:
+        The tasks, BBH first.
+
+    Raises:
+        ImportError: lm-eval is not installed.
+        ValueError: a count cannot be had, or nothing is left.
     """
     folder = lm_eval_folder()
     chains = [_bbh(*one) for one in _examples(folder / BBH, "bbh_cot_fewshot_")]
@@ -64,7 +74,11 @@ def few_shot_tasks(
 def lm_eval_folder() -> Path:
     """Where the lm-eval package lies, found without importing it, which takes seconds.
 
-    Raises ImportError with what to do if it is not installed.
+    Returns:
+        The folder of the package.
+
+    Raises:
+        ImportError: it is not installed; the message says what to do.
     """
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or not spec.submodule_search_locations:

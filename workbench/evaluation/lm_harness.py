@@ -51,20 +51,31 @@ def evaluate(
     include_path: str | Path | Sequence[str | Path] = (),
     **hflm: Any,
 ) -> pd.DataFrame:
-    """Run lm-eval tasks unmasked, with `heads` masked, and with `controls` random sets masked.
+    """Run lm-eval tasks unmasked, with heads masked, and with random sets masked.
 
-    tasks: names of lm-eval tasks, groups or tags, paths of YAML files or configurations as
-    mappings. "workbench" is our own: seven generated tasks, no download. Most others load their
-    data set from the Hugging Face hub. include_path: further folders of tasks. limit: at most so
-    many items a task (below 1: that share of them). num_fewshot: worked examples in the prompt,
-    where the task leaves it open. hflm: options of lm-eval's HFLM, for example batch_size=8.
+    Args:
+        model: who answers.
+        heads: the detected heads; None: the rows of "nothing" alone.
+        tasks: names of lm-eval tasks, groups or tags, paths of YAML files or configurations as
+            mappings. "workbench" is our own: seven generated tasks, no download. Most others load
+            their data set from the Hugging Face hub.
+        controls: random sets of as many other heads.
+        mode: what masked heads put out.
+        seed: of the random sets.
+        limit: at most so many items a task (below 1: that share of them); None: all.
+        num_fewshot: worked examples in the prompt, where the task leaves it open.
+        include_path: further folders of tasks.
+        **hflm: options of lm-eval's HFLM, for example batch_size=8.
 
-    Returns one row a task (or group), metric and head set: task, metric (with lm-eval's filter
-    after a comma where there is one), value, stderr (NaN where lm-eval gives none), items, masked
-    ("nothing", "detected", "random") and draw. attrs["items"] keeps the value of every single item:
-    see `evaluation_items`. Without heads, the rows of "nothing" alone.
+    Returns:
+        One row a task (or group), metric and head set: task, metric (with lm-eval's filter after a
+        comma where there is one), value, stderr (NaN where lm-eval gives none), items, masked
+        ("nothing", "detected", "random") and draw. attrs["items"] keeps the value of every single
+        item: see `evaluation_items`.
 
-    Raises ImportError without lm-eval, ValueError for unknown tasks or a set without controls.
+    Raises:
+        ImportError: lm-eval is not installed.
+        ValueError: a task is unknown, or heads are to be masked without a control.
     """
     lm_eval_folder()
     require_fitting(model, heads, mode)
@@ -99,8 +110,15 @@ def evaluate(
 def evaluation_items(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The values of single items behind a table of `evaluate`, for `mirror_summary(_, metric)`.
 
-    One row an item and head set: task, item, name (empty), masked, draw and the metric. Tasks
-    without this metric are left out. Raises ValueError for a metric that no item has.
+    Args:
+        table: what `evaluate` returned.
+        metric: which of its metrics; tasks without it are left out.
+
+    Returns:
+        One row an item and head set: task, item, name (empty), masked, draw and the metric.
+
+    Raises:
+        ValueError: no item has this metric.
     """
     every = table.attrs.get("items", [])
     known = sorted({key for item in every for key in item} - set(KEYS))
@@ -116,7 +134,17 @@ def evaluation_items(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def documents(task: str, items: int = 24, seed: int = 0, **metadata: Any) -> dict[str, Any]:
-    """The items of one built-in task as the data set of an lm-eval task."""
+    """The items of one built-in task as the data set of an lm-eval task; its YAML files call this.
+
+    Args:
+        task: name of the built-in task.
+        items: as `n` of `built_in_tasks`.
+        seed: of the draws.
+        **metadata: what lm-eval hands on besides; is not read.
+
+    Returns:
+        The split "test" with the columns prompt and answer.
+    """
     from datasets import Dataset
 
     from workbench.evaluation.tasks import built_in_tasks
@@ -128,7 +156,17 @@ def documents(task: str, items: int = 24, seed: int = 0, **metadata: Any) -> dic
 
 
 def graded(document: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
-    """acc: would greedy decoding give the answer? nats: what the whole answer costs."""
+    """The metrics of one item; the YAML files of our tasks call this.
+
+    Args:
+        document: the item.
+        results: log-likelihood of the answer (nats), and whether each of its tokens is the first
+            choice; one pair.
+
+    Returns:
+        acc: 1.0 if greedy decoding would give the answer, else 0.0; nats: the loss of the whole
+        answer.
+    """
     likelihood, greedy = results[0]
     return {"acc": float(greedy), "nats": -likelihood}
 

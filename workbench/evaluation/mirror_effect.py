@@ -34,14 +34,25 @@ def mirror(
     mode: Mode = "uniform",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Answer every item of every task unmasked, with `heads` masked, and with random sets masked.
+    """Masking cost on tasks: answer every item unmasked, with heads masked, and with random ones.
 
-    controls: random sets of as many other heads. Returns one row an item and head set: task,
-    needs_context, item, name, masked ("nothing", "detected" or "random"), draw, loss (mean nats a
-    token of the true answer, which is fed), exact (1.0 if every token of it is the model's first
-    choice, which is when greedy decoding would give it, else 0.0).
+    Args:
+        model: who answers.
+        heads: the detected heads.
+        tasks: what is asked, of different names.
+        controls: random sets of as many other heads.
+        mode: what masked heads put out.
+        seed: of the random sets.
 
-    Raises ValueError without heads, tasks or controls, or for an item that does not fit.
+    Returns:
+        One row an item and head set: task, needs_context, item, name, masked ("nothing", "detected"
+        or "random"), draw, loss (mean nats a token of the true answer, which is fed), exact (1.0 if
+        every token of it is the model's first choice, which is when greedy decoding would give it,
+        else 0.0).
+
+    Raises:
+        ValueError: there are no heads, tasks or controls, two tasks share a name, or an item does
+            not fit into the model's context.
     """
     require_fitting(model, heads, mode)
     names = [one.name for one in tasks]
@@ -69,9 +80,17 @@ def mirror(
 def mirror_sets(
     model: Model, heads: HeadSet | None, controls: int = 5, seed: int = 0
 ) -> dict[tuple[str, int], HeadSet | None]:
-    """What a mirror masks, by (masked, draw): nothing, `heads`, and random sets of as many others.
+    """The head sets that a mirror masks.
 
-    Without heads it is nothing alone.
+    Args:
+        model: the model they belong to.
+        heads: the detected heads; none: nothing alone is masked.
+        controls: random sets of as many other heads.
+        seed: of the random sets.
+
+    Returns:
+        (masked, draw) to the head set: ("nothing", 0) to None, ("detected", 0) to `heads`, and
+        ("random", draw) to the random sets.
     """
     sets: dict[tuple[str, int], HeadSet | None] = {("nothing", 0): None}
     if heads:
@@ -85,15 +104,26 @@ def mirror_sets(
 def mirror_summary(
     table: pd.DataFrame, measure: str = "exact", *, draws: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """One row a task: what it costs to mask detected heads, and random ones.
+    """What it costs, task by task, to mask detected heads, and random ones (the paper's Table 6).
 
-    table: what `mirror` returned; measure: "exact" (share of items answered), "loss" (nats a token
-    of the answer) or "rise" (loss / loss with nothing masked - 1, item by item); of any table of
-    that form, a column of values. Columns: task, needs_context, items, nothing, detected, random
-    (mean of the draws), random_low and random_high (the worst and best draw, by value), change =
-    detected - nothing, excess = detected - random, each with low and high: 95 % percentile
-    bootstrap, paired over items (the random sets stay the drawn ones). A mean rise is carried by
-    the items of low loss: read it beside the loss.
+    A mean rise is carried by the items of low loss: read it beside the loss.
+
+    Args:
+        table: what `mirror` returned, or any table of that form with a column of values.
+        measure: "exact" (share of items answered), "loss" (nats a token of the answer), "rise"
+            (loss / loss with nothing masked - 1, item by item), or the name of another column of
+            values.
+        draws: bootstrap draws of items.
+        seed: of the draws.
+
+    Returns:
+        One row a task: task, needs_context, items, nothing, detected, random (mean of the draws),
+        random_low and random_high (the lowest and highest draw), change = detected - nothing,
+        excess = detected - random, each with low and high: 95 % percentile bootstrap, paired over
+        items (the random sets stay the drawn ones).
+
+    Raises:
+        ValueError: the table has no such measure, or a rise is asked of a loss of 0.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -115,12 +145,22 @@ def mirror_summary(
 
 
 def mirror_items(table: pd.DataFrame, measure: str = "rise") -> pd.DataFrame:
-    """One row an item, those that the detected heads cost most first: which items are hurt?
+    """What it costs, item by item: which items are hurt?
 
-    table, measure: as in `mirror_summary`. Columns: task, needs_context, item, name, nothing,
-    detected, random (mean of the draws), random_low and random_high (over the draws), and base_loss
-    (with nothing masked) where the table has losses: a rise is large where that is small. One item
-    is one text: there is no interval over it.
+    One item is one text: there is no interval over it.
+
+    Args:
+        table: as in `mirror_summary`.
+        measure: as in `mirror_summary`.
+
+    Returns:
+        One row an item, those that the detected heads change most first: task, needs_context, item,
+        name, nothing, detected, random (mean of the draws), random_low and random_high (over the
+        draws), and base_loss (with nothing masked) where the table has losses: a rise is large
+        where that is small.
+
+    Raises:
+        ValueError: as `mirror_summary`.
     """
     parts = []
     for kept, part in _tasks(table):

@@ -54,7 +54,13 @@ COMPLETIONS = (
 
 @dataclass(frozen=True)
 class Item:
-    """One question: a prompt, and the text that must follow it; a name where it has one."""
+    """One question.
+
+    Attributes:
+        prompt: what is given.
+        answer: the text that must follow it.
+        name: of the item, where it has one.
+    """
 
     prompt: str
     answer: str
@@ -63,7 +69,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Task:
-    """A name, its items, and whether the answer can only be taken from the prompt."""
+    """Items of one kind.
+
+    Attributes:
+        name: of the task.
+        items: its questions.
+        needs_context: whether the answer can only be taken from the prompt.
+    """
 
     name: str
     items: tuple[Item, ...]
@@ -76,15 +88,33 @@ class Task:
 
 @dataclass(frozen=True)
 class Asked:
-    """An item as token ids, without special tokens; answer: positions [start, stop) in ids."""
+    """An item as token ids.
+
+    Attributes:
+        ids: prompt and answer, without special tokens.
+        answer: positions [start, stop) of the answer in `ids`.
+    """
 
     ids: tuple[int, ...]
     answer: tuple[int, int]
 
 
 def asked(model: Model, item: Item) -> Asked:
-    """The tokens of an item. Prompt and answer are encoded together, as text is; where the border
-    then falls inside a token, they are encoded apart."""
+    """The tokens of an item.
+
+    Prompt and answer are encoded together, as text is; where the border then falls inside a token,
+    they are encoded apart.
+
+    Args:
+        model: whose tokenizer and context are meant.
+        item: the question.
+
+    Returns:
+        The item as token ids.
+
+    Raises:
+        ValueError: prompt or answer has no token, or the item is longer than the model's context.
+    """
     prompt, whole = model.encode(item.prompt), model.encode(item.prompt + item.answer)
     if whole[: len(prompt)] != prompt or len(whole) == len(prompt):
         whole = [*prompt, *model.encode(item.answer)]
@@ -98,9 +128,17 @@ def asked(model: Model, item: Item) -> Asked:
 
 
 def built_in_tasks(n: int = 24, seed: int = 0) -> list[Task]:
-    """Seven generated tasks of `n` items each (the control has at most 24).
+    """Seven generated tasks with exact answers.
 
-    Raises ValueError for fewer than two items.
+    Args:
+        n: items of each; the control "common completions" has at most 24.
+        seed: of the draws.
+
+    Returns:
+        The tasks: five that need their context, few-shot arithmetic, and the control.
+
+    Raises:
+        ValueError: fewer than two items.
     """
     if n < 2:
         raise ValueError(f"a task needs two items or more for an interval, got {n}")

@@ -34,12 +34,15 @@ PLACE = ["domain", "source", "row"]
 class Arms:
     """What `train_arms` measured.
 
-    course: arm, seed, step, tokens, domain, loss (held-out nats a token along the training, and
-    their mean over domains); documents: arm, seed, doc_id, domain, loss of every held-out document
-    (its first tokens, as many as the context holds) at the end; tasks: arm, seed, task,
-    needs_context, item, loss (nats a token of the true answer) at the end; checkpoints: (arm,
-    seed) -> folder of the trained model, if there was an `out` to write them to:
-    `wb.load_model(arms.checkpoints[arm, seed])` is the model.
+    Attributes:
+        course: arm, seed, step, tokens, domain, loss: held-out nats a token along the training, and
+            their mean over domains.
+        documents: arm, seed, doc_id, domain, loss of every held-out document (its first tokens, as
+            many as the context holds) at the end, in nats a token.
+        tasks: arm, seed, task, needs_context, item, loss (nats a token of the true answer) at the
+            end.
+        checkpoints: (arm, seed) to the folder of the trained model, if there was an `out` to write
+            them to: `wb.load_model(arms.checkpoints[arm, seed])` is the model.
     """
 
     course: pd.DataFrame
@@ -51,10 +54,18 @@ class Arms:
 def repeat_weights(
     documents: Sequence[Document], chosen: Selection | pd.DataFrame, repeat: float = 1
 ) -> list[float]:
-    """How often each document comes in an epoch: once, and `repeat` times more where chosen.
+    """How often each document comes in an epoch: once, and more often where chosen.
 
-    chosen: a selection, or its table (`select`, `chosen_by`). Raises ValueError for a document that
-    the selection did not rank.
+    Args:
+        documents: the training corpus.
+        chosen: a selection, or its table (`select`, `chosen_by`).
+        repeat: how many times more a chosen document comes.
+
+    Returns:
+        A weight a document, in order: 1, or 1 + `repeat`.
+
+    Raises:
+        ValueError: the selection did not rank one of the documents.
     """
     table = chosen.table if isinstance(chosen, Selection) else chosen
     places = table[PLACE].itertuples(index=False, name=None)
@@ -81,12 +92,24 @@ def train_arms(
 ) -> Arms:
     """Train one decoder for every mixture and seed, and read held-out text and tasks with it.
 
-    arms: name -> weights of the documents (`repeat_weights`; None: every document once). A task
-    whose items do not fit into the decoder's context is an error. out: a folder for checkpoints; a
-    call that was stopped goes on from there. A model leaves memory when it has been read: without
-    `out` only what was measured is left of it.
+    A model leaves memory when it has been read: without `out` only what was measured is left of it.
 
-    Raises ValueError for fewer than two arms or seeds, or without held-out documents.
+    Args:
+        documents: the training corpus, the same for all arms.
+        arms: name to the weights of the documents (`repeat_weights`; None: every document once).
+        recipe: how to train each; None: the defaults of `Recipe`.
+        tokenizer: must have an end token.
+        held_out: documents that are read at each evaluation, and one by one at the end.
+        tasks: are answered at the end; all items must fit into the decoder's context.
+        seeds: one run of every arm a seed; the runs of one seed share their first weights.
+        out: a folder for checkpoints; a call that was stopped goes on from there. None: no folder.
+
+    Returns:
+        What was measured, of all runs.
+
+    Raises:
+        ValueError: there are fewer than two arms or seeds, no held-out documents, or an item that
+            does not fit.
     """
     if len(arms) < 2 or len(set(seeds)) < 2 or not held_out:
         raise ValueError(
@@ -122,12 +145,22 @@ def train_arms(
 
 
 def gain(course: pd.DataFrame, baseline: str, *, over: str = "domain") -> pd.DataFrame:
-    """How much lower each arm's loss is than the baseline's, paired by seed.
+    """How much lower each arm's loss is than the baseline's, paired by seed (the paper's Table 1).
 
-    course: `Arms.course` (its last step counts), or `Arms.tasks` with over="task", or
-    `Arms.documents` with over="doc_id". Columns: arm, `over`, baseline (its mean loss), gain (mean
-    of baseline - arm in nats a token; above 0: the arm is better), low and high (95 % interval of
-    Student's t over seeds; it holds for other seeds, not for other corpora), seeds (in both arms).
+    Args:
+        course: `Arms.course` (its last step counts), or `Arms.tasks` with over="task", or
+            `Arms.documents` with over="doc_id".
+        baseline: name of the arm that the others are compared with.
+        over: the column whose values are compared one by one.
+
+    Returns:
+        One row an arm and value of `over`: arm, `over`, baseline (its mean loss), gain (mean of
+        baseline - arm in nats a token; above 0: the arm is better), low and high (95 % interval of
+        Student's t over seeds; it holds for other seeds, not for other corpora), seeds (in both
+        arms).
+
+    Raises:
+        ValueError: no arm is called `baseline`.
     """
     if baseline not in set(course["arm"]):
         raise ValueError(
@@ -154,9 +187,17 @@ def mirror_correlation(
 ) -> pd.DataFrame:
     """Spearman correlation of what masking costs and what training gains, with its interval.
 
-    table: one row a task or document with x and y; inside each domain if it has that column.
-    Columns: domain, n, spearman, low, high (95 % percentile bootstrap over the rows; NaN below four
-    rows).
+    Args:
+        table: one row a task or document with `x` and `y`; correlated inside each domain if it has
+            that column.
+        x: the column of what masking costs.
+        y: the column of what training gains.
+        draws: bootstrap draws of rows.
+        seed: of the draws.
+
+    Returns:
+        One row a domain: domain ("all" without that column), n, spearman, low, high (95 %
+        percentile bootstrap over the rows; NaN below four rows).
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -167,7 +208,15 @@ def mirror_correlation(
 
 
 def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of a mean; NaN for a single value."""
+    """Student's interval of a mean.
+
+    Args:
+        values: shape (values,).
+        confidence: with which the interval holds the mean.
+
+    Returns:
+        The low and the high end; NaN for a single value.
+    """
     if len(values) < 2:
         return float("nan"), float("nan")
     reach = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
@@ -175,7 +224,18 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, flo
 
 
 def task_losses(model: Model, tasks: Sequence[Task]) -> pd.DataFrame:
-    """task, needs_context, item, loss: mean nats a token of every true answer, which is fed."""
+    """The loss of every true answer, which is fed to the model.
+
+    Args:
+        model: who answers.
+        tasks: what is asked.
+
+    Returns:
+        One row an item: task, needs_context, item, loss (mean nats a token of the answer).
+
+    Raises:
+        ValueError: an item does not fit into the model's context.
+    """
     rows = []
     for task in tasks:
         for number, item in enumerate(task.items):

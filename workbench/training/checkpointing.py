@@ -26,6 +26,11 @@ def write_model(folder: Path, hf: PreTrainedModel, tokenizer: PreTrainedTokenize
     """Write a folder that `load_model` reads, in the place of an older one.
 
     Whatever ends the process, `load_model` finds the whole older model or the whole new one.
+
+    Args:
+        folder: where to; what lies there is replaced.
+        hf: the model.
+        tokenizer: its tokenizer.
     """
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # one bar, of the training, is enough
@@ -41,15 +46,34 @@ def write_model(folder: Path, hf: PreTrainedModel, tokenizer: PreTrainedTokenize
 
 
 class Resume:
-    """The file that holds weights, moments of the optimizer and notes of a run of one identity."""
+    """The file that holds weights, moments of the optimizer and notes of a run of one identity.
+
+    Attributes:
+        path: the file.
+        identity: what settles a run: recipe, data, seed.
+    """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        """Make the folder; nothing is read or written yet.
+
+        Args:
+            folder: of the run.
+            identity: values that JSON holds; a file of another identity is refused.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.identity = folder / RESUME, identity
 
     def save(
         self, step: int, hf: PreTrainedModel, optimizer: torch.optim.Optimizer, notes: dict
     ) -> None:
+        """Write what is needed to go on after a step.
+
+        Args:
+            step: steps that are done.
+            hf: the model, without wrappers.
+            optimizer: its optimizer.
+            notes: whatever else the run needs to go on; values that JSON holds.
+        """
         names = {id(parameter): name for name, parameter in hf.named_parameters()}
         tensors = {f"weight.{name}": p.detach() for name, p in hf.named_parameters()}
         for parameter, moments in optimizer.state.items():
@@ -62,9 +86,18 @@ class Resume:
     def load(
         self, hf: PreTrainedModel, optimizer: torch.optim.Optimizer
     ) -> tuple[int, dict[str, Any]]:
-        """Put what was saved back, and return the step and the notes; (0, {}) for a new folder.
+        """Put what was saved back.
 
-        Raises ValueError, with what differs, for a run of another identity.
+        Args:
+            hf: the model that gets the weights.
+            optimizer: gets the moments.
+
+        Returns:
+            The step and the notes; (0, {}) for a new folder.
+
+        Raises:
+            ValueError: the folder holds a run of another identity (what differs is named), or the
+                file is not what a run wrote.
         """
         if not self.path.exists():
             return 0, {}

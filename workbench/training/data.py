@@ -17,7 +17,13 @@ from workbench.corpus.document import Document
 
 
 class TokenRows:
-    """An endless, seeded stream of rows (length,) of token ids from weighted documents."""
+    """An endless, seeded stream of rows of token ids from weighted documents.
+
+    Attributes:
+        weights: how often each document comes in an epoch, shape (documents,).
+        ids: the token ids of each document, its end token included.
+        length: tokens in a row.
+    """
 
     def __init__(
         self,
@@ -26,8 +32,19 @@ class TokenRows:
         length: int,
         weights: Sequence[float] | None = None,
     ) -> None:
-        """weights: how often each document comes in an epoch (default: once); 2.5 is two times,
-        and a third in every other epoch on average. Raises ValueError when nothing is left."""
+        """Encode the documents.
+
+        Args:
+            documents: the mixture.
+            tokenizer: must have an end token, which stands behind every document.
+            length: tokens in a row.
+            weights: how often each document comes in an epoch, one number of 0 or more a document;
+                None: once. 2.5 is two times, and a third in every other epoch on average.
+
+        Raises:
+            ValueError: there is not one finite weight of 0 or more a document, the tokenizer has no
+                end token, a text is no valid Unicode, or an epoch holds fewer tokens than a row.
+        """
         self.weights = np.ones(len(documents)) if weights is None else np.array(weights, float)
         if self.weights.shape != (len(documents),):
             raise ValueError(
@@ -75,7 +92,15 @@ class TokenRows:
         return digest.hexdigest()
 
     def rows(self, seed: int, start: int = 0) -> Iterator[np.ndarray]:
-        """The rows from number `start` on, epoch after epoch."""
+        """The rows in training order, epoch after epoch.
+
+        Args:
+            seed: of the order, and of which documents of broken weight come once more.
+            start: number of the first row.
+
+        Yields:
+            Token ids, shape (length,), without end.
+        """
         rest, skip = np.zeros(0, np.int64), start * self.length
         epoch = 0
         while True:
@@ -94,7 +119,11 @@ class TokenRows:
             epoch += 1
 
     def once(self) -> np.ndarray:
-        """Every document once, in order: (rows, length), for held-out text; the tail is dropped."""
+        """Every document once, in order, for held-out text.
+
+        Returns:
+            Token ids, shape (rows, length); the tail that fills no row is dropped.
+        """
         stream = np.concatenate(self.ids)
         return stream[: len(stream) // self.length * self.length].reshape(-1, self.length)
 

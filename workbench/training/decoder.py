@@ -23,8 +23,12 @@ class Decoder:
     Input and output embeddings are apart: with tied ones, decoders as small as these learn to copy
     many times more slowly (tried on lookup text).
 
-    width must be an even multiple of heads, heads a multiple of kv_heads (default: as many as
-    heads). context is the number of tokens in one training row.
+    Attributes:
+        layers: number of layers.
+        width: size of the hidden states, an even multiple of heads.
+        heads: query heads of a layer, a multiple of kv_heads.
+        kv_heads: key-value heads of a layer; None: as many as heads.
+        context: tokens in one training row, 2 or more.
     """
 
     layers: int = 4
@@ -44,7 +48,15 @@ class Decoder:
             )
 
     def build(self, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCausalLM:
-        """A decoder with random weights; the same `seed` gives the same weights."""
+        """A decoder with random weights.
+
+        Args:
+            tokenizer: whose vocabulary the decoder gets.
+            seed: the same seed gives the same weights.
+
+        Returns:
+            The untrained model.
+        """
         config = LlamaConfig(
             vocab_size=max(tokenizer.get_vocab().values()) + 1, hidden_size=self.width,
             num_hidden_layers=self.layers,
@@ -60,10 +72,18 @@ class Decoder:
 
 
 def train_tokenizer(texts: Iterable[str], size: int = 2048) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of `size` tokens, learnt from texts; it can spell every text.
+    """A byte-level BPE, learnt from texts; it can spell every text.
 
-    Raises ValueError for a size that cannot hold every byte and the end of a document, TypeError
-    for a single text.
+    Args:
+        texts: what to learn from.
+        size: tokens in the vocabulary.
+
+    Returns:
+        The tokenizer, with an end token.
+
+    Raises:
+        ValueError: `size` cannot hold every byte and the end of a document.
+        TypeError: `texts` is a single text.
     """
     if isinstance(texts, str):
         raise TypeError("train_tokenizer needs a list of texts, got one text: pass [text]")

@@ -24,17 +24,25 @@ from workbench.models.model import Model
 
 @dataclass(frozen=True)
 class Evolution:
-    """scores: one row a checkpoint and head (step, layer, head, score); course: one row a
-    checkpoint with step, answer_loss (nats a token), answer_accuracy, final_heads (mean score, at
-    that step, of the heads that score highest at the last one) and other_heads (of all others)."""
+    """Scores of every head along the checkpoints of a training.
+
+    Attributes:
+        scores: one row a checkpoint and head: step, layer, head, score.
+        course: one row a checkpoint: step, answer_loss (nats a token), answer_accuracy, final_heads
+            (mean score, at that step, of the heads that score highest at the last one) and
+            other_heads (of all others).
+    """
 
     scores: pd.DataFrame
     course: pd.DataFrame
 
     @property
     def appears(self) -> float:
-        """The step at which the final heads reach half of their last score, read off between
-        checkpoints; the first one's step if they are there already, NaN if the last score is 0."""
+        """The step at which the final heads reach half of their last score.
+
+        Read off between checkpoints; the first one's step if they are there already, NaN if the
+        last score is 0.
+        """
         steps, scores = (self.course[name].to_numpy(float) for name in ("step", "final_heads"))
         if scores[0] >= scores[-1] / 2 > 0:
             return float(steps[0])
@@ -47,9 +55,13 @@ class Evolution:
         return crossing(steps, loss, (loss[0] + loss[-1]) / 2)
 
     def stays(self) -> pd.DataFrame:
-        """One row a checkpoint: step, spearman of its scores with the last ones, and shared: the
-        share of the final heads that are among as many highest heads there (heads that tie with the
-        next one are not)."""
+        """How far each checkpoint has the heads of the last one.
+
+        Returns:
+            One row a checkpoint: step, spearman (of its scores with the last ones; NaN if all are
+            equal) and shared (the share of the final heads that are among as many highest heads
+            there; heads that tie with the next one are not).
+        """
         wide = self.scores.pivot(index="step", columns=["layer", "head"], values="score")
         final = wide.iloc[-1]
         top = set(final.nlargest(self._size).index)
@@ -72,16 +84,24 @@ def evolution(
     fraction: float = 0.05,
     revision_of: str | None = None,
 ) -> Evolution:
-    """Retrieval scores and answers of every checkpoint on the same probes.
+    """Retrieval scores and answers of every checkpoint on the same probes (the paper's Figure 2).
 
-    checkpoints: step (or tokens) -> folder, hub id or model; with `revision_of` a hub id, step ->
-    revision of it. probes: what to ask, or what makes them of the first model (default: 16 of the
-    usual lookups). fraction: which share of the last checkpoint's heads are the final heads.
     Models are loaded one after the other and let go. Only the last is certified: in a model that
     has learnt nothing yet a mask changes next to nothing.
 
-    Raises ValueError for fewer than two checkpoints, or for models that differ in shape or
-    tokenizer.
+    Args:
+        checkpoints: step (or tokens) to folder, hub id or model; with `revision_of` step to
+            revision.
+        probes: what to ask, or what makes it of the first model; None: 16 of the usual lookups.
+        fraction: which share of the last checkpoint's heads are the final heads.
+        revision_of: the hub id whose revisions the checkpoints are; None: they are no revisions.
+
+    Returns:
+        The scores and the answers along the checkpoints.
+
+    Raises:
+        ValueError: there are fewer than two checkpoints, they differ in shape or tokenizer, or too
+            few heads of the last one score above 0.
     """
     if len(checkpoints) < 2:
         raise ValueError(f"evolution needs two checkpoints or more, got {len(checkpoints)}")
@@ -118,7 +138,16 @@ def evolution(
 
 
 def crossing(steps: np.ndarray, values: np.ndarray, level: float) -> float:
-    """The first step at which `values` reach `level` (from either side), linear between points."""
+    """The first step at which values reach a level from either side, linear between points.
+
+    Args:
+        steps: ascending, shape (points,).
+        values: one a step, shape (points,).
+        level: in the unit of the values.
+
+    Returns:
+        The step; NaN if the level is not reached.
+    """
     side = np.sign(values - level)
     if side[0] == 0:
         return float(steps[0])

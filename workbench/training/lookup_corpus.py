@@ -27,10 +27,13 @@ VALUE_WORDS = (2, 4)  # least and most; a fixed length would let heads copy by d
 
 
 def lookup_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word, and hardly any besides.
+    """A tokenizer with one token a word of lookup text, and hardly any besides.
 
     A vocabulary with many tokens that never come would hold the training up: the decoder first
     learns to rule them out, and finds copying several times later (tried with 324 tokens).
+
+    Returns:
+        The tokenizer, with an end token.
     """
     special = {END: 0, UNKNOWN: 1}
     words = {word: number for number, word in enumerate(WORDS, start=len(special))}
@@ -40,9 +43,21 @@ def lookup_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def lookup_text(n: int, pairs: int = 3, words: int = 64, seed: int = 0) -> list[Document]:
-    """`n` documents of `pairs` names with values, which then come again until there are `words`.
+    """Documents of names with values, which then come again.
 
     Every word is one of WORDS, and no word comes twice among the pairs of a document.
+
+    Args:
+        n: number of documents.
+        pairs: names with values in each.
+        words: words of a document; pairs come again until there are so many.
+        seed: of the draws.
+
+    Returns:
+        The documents, of the domain "lookup".
+
+    Raises:
+        ValueError: a number is out of range.
     """
     most = len(WORDS) // (1 + VALUE_WORDS[1])
     if not 1 <= pairs <= most or n < 1 or words < pairs * (1 + VALUE_WORDS[1]):
@@ -63,7 +78,20 @@ def lookup_text(n: int, pairs: int = 3, words: int = 64, seed: int = 0) -> list[
 
 
 def lookup_probes(model: Model, n: int = 32, pairs: int = 3, seed: int = 1) -> Probes:
-    """`n` lookups of that form: all pairs, one name again, and its value as the answer."""
+    """Lookups of the form of `lookup_text`: all pairs, one name again, and its value as the answer.
+
+    Args:
+        model: a model trained with `lookup_tokenizer`.
+        n: number of probes.
+        pairs: names with values in each.
+        seed: of the draws.
+
+    Returns:
+        The probes.
+
+    Raises:
+        ValueError: a word is not one token in the model's tokenizer.
+    """
     items = []
     for number in range(n):
         rng = np.random.default_rng([seed, number])

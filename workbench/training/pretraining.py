@@ -1,7 +1,7 @@
 """Train a small decoder from scratch on a mixture of documents, so that selections can be judged.
 
-AdamW, gradient clipping and the paper's warm-up-stable-decay schedule (section 4.1 of the paper;
-METHOD section 4). One process or several: `accelerate launch` on a script that calls this splits
+AdamW, gradient clipping and the paper's warm-up-stable-decay schedule (section 4.1 of the paper,
+arXiv 2505.07293). One process or several: `accelerate launch` on a script that calls this splits
 every batch over the devices. What a run does is settled by its recipe, its rows and its seed, so
 two runs that differ in the documents only are a fair pair, and a stopped run goes on where it was.
 """
@@ -34,9 +34,18 @@ from workbench.training.decoder import Decoder
 class Recipe:
     """How a decoder is trained; one step reads batch x decoder.context tokens.
 
-    warm_up and decay are shares of the steps (the paper: .1 % and 25 %), at whose outer ends the
-    rate is a tenth; in between it is learning_rate. clip bounds the norm of the gradient. precision
-    is accelerate's mixed_precision ("no", "bf16", "fp16").
+    The rate warms up, stays, and decays (section 4.1 of the paper, arXiv 2505.07293).
+
+    Attributes:
+        decoder: the shape of the model.
+        steps: optimizer steps.
+        batch: rows in a step, over all devices.
+        learning_rate: in between warm-up and decay; at their outer ends it is a tenth of that.
+        warm_up: share of the steps (the paper: .1 %).
+        decay: share of the steps (the paper: 25 %).
+        weight_decay: of AdamW, for all weights but norms and biases.
+        clip: bound on the norm of the gradient.
+        precision: accelerate's mixed_precision: "no", "bf16" or "fp16".
     """
 
     decoder: Decoder = field(default_factory=Decoder)
@@ -60,6 +69,7 @@ class Recipe:
 
     @property
     def tokens_a_step(self) -> int:
+        """Tokens that one step reads."""
         return self.batch * self.decoder.context
 
 
@@ -67,10 +77,12 @@ class Recipe:
 class Training:
     """What `pretrain` gives back.
 
-    model: on the bench, ready for everything else here; history: one row an evaluation with step,
-    tokens, loss (mean nats a token over the training batches since the last row) and
-    learning_rate; held_out: one row an evaluation and domain with step, tokens, domain and loss
-    (nats a token); checkpoints: step -> folder that `load_model` reads.
+    Attributes:
+        model: the trained model, ready for everything else here.
+        history: one row an evaluation: step, tokens, loss (mean nats a token over the training
+            batches since the last row) and learning_rate.
+        held_out: one row an evaluation and domain: step, tokens, domain and loss (nats a token).
+        checkpoints: step to the folder that `load_model` reads.
     """
 
     model: Model
@@ -93,20 +105,31 @@ def pretrain(
     save_every: int = 200,
     seed: int = 0,
 ) -> Training:
-    """Train a decoder on documents, each coming `weights` times an epoch (default: once).
+    """Train a decoder from scratch on documents.
 
-    seed draws the first weights and the order of the documents. evaluate_every: steps between two
-    rows of the history (default: ten rows); held_out documents are read there, by domain: the
-    at most held_out_rows rows of context tokens of each, spread evenly over its documents in the
-    order given.
+    Args:
+        documents: the training corpus.
+        recipe: how to train; None: the defaults of `Recipe`.
+        tokenizer: must have an end token (`train_tokenizer`).
+        weights: how often each document comes in an epoch; None: once.
+        held_out: documents that are read at each evaluation, by domain, and not trained on.
+        held_out_rows: at most as many rows of context tokens of each domain are read, spread evenly
+            over its documents in the order given.
+        evaluate_every: steps between two rows of the history; None: about ten rows.
+        out: a folder; None: nothing is written. The model is written there at the steps in
+            `save_at` and at the end, and every `save_every` steps what is needed to go on: the same
+            call takes a stopped run up again and ends with the same weights. A run of another
+            recipe, data or seed in that folder is refused.
+        save_at: steps at which the model is written; 0: before the first.
+        save_every: steps between two states from which the run can go on.
+        seed: draws the first weights and the order of the documents.
 
-    out: a folder. There the model is written at the steps in save_at (0: before the first) and at
-    the end, and every save_every steps what is needed to go on: the same call takes a stopped run
-    up again and ends with the same weights. A run of another recipe, data or seed in that folder is
-    refused.
+    Returns:
+        The model with its history, held-out losses and checkpoints.
 
-    Raises ValueError for settings that cannot be trained, and when the loss is no longer a number,
-    with what to change.
+    Raises:
+        ValueError: the settings cannot be trained, the folder holds another run, or the loss is no
+            longer a number; the message says what to change.
     """
     recipe = recipe or Recipe()
     decoder, documents = recipe.decoder, list(documents)
@@ -195,7 +218,15 @@ def pretrain(
 
 
 def checkpoint(out: str | Path, step: int) -> Path:
-    """The folder of the model after `step` steps of the run in `out`."""
+    """The folder of a model that a run wrote.
+
+    Args:
+        out: the folder of the run.
+        step: after how many steps.
+
+    Returns:
+        Its path, whether it exists or not.
+    """
     return Path(out) / f"step-{step:06}"
 
 
