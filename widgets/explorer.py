@@ -18,13 +18,13 @@ from widgets.panels.text import TextPanel
 from widgets.problem_box import ProblemBox, escaped
 from widgets.static_view import snapshot
 from widgets.tasks.interrupt import on_interrupt
-from widgets.tasks.task_queues import Lanes
+from widgets.tasks.task_queues import TaskQueues
 from workbench.masking.masks import require_unmasked
 from workbench.masking.token_changes import TokenChanges
 from workbench.models.model import Model
 from workbench.session.head_colours import HeadColours
-from workbench.session.history import State
 from workbench.session.session import Session
+from workbench.session.state import State
 
 PAUSE = 0.7  # seconds without a change, after which the picture in the notebook is renewed
 TABS = ("Text", "Documents", "Selection", "Curves", "Code")
@@ -33,10 +33,10 @@ TABS = ("Text", "Documents", "Selection", "Curves", "Code")
 class Explorer(w.VBox):
     """Toggle heads and see what the text loses.
 
-    model: a Model, or a Session to go on with; options are those of `Session` (text, heads, scores,
-    mode, ...). columns: a frame with layer and head whose numeric columns may colour the grid.
-    corpus: what the Documents tab scores. `session` is the state behind it all: whatever is clicked
-    can be called there, and the other way round.
+    Whatever is clicked can be called on `session`, and the other way round.
+
+    Attributes:
+        session: the state behind it all.
     """
 
     _leave: tuple[Callable[[], object], ...] = ()  # what ends listening; none if making it failed
@@ -49,24 +49,35 @@ class Explorer(w.VBox):
         corpus: Any = None,
         **options: Any,
     ) -> None:
+        """Show a model.
+
+        Args:
+            model: a Model, or a Session to go on with.
+            columns: a frame with layer and head whose numeric columns may colour the grid.
+            corpus: what the Documents tab scores; None: named there.
+            **options: of `Session`: text, heads, scores, mode, ...
+
+        Raises:
+            TypeError: a session comes with options, which it has already.
+        """
         if isinstance(model, Session) and options:
             raise TypeError(f"a session has its {', '.join(options)} already: change it there")
         self.session = session = model if isinstance(model, Session) else Session(model, **options)
         self.problem = ProblemBox()
-        self.lanes = Lanes(self.problem)
+        self.queues = TaskQueues(self.problem)
         self.title = w.HTML()
         detect = w.Button(
             description="Find the retrieval heads", icon="search", layout={"width": "auto"},
             tooltip="Score every head on lookup probes: about a minute on a laptop",
         )  # fmt: skip
         detect.on_click(
-            self.problem.guarded(lambda _: self.lanes.begin("finding heads", session.detect))
+            self.problem.guarded(lambda _: self.queues.begin("finding heads", session.detect))
         )
         self.heads = HeadsPanel(session, self.problem, detect)
         self.text = TextPanel(session, self.problem)
-        self.documents = DocumentsPanel(session, self.problem, self.lanes, corpus)
-        self.selection = SelectionPanel(session, self.problem, self.lanes)
-        self.curves = CurvesPanel(session, self.problem, self.lanes)
+        self.documents = DocumentsPanel(session, self.problem, self.queues, corpus)
+        self.selection = SelectionPanel(session, self.problem, self.queues)
+        self.curves = CurvesPanel(session, self.problem, self.queues)
         self.code = w.HTML()
         self.text.tokens.on_ask = self.problem.guarded(self._ask)
         self.text.tokens.on_predict = self._predict
@@ -75,7 +86,7 @@ class Explorer(w.VBox):
             [self.text, self.documents, self.selection, self.curves, self.code], titles=TABS
         )
         self.tabs.observe(lambda _: self._code_changed(), "selected_index")
-        super().__init__([self.title, self.problem, *self.lanes.rows, self.heads, self.tabs])
+        super().__init__([self.title, self.problem, *self.queues.rows, self.heads, self.tabs])
         self.add_class("aiw-explorer")
         self._static: DisplayHandle | None = None
         self._later = threading.Timer(0, lambda: None)  # that renews the picture
@@ -83,7 +94,7 @@ class Explorer(w.VBox):
         self._shown: tuple[State, TokenChanges] | None = None  # of the tokens on the screen
         if columns is not None:
             session.add_columns(columns)
-        self._leave = (session.on_change(self._changed), on_interrupt(self.lanes.cancel))
+        self._leave = (session.on_change(self._changed), on_interrupt(self.queues.cancel))
         for what in ("state", "colours", *(["corpus"] if session.corpus is not None else [])):
             self._changed(what)
 
@@ -107,7 +118,7 @@ class Explorer(w.VBox):
         session = self.session
         # First of all, since the reader waits for it; the controls follow meanwhile.
         self.text.tokens.stale = True
-        self.lanes.look.do("losses", self._losses, self._show_losses)
+        self.queues.losses.do("losses", self._losses, self._show_losses)
         model, count = session.model, len(session.heads)
         dtype = str(model.dtype).removeprefix("torch.")
         self.title.value = (
@@ -138,7 +149,7 @@ class Explorer(w.VBox):
     def _colours_changed(self) -> None:
         self.heads.follow()
         self.text.follow()
-        self.lanes.map.do(
+        self.queues.colours.do(
             "colours", lambda: self.session.colours(self.heads.grid.colour), self._show_colours
         )
 
@@ -171,11 +182,11 @@ class Explorer(w.VBox):
     def _predict(self, token: int) -> None:
         if self._shown is None:
             return
-        stamp, state = self.text.tokens.stamp, self._shown[0]
-        self.lanes.look.do(
+        revision, state = self.text.tokens.revision, self._shown[0]
+        self.queues.losses.do(
             "predictions",
             lambda: self.session.predictions(token, state=state),
-            lambda found: self.text.tokens.tell(token, stamp, *found),
+            lambda found: self.text.tokens.show_predictions(token, revision, *found),
         )
 
     def _themed(self, change: Any) -> None:
@@ -186,14 +197,25 @@ class Explorer(w.VBox):
 
     def cancel(self) -> None:
         """Stop all work; the model is left unmasked and the session as it was."""
-        self.lanes.cancel()
+        self.queues.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Until nothing is computed any more; False after `timeout` seconds."""
-        return self.lanes.wait(timeout)
+        """Wait until nothing is computed any more.
+
+        Args:
+            timeout: seconds; None: for ever.
+
+        Returns:
+            False if that took longer.
+        """
+        return self.queues.wait(timeout)
 
     def snapshot(self) -> HTML:
-        """Grid and text as a picture in plain HTML, as they are now."""
+        """Grid and text as a picture in plain HTML, as they are now.
+
+        Returns:
+            What IPython displays.
+        """
         state = self.session.state
         return HTML(snapshot(self.session.model, state, self._colours, self.session.changes(state)))
 
@@ -204,7 +226,7 @@ class Explorer(w.VBox):
             end()
         if leave:
             self._later.cancel()
-            self.lanes.close()
+            self.queues.close()
         for one in _inside(self):
             one.close()
         super().close()
@@ -214,8 +236,8 @@ class Explorer(w.VBox):
         # is. Widget state is not saved into notebooks.
         require_unmasked(self.session.model)  # else this thread would wait for itself
         display(super()._repr_mimebundle_(), raw=True)
-        self.lanes.look.wait()
-        self.lanes.map.wait()
+        self.queues.losses.wait()
+        self.queues.colours.wait()
         self._static = display(self.snapshot(), display_id=True)
 
     def _renew_static(self) -> None:

@@ -15,19 +15,30 @@ Report = Callable[[BaseException], object]
 
 
 def raises(error: BaseException) -> None:
-    """The report of a widget that nobody owns: raise it where it happened."""
+    """The report of a widget that nobody owns: raise the error where it happened.
+
+    Args:
+        error: what happened.
+    """
     raise error
 
 
 def escaped(text: str) -> str:
-    """Text from anywhere as HTML that shows it and does nothing else."""
+    """Text from anywhere as HTML that shows it and does nothing else.
+
+    Args:
+        text: any text.
+
+    Returns:
+        HTML without markup of the text's own.
+    """
     return html.escape(visible(text, newline="\n"), quote=True)
 
 
 class ProblemBox(ipywidgets.HBox):
     """The last error, in words, until it is dismissed or the reader does something else.
 
-    What long work said when it failed stays until it is dismissed (`keep`).
+    The error of long work stays until it is dismissed (`keep`).
     """
 
     def __init__(self) -> None:
@@ -40,17 +51,21 @@ class ProblemBox(ipywidgets.HBox):
         self._kept = False
 
     def keep(self, error: BaseException) -> None:
-        """Show an error of work that ran for itself: nobody may be looking just now."""
+        """Show an error of work that ran for itself: nobody may be looking just now.
+
+        Args:
+            error: what happened.
+        """
         self(error)
         self._kept = True
 
     def __call__(self, error: BaseException) -> None:
         self.error, self._kept = error, False
         kind = type(error).__name__
-        said = str(error) or "no message"
+        message = str(error) or "no message"
         self._words.value = (
             f'<div role="alert" style="color:var(--jp-error-color1,#b00020);white-space:pre-wrap">'
-            f"<b>{escaped(kind)}</b>: <bdi>{escaped(said)}</bdi></div>"
+            f"<b>{escaped(kind)}</b>: <bdi>{escaped(message)}</bdi></div>"
         )
         self.layout.display = ""
 
@@ -60,12 +75,20 @@ class ProblemBox(ipywidgets.HBox):
             self.dismiss()
 
     def dismiss(self) -> None:
+        """Hide the error."""
         self.error, self._kept = None, False
         self.layout.display = "none"
         self._words.value = ""
 
     def guarded(self, callback: Callable[..., Any]) -> Callable[..., None]:
-        """`callback` of something that the reader did, with its errors shown here."""
+        """A callback of something that the reader did, with its errors shown here.
+
+        Args:
+            callback: what the reader's action calls.
+
+        Returns:
+            The careful callback.
+        """
 
         @wraps(callback)
         def careful(*args: Any, **kwargs: Any) -> None:

@@ -13,7 +13,7 @@ from workbench.core.text import visible
 from workbench.masking.token_changes import TokenChanges
 from workbench.models.model import Model
 from workbench.session.head_colours import HeadColours
-from workbench.session.history import State
+from workbench.session.state import State
 
 RISE, FALL = "213,94,0", "0,114,178"  # vermilion and blue of Okabe and Ito
 AS_IT_IS = "mathjax_ignore tex2jax_ignore"  # dollars in a text are no formula
@@ -29,7 +29,17 @@ STYLE = (
 
 
 def snapshot(model: Model, state: State, colours: HeadColours, changes: TokenChanges) -> str:
-    """HTML of the grid and of the text; the same state gives the same HTML."""
+    """A picture of a session in plain HTML; the same state gives the same HTML.
+
+    Args:
+        model: of the session.
+        state: which heads are masked, and how.
+        colours: the value of every head.
+        changes: losses of the text.
+
+    Returns:
+        HTML of the grid and of the text, without a script.
+    """
     masked = escaped(str(state.heads)) or "none"
     return (
         f'{STYLE}<div class="aiw-snapshot {AS_IT_IS}" style="font-family:sans-serif">'

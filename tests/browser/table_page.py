@@ -19,7 +19,7 @@ TEXT = [{"key": "doc_id", "label": "document", "digits": None, "width": "1fr"},
 
 def show(page, total=MANY, theme="light", **traits):
     """Mount a table of which no row has come yet."""
-    state = {"total": total, "columns": TEXT, "by": "score", "ascending": False, "stamp": 1,
+    state = {"total": total, "columns": TEXT, "by": "score", "ascending": False, "revision": 1,
              "opened": -1}  # fmt: skip
     mount(page, "document_table", state | traits, theme=theme)
 
@@ -39,12 +39,12 @@ def asked(page):
     return messages(page, "rows")
 
 
-def answer(page, stamp=1, of="document"):
+def answer(page, revision=1, of="document"):
     """Answer the last request as Python would; row i holds the document at position 7 i."""
     request = asked(page)[-1]
     numbers = range(request["first"], request["first"] + request["count"])
     rows = [{"position": 7 * i, "cells": [f"{of} {i}", f"0.{i}"]} for i in numbers]
-    deliver(page, {"kind": "rows", "stamp": stamp, "first": numbers.start, "rows": rows})
+    deliver(page, {"kind": "rows", "revision": revision, "first": numbers.start, "rows": rows})
 
 
 def settle(page):

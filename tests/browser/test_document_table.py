@@ -29,7 +29,7 @@ def test_only_what_is_on_the_screen_is_asked_for(page):
     show(page)
     settle(page)
     (first,) = asked(page)
-    assert (first["first"], first["stamp"]) == (0, 1)
+    assert (first["first"], first["revision"]) == (0, 1)
     assert 16 <= first["count"] <= 60
     assert on_screen(page)[0] == [0, "document 0"]
     assert [number for number, _ in on_screen(page)] == list(range(16))
@@ -159,11 +159,11 @@ def test_an_empty_table_says_so(page):
     status = page.get_by_role("status")
     assert status.text_content() == "no document passes the filters"
     assert asked(page) == []
-    receive(page, total=3, stamp=2)
+    receive(page, total=3, revision=2)
     assert status.count() == 0
-    answer(page, stamp=2)
+    answer(page, revision=2)
     assert len(on_screen(page)) == 3
-    receive(page, total=0, stamp=3)
+    receive(page, total=0, revision=3)
     assert status.is_visible()
     assert not row(page, 0).is_visible()
 
@@ -179,9 +179,9 @@ def test_headings_stand_over_their_columns(page):
 
 
 def test_a_table_shown_later_draws_itself_then(page):
-    show(page, total=0, stamp=0)
+    show(page, total=0, revision=0)
     page.evaluate("() => { document.getElementById('widget').style.display = 'none'; }")
-    receive(page, total=MANY, stamp=1)
+    receive(page, total=MANY, revision=1)
     assert asked(page) == []
     page.evaluate("() => { document.getElementById('widget').style.display = ''; }")
     settle(page)
@@ -194,12 +194,12 @@ def test_a_table_shown_later_draws_itself_then(page):
 def test_answers_of_another_arrangement_are_dropped(page):
     show(page)
     rest(page)
-    receive(page, total=500, by="tokens", ascending=True, stamp=2)
-    answer(page, stamp=1, of="stale")
+    receive(page, total=500, by="tokens", ascending=True, revision=2)
+    answer(page, revision=1, of="stale")
     assert on_screen(page)[0][1] == ""
-    answer(page, stamp=2, of="new")
+    answer(page, revision=2, of="new")
     assert on_screen(page)[0] == [0, "new 0"]
-    answer(page, stamp=1, of="stale")
+    answer(page, revision=1, of="stale")
     deliver(page, {"kind": "other"})
     assert on_screen(page)[0] == [0, "new 0"]
 
@@ -207,11 +207,11 @@ def test_answers_of_another_arrangement_are_dropped(page):
 def test_rows_stay_until_the_new_ones_come(page):
     show(page)
     settle(page)
-    receive(page, by="tokens", stamp=2)
+    receive(page, by="tokens", revision=2)
     assert on_screen(page)[0] == [0, "document 0"]
     assert page.locator(".aiw-stale:not([hidden])").count() > 16
-    assert asked(page)[-1]["stamp"] == 2
-    answer(page, stamp=2, of="new")
+    assert asked(page)[-1]["revision"] == 2
+    answer(page, revision=2, of="new")
     assert on_screen(page)[0] == [0, "new 0"]
     assert page.locator(".aiw-stale").count() == 0
 
@@ -219,10 +219,10 @@ def test_rows_stay_until_the_new_ones_come(page):
 def test_a_new_order_begins_at_the_top_and_a_new_cut_does_not(page):
     show(page)
     scroll(page, 6000 * ROW)
-    receive(page, stamp=2)
+    receive(page, revision=2)
     assert on_screen(page)[0][0] == 6000
-    assert asked(page)[-1]["stamp"] == 2
-    receive(page, stamp=3, ascending=True)
+    assert asked(page)[-1]["revision"] == 2
+    receive(page, revision=3, ascending=True)
     assert on_screen(page)[0][0] == 0
 
 
@@ -234,7 +234,7 @@ def test_headings_sort(page):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     assert [one["by"] for one in messages(page, "sort")] == ["doc_id", "score"]
-    receive(page, by="doc_id", ascending=True, stamp=2)
+    receive(page, by="doc_id", ascending=True, revision=2)
     assert [one.get_attribute("aria-sort") for one in heads.all()] == ["ascending", "none"]
     assert page.locator('.aiw-column[tabindex="0"]').count() == 1
 
@@ -332,7 +332,7 @@ def test_says_what_it_is(page):
 def test_hostile_cells_are_only_text(page):
     show(page, total=len(HOSTILE))
     rows = [{"position": i, "cells": [text, text]} for i, text in enumerate(HOSTILE)]
-    deliver(page, {"kind": "rows", "stamp": 1, "first": 0, "rows": rows})
+    deliver(page, {"kind": "rows", "revision": 1, "first": 0, "rows": rows})
     for i, text in enumerate(HOSTILE):
         cells = row(page, i).locator("[role=gridcell]")
         assert cells.evaluate_all("(cells) => cells.map((one) => one.textContent)") == [text, text]
@@ -366,6 +366,6 @@ def test_can_be_read_in_every_theme(page, theme):
                         (".aiw-opened", ".aiw-opened")]:  # fmt: skip
         ink, ground = style(page, text, "color"), style(page, paper, "backgroundColor")
         assert contrast(page, ink, ground) >= 4.5, text
-    receive(page, total=0, stamp=2)
+    receive(page, total=0, revision=2)
     ink = style(page, ".aiw-empty", "color")
     assert contrast(page, ink, "rgba(0, 0, 0, 0)") >= 4.5

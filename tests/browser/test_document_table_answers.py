@@ -92,26 +92,26 @@ def expected(row):
     ratio = row["compression_ratio"]
     return [
         row["doc_id"].translate(UNSEEN), row["domain"].translate(UNSEEN), f"{row['rank']:,}",
-        f"{row['score']:.4f}", "yes" if row["selected"] else "", f"{row['to_cut']:.4f}",
+        f"{row['score']:.4f}", "yes" if row["selected"] else "", f"{row['margin']:.4f}",
         f"{row['loss_base']:.3f}", f"{row['loss_ref']:.3f}", f"{row['tokens']:,}",
         "\u2013" if np.isnan(ratio) else f"{ratio:.2f}",
     ]  # fmt: skip
 
 
 def test_python_answers_exactly_the_rows_of_the_frame(table, many):
-    order = many.arrange("score", ascending=False)
+    order = many.sort_and_filter("score", ascending=False)
     table.show(many, order, "score", False)
     (update,) = table.wire.take()
     assert update["method"] == "update"
-    assert update["state"] == {"total": MANY, "by": "score", "ascending": False, "stamp": 1}
+    assert update["state"] == {"total": MANY, "by": "score", "ascending": False, "revision": 1}
     ranked = many.selection.table
     threshold = many.selection.domains.set_index("domain")["threshold"]
-    ranked = ranked.assign(to_cut=ranked["score"] - ranked["domain"].map(threshold))
+    ranked = ranked.assign(margin=ranked["score"] - ranked["domain"].map(threshold))
     by_score = ranked.sort_values("score", ascending=False, kind="stable")
     for first, count in [(0, 40), (50_000, 40), (MANY - 7, 40), (MANY, 5), (99, 0)]:
-        (answer,) = ask(table, action="rows", first=first, count=count, stamp=1)
+        (answer,) = ask(table, action="rows", first=first, count=count, revision=1)
         content = answer["content"]
-        assert (content["kind"], content["stamp"], content["first"]) == ("rows", 1, first)
+        assert (content["kind"], content["revision"], content["first"]) == ("rows", 1, first)
         part = by_score.iloc[first : first + count]
         assert [one["position"] for one in content["rows"]] == part.index.tolist()
         cells = [expected(row) for _, row in part.iterrows()]
@@ -119,20 +119,20 @@ def test_python_answers_exactly_the_rows_of_the_frame(table, many):
 
 
 def test_python_does_not_answer_for_another_arrangement(table, many):
-    table.show(many, many.arrange(), "rank", True)
-    table.show(many, many.arrange("tokens", only_selected=True), "tokens", True)
-    assert (table.stamp, table.total, table.by) == (2, int(many.selection.table["selected"].sum()),
-                                                    "tokens")  # fmt: skip
+    table.show(many, many.sort_and_filter(), "rank", True)
+    table.show(many, many.sort_and_filter("tokens", only_selected=True), "tokens", True)
+    selected = int(many.selection.table["selected"].sum())
+    assert (table.revision, table.total, table.by) == (2, selected, "tokens")
     table.wire.take()
-    assert ask(table, action="rows", first=0, count=10, stamp=1) == []
-    (answer,) = ask(table, action="rows", first=0, count=10, stamp=2)
+    assert ask(table, action="rows", first=0, count=10, revision=1) == []
+    (answer,) = ask(table, action="rows", first=0, count=10, revision=2)
     assert all(one["cells"][4] == "yes" for one in answer["content"]["rows"])
 
 
 def test_one_answer_is_bounded(table, many):
-    table.show(many, many.arrange(), "rank", True)
+    table.show(many, many.sort_and_filter(), "rank", True)
     table.wire.take()
-    (answer,) = ask(table, action="rows", first=0, count=10**9, stamp=1)
+    (answer,) = ask(table, action="rows", first=0, count=10**9, revision=1)
     assert len(answer["content"]["rows"]) == 1000
 
 
@@ -144,9 +144,9 @@ def test_the_owner_sorts_and_opens(table, many):
     ask(table, action="sort", by="tokens")
     ask(table, action="open", position=17)
     assert heard == ["tokens", (17, 17)]
-    table.show(many, many.arrange(), "rank", True)
+    table.show(many, many.sort_and_filter(), "rank", True)
     table.opened = 5
-    table.show(many, many.arrange("score"), "score", True)
+    table.show(many, many.sort_and_filter("score"), "score", True)
     assert table.opened == 5
     table.show(ScoredCorpus(frame(20)), np.arange(20), "rank", True)
     assert table.opened == -1  # positions of another corpus
@@ -156,8 +156,8 @@ def test_the_owner_sorts_and_opens(table, many):
     "message",
     [
         {"action": "open", "position": 3},
-        {"action": "rows", "first": 0, "count": 3, "stamp": 0},
-        {"action": "rows", "first": "0", "count": 3, "stamp": 0},
+        {"action": "rows", "first": 0, "count": 3, "revision": 0},
+        {"action": "rows", "first": "0", "count": 3, "revision": 0},
         {"action": "format the disk"},
         {},
     ],
@@ -188,7 +188,7 @@ def test_browser_and_python_together(page, table, many):
     """Scroll, sort and open a table of 100,000 documents; only the wire between is the test's."""
 
     def sort(by):
-        table.show(many, many.arrange(by, ascending=False), by, False)
+        table.show(many, many.sort_and_filter(by, ascending=False), by, False)
 
     def carry():
         """Pass on what each side has said until both are silent."""
@@ -213,15 +213,17 @@ def test_browser_and_python_together(page, table, many):
             assert text == ids[order[number]]
 
     table.on_sort = sort
-    table.show(many, many.arrange(), "rank", True)
-    state = {name: getattr(table, name) for name in ("total", "by", "ascending", "stamp", "opened")}
+    table.show(many, many.sort_and_filter(), "rank", True)
+    state = {
+        name: getattr(table, name) for name in ("total", "by", "ascending", "revision", "opened")
+    }
     table.wire.take()
     mount(page, "document_table", state | {"columns": COLUMNS}, theme="dark")
     carry()
-    check(many.arrange())
+    check(many.sort_and_filter())
     page.get_by_role("columnheader", name="tokens").click()
     carry()
-    order = many.arrange("tokens", ascending=False)
+    order = many.sort_and_filter("tokens", ascending=False)
     check(order)
     scroll(page, 70_000 * ROW)
     carry()

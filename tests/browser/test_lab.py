@@ -119,10 +119,10 @@ def test_toggle_heads_by_mouse_and_keyboard_and_ask_a_token(lab, wide):
 
     # What is predicted in the place of a token, when it is pointed at.
     wide.locator('.aiw-token[data-index="25"]').hover()
-    wide.wait_for_selector(".aiw-guesses")
+    wide.wait_for_selector(".aiw-predictions")
     first = lab.ask("explorer.session.predictions(25)[0][0].text").strip()
-    assert wide.locator(".aiw-guess").first.text_content().strip() == first
-    assert wide.locator(".aiw-guesses tr").count() == 6
+    assert wide.locator(".aiw-prediction").first.text_content().strip() == first
+    assert wide.locator(".aiw-predictions tr").count() == 6
 
     # Which heads does this token need?
     wide.locator('.aiw-token[data-index="25"]').click()
@@ -183,14 +183,14 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     button(wide, "Score under the masked heads").click()
     progress = wide.locator(".aiw-progress", has_text="scoring: ")
     progress.get_by_text("left").wait_for()  # with the time left
-    assert lab.ask("explorer.lanes.long.busy") == "True"
+    assert lab.ask("explorer.queues.long.busy") == "True"
     # A click meanwhile is answered before the scoring goes on.
     cell(wide, 29, 0).click()
     lab.until("len(explorer.session.heads)", "15")
-    lab.until("explorer.lanes.look.wait(300), explorer.lanes.long.busy", "(True, True)")
+    lab.until("explorer.queues.losses.wait(300), explorer.queues.long.busy", "(True, True)")
     cell(wide, 29, 0).click()
     progress.get_by_role("button", name="Cancel").click()
-    lab.until("explorer.lanes.long.wait(300)", "True")
+    lab.until("explorer.queues.long.wait(300)", "True")
     progress.wait_for(state="hidden")
     assert lab.ask("explorer.session.corpus") == "None"
     assert lab.ask(plain) == stock  # unmasked, to the last bit
@@ -285,7 +285,7 @@ def test_interrupt_between_cells_stops_the_work_and_leaves_all_usable(lab, wide)
     # Asked before the signal is there, the question itself would be interrupted.
     with wide.expect_response(re.compile("/interrupt"), timeout=PATIENCE):
         menu(wide, "Kernel", "Interrupt Kernel")
-    lab.until("explorer.lanes.long.wait(300), explorer.session.scores", "(True, None)")
+    lab.until("explorer.queues.long.wait(300), explorer.session.scores", "(True, None)")
     cell(wide, 18, 6).click()
     lab.until("str(explorer.session.heads)", "L18H6")
     lab.settle()
@@ -314,7 +314,7 @@ def test_both_themes_are_readable(tmp_path, wide, theme):
             found = contrast(wide, style(wide, this, "color"), style(wide, this, "backgroundColor"))
             assert found > 3, index
         wide.locator('.aiw-token[data-index="25"]').hover()
-        wide.wait_for_selector(".aiw-guesses")
+        wide.wait_for_selector(".aiw-predictions")
         wide.locator(".aiw-explorer").screenshot(path=tmp_path / "explorer.png")
         assert (tmp_path / "explorer.png").stat().st_size > 50_000
         keep = os.environ.get("SCREENSHOTS")

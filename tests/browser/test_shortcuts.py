@@ -15,15 +15,15 @@ WIDGETS = {
         ["ArrowRight", "Space", "l", "h", "Control+z", "Control+Shift+z", "Home"],
     ),
     "token_view": (
-        {"tokens": ["a", "b"], "before": NOTHING, "after": NOTHING, "reach": 1.0, "summary": "",
-         "note": "", "labels": ["x", "y"], "order": "text", "selected": -1, "stamp": 1,
+        {"tokens": ["a", "b"], "before": NOTHING, "after": NOTHING, "color_max": 1.0, "summary": "",
+         "note": "", "labels": ["x", "y"], "order": "text", "selected": -1, "revision": 1,
          "theme": "", "stale": False},
         ".aiw-token",
         ["ArrowRight", "Space", "Enter", "Control+z", "PageDown"],
     ),
     "document_table": (
         {"total": 2, "columns": [{"key": "a", "label": "a", "digits": None, "width": "9em"}],
-         "by": "a", "ascending": True, "stamp": 1, "opened": -1},
+         "by": "a", "ascending": True, "revision": 1, "opened": -1},
         ".aiw-doc-row:visible",
         ["ArrowDown", "PageDown", "Enter", "Home"],
     ),

@@ -20,9 +20,9 @@ def floats(values):
 
 def traits(**changed):
     return {
-        "tokens": TOKENS, "before": floats(BEFORE), "after": floats(AFTER), "reach": 4.0,
+        "tokens": TOKENS, "before": floats(BEFORE), "after": floats(AFTER), "color_max": 4.0,
         "summary": "1.88 to 2.75 nats a token", "note": "", "labels": ["no mask", "2 heads masked"],
-        "order": "text", "selected": -1, "stamp": 1, "theme": "", "stale": False, **changed,
+        "order": "text", "selected": -1, "revision": 1, "theme": "", "stale": False, **changed,
     }  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_most_hurt_first(view):
 def test_a_new_mask_recolours_the_tokens_that_are_there(view):
     view.evaluate("() => { window.kept = [...document.querySelectorAll('.aiw-token')]; }")
     token(view, 3).focus()
-    receive(view, after=floats([np.nan, 4.0, 1.0, 0.5, 6.0]), summary="new", stamp=2)
+    receive(view, after=floats([np.nan, 4.0, 1.0, 0.5, 6.0]), summary="new", revision=2)
     assert heat(view, 3).endswith("0.000)")
     assert heat(view, 4) == "rgba(213, 94, 0, 0.700)"
     assert view.locator(".aiw-summary").text_content() == "new"
@@ -111,10 +111,10 @@ def test_colours_that_are_out_of_date_fade(view):
 
 def test_a_new_text_replaces_the_old(view):
     token(view, 4).focus()
-    receive(view, tokens=["a", "b"], before=floats([1, 1]), after=floats([1, 2]), stamp=2)
+    receive(view, tokens=["a", "b"], before=floats([1, 1]), after=floats([1, 2]), revision=2)
     assert words(view) == ["a", "b"]
     assert view.locator(".aiw-token[tabindex='0']").count() == 1
-    receive(view, tokens=[], before=b"", after=b"", stamp=3)
+    receive(view, tokens=[], before=b"", after=b"", revision=3)
     assert words(view) == []
     view.keyboard.press("ArrowRight")
 
@@ -124,30 +124,32 @@ def test_pointing_asks_for_predictions_once_and_shows_them(view):
         `.aiw-token[data-index="${i}"]`).dispatchEvent(new PointerEvent("pointerover",
         {bubbles: true})) }""")  # a pointer that passes over one token on its way to another
     view.wait_for_timeout(200)
-    assert messages(view, "predict") == [{"action": "predict", "token": 3, "stamp": 1}]
+    assert messages(view, "predict") == [{"action": "predict", "token": 3, "revision": 1}]
     assert view.locator(".aiw-details-head").text_content().startswith("token 3")
-    assert view.locator(".aiw-guesses").count() == 0
-    guesses = {"kind": "guesses", "token": 3, "stamp": 1,
+    assert view.locator(".aiw-predictions").count() == 0
+    predictions = {"kind": "predictions", "token": 3, "revision": 1,
                "before": [["a", 0.5], ["<b>b</b>", 0.25]], "after": [["c", 0.125]]}  # fmt: skip
-    deliver(view, guesses)
-    cells = view.locator(".aiw-guesses td").all_text_contents()
+    deliver(view, predictions)
+    cells = view.locator(".aiw-predictions td").all_text_contents()
     assert cells == ["a", "50.0 %", "c", "12.5 %", "<b>b</b>", "25.0 %", "", ""]
-    heads = view.locator(".aiw-guesses th").all_text_contents()
+    heads = view.locator(".aiw-predictions th").all_text_contents()
     assert heads == ["predicted: no mask", "predicted: 2 heads masked"]
     token(view, 1).hover()
     token(view, 3).hover()
     view.wait_for_timeout(200)
-    assert view.locator(".aiw-guesses").count() == 1  # known
+    assert view.locator(".aiw-predictions").count() == 1  # known
     assert [one["token"] for one in messages(view, "predict")].count(3) == 1
 
 
 def test_predictions_of_an_older_mask_are_not_shown(view):
     token(view, 3).hover()
-    receive(view, stamp=2)
-    deliver(view, {"kind": "guesses", "token": 3, "stamp": 1, "before": [["a", 1]], "after": []})
-    assert view.locator(".aiw-guesses").count() == 0
+    receive(view, revision=2)
+    deliver(
+        view, {"kind": "predictions", "token": 3, "revision": 1, "before": [["a", 1]], "after": []}
+    )
+    assert view.locator(".aiw-predictions").count() == 0
     view.wait_for_timeout(200)
-    assert messages(view, "predict")[-1] == {"action": "predict", "token": 3, "stamp": 2}
+    assert messages(view, "predict")[-1] == {"action": "predict", "token": 3, "revision": 2}
 
 
 def test_a_token_without_a_prediction_is_not_asked_about(view):
@@ -158,7 +160,7 @@ def test_a_token_without_a_prediction_is_not_asked_about(view):
 
 def test_a_click_or_enter_asks_which_heads_the_token_needs(view):
     token(view, 3).click()
-    assert messages(view, "ask") == [{"action": "ask", "token": 3, "stamp": 1}]
+    assert messages(view, "ask") == [{"action": "ask", "token": 3, "revision": 1}]
     view.keyboard.press("ArrowRight")
     view.keyboard.press("Enter")
     view.keyboard.press("Space")
@@ -215,13 +217,13 @@ def test_hostile_tokens_are_text_and_keep_their_places(page):
         "() => [...new Set([...document.querySelectorAll('#widget *')].map((e) => e.tagName))]"
     )
     assert set(kinds) <= {"DIV", "SPAN", "BR"}
-    deliver(page, {"kind": "guesses", "token": 0, "stamp": 1,
+    deliver(page, {"kind": "predictions", "token": 0, "revision": 1,
                    "before": [[one, 0.1] for one in tokens], "after": []})  # fmt: skip
     token(page, 0).focus()
-    assert page.locator("td.aiw-guess").first.text_content() == tokens[0]
+    assert page.locator("td.aiw-prediction").first.text_content() == tokens[0]
     # A right-to-left word does not change places with its neighbours.
     receive(page, tokens=["a", " \u05e9\u05dc\u05d5\u05dd", " \u0645\u0631", " b"],
-            before=floats([1] * 4), after=floats([1] * 4), stamp=2)  # fmt: skip
+            before=floats([1] * 4), after=floats([1] * 4), revision=2)  # fmt: skip
     lefts = page.locator(".aiw-token").evaluate_all(
         "(all) => all.map((one) => one.getBoundingClientRect().left)"
     )

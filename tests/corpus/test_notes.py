@@ -109,11 +109,11 @@ def test_a_document_is_opened_by_its_place_where_its_id_is_that_of_others(
     scored = session.score(corpus, tmp_path / "run")
     with pytest.raises(ValueError, match=r"3 documents have the id '0': give the position"):
         session.open("0")
-    for position in scored.arrange(contains="0"):
+    for position in scored.sort_and_filter(contains="0"):
         session.open(int(position))
         (shown,) = scored.rows([position])
         assert session.position == position
-        assert scored.standing(session.position).startswith(f"score {shown['score']:.2f}")
+        assert scored.status(session.position).startswith(f"score {shown['score']:.2f}")
         assert f"session.open({position})" in session.code()
 
 

@@ -114,7 +114,7 @@ def test_a_palette_offers_numeric_columns_and_what_a_text_gives(tiny):
     assert palette.columns == before
     with pytest.raises(ValueError, match="no colours 'x': expected one of score, low"):
         palette.choose("x")
-    assert palette.chosen == ESTIMATE
+    assert palette.colour_by == ESTIMATE
 
 
 @pytest.mark.parametrize("chosen", [ESTIMATE, EXACT, NEED, "mine"])
@@ -128,9 +128,9 @@ def test_an_exact_map_is_not_computed_anew_unasked(tiny, chosen):
         palette.choose(chosen)
         palette.text_changed()
         cheap = {ESTIMATE: ESTIMATE, "mine": "mine"}
-        assert palette.chosen == cheap.get(chosen, RETRIEVAL if ranked else ESTIMATE)
+        assert palette.colour_by == cheap.get(chosen, RETRIEVAL if ranked else ESTIMATE)
         assert palette.token is None
-        assert palette.chosen in palette.names
+        assert palette.colour_by in palette.names
 
 
 # ---- colours of a session ---------------------------------------------------------------------
@@ -177,7 +177,7 @@ def test_scores_rank_and_colour(tiny):
     session.use_scores(scores)
     assert session.scores is scores
     assert heard == ["scores", "colours"]
-    assert session.palette.chosen == RETRIEVAL
+    assert session.palette.colour_by == RETRIEVAL
     np.testing.assert_allclose(session.colours().values.ravel(), scores["score"], rtol=1e-6)
     names = session.add_columns(scores.assign(mine=1.5, words="x").drop(columns="score"))
     assert names == ["mine"]
@@ -191,20 +191,20 @@ def test_a_question_ends_with_its_text(tiny):
     session = wb.Session(tiny, TEXT, "L0H1", scores=frame(tiny, np.arange(12) / 10))
     session.ask(5)
     assert session.palette.names[-1] == NEED
-    assert (session.palette.chosen, session.palette.token) == (NEED, 5)
+    assert (session.palette.colour_by, session.palette.token) == (NEED, 5)
     session.clear()
     assert session.palette.token == 5  # the answer does not depend on what is masked
     session.read("another text")
-    assert (session.palette.chosen, session.palette.token) == (RETRIEVAL, None)
+    assert (session.palette.colour_by, session.palette.token) == (RETRIEVAL, None)
     session.undo()
     assert session.palette.token is None
     session.colour_by(ESTIMATE)
     session.read("another text")
-    assert session.palette.chosen == ESTIMATE  # cheap, so it is drawn for the new text
+    assert session.palette.colour_by == ESTIMATE  # cheap, so it is drawn for the new text
     bare = wb.Session(session.model, TEXT)
     bare.colour_by(EXACT)
     bare.set_mode("zero")
-    assert bare.palette.chosen == ESTIMATE
+    assert bare.palette.colour_by == ESTIMATE
 
 
 def test_only_tokens_of_the_first_window_can_be_asked_about():

@@ -54,7 +54,7 @@ def plain(table, by, ascending, domain, contains, only_selected):
         keep = keep[[contains.lower() in one.lower() for one in keep["doc_id"]]]
     if only_selected:
         keep = keep[keep["selected"]]
-    keys = keep["distance"] if by == "to_cut" else keep[by]
+    keys = keep["distance"] if by == "margin" else keep[by]
     rows = [(key, doc_id) for key, doc_id in zip(keys, keep["doc_id"], strict=True)]
     known = [one for one in rows if one[0] == one[0]]
     rest = [one for one in rows if one[0] != one[0]]
@@ -77,7 +77,7 @@ def test_every_order_and_filter_is_that_of_plain_python(count, fraction, by):
     pd.testing.assert_frame_equal(corpus.selection.domains, expected.domains)
     thresholds = dict(expected.domains[["domain", "threshold"]].to_numpy())
     distance = expected.table["score"] - expected.table["domain"].map(thresholds)
-    whole = expected.table.assign(to_cut=distance, distance=distance.abs())
+    whole = expected.table.assign(margin=distance, distance=distance.abs())
     assert corpus.domains == sorted(table["domain"].unique())
     assert len(corpus) == count
     first = table["domain"].iloc[0]
@@ -85,10 +85,10 @@ def test_every_order_and_filter_is_that_of_plain_python(count, fraction, by):
                (None, ".", True), (None, "no such id", False)]  # fmt: skip
     if count > 1000:
         filters = filters[:2]
-    for column in COLUMNS if count <= 1000 else ("rank", "score", "to_cut", "doc_id"):
+    for column in COLUMNS if count <= 1000 else ("rank", "score", "margin", "doc_id"):
         for ascending in (True, False):
             for domain, contains, only in filters:
-                found = corpus.arrange(column, ascending, domain, contains, only)
+                found = corpus.sort_and_filter(column, ascending, domain, contains, only)
                 wanted = plain(whole, column, ascending, domain, contains, only)
                 assert whole["doc_id"].iloc[found].tolist() == wanted
     shown = corpus.rows([0, count - 1])
@@ -114,7 +114,7 @@ def test_extremes_are_the_best_the_worst_and_the_nearest_to_their_cut():
         scores = sorted(inside["score"])
         assert found["highest"]["score"].tolist() == scores[::-1][:5]
         assert found["lowest"]["score"].tolist() == scores[:5]
-        assert found["nearest"]["to_cut"].abs().tolist() == sorted(inside["to_cut"].abs())[:5]
+        assert found["nearest"]["margin"].abs().tolist() == sorted(inside["margin"].abs())[:5]
     assert len(corpus.extremes("highest")) == 1
     assert len(corpus.extremes("highest", 999)) == 200
 
@@ -130,7 +130,7 @@ def test_positions_stay_while_the_cut_moves():
         selected.append([row["selected"] for row in corpus.rows(range(100))])
         thresholds = dict(selection.domains[["domain", "threshold"]].to_numpy())
         assert all(
-            row["to_cut"] == row["score"] - thresholds[row["domain"]]
+            row["margin"] == row["score"] - thresholds[row["domain"]]
             for row in corpus.rows(range(100))
         )
     assert selected[0] == selected[2] != selected[1]
@@ -142,11 +142,15 @@ def test_bad_input_is_refused():
     before = corpus.selection
     for act, error, message in (
         (
-            lambda: corpus.arrange("size"),
+            lambda: corpus.sort_and_filter("size"),
             ValueError,
             "cannot sort by 'size': expected one of doc_id",
         ),
-        (lambda: corpus.arrange(domain="x"), ValueError, "no domain 'x': expected one of .*Math"),
+        (
+            lambda: corpus.sort_and_filter(domain="x"),
+            ValueError,
+            "no domain 'x': expected one of .*Math",
+        ),
         (
             lambda: corpus.extremes("best"),
             ValueError,
@@ -317,4 +321,4 @@ def test_a_run_of_any_tool_can_be_looked_through(session, tmp_path):
     corpus = session.load(tmp_path / "run")
     assert len(corpus) == 24
     for domain in corpus.domains:
-        assert len(corpus.arrange(domain=domain)) == 8
+        assert len(corpus.sort_and_filter(domain=domain)) == 8

@@ -46,7 +46,7 @@ def everything(session):
     selection = session.corpus and id(session.corpus.selection)
     return (
         session.state, session.document, id(session.scores), session.corpus, selection,
-        palette.chosen, palette.token, columns, [*history._before], [*history._after],
+        palette.colour_by, palette.token, columns, [*history._before], [*history._after],
     )  # fmt: skip
 
 

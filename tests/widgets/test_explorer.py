@@ -150,7 +150,7 @@ def test_colours(explorer, model):
 
 def test_asking_what_a_token_needs(explorer, model):
     tokens = explorer.text.tokens
-    tokens.handle(tokens, {"action": "ask", "token": 9, "stamp": tokens.stamp})
+    tokens.handle(tokens, {"action": "ask", "token": 9, "revision": tokens.revision})
     settled(explorer)
     assert tokens.selected == 9
     values = np.frombuffer(explorer.heads.grid.values, np.float32)
@@ -166,14 +166,18 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
     sent: list = []
     tokens = explorer.text.tokens
     tokens.send = lambda content, buffers=None: sent.append(content)
-    tokens.handle(tokens, {"action": "predict", "token": 4, "stamp": tokens.stamp})
+    tokens.handle(tokens, {"action": "predict", "token": 4, "revision": tokens.revision})
     settled(explorer)
     (message,) = sent
-    assert (message["kind"], message["token"], message["stamp"]) == ("guesses", 4, tokens.stamp)
+    assert (message["kind"], message["token"], message["revision"]) == (
+        "predictions",
+        4,
+        tokens.revision,
+    )
     before, _ = explorer.session.predictions(4)
     assert message["before"] == [[visible(one.text), one.probability] for one in before]
     json.dumps(message)
-    tokens.handle(tokens, {"action": "predict", "token": 4, "stamp": tokens.stamp - 1})
+    tokens.handle(tokens, {"action": "predict", "token": 4, "revision": tokens.revision - 1})
     assert explorer.wait(60)
     assert len(sent) == 1  # of a text that is no longer shown
 
@@ -184,8 +188,8 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
         (lambda e: setattr(e.heads.names, "value", "L9H9"), "layers go from 0 to 2"),
         (lambda e: setattr(e.heads.names, "value", "heads!"), "is not a head"),
         (lambda e: (setattr(e.text.box, "value", "  "), e.text.read.click()), "empty"),
-        (lambda e: e.text.tokens.handle(None, {"action": "dance", "stamp": e.text.tokens.stamp,
-                                               "token": 1}), "dance"),
+        (lambda e: e.text.tokens.handle(
+            None, {"action": "dance", "revision": e.text.tokens.revision, "token": 1}), "dance"),
         (lambda e: e.heads.grid.handle(None, {}), "action"),
         (lambda e: e.documents.extremes["highest"].click(), "no corpus"),
         (lambda e: (setattr(e.documents.folder, "value", ""), e.documents.load.click()), "folder"),
@@ -259,7 +263,7 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     settled(explorer)
     folder = default_folder("corpus.jsonl")
     assert documents.folder.placeholder == folder
-    assert f"top 20% of the tokens written: {folder}/manifest.json" in selection.said.value
+    assert f"top 20% of the tokens written: {folder}/manifest.json" in selection.written.value
     assert wb.verify_manifest(tmp_path / folder).ok
     explorer.tabs.selected_index = 4
     code = explorer.code.value.replace("&#x27;", "'")
@@ -319,7 +323,7 @@ def test_work_that_waits_is_done_for_the_state_of_its_click(explorer, tmp_path, 
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     go = threading.Event()
     explorer.session.mask("L1H1")
-    explorer.lanes.begin("something long", lambda: go.wait(30))
+    explorer.queues.begin("something long", lambda: go.wait(30))
     explorer.documents.path.value = "c.jsonl"
     explorer.documents.score.click()
     explorer.session.mask("L2H2 L2H3")
@@ -341,12 +345,12 @@ def test_a_text_that_is_being_typed_is_kept(explorer):
 
 
 def test_a_click_on_a_text_that_is_on_its_way_out_asks_nothing(explorer):
-    tokens, stamp = explorer.text.tokens, explorer.text.tokens.stamp
+    tokens, revision = explorer.text.tokens, explorer.text.tokens.revision
     with explorer.session.model.lock:  # the losses of the new text have to wait
         explorer.session.read("quite another text, and longer than the first one was")
         assert tokens.stale
-        tokens.handle(tokens, {"action": "ask", "token": 5, "stamp": stamp})
-        tokens.handle(tokens, {"action": "predict", "token": 20, "stamp": stamp})
+        tokens.handle(tokens, {"action": "ask", "token": 5, "revision": revision})
+        tokens.handle(tokens, {"action": "predict", "token": 20, "revision": revision})
         assert explorer.session.palette.token is None
     settled(explorer)
     assert not tokens.stale
@@ -362,9 +366,9 @@ def test_interrupt_between_cells_cancels(explorer):
         while True:
             stop_if_asked()
 
-    explorer.lanes.begin("for ever", long)
+    explorer.queues.begin("for ever", long)
     _interrupted(signal.SIGINT, None)
-    assert explorer.lanes.wait(30)
+    assert explorer.queues.wait(30)
     explorer.session.mask("L1H1")
     settled(explorer)
 

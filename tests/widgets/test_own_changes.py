@@ -118,13 +118,13 @@ def test_a_click_while_the_controls_follow_is_done(session, clicked, monkeypatch
         masked = {"grid": "L2H3", "names": "L2H3", "top": "L0H0 L0H1 L0H2"}.get(clicked, "L0H1")
         assert str(state.heads) == masked
         if clicked == "colour":
-            assert session.palette.chosen == session.palette.names[-1]
+            assert session.palette.colour_by == session.palette.names[-1]
         # And every control says what the session says.
         assert panel.mode.value == state.mode
         assert panel.grid.masked == state.heads
         assert panel.names.value == str(state.heads)
         assert panel.top.value == (session.top_count() or 0)
-        assert panel.colour.value == session.palette.chosen
+        assert panel.colour.value == session.palette.colour_by
     finally:
         explorer.close()
 
@@ -139,14 +139,14 @@ def test_a_cut_while_another_is_shown_is_done(session, control, monkeypatch):
     try:
         assert explorer.wait(PATIENCE)
         panel = explorer.selection
-        lane = explorer.lanes.files
-        real = lane.do
+        queue = explorer.queues.corpus
+        real = queue.do
 
         def hears(key, work, then):
             heard.set()
             real(key, work, then)
 
-        monkeypatch.setattr(lane, "do", hears)
+        monkeypatch.setattr(queue, "do", hears)
         moved = {"fraction": 0.7, "by": "tokens"}[control]
         Meanwhile(panel.fraction, "value").act(
             lambda: session.cut(0.4), lambda: setattr(getattr(panel, control), "value", moved),

@@ -1,4 +1,4 @@
-"""Lanes: the newest request of a kind wins, work can be cancelled, nothing is swallowed."""
+"""TaskQueues: the newest request of a kind wins, work can be cancelled, nothing is swallowed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from support.models import make_model
 
 import workbench as wb
 from widgets.problem_box import ProblemBox
-from widgets.tasks.task_queue import Lane
-from widgets.tasks.task_queues import Lanes
+from widgets.tasks.task_queue import TaskQueue
+from widgets.tasks.task_queues import TaskQueues
 from workbench.core.progress import counted, stop_if_asked
 
 PATIENCE = 30
 
 
 class Heard:
-    """What a lane says."""
+    """What a queue says."""
 
     def __init__(self):
         self.errors, self.results, self.watched = [], [], []
@@ -32,10 +32,10 @@ def heard():
 
 
 @pytest.fixture
-def lane(heard):
-    lane = Lane(heard.errors.append, heard.watch)
-    yield lane
-    lane.close()
+def queue(heard):
+    queue = TaskQueue(heard.errors.append, heard.watch)
+    yield queue
+    queue.close()
 
 
 def busy(started, go):
@@ -50,44 +50,44 @@ def busy(started, go):
     return work
 
 
-def test_a_newer_job_of_the_same_kind_replaces_the_running_and_the_waiting_one(lane, heard):
+def test_a_newer_job_of_the_same_kind_replaces_the_running_and_the_waiting_one(queue, heard):
     started, go = threading.Event(), threading.Event()
-    lane.do("losses", busy(started, go), heard.results.append)
+    queue.do("losses", busy(started, go), heard.results.append)
     assert started.wait(PATIENCE)
-    lane.do("losses", lambda: "old", heard.results.append)
-    lane.do("losses", lambda: "new", heard.results.append)
-    assert lane.wait(PATIENCE)
+    queue.do("losses", lambda: "old", heard.results.append)
+    queue.do("losses", lambda: "new", heard.results.append)
+    assert queue.wait(PATIENCE)
     assert heard.results == ["new"]
     assert heard.errors == []
 
 
-def test_jobs_of_other_kinds_follow_in_order(lane, heard):
+def test_jobs_of_other_kinds_follow_in_order(queue, heard):
     started, go = threading.Event(), threading.Event()
-    lane.do("a", busy(started, go), heard.results.append)
+    queue.do("a", busy(started, go), heard.results.append)
     assert started.wait(PATIENCE)
     for name in "bcd":
-        lane.do(name, lambda name=name: name, heard.results.append)
-    assert lane.keys == set("abcd")
+        queue.do(name, lambda name=name: name, heard.results.append)
+    assert queue.keys == set("abcd")
     go.set()
-    assert lane.wait(PATIENCE)
+    assert queue.wait(PATIENCE)
     assert heard.results == ["finished", "b", "c", "d"]
-    assert not lane.busy
+    assert not queue.busy
 
 
-def test_cancel_stops_what_runs_and_drops_what_waits(lane, heard):
+def test_cancel_stops_what_runs_and_drops_what_waits(queue, heard):
     started = threading.Event()
-    lane.do("a", busy(started, threading.Event()), heard.results.append)
+    queue.do("a", busy(started, threading.Event()), heard.results.append)
     assert started.wait(PATIENCE)
-    lane.do("b", lambda: "b", heard.results.append)
-    lane.cancel()
-    assert lane.wait(PATIENCE)
+    queue.do("b", lambda: "b", heard.results.append)
+    queue.cancel()
+    assert queue.wait(PATIENCE)
     assert heard.results == []
-    lane.do("c", lambda: "c", heard.results.append)
-    assert lane.wait(PATIENCE)
+    queue.do("c", lambda: "c", heard.results.append)
+    assert queue.wait(PATIENCE)
     assert heard.results == ["c"]
 
 
-def test_a_result_that_came_too_late_is_not_told(lane, heard):
+def test_a_result_that_came_too_late_is_not_told(queue, heard):
     started, go = threading.Event(), threading.Event()
 
     def deaf():
@@ -95,58 +95,58 @@ def test_a_result_that_came_too_late_is_not_told(lane, heard):
         go.wait(PATIENCE)
         return "late"
 
-    lane.do("a", deaf, heard.results.append)
+    queue.do("a", deaf, heard.results.append)
     assert started.wait(PATIENCE)
-    lane.cancel()
+    queue.cancel()
     go.set()
-    assert lane.wait(PATIENCE)
+    assert queue.wait(PATIENCE)
     assert heard.results == []
 
 
-def test_errors_of_work_and_of_listeners_are_reported_and_the_lane_goes_on(lane, heard):
+def test_errors_of_work_and_of_listeners_are_reported_and_the_lane_goes_on(queue, heard):
     def broken(_=None):
         raise ValueError("no such thing")
 
-    lane.do("a", broken, heard.results.append)
-    lane.do("b", lambda: 1, broken)
-    lane.do("c", lambda: 2, heard.results.append)
-    assert lane.wait(PATIENCE)
+    queue.do("a", broken, heard.results.append)
+    queue.do("b", lambda: 1, broken)
+    queue.do("c", lambda: 2, heard.results.append)
+    assert queue.wait(PATIENCE)
     assert [str(one) for one in heard.errors] == ["no such thing"] * 2
     assert heard.results == [2]
 
 
-def test_progress_reaches_the_watcher_and_ends(lane, heard):
+def test_progress_reaches_the_watcher_and_ends(queue, heard):
     def work():
         with counted("counting", "unit", 3) as done:
             for _ in range(3):
                 done(1)
 
-    lane.do("a", work, heard.results.append)
-    assert lane.wait(PATIENCE)
+    queue.do("a", work, heard.results.append)
+    assert queue.wait(PATIENCE)
     assert heard.watched[0] == ("a", None)
     assert heard.watched[-1] == ("", None)
     assert [p.done for _, p in heard.watched if p is not None] == [0, 1, 2, 3]
 
 
-def test_a_closed_lane_says_so(lane, heard):
-    lane.close()
+def test_a_closed_lane_says_so(queue, heard):
+    queue.close()
     with pytest.raises(RuntimeError, match="make a new one"):
-        lane.do("a", lambda: 1, heard.results.append)
+        queue.do("a", lambda: 1, heard.results.append)
 
 
 def test_the_same_long_work_is_not_begun_twice():
-    lanes = Lanes(ProblemBox())
+    queues = TaskQueues(ProblemBox())
     started, go = threading.Event(), threading.Event()
     try:
-        lanes.begin("scoring", busy(started, go))
+        queues.begin("scoring", busy(started, go))
         with pytest.raises(ValueError, match="under way already"):
-            lanes.begin("scoring", lambda: None)
+            queues.begin("scoring", lambda: None)
         go.set()
-        assert lanes.wait(PATIENCE)
-        lanes.begin("scoring", lambda: None)
-        assert lanes.wait(PATIENCE)
+        assert queues.wait(PATIENCE)
+        queues.begin("scoring", lambda: None)
+        assert queues.wait(PATIENCE)
     finally:
-        lanes.close()
+        queues.close()
 
 
 def test_urgent_work_comes_between_the_passes_of_a_map():
@@ -154,12 +154,12 @@ def test_urgent_work_comes_between_the_passes_of_a_map():
     model = make_model()
     text = "abc abd abe " * 8
     alone = wb.head_effects(model, text).effect
-    lanes = Lanes(ProblemBox())
+    queues = TaskQueues(ProblemBox())
     found: list = []
     between: list = []
     try:
         reached = threading.Event()
-        lanes.map.do(
+        queues.colours.do(
             "map",
             lambda: wb.head_effects(model, text, on_layer=lambda *_: reached.set()),
             found.append,
@@ -167,13 +167,13 @@ def test_urgent_work_comes_between_the_passes_of_a_map():
         assert reached.wait(PATIENCE)
         for seed in range(5):
             heads = wb.HeadSet.random(model, size=2, seed=seed)
-            lanes.look.do(
+            queues.losses.do(
                 f"losses {seed}", lambda heads=heads: wb.token_losses(model, [text], [heads]),
                 between.append,
             )  # fmt: skip
-        assert lanes.wait(PATIENCE)
+        assert queues.wait(PATIENCE)
     finally:
-        lanes.close()
+        queues.close()
     assert len(between) == 5
     (effects,) = found
     assert (effects.effect == alone).all()

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 from widgets.problem_box import ProblemBox, escaped
-from widgets.tasks.task_queues import Lanes
+from widgets.tasks.task_queues import TaskQueues
 from widgets.views.document_table import DocumentTable
 from workbench.core.text import visible
 from workbench.corpus.environment import environment_corpus
@@ -23,10 +23,20 @@ WRAP = {"flex_flow": "wrap"}
 
 
 class DocumentsPanel(w.VBox):
-    """corpus: what to score (anything that `score_corpus` reads); None: named in the panel."""
+    """Scores or loads a corpus, and looks through it."""
 
-    def __init__(self, session: Session, problem: ProblemBox, lanes: Lanes, corpus: Any) -> None:
-        self.session, self.lanes, self.given = session, lanes, corpus
+    def __init__(
+        self, session: Session, problem: ProblemBox, queues: TaskQueues, corpus: Any
+    ) -> None:
+        """Without a table until there is a scored corpus.
+
+        Args:
+            session: that scores and opens.
+            problem: shows the errors.
+            queues: do the work.
+            corpus: what to score (anything that `score_corpus` reads); None: named in the panel.
+        """
+        self.session, self.queues, self.given = session, queues, corpus
         guarded = problem.guarded
         hint = "a .jsonl, .parquet, .txt file or folder; empty: text of this Python environment"
         self.path = w.Text(
@@ -94,14 +104,14 @@ class DocumentsPanel(w.VBox):
     def _score(self) -> None:
         session, corpus, state = self.session, self._corpus(), self.session.state
         out, most = self._folder(), self.most.value
-        self.lanes.begin(
+        self.queues.begin(
             "scoring the corpus",
             lambda: session.score(corpus(), out, state=state, max_tokens=most),
         )
 
     def _load(self) -> None:
         folder, corpus = self._folder(), self._corpus()
-        self.lanes.begin("loading the run", lambda: self.session.load(folder, corpus()))
+        self.queues.begin("loading the run", lambda: self.session.load(folder, corpus()))
 
     # ---- looking through --------------------------------------------------------------------
 
@@ -120,7 +130,7 @@ class DocumentsPanel(w.VBox):
         """Filter and sort anew."""
         corpus = self.session.corpus
         if corpus is not None:
-            order = corpus.arrange(
+            order = corpus.sort_and_filter(
                 self._by, self._ascending, self.domain.value or None, self.contains.value,
                 self.only.value,
             )  # fmt: skip
@@ -133,13 +143,13 @@ class DocumentsPanel(w.VBox):
 
     def _open(self, position: int) -> None:
         self.table.opened = position
-        self.lanes.files.do("opening", lambda: self.session.open(position), lambda _: None)
+        self.queues.corpus.do("opening", lambda: self.session.open(position), lambda _: None)
 
     def _extreme(self, kind: Extreme) -> None:
         corpus = self.session.corpus
         if corpus is None:
             raise ValueError("no corpus is scored yet: score one, or load a run")
-        self._by = "to_cut" if kind == "nearest" else "score"
+        self._by = "margin" if kind == "nearest" else "score"
         self._ascending = kind != "highest"
         self.arrange()
         found = corpus.extremes(kind, domain=self.domain.value or None)

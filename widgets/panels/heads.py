@@ -15,12 +15,16 @@ MODES = [("uniform attention", "uniform"), ("zero output", "zero"), ("mean outpu
 
 
 class HeadsPanel(w.VBox):
-    """Shows the heads of a session and hands it what is clicked.
-
-    detect: called to score the heads in the background.
-    """
+    """Shows the heads of a session and hands it what is clicked."""
 
     def __init__(self, session: Session, problem: ProblemBox, detect: w.Button) -> None:
+        """The grid and its controls.
+
+        Args:
+            session: whose heads are shown.
+            problem: shows the errors.
+            detect: the button that scores the heads.
+        """
         self.session = session
         self._ours = OwnChanges()  # of the controls, which are set to what the session says
         guarded = problem.guarded
@@ -118,4 +122,4 @@ class HeadsPanel(w.VBox):
             palette = session.palette
             if self.colour.options != tuple(palette.names):
                 self.colour.options = tuple(palette.names)
-            self.colour.value = palette.chosen
+            self.colour.value = palette.colour_by

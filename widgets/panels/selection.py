@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as w
 
 from widgets.problem_box import ProblemBox, escaped
-from widgets.tasks.task_queues import Lanes
+from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
 from widgets.views.own_changes import OwnChanges
 from workbench.core.text import visible
@@ -22,8 +22,15 @@ HEAD = ("domain", "documents", "of", "share", "tokens", "of", "share", "threshol
 class SelectionPanel(w.VBox):
     """Moves the cut of a session's corpus and exports the manifest."""
 
-    def __init__(self, session: Session, problem: ProblemBox, lanes: Lanes) -> None:
-        self.session, self.lanes = session, lanes
+    def __init__(self, session: Session, problem: ProblemBox, queues: TaskQueues) -> None:
+        """Without controls until there is a scored corpus.
+
+        Args:
+            session: whose corpus is cut.
+            problem: shows the errors.
+            queues: do the work.
+        """
+        self.session, self.queues = session, queues
         self._ours = OwnChanges()  # of the controls, which are set to what the session says
         self.fraction = w.FloatSlider(
             description="Top share", value=0.2, min=0.01, max=1, step=0.01, readout_format=".0%",
@@ -41,10 +48,10 @@ class SelectionPanel(w.VBox):
             tooltip="Write manifest.json and selection.parquet, which others can verify",
         )  # fmt: skip
         self.export.on_click(problem.guarded(lambda _: self._export()))
-        self.said = w.HTML()
+        self.written = w.HTML()
         self._parts = [
             w.HBox([self.fraction, self.by]), self.counts, self.figure,
-            w.HBox([self.folder, self.export]), self.said,
+            w.HBox([self.folder, self.export]), self.written,
         ]  # fmt: skip
         super().__init__([w.HTML("Score a corpus, or load a run, under <b>Documents</b> first.")])
 
@@ -54,7 +61,7 @@ class SelectionPanel(w.VBox):
         if corpus is None:
             return
         self.folder.value = "" if corpus.folder is None else str(corpus.folder)
-        self.said.value = ""
+        self.written.value = ""
         self.children = self._parts
         self.follow()
 
@@ -87,13 +94,13 @@ class SelectionPanel(w.VBox):
             self._act(**moved)
 
     def _cut(self, fraction: float, by: By) -> None:
-        self.lanes.files.do("cut", lambda: self.session.cut(fraction, by), lambda _: None)
+        self.queues.corpus.do("cut", lambda: self.session.cut(fraction, by), lambda _: None)
 
     def _export(self) -> None:
         session, corpus = self.session, self.session.corpus
         folder = self.folder.value.strip() or None
         fraction, by = self.fraction.value, self.by.value
-        self.said.value = ""
+        self.written.value = ""
 
         def export() -> str:  # what the controls say at the click, whatever is done meanwhile
             if session.corpus is not corpus:
@@ -101,7 +108,7 @@ class SelectionPanel(w.VBox):
             session.cut(fraction, by)
             return f"top {fraction:.0%} of the {by} written: {session.export(folder)}"
 
-        self.lanes.begin("writing the manifest", export, self._told)
+        self.queues.begin("writing the manifest", export, self._show_written)
 
-    def _told(self, said: str) -> None:
-        self.said.value = f"{escaped(said)}; <code>workbench verify</code> checks it"
+    def _show_written(self, message: str) -> None:
+        self.written.value = f"{escaped(message)}; <code>workbench verify</code> checks it"

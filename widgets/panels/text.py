@@ -15,6 +15,12 @@ class TextPanel(w.VBox):
     """Shows the text of a session; what the tokens lose is shown when it is computed."""
 
     def __init__(self, session: Session, problem: ProblemBox) -> None:
+        """The tokens, and a box to type another text in.
+
+        Args:
+            session: whose text is shown.
+            problem: shows the errors.
+        """
         self.session = session
         self._written = ""  # into the box
         self.tokens = TokenView(problem)
@@ -39,9 +45,9 @@ class TextPanel(w.VBox):
         if session.text != self._written:  # else what is being typed would be lost
             self.box.value = self._written = session.text
         document, position, corpus = session.document, session.position, session.corpus
-        said = "" if document is None else f"document <bdi><b>{escaped(document)}</b></bdi>"
+        label = "" if document is None else f"document <bdi><b>{escaped(document)}</b></bdi>"
         if position is not None and corpus is not None:
-            said += f", {escaped(corpus.standing(position))}"
-        self.source.value = said
+            label += f", {escaped(corpus.status(position))}"
+        self.source.value = label
         token = session.palette.token
         self.tokens.selected = -1 if token is None else token

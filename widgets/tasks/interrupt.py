@@ -2,7 +2,7 @@
 
 Interrupt is a signal. While a cell runs, Python turns it into KeyboardInterrupt there; between
 cells ipykernel ignores it. It keeps what is to happen between cells in `saved_sigint_handler` while
-a cell runs, and that is where the explorer, made in a cell, asks to be told.
+a cell runs, and that is where the explorer, made in a cell, registers a handler.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ _listeners: list[Callable[[], object]] = []
 
 
 def on_interrupt(listener: Callable[[], object]) -> Callable[[], None]:
-    """Call `listener` at an Interrupt between cells; returns what ends that."""
+    """Call a function at each Interrupt between cells.
+
+    Args:
+        listener: is called then.
+
+    Returns:
+        What ends that, when it is called.
+    """
     _listeners.append(listener)
     kernel: Any = getattr(get_ipython(), "kernel", None)
     if hasattr(kernel, "saved_sigint_handler"):

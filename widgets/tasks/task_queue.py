@@ -14,8 +14,15 @@ Watcher = Callable[[str, Progress | None], object]
 
 
 @dataclass(eq=False)
-class Job:
-    """One piece of work; `then` hears its result unless it was told to stop meanwhile."""
+class Task:
+    """One piece of work.
+
+    Attributes:
+        key: the kind of work; of the same key, only the newest is done.
+        work: computes the result.
+        then: is called with it, unless the task was stopped meanwhile.
+        stop: is set to stop the work at its next layer or unit.
+    """
 
     key: str
     work: Callable[[], Any]
@@ -23,13 +30,10 @@ class Job:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-class Lane:
-    """One thread that does one job after the other; of the same key, only the newest.
+class TaskQueue:
+    """One thread that does one task after the other; of the same key, only the newest.
 
-    report: hears of errors; watch(title, progress): hears how far the running job is, None when it
-    begins, and ("", None) when the lane is idle again. urgent: jobs of other lanes step aside
-    (`workbench.core.progress.gives_way`). All of these, and `then`, are called on the lane's
-    thread.
+    The callbacks and `then` of the tasks are called on the thread of the queue.
     """
 
     def __init__(
@@ -39,20 +43,37 @@ class Lane:
         *,
         urgent: bool = False,
     ) -> None:
+        """Begin without a task; the thread starts with the first.
+
+        Args:
+            report: is called with errors.
+            watch: is called with the title of the running task and how far it is: None when it
+                begins, and ("", None) when the queue is idle again.
+            urgent: tasks of other queues step aside (`workbench.core.progress.gives_way`).
+        """
         self._report, self._watch, self._urgent = report, watch, urgent
-        self._waiting: OrderedDict[str, Job] = OrderedDict()
-        self._running: Job | None = None
+        self._waiting: OrderedDict[str, Task] = OrderedDict()
+        self._running: Task | None = None
         self._changed = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def do(self, key: str, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
-        """Do this as soon as possible; an older job of the same key is given up."""
+        """Do this as soon as possible; an older task of the same key is given up.
+
+        Args:
+            key: the kind of work.
+            work: computes the result.
+            then: is called with it.
+
+        Raises:
+            RuntimeError: the queue was closed.
+        """
         with self._changed:
             if self._closed:
                 raise RuntimeError("this explorer was closed: make a new one")
             self._waiting.pop(key, None)
-            self._waiting[key] = Job(key, work, then)
+            self._waiting[key] = Task(key, work, then)
             if self._running is not None and self._running.key == key:
                 self._running.stop.set()
             if self._thread is None:
@@ -62,6 +83,7 @@ class Lane:
 
     @property
     def busy(self) -> bool:
+        """Whether anything runs or waits."""
         return self._running is not None or bool(self._waiting)
 
     @property
@@ -79,7 +101,14 @@ class Lane:
                 self._running.stop.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Until nothing is left to do; False if that took longer than `timeout` seconds."""
+        """Wait until nothing is left to do.
+
+        Args:
+            timeout: seconds; None: for ever.
+
+        Returns:
+            False if that took longer.
+        """
         with self._changed:
             return self._changed.wait_for(lambda: not self.busy, timeout)
 
@@ -96,10 +125,10 @@ class Lane:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
                     return
-                self._running = job = self._waiting.popitem(last=False)[1]
+                self._running = task = self._waiting.popitem(last=False)[1]
             try:
-                self._do(job)
-            except Exception as error:  # of a listener, so that the lane goes on
+                self._do(task)
+            except Exception as error:  # of a listener, so that the queue goes on
                 self._report(error)
             finally:
                 with self._changed:
@@ -108,17 +137,17 @@ class Lane:
                         self._watch("", None)
                     self._changed.notify_all()
 
-    def _do(self, job: Job) -> None:
-        self._watch(job.key, None)
-        hear = lambda progress: self._watch(job.key, progress)  # noqa: E731
+    def _do(self, task: Task) -> None:
+        self._watch(task.key, None)
+        on_progress = lambda progress: self._watch(task.key, progress)  # noqa: E731
         try:
-            with watched(hear, job.stop, urgent=self._urgent):
-                result = job.work()
+            with watched(on_progress, task.stop, urgent=self._urgent):
+                result = task.work()
         except Cancelled:
             return
         except Exception as error:
-            if not job.stop.is_set():
+            if not task.stop.is_set():
                 self._report(error)
             return
-        if not job.stop.is_set():
-            job.then(result)
+        if not task.stop.is_set():
+            task.then(result)

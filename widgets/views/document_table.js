@@ -1,7 +1,7 @@
 // The table of scored documents, of any length: only the rows on the screen are here.
 //
 // A pool of row elements is filled anew as the table scrolls, and Python is asked for the rows that
-// are missing. Each arrangement (sorted, filtered, cut anew) has a number, the stamp; rows of another
+// are missing. Each arrangement (sorted, filtered, cut anew) has a number, the revision; rows of another
 // arrangement are dropped, and those on the screen stay, faint, until the new ones come.
 
 const ROW = 26; // px
@@ -12,7 +12,7 @@ const PATIENCE = 1000; // ms to wait for an answer before other rows are asked f
 const KEPT = 5000; // rows kept of those that have scrolled away
 
 function render({ model, el }) {
-  let known = new Map(); // row number -> {position, cells}, of the present stamp
+  let known = new Map(); // row number -> {position, cells}, of the present revision
   let opened = model.get("opened");
   let arranged = arrangement();
   let focus = 0; // the row that the keys act on
@@ -37,7 +37,6 @@ function render({ model, el }) {
   const pool = []; // row elements; row i is always drawn in pool[i % pool.length]
 
   const total = () => model.get("total");
-  const clamp = (value, low, high) => Math.max(low, Math.min(value, high));
 
   // ---- columns -----------------------------------------------------------------------------
 
@@ -117,8 +116,8 @@ function render({ model, el }) {
 
   // How far the full table moves when the sheet scrolls by a pixel.
   function pace() {
-    const room = sheetHeight() - view.clientHeight;
-    return room > 0 ? furthest() / room : 1;
+    const scrollable = sheetHeight() - view.clientHeight;
+    return scrollable > 0 ? furthest() / scrollable : 1;
   }
 
   function onScreen() {
@@ -188,7 +187,7 @@ function render({ model, el }) {
       if (left > 0) return plan(left);
     }
     asked = { range, at: performance.now() };
-    model.send({ action: "rows", first, count: last - first, stamp: model.get("stamp") });
+    model.send({ action: "rows", first, count: last - first, revision: model.get("revision") });
   }
 
   function answered() {
@@ -198,7 +197,7 @@ function render({ model, el }) {
   }
 
   const delivered = (message) => {
-    if (message.kind !== "rows" || message.stamp !== model.get("stamp")) return;
+    if (message.kind !== "rows" || message.revision !== model.get("revision")) return;
     answered();
     if (known.size > KEPT) {
       const [first, last] = onScreen();
@@ -276,12 +275,7 @@ function render({ model, el }) {
   const isOurs = (event) =>
     !(event.ctrlKey || event.metaKey || event.altKey) && KEYS.includes(event.key);
 
-  // JupyterLab's shortcuts listen on the document and would take our keys first. All others are
-  // its own: Ctrl+S still saves.
-  const claimed = (event) => {
-    if (table.contains(event.target)) table.toggleAttribute("data-lm-suppress-shortcuts", isOurs(event));
-  };
-  window.addEventListener("keydown", claimed, true);
+  const releaseKeys = claimKeys(table, isOurs);
 
   table.addEventListener("keydown", (event) => {
     if (!isOurs(event)) return;
@@ -306,7 +300,7 @@ function render({ model, el }) {
     view.hidden = total() === 0;
     empty.hidden = total() !== 0;
     const none = "no document passes the filters";
-    empty.textContent = total() ? "" : model.get("stamp") ? none : "no scored corpus yet";
+    empty.textContent = total() ? "" : model.get("revision") ? none : "no scored corpus yet";
   }
 
   const arrangedAnew = () => {
@@ -330,7 +324,7 @@ function render({ model, el }) {
     draw();
   };
   const changes = {
-    "change:stamp": arrangedAnew,
+    "change:revision": arrangedAnew,
     "change:opened": openedChanged,
     "change:columns": columnsChanged,
     "msg:custom": delivered,
@@ -346,17 +340,10 @@ function render({ model, el }) {
   return () => {
     for (const [name, listener] of Object.entries(changes)) model.off(name, listener);
     view.removeEventListener("scroll", draw);
-    window.removeEventListener("keydown", claimed, true);
+    releaseKeys();
     sized.disconnect();
     clearTimeout(timer);
   };
-}
-
-function element(tag, name, role) {
-  const one = document.createElement(tag);
-  one.className = name;
-  one.setAttribute("role", role);
-  return one;
 }
 
 export default { render };

@@ -7,7 +7,6 @@ the table to say.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -15,10 +14,10 @@ import numpy as np
 import traitlets
 
 from widgets.problem_box import Report, raises
+from widgets.views.browser_files import module, stylesheet
 from workbench.core.text import visible
 from workbench.session.scored_corpus import ScoredCorpus
 
-HERE = Path(__file__).parent
 MOST = 1000  # rows in one answer; a screen holds fewer
 
 
@@ -32,7 +31,7 @@ COLUMNS = [
     _column("rank", "rank", "5.5em", 0),
     _column("score", "score", "5.5em", 4),
     _column("selected", "selected", "6.5em"),
-    _column("to_cut", "to cut", "5.5em", 4),
+    _column("margin", "margin", "5.5em", 4),
     _column("loss_base", "base loss", "7em", 3),
     _column("loss_ref", "masked loss", "8em", 3),
     _column("tokens", "tokens", "5.5em", 0),
@@ -44,21 +43,33 @@ class DocumentTable(anywidget.AnyWidget):
     """A table without documents until `show`.
 
     The owner sets on_sort(key of a column), called when a heading was clicked, and
-    on_open(position), called when a row was opened; `opened` is that position by then. report hears
-    of errors in handling what the browser sent.
+    on_open(position), called when a row was opened; `opened` is that position by then.
+
+    Attributes:
+        total: number of documents.
+        columns: key, label, digits and width of each column.
+        by: key of the column that the documents are sorted by.
+        ascending: the lowest first.
+        revision: counts the arrangements; answers to another one are out of date.
+        opened: position of the opened document, or -1.
     """
 
-    _esm = HERE / "document_table.js"
-    _css = HERE / "document_table.css"
+    _esm = module("document_table")
+    _css = stylesheet("document_table")
 
     total = traitlets.Int(0).tag(sync=True)
     columns = traitlets.List(traitlets.Dict(), COLUMNS).tag(sync=True)
     by = traitlets.Unicode("rank").tag(sync=True)
     ascending = traitlets.Bool(True).tag(sync=True)
-    stamp = traitlets.Int(0).tag(sync=True)
+    revision = traitlets.Int(0).tag(sync=True)
     opened = traitlets.Int(-1).tag(sync=True)
 
     def __init__(self, report: Report = raises) -> None:
+        """An empty table.
+
+        Args:
+            report: is called with errors in handling what the browser sent.
+        """
         super().__init__()
         self.report = report
         self.on_sort: Callable[[str], object] = lambda by: None
@@ -68,16 +79,22 @@ class DocumentTable(anywidget.AnyWidget):
         self.on_msg(self._heard)
 
     def show(self, corpus: ScoredCorpus, order: np.ndarray, by: str, ascending: bool) -> None:
-        """Show the documents at the positions `order`, which `corpus.arrange` gave.
+        """Show documents.
 
         Call it again after `corpus.cut`: the rows on the screen are asked for anew.
+
+        Args:
+            corpus: the scored corpus.
+            order: positions of the documents, which `corpus.sort_and_filter` gave.
+            by: key of the column that they are sorted by.
+            ascending: the lowest first.
         """
         with self.hold_sync():
             if corpus is not self._corpus:
                 self.opened = -1  # a position belongs to its corpus
-            self._corpus, self._order = corpus, order  # before the stamp that they belong to
+            self._corpus, self._order = corpus, order  # before the revision that they belong to
             self.total, self.by, self.ascending = len(order), by, ascending
-            self.stamp += 1
+            self.revision += 1
 
     # ---- messages from the browser ----------------------------------------------------------
 
@@ -89,9 +106,16 @@ class DocumentTable(anywidget.AnyWidget):
 
     def _handle(self, message: dict[str, Any]) -> None:
         match message:
-            case {"action": "rows", "first": int(first), "count": int(count), "stamp": int(stamp)}:
-                if stamp == self.stamp:  # else the browser asks again, for the new arrangement
-                    self._answer(stamp, first, min(count, MOST))
+            case {
+                "action": "rows",
+                "first": int(first),
+                "count": int(count),
+                "revision": int(revision),
+            }:
+                if (
+                    revision == self.revision
+                ):  # else the browser asks again, for the new arrangement
+                    self._answer(revision, first, min(count, MOST))
             case {"action": "sort", "by": str(by)}:
                 self.on_sort(by)
             case {"action": "open", "position": int(position)}:
@@ -100,7 +124,7 @@ class DocumentTable(anywidget.AnyWidget):
             case _:
                 raise ValueError(f"the document table does not know the message {message!r}")
 
-    def _answer(self, stamp: int, first: int, count: int) -> None:
+    def _answer(self, revision: int, first: int, count: int) -> None:
         if self._corpus is None or first < 0:
             raise ValueError(f"no rows from {first} on: the table has {self.total} rows")
         columns = self.columns
@@ -109,8 +133,8 @@ class DocumentTable(anywidget.AnyWidget):
             {"position": position, "cells": [_shown(row[c["key"]], c["digits"]) for c in columns]}
             for position, row in zip(positions, self._corpus.rows(positions), strict=True)
         ]
-        # With the stamp of the question: `show` may have been called meanwhile, on another thread.
-        self.send({"kind": "rows", "stamp": stamp, "first": first, "rows": rows})
+        # The revision of the question: another thread may have called `show` meanwhile.
+        self.send({"kind": "rows", "revision": revision, "first": first, "rows": rows})
 
 
 def _shown(value: Any, digits: int | None) -> str:

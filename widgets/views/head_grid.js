@@ -4,13 +4,6 @@
 // each head, layer by layer. Python's answer to it (the same mask) changes nothing any more.
 
 const SEQUENTIAL = [0, 114, 178]; // Okabe-Ito blue; its strength is the value
-const RISE = [213, 94, 0]; // vermilion: the loss rises
-const FALL = [0, 114, 178]; // blue: it falls
-
-const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-
-// A Float32Array must begin at a multiple of 4, which a view into a larger message may not.
-const floatsOf = (view) => new Float32Array(bytesOf(view).slice().buffer);
 
 function render({ model, el }) {
   const layers = model.get("layers");
@@ -94,9 +87,9 @@ function render({ model, el }) {
     const value = values[i];
     let colour = "transparent";
     if (!Number.isNaN(value)) {
-      const [r, g, b] = !diverging ? SEQUENTIAL : value >= 0 ? RISE : FALL;
+      const hue = !diverging ? SEQUENTIAL : value >= 0 ? RISE : FALL;
       const share = diverging ? Math.abs(value) / (high || 1) : (value - low) / (high - low || 1);
-      colour = `rgba(${r}, ${g}, ${b}, ${Math.min(Math.max(share, 0), 1).toFixed(3)})`;
+      colour = tint(hue, clamp(share, 0, 1));
     }
     const cell = cells[i];
     cell.style.setProperty("--aiw-heat", colour);
@@ -132,10 +125,10 @@ function render({ model, el }) {
     paint(i);
   }
 
-  function send(said) {
+  function send(announcement) {
     model.set("mask", new DataView(mask.slice().buffer));
     model.save_changes();
-    spoken.textContent = said;
+    spoken.textContent = announcement;
     if (document.activeElement !== null) show(focus);
   }
 
@@ -265,17 +258,12 @@ function render({ model, el }) {
       ? ["z", "y", "home", "end"].includes(event.key.toLowerCase())
       : KEYS.includes(event.key) || (event.key === "Escape" && drag !== null);
 
-  // JupyterLab's shortcuts listen on the document and would take our keys first. All others are
-  // its own: Ctrl+S still saves.
-  const claimed = (event) => {
-    if (grid.contains(event.target)) grid.toggleAttribute("data-lm-suppress-shortcuts", isOurs(event));
-  };
-  window.addEventListener("keydown", claimed, true);
+  const releaseKeys = claimKeys(grid, isOurs);
 
   grid.addEventListener("keydown", (event) => {
     const [layer, head] = place(focus);
     const control = event.ctrlKey || event.metaKey;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const key = keyOf(event);
     if (!isOurs(event)) return;
     if (control && key === "z") model.send({ action: event.shiftKey ? "redo" : "undo" });
     else if (control && key === "y") model.send({ action: "redo" });
@@ -317,7 +305,7 @@ function render({ model, el }) {
   show(0);
 
   return () => {
-    window.removeEventListener("keydown", claimed, true);
+    releaseKeys();
     window.removeEventListener("pointermove", moved);
     window.removeEventListener("pointerup", released);
     window.removeEventListener("pointercancel", left);
@@ -325,18 +313,6 @@ function render({ model, el }) {
     model.off("change:values", valuesChanged);
     model.off("change:legend", paintAll);
   };
-}
-
-function element(tag, name) {
-  const one = document.createElement(tag);
-  one.className = name;
-  return one;
-}
-
-function text(content) {
-  const one = document.createElement("span");
-  one.textContent = content;
-  return one;
 }
 
 export default { render };

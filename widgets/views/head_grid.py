@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -12,22 +11,28 @@ import traitlets
 from ipywidgets.widgets.trait_types import CByteMemoryView
 
 from widgets.problem_box import Report, raises
+from widgets.views.browser_files import module, stylesheet
 from widgets.views.own_changes import OwnChanges
 from workbench.models.heads import HasGeometry, HeadSet
 from workbench.session.head_colours import HeadColours
-
-HERE = Path(__file__).parent
 
 
 class HeadGrid(anywidget.AnyWidget):
     """Layers x heads to be toggled by mouse and keyboard.
 
-    `masked` is the masked set. The owner sets on_mask(HeadSet), called when the browser changed it,
-    on_undo and on_redo. report hears of errors in handling what the browser sent.
+    The owner sets on_mask(HeadSet), called when the browser changed the masked set, on_undo and
+    on_redo.
+
+    Attributes:
+        layers: number of layers.
+        heads: query heads of a layer.
+        mask: one byte a head, layer by layer: 1 for a masked head.
+        values: shape (layers, heads), float32; NaN: no value.
+        legend: name and scale of the values.
     """
 
-    _esm = HERE / "head_grid.js"
-    _css = HERE / "head_grid.css"
+    _esm = module("head_grid")
+    _css = stylesheet("head_grid")
 
     layers = traitlets.Int().tag(sync=True)
     heads = traitlets.Int().tag(sync=True)
@@ -37,6 +42,12 @@ class HeadGrid(anywidget.AnyWidget):
     legend = traitlets.Dict().tag(sync=True)
 
     def __init__(self, model: HasGeometry, report: Report = raises) -> None:
+        """A grid without masked heads and values.
+
+        Args:
+            model: whose heads are shown.
+            report: is called with errors in handling what the browser sent.
+        """
         self.geometry = model
         size = model.layers * model.heads
         super().__init__(
@@ -63,12 +74,16 @@ class HeadGrid(anywidget.AnyWidget):
         mask = np.zeros((self.layers, self.heads), np.uint8)
         for one in heads:
             mask[one] = 1
-        if mask.tobytes() != bytes(self.mask):  # what the browser knows is not told again
+        if mask.tobytes() != bytes(self.mask):  # what the browser knows is not sent again
             with self._ours.made():
                 self.mask = mask.tobytes()
 
     def colour(self, colours: HeadColours) -> None:
-        """Colour the heads by these values."""
+        """Colour the heads by other values.
+
+        Args:
+            colours: one value a head, with its scale.
+        """
         with self.hold_sync():
             self.legend = {
                 "name": colours.name, "low": colours.low, "high": colours.high,
@@ -89,7 +104,13 @@ class HeadGrid(anywidget.AnyWidget):
         return HeadSet.of(zip(layer.tolist(), head.tolist(), strict=True), self.geometry)
 
     def handle(self, _: Any, message: dict[str, Any], buffers: Any = None) -> None:
-        """Keys pressed in the grid that are the owner's to answer."""
+        """Answer keys pressed in the grid that are the owner's to answer.
+
+        Args:
+            _: the widget.
+            message: from the browser: an action, "undo" or "redo".
+            buffers: none.
+        """
         try:
             {"undo": self.on_undo, "redo": self.on_redo}[message["action"]]()
         except Exception as error:

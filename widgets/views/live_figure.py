@@ -17,10 +17,15 @@ class LiveFigure(w.Box):
 
     @property
     def figure(self) -> go.FigureWidget | None:
+        """The live figure, or None."""
         return self.children[0] if self.children else None
 
     def show(self, figure: go.Figure) -> None:
-        """Show `figure`, in the one that is there if it has the same traces."""
+        """Show a figure, in the one that is there if it has the same traces.
+
+        Args:
+            figure: what to show.
+        """
         live = self.figure
         themed(figure, self.theme)
         if live is None or _kinds(live) != _kinds(figure):
@@ -35,7 +40,11 @@ class LiveFigure(w.Box):
             live.layout.annotations = figure.layout.annotations
 
     def use_theme(self, theme: str) -> None:
-        """ "light" or "dark", as the page around it."""
+        """Follow the page around the figure.
+
+        Args:
+            theme: "light" or "dark".
+        """
         self.theme = theme
         if self.figure is not None:
             themed(self.figure, theme)

@@ -1,8 +1,8 @@
 """Telling what Python does to a control from what the reader does to it.
 
-ipykernel 7 may answer the browser on one thread while a cell, or a lane of the explorer, follows
-the session on another. So who changes a control is a matter of the thread: a flag that all threads
-see would take a click that comes meanwhile for one of ours, and drop it.
+ipykernel 7 may answer the browser on one thread while a cell, or a task queue of the explorer,
+follows the session on another. So who changes a control is a matter of the thread: a flag that all
+threads see would take a click that comes meanwhile for one of ours, and drop it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ class OwnChanges(threading.local):
 
     @contextmanager
     def made(self) -> Iterator[None]:
-        """What this thread changes inside is ours, and not the reader's."""
+        """Mark what this thread changes inside as ours, and not the reader's.
+
+        Yields:
+            Nothing.
+        """
         before, self.under_way = self.under_way, True
         try:
             yield

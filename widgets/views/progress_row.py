@@ -15,12 +15,15 @@ OFTEN = 0.2  # seconds between two changes of the line
 
 
 class ProgressRow(ipywidgets.HBox):
-    """Hidden while nothing runs; `watch` is made for `Lane`.
-
-    at_once: shown as soon as work begins, and not only when it turns out to be long.
-    """
+    """A line of progress, hidden while nothing runs."""
 
     def __init__(self, cancel: Callable[[], object], at_once: bool = False) -> None:
+        """Hidden.
+
+        Args:
+            cancel: is called by the button.
+            at_once: shown as soon as work begins, and not only when it turns out to be long.
+        """
         self.at_once = at_once
         self.bar = ipywidgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
         self.words = ipywidgets.HTML(layout={"flex": "1 1 auto"})
@@ -33,7 +36,12 @@ class ProgressRow(ipywidgets.HBox):
         self._told = 0.0
 
     def watch(self, title: str, progress: Progress | None) -> None:
-        """What a lane says of its job: see `Lane`."""
+        """Show how far a task is; made to be the `watch` of a `TaskQueue`.
+
+        Args:
+            title: of the running task; empty: none runs.
+            progress: how far it is; None: it begins.
+        """
         if not title:
             self.layout.display = "none"
         elif progress is None:

@@ -1,16 +1,10 @@
 // A text token by token, each coloured by the change of its loss; below it what is known of one.
 //
-// Python sets all traits and raises `stamp` last, so that one change of the stamp is one new text or
-// mask. Predictions are asked for when a token is looked at, and kept until the next stamp.
+// Python sets all traits and raises `revision` last, so that one change of the revision is one new text or
+// mask. Predictions are asked for when a token is looked at, and kept until the next revision.
 
-const RISE = [213, 94, 0]; // Okabe-Ito vermilion: harder to predict
-const FALL = [0, 114, 178]; // blue: easier
 const STRENGTH = 0.7; // of the strongest colour; ink on it stays readable in both themes
 const PATIENCE = 80; // ms that a pointer rests before predictions are asked for
-
-// A Float32Array must begin at a multiple of 4, which a view into a larger message may not.
-const floatsOf = (view) =>
-  new Float32Array(new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice().buffer);
 
 function render({ model, el }) {
   let tokens = [];
@@ -20,7 +14,7 @@ function render({ model, el }) {
   let shown = []; // token numbers in the order of the screen
   let focus = 0; // a token number
   let looked = -1; // the token that the details are about
-  let guesses = new Map();
+  let predictions = new Map();
   let timer = null;
 
   el.classList.add("aiw-token-widget");
@@ -40,9 +34,9 @@ function render({ model, el }) {
   const signed = (value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(2);
 
   function words(i) {
-    const said = `token ${i}, "${tokens[i]}"`;
-    if (Number.isNaN(change(i))) return `${said}, not predicted`;
-    return `${said}, ${before[i].toFixed(2)} to ${after[i].toFixed(2)} nats, change ${signed(change(i))}`;
+    const name = `token ${i}, "${tokens[i]}"`;
+    if (Number.isNaN(change(i))) return `${name}, not predicted`;
+    return `${name}, ${before[i].toFixed(2)} to ${after[i].toFixed(2)} nats, change ${signed(change(i))}`;
   }
 
   function build() {
@@ -59,14 +53,13 @@ function render({ model, el }) {
   }
 
   function paint() {
-    const reach = model.get("reach") || 1;
+    const color_max = model.get("color_max") || 1;
     const selected = model.get("selected");
     spans.forEach((span, i) => {
       const value = change(i);
       const known = !Number.isNaN(value);
-      const [r, g, b] = value >= 0 ? RISE : FALL;
-      const share = known ? Math.min(Math.abs(value) / reach, 1) * STRENGTH : 0;
-      span.style.setProperty("--aiw-heat", `rgba(${r}, ${g}, ${b}, ${share.toFixed(3)})`);
+      const share = known ? Math.min(Math.abs(value) / color_max, 1) * STRENGTH : 0;
+      span.style.setProperty("--aiw-heat", tint(value >= 0 ? RISE : FALL, share));
       span.classList.toggle("aiw-unpredicted", !known);
       span.classList.toggle("aiw-asked", i === selected);
       span.setAttribute("aria-selected", i === selected);
@@ -76,7 +69,7 @@ function render({ model, el }) {
     summary.textContent = model.get("summary");
     note.textContent = model.get("note");
     legend.replaceChildren(
-      text("easier"), text(`\u2212${reach}`), element("span", "aiw-token-bar"), text(`+${reach} nats`),
+      text("easier"), text(`\u2212${color_max}`), element("span", "aiw-token-bar"), text(`+${color_max} nats`),
       text("harder to predict"),
     );
   }
@@ -100,7 +93,7 @@ function render({ model, el }) {
     const next = model.get("tokens");
     before = floatsOf(model.get("before"));
     after = floatsOf(model.get("after"));
-    guesses = new Map();
+    predictions = new Map();
     const same = next.length === tokens.length && next.every((one, i) => one === tokens[i]);
     const active = list.contains(document.activeElement);
     if (!same) {
@@ -123,20 +116,20 @@ function render({ model, el }) {
     looked = i;
     show();
     clearTimeout(timer);
-    if (!guesses.has(i) && !Number.isNaN(change(i)))
-      timer = setTimeout(() => model.send({ action: "predict", token: i, stamp: model.get("stamp") }), PATIENCE);
+    if (!predictions.has(i) && !Number.isNaN(change(i)))
+      timer = setTimeout(() => model.send({ action: "predict", token: i, revision: model.get("revision") }), PATIENCE);
   }
 
   function show() {
     const [from, to] = model.get("labels");
     const head = element("div", "aiw-details-head");
     head.textContent = words(looked);
-    const found = guesses.get(looked);
+    const found = predictions.get(looked);
     if (!found) {
       details.replaceChildren(head);
       return;
     }
-    const table = element("table", "aiw-guesses");
+    const table = element("table", "aiw-predictions");
     const top = table.insertRow();
     for (const label of [from, to]) {
       const cell = document.createElement("th");
@@ -148,10 +141,10 @@ function render({ model, el }) {
     for (let i = 0; i < rows; i++) {
       const line = table.insertRow();
       for (const side of [found.before, found.after]) {
-        const [guess, probability] = side[i] || ["", null];
+        const [token, probability] = side[i] || ["", null];
         const name = line.insertCell();
-        name.className = "aiw-guess";
-        name.textContent = guess;
+        name.className = "aiw-prediction";
+        name.textContent = token;
         line.insertCell().textContent = probability === null ? "" : `${(100 * probability).toFixed(1)} %`;
       }
     }
@@ -171,7 +164,7 @@ function render({ model, el }) {
   }
 
   function ask(i) {
-    model.send({ action: "ask", token: i, stamp: model.get("stamp") });
+    model.send({ action: "ask", token: i, revision: model.get("revision") });
   }
 
   list.addEventListener("pointerover", (event) => {
@@ -196,20 +189,15 @@ function render({ model, el }) {
   const isOurs = (event) =>
     event.ctrlKey || event.metaKey ? "zyZY".includes(event.key) : KEYS.includes(event.key);
 
-  // JupyterLab's shortcuts listen on the document and would take our keys first. All others are
-  // its own: Ctrl+S still saves.
-  const claimed = (event) => {
-    if (list.contains(event.target)) list.toggleAttribute("data-lm-suppress-shortcuts", isOurs(event));
-  };
-  window.addEventListener("keydown", claimed, true);
+  const releaseKeys = claimKeys(list, isOurs);
 
   list.addEventListener("keydown", (event) => {
     if (!spans.length || !isOurs(event)) return;
     const place = shown.indexOf(focus);
     const last = shown.length - 1;
     const control = event.ctrlKey || event.metaKey;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const to = (there) => spans[shown[Math.min(Math.max(there, 0), last)]].focus();
+    const key = keyOf(event);
+    const to = (there) => spans[shown[clamp(there, 0, last)]].focus();
     if (control && key === "z") model.send({ action: event.shiftKey ? "redo" : "undo" });
     else if (control && key === "y") model.send({ action: "redo" });
     else if (key === "ArrowRight" || key === "ArrowDown") to(place + 1);
@@ -225,16 +213,16 @@ function render({ model, el }) {
 
   // ---- what Python says --------------------------------------------------------------------
 
-  const heard = (message) => {
-    if (message.kind !== "guesses" || message.stamp !== model.get("stamp")) return;
-    guesses.set(message.token, message);
+  const delivered = (message) => {
+    if (message.kind !== "predictions" || message.revision !== model.get("revision")) return;
+    predictions.set(message.token, message);
     if (message.token === looked) show();
   };
   const orderChanged = () => {
     arrange();
     paint();
   };
-  // Figures cannot follow the page's colours by themselves, so Python is told.
+  // Figures cannot follow the page's colours by themselves, so Python gets the theme.
   const themeChanged = () => {
     const { jpThemeLight } = document.body.dataset;
     const dark = jpThemeLight === "false" || document.body.classList.contains("vscode-dark");
@@ -249,34 +237,22 @@ function render({ model, el }) {
   const staleChanged = () => el.classList.toggle("aiw-stale", model.get("stale") === true);
   staleChanged();
   model.on("change:stale", staleChanged);
-  model.on("change:stamp", renew);
+  model.on("change:revision", renew);
   model.on("change:order", orderChanged);
   model.on("change:selected", paint);
-  model.on("msg:custom", heard);
+  model.on("msg:custom", delivered);
   renew();
 
   return () => {
     clearTimeout(timer);
     themes.disconnect();
-    window.removeEventListener("keydown", claimed, true);
+    releaseKeys();
     model.off("change:stale", staleChanged);
-    model.off("change:stamp", renew);
+    model.off("change:revision", renew);
     model.off("change:order", orderChanged);
     model.off("change:selected", paint);
-    model.off("msg:custom", heard);
+    model.off("msg:custom", delivered);
   };
-}
-
-function element(tag, name) {
-  const one = document.createElement(tag);
-  one.className = name;
-  return one;
-}
-
-function text(content) {
-  const one = document.createElement("span");
-  one.textContent = content;
-  return one;
 }
 
 export default { render };

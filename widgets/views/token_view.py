@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -12,37 +11,57 @@ import traitlets
 from ipywidgets.widgets.trait_types import CByteMemoryView
 
 from widgets.problem_box import Report, raises
+from widgets.views.browser_files import module, stylesheet
 from workbench.core.text import visible
 from workbench.masking.token_changes import Guess, TokenChanges
 
-HERE = Path(__file__).parent
 NOTHING = np.zeros(0, np.float32).tobytes()
 
 
 class TokenView(anywidget.AnyWidget):
     """The tokens of a `TokenChanges`, with details of the one that is pointed at.
 
-    The owner sets on_predict(token), which answers later with `tell`; on_ask(token), a click;
-    on_undo and on_redo. report hears of errors in handling what the browser sent.
+    The owner sets on_predict(token), which answers later with `show_predictions`; on_ask(token), a
+    click; on_undo and on_redo.
+
+    Attributes:
+        tokens: the text, piece by piece.
+        before: loss of each token under the set compared with, float32 nats; NaN: not predicted.
+        after: the same under the masked heads.
+        color_max: nats at which the colour is strongest.
+        summary: the losses in words.
+        note: what is not shown, in words.
+        labels: names of the two head sets.
+        order: "text" or "hurt" (the most hurt first).
+        selected: the token that was asked about, or -1.
+        revision: counts the texts and masks; messages about another one are out of date.
+        stale: another text or mask is being computed.
+        theme: of the page, as the browser says: "light", "dark", or "" without a browser.
     """
 
-    _esm = HERE / "token_view.js"
-    _css = HERE / "token_view.css"
+    _esm = module("token_view")
+    _css = stylesheet("token_view")
 
     tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
     before = CByteMemoryView(NOTHING).tag(sync=True)  # (n,) float32 nats
     after = CByteMemoryView(NOTHING).tag(sync=True)
-    reach = traitlets.Float(1.0).tag(sync=True)
+    color_max = traitlets.Float(1.0).tag(sync=True)
     summary = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
     labels = traitlets.List(traitlets.Unicode(), ["before", "after"]).tag(sync=True)
     order = traitlets.Enum(["text", "hurt"], "text").tag(sync=True)
     selected = traitlets.Int(-1).tag(sync=True)
-    stamp = traitlets.Int(0).tag(sync=True)
+    revision = traitlets.Int(0).tag(sync=True)
     stale = traitlets.Bool(False).tag(sync=True)  # another text or mask is being computed
-    theme = traitlets.Enum(["", "light", "dark"], "").tag(sync=True)  # told by the browser, if any
+    theme = traitlets.Enum(["", "light", "dark"], "").tag(sync=True)  # set by the browser, if any
 
     def __init__(self, report: Report = raises, **traits: Any) -> None:
+        """Without a text.
+
+        Args:
+            report: is called with errors in handling what the browser sent.
+            **traits: first values of the attributes.
+        """
         super().__init__(**traits)
         self.report = report
         self.on_predict: Callable[[int], object] = lambda token: None
@@ -52,33 +71,54 @@ class TokenView(anywidget.AnyWidget):
         self.on_msg(self.handle)
 
     def show(self, changes: TokenChanges, before: str, after: str) -> None:
-        """Show these losses; before and after name the two head sets."""
+        """Show losses.
+
+        Args:
+            changes: the tokens with their losses.
+            before: name of the head set compared with.
+            after: name of the masked head set.
+        """
         left_out = f"{changes.left_out:,} more tokens of this text are not read"
         with self.hold_sync():
             self.tokens = [visible(piece) for piece in changes.pieces]
             self.before = changes.before.astype(np.float32).tobytes()
             self.after = changes.after.astype(np.float32).tobytes()
-            self.reach = changes.reach
+            self.color_max = changes.reach
             self.summary = changes.describe()
             self.note = left_out if changes.left_out else ""
             self.labels = [before, after]
             self.stale = False
-            self.stamp += 1
+            self.revision += 1
 
-    def tell(self, token: int, stamp: int, before: Sequence[Guess], after: Sequence[Guess]) -> None:
-        """The predictions in the place of a token, before and after."""
+    def show_predictions(
+        self, token: int, revision: int, before: Sequence[Guess], after: Sequence[Guess]
+    ) -> None:
+        """Show the predictions in the place of a token.
+
+        Args:
+            token: its number.
+            revision: of the question.
+            before: the most probable tokens under the set compared with.
+            after: the most probable tokens under the masked heads.
+        """
         sides = {"before": before, "after": after}
         rows = {key: [[visible(one.text), one.probability] for one in side]
                 for key, side in sides.items()}  # fmt: skip
-        self.send({"kind": "guesses", "token": token, "stamp": stamp, **rows})
+        self.send({"kind": "predictions", "token": token, "revision": revision, **rows})
 
     def handle(self, _: Any, message: dict[str, Any], buffers: Any = None) -> None:
-        """What the browser says; of another text than the one shown, it is out of date."""
+        """Answer what the browser says; of another text than the one shown, it is out of date.
+
+        Args:
+            _: the widget.
+            message: action, and for "predict" and "ask" also token and revision.
+            buffers: none.
+        """
         try:
             action = message["action"]
             if action in ("undo", "redo"):
                 (self.on_undo if action == "undo" else self.on_redo)()
-            elif message["stamp"] == self.stamp:
+            elif message["revision"] == self.revision:
                 {"predict": self.on_predict, "ask": self.on_ask}[action](int(message["token"]))
         except Exception as error:
             self.report(error)

@@ -45,11 +45,11 @@ def embed(texts: Sequence[str], model: Model | str, *, max_tokens: int | None = 
     if isinstance(model, str):
         return _sentences(texts, model, max_tokens)
     require_unmasked(model)
-    room = model.context - len(model.special_prefix)
-    room = room if max_tokens is None else min(room, max_tokens)
+    most = model.context - len(model.special_prefix)
+    most = most if max_tokens is None else min(most, max_tokens)
     windows = []
     for number, text in enumerate(texts):
-        ids = encode_start(model, text, room)
+        ids = encode_start(model, text, most)
         if not ids:
             raise ValueError(f"texts[{number}] has no token to embed: leave it out")
         windows.append([*model.special_prefix, *ids])
@@ -64,10 +64,10 @@ def embed(texts: Sequence[str], model: Model | str, *, max_tokens: int | None = 
 def _packed(model: Model, windows: Sequence[list[int]]) -> Iterator[list[list[int]]]:
     """Consecutive windows that share a row of the engine; one at a time without an engine."""
     engine = engine_of(model)
-    room = engine.row_tokens if engine else 1
+    budget = engine.row_tokens if engine else 1
     row: list[list[int]] = []
     for one in windows:
-        if row and sum(map(len, row)) + len(one) > room:
+        if row and sum(map(len, row)) + len(one) > budget:
             yield row
             row = []
         row.append(one)

@@ -218,8 +218,8 @@ def verdict(answer: Mapping[str, Any]) -> dict[str, Any]:
     given = isinstance(score, int | float) and not isinstance(score, bool)
     value = float(score) if given and score is not None else math.nan
     if not 0 <= value <= HIGHEST:
-        told = "the answer broke off" if finish == "length" else "the answer is no verdict"
-        return {**nothing, "problem": f"{told}: {text.strip()[:80]!r}"}
+        why_not = "the answer broke off" if finish == "length" else "the answer is no verdict"
+        return {**nothing, "problem": f"{why_not}: {text.strip()[:80]!r}"}
     why = str(found.get("reason", ""))[:WHY]
     return {"judged": value, "reasoning": value >= REASONING, "why": why, "problem": None}
 
@@ -258,7 +258,7 @@ def _ask_all(
     client: InferenceClient, questions: Sequence[Question], folder: Path, workers: int
 ) -> dict[str, dict[str, Any]]:
     """File name -> answer, or the problem, of each question. The first is asked alone, so that an
-    endpoint that is not there, or refuses, is told about once."""
+    endpoint that is not there, or refuses, is reported once."""
     answers = {}
     with counted("judging", "doc", len(questions)) as done:
         first, *rest = questions

@@ -1,4 +1,4 @@
-"""The main job end to end on the embedded model and corpus: what `workbench demo` does.
+"""The workflow end to end on the embedded model and corpus: what `workbench demo` does.
 
 Small enough for a laptop: a few minutes the first time, less than one when run again.
 """
@@ -29,7 +29,16 @@ MAX_TOKENS = 384  # of each document; the manifest says so
 
 
 def run(folder: Path, say: Callable[[str], None], *, overwrite: bool = False) -> dict[str, Any]:
-    """Do the job in `folder`, `say` what happens, and return the report as JSON-able numbers."""
+    """Run the whole workflow: detect heads, score a corpus, select, and verify the manifest.
+
+    Args:
+        folder: for everything that is made.
+        say: is called with what happens, a line a step.
+        overwrite: set scores of other settings in the folder aside.
+
+    Returns:
+        The report, of values that JSON holds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     say("1/5  loading the model (the first time it is fetched and converted)")
     model = load_model()

@@ -1,6 +1,7 @@
-"""The command `workbench`: thin commands over the package, in the order of the road.
+"""The command `workbench`: thin commands over the package, in the order of the workflow.
 
-`cli_checks` holds the commands around a run, `cli_shared` what all of them share.
+`check_commands` holds the commands around a run, `export_commands` those for trainers, `shared`
+what all of them share. A command's docstring is its help, and each option has a help of its own.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def demo(
     overwrite: Annotated[bool, typer.Option(help="Replace scores of other settings.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do the whole road once, from the embedded model to a verified manifest."""
+    """Run the whole workflow once, from the embedded model to a verified manifest."""
     with reported(as_json):
         from workbench.cli.demo import run
 
@@ -81,7 +82,7 @@ def certify(
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Try out on a model that masks, losses and detection are right on it."""
+    """Check on a model that masks, losses and detection are right."""
     with reported(as_json):
         import workbench as wb
 
@@ -163,9 +164,9 @@ def score(
         list[str] | None, typer.Argument(help="Files or folders, or one hf:// data set.")
     ] = None,
     heads: Annotated[str, typer.Option(help="heads.json, or names such as 'L17H3 L18H6'.")] = "",
-    out: Annotated[Path, typer.Option(help="Folder for scores; a run goes on in it.")] = Path(
-        "run"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for scores; an interrupted run continues in it.")
+    ] = Path("run"),
     environment: Annotated[
         int | None, typer.Option(help="Score this many documents of the Python environment.")
     ] = None,
@@ -184,7 +185,7 @@ def score(
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
     shard_size: Annotated[
-        int, typer.Option(help="Documents of a shard: what is written, and lost, at a time.")
+        int, typer.Option(help="Documents of a shard: scores are written a shard at a time.")
     ] = 32,
     workers: Annotated[
         str | None,
@@ -197,13 +198,13 @@ def score(
     shard_timeout: Annotated[
         float | None,
         typer.Option(
-            help="End a worker after so many seconds without a sign of life [default: 1800, or 20 "
-            "times the longest silence so far]."
+            help="End a worker after so many seconds without a message from it [default: 1800, "
+            "or 20 times its longest silence so far]."
         ),
     ] = None,
     progress: Annotated[str, typer.Option(help="bar, or json: lines on standard error.")] = "bar",
     overwrite: Annotated[
-        bool, typer.Option(help="Set scores of other settings or another corpus aside.")
+        bool, typer.Option(help="Move scores of other settings or another corpus aside.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -287,7 +288,7 @@ def select_(
             return
         print_domains(domains)
         print_table(
-            ("domain", "chosen with the same text", "chosen near-duplicates", "passed over"),
+            ("domain", "chosen with the same text", "chosen near-duplicates", "skipped duplicates"),
             [(d["domain"], d["exact_duplicates_selected"],
               "no clusters given" if d["near_duplicates_selected"] is None
               else d["near_duplicates_selected"], d["duplicates_passed_over"]) for d in domains],

@@ -41,6 +41,12 @@ class Commands(typer.core.TyperGroup):
     """The list of commands, each with its whole first sentence."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands, each with its whole first sentence.
+
+        Args:
+            ctx: of the command.
+            formatter: that the help is written to.
+        """
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         with formatter.section("Commands"):
             formatter.write_dl(
@@ -61,7 +67,14 @@ def results_alone() -> Iterator[None]:
 
 
 def put(text: object = "") -> None:
-    """Print a result; OSError where that cannot be done, but not where the reader is gone."""
+    """Print a result on standard output.
+
+    Args:
+        text: is followed by a line break.
+
+    Raises:
+        OSError: it cannot be printed; that the reader is gone is no error.
+    """
     stream = _results or sys.stdout
     if stream is None:  # the command was started without one
         return
@@ -80,12 +93,21 @@ def _discard(stream: TextIO) -> None:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One object of strict JSON: null for what is not finite, no frame, no number of numpy."""
+    """Print one object of strict JSON: null for what is not finite, no frame, no number of numpy.
+
+    Args:
+        value: frames, dataclasses and numpy numbers may be inside.
+    """
     put(json.dumps(strict(value), indent=2, allow_nan=False))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table whose cells are folded where it is too narrow for them: no text is cut off."""
+    """Print a table whose cells are folded where it is too narrow for them: no text is cut off.
+
+    Args:
+        header: names of the columns.
+        rows: as many cells each.
+    """
     table = Table()
     for name in header:
         table.add_column(name, overflow="fold")

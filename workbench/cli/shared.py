@@ -77,6 +77,12 @@ def reported(as_json: bool) -> Iterator[None]:
     """Turn what the user can mend into one readable message and exit code 1.
 
     Any other error is a fault of ours: its traceback is shown, and machines get JSON all the same.
+
+    Args:
+        as_json: print errors as JSON, too.
+
+    Yields:
+        Nothing.
     """
     with results_alone():
         try:
@@ -116,7 +122,17 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 def part_of(shards: str | None) -> tuple[int, int]:
-    """`i/n` as (i, n); (1, 1) when it is not given."""
+    """Which shards `--shards` asks for.
+
+    Args:
+        shards: "i/n"; None: all.
+
+    Returns:
+        (i, n); (1, 1) when it is not given.
+
+    Raises:
+        ValueError: it is no i/n with i from 1 to n.
+    """
     found = re.fullmatch(r"(\d+)/(\d+)", shards or "1/1")
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise ValueError(f"--shards must be i/n with i from 1 to n, such as 3/8; got {shards!r}")
@@ -124,17 +140,33 @@ def part_of(shards: str | None) -> tuple[int, int]:
 
 
 def workers_of(text: str | None) -> int | list[str] | None:
-    """A number of processes, or a list of devices."""
+    """What `--workers` asks for.
+
+    Args:
+        text: a number, or devices with commas between.
+
+    Returns:
+        A number of processes, or a list of devices; None when it is not given.
+    """
     if text is None or not text.isascii() or not text.isdigit():
         return None if text is None else [one.strip() for one in text.split(",") if one.strip()]
     return int(text)
 
 
 def hearer(progress: str) -> Callable[[dict[str, Any]], object] | None:
-    """What hears of a run's progress: None leaves it to a bar.
+    """What is called with the progress of a run.
 
     With lines of JSON on standard error nothing else is to be there, so all bars are silenced; call
     this before what draws them is imported.
+
+    Args:
+        progress: "bar" or "json".
+
+    Returns:
+        A function that prints a state of progress as a line of JSON; None leaves it to a bar.
+
+    Raises:
+        ValueError: it is neither.
     """
     if progress not in ("bar", "json"):
         raise ValueError(f"--progress must be bar or json, got {progress!r}")
@@ -147,7 +179,21 @@ def hearer(progress: str) -> Callable[[dict[str, Any]], object] | None:
 def to_score(
     corpus: list[str] | None, heads: str, environment: int | None, model: str | None, **loading: Any
 ) -> tuple[Any, Any, Any]:
-    """The model, the heads to mask and the corpus of a command that scores."""
+    """The model, the heads to mask and the corpus of a command that scores.
+
+    Args:
+        corpus: files, folders or a data set.
+        heads: as in `heads_of`.
+        environment: take as many documents of the Python environment instead of a corpus.
+        model: folder, file or id; None: the default model.
+        **loading: further options of `load_model`.
+
+    Returns:
+        The model, the head set and the corpus.
+
+    Raises:
+        ValueError: there is not exactly one of corpus and environment, or no heads.
+    """
     if (environment is None) == (not corpus):
         raise ValueError("give either files to score, or --environment N")
     if not heads:
@@ -162,7 +208,18 @@ def to_score(
 
 
 def heads_of(text: str, model: Any) -> HeadSet:
-    """The heads that `--heads` gives: the name of a file that `detect` wrote, or names of heads."""
+    """The heads that `--heads` gives.
+
+    Args:
+        text: the name of a file that `detect` wrote, or names of heads.
+        model: the model that they belong to.
+
+    Returns:
+        The head set.
+
+    Raises:
+        ValueError: the file holds no head set, or a name is no head of the model.
+    """
     from workbench.core.files import read_json
     from workbench.models.heads import HeadSet
 
@@ -178,6 +235,11 @@ def heads_of(text: str, model: Any) -> HeadSet:
 
 
 def print_domains(domains: list[dict[str, Any]]) -> None:
+    """Print what a selection took of each domain.
+
+    Args:
+        domains: one dict a domain, as in `Selection.domains`.
+    """
     rows = [
         (d["domain"], f"{d['threshold']:.3f}", f"{d['documents_selected']}/{d['documents_seen']}",
          f"{d['tokens_share']:.0%}")

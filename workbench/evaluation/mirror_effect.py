@@ -201,7 +201,7 @@ def _by_item(part: pd.DataFrame, measure: str) -> tuple[np.ndarray, np.ndarray, 
         if not (base > 0).all():
             raise ValueError(
                 f"{(base <= 0).sum()} items of {part['task'].iloc[0]!r} have a loss of 0 with "
-                "nothing masked, over which nothing can be said to rise: take the measure 'loss'"
+                "nothing masked, over which no rise is defined: take the measure 'loss'"
             )
         wide = wide.div(base, axis=0) - 1
     nothing, detected = (wide[name][0].to_numpy() for name in ("nothing", "detected"))

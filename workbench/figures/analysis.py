@@ -176,8 +176,8 @@ def selection_map(clusters: pd.DataFrame, selections: Mapping[str, pd.DataFrame]
             ],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
-    told = clusters.attrs.get("explained")
-    share = "" if told is None else f" ({told:.0%} of the variance)"
+    explained = clusters.attrs.get("explained")
+    share = "" if explained is None else f" ({explained:.0%} of the variance)"
     figure.update_xaxes(title_text="first principal component")
     figure.update_yaxes(title_text="second", row=1, col=1)
     figure.update_layout(

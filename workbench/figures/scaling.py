@@ -14,7 +14,7 @@ CURVES = 6  # at most, one for each of the values of the second input
 
 
 def scaling_curve(fit: ScalingFit, held: pd.DataFrame | None = None) -> go.Figure:
-    """Runs, law and its 95 % band, and the held-out runs that it predicted.
+    """Runs, law and its 95 % band, and the held-out runs that it held_group.
 
     One input is on the axis. With two, the last is, and there is a curve for each of the first's
     values (at most six, spread over their range). Both axes are logarithmic.
@@ -42,34 +42,36 @@ def scaling_curve(fit: ScalingFit, held: pd.DataFrame | None = None) -> go.Figur
     for number, value in enumerate(values):
         colour = COLOURS[number % len(COLOURS)]
         points = pd.DataFrame({across: line})
-        mine, theirs = runs, held
+        group, held_group = runs, held
         name = "runs"
         if value is not None:
             points[others[0]] = value
-            mine = runs[runs[others[0]] == value]
-            theirs = None if held is None else held[held[others[0]] == value]
+            group = runs[runs[others[0]] == value]
+            held_group = None if held is None else held[held[others[0]] == value]
             name = f"{shown(others[0])} {value:.3g}"
-        told = fit.predict(points)
+        curve = fit.predict(points)
         if not number and len(fit.drawn):
             figure.add_scatter(
-                x=[*line, *line[::-1]], y=[*told["high"].round(5), *told["low"].round(5)[::-1]],
+                x=[*line, *line[::-1]], y=[*curve["high"].round(5), *curve["low"].round(5)[::-1]],
                 mode="lines", line={"width": 0}, fill="toself", fillcolor=BAND, hoverinfo="skip",
                 name="95 % of resampled fits (first curve)",
             )  # fmt: skip
         figure.add_scatter(
-            x=line, y=told["predicted"].round(5), mode="lines", line={"color": colour},
+            x=line, y=curve["predicted"].round(5), mode="lines", line={"color": colour},
             showlegend=False, hoverinfo="skip",
         )  # fmt: skip
         figure.add_scatter(
-            x=mine[across], y=mine[fit.loss].round(5), mode="markers", name=name,
+            x=group[across], y=group[fit.loss].round(5), mode="markers", name=name,
             marker={"color": colour, "size": 7}, hovertemplate="%{x:.3g}: %{y:.4f}<extra></extra>",
         )  # fmt: skip
-        if theirs is not None and len(theirs):
+        if held_group is not None and len(held_group):
             error = [
-                f"predicted {p:.4f}, {e:+.2%}" for p, e in theirs[["predicted", "error"]].to_numpy()
+                f"predicted {p:.4f}, {e:+.2%}"
+                for p, e in held_group[["predicted", "error"]].to_numpy()
             ]
             figure.add_scatter(
-                x=theirs[across], y=theirs[fit.loss].round(5), mode="markers", name="held out",
+                x=held_group[across], y=held_group[fit.loss].round(5), mode="markers",
+                name="held out",
                 marker={"color": colour, "size": 13, "symbol": "star", "line": {"width": 1}},
                 text=error, hovertemplate="%{x:.3g}: %{y:.4f}, %{text}<extra></extra>",
             )  # fmt: skip

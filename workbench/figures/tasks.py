@@ -80,7 +80,7 @@ def mirror_dots(items: pd.DataFrame, top: int | None = None) -> go.Figure:
         )  # fmt: skip
     figure.update_layout(
         title="Which items need those heads", xaxis=rise,
-        yaxis={"range": [-0.7, len(items) - 0.3]},  # room for the markers of the outer rows
+        yaxis={"range": [-0.7, len(items) - 0.3]},  # space for the markers of the outer rows
         legend={"orientation": "h", "yanchor": "bottom", "y": 1},
     )  # fmt: skip
     return styled(figure, height=170 + 22 * len(items))

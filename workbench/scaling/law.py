@@ -216,7 +216,9 @@ class ScalingFit:
         """
         value = self.law.named(self.theta, self.centre)
         frame = pd.DataFrame({"parameter": list(value), "value": list(value.values())})
-        drawn = np.array([list(self.law.named(one, self.centre).values()) for one in self.drawn])
+        drawn = np.array(
+            [list(self.law.named(theta, self.centre).values()) for theta in self.drawn]
+        )
         low, high = (
             np.percentile(drawn, self._percentiles, axis=0)
             if len(drawn)
@@ -275,7 +277,7 @@ class ScalingFit:
             ValueError: an input is missing, or not a positive number.
         """
         logs = np.log(measured(runs, self.law.inputs)) - self.centre
-        drawn = np.array([self.law.log_loss(one, logs) for one in self.drawn])
+        drawn = np.array([self.law.log_loss(theta, logs) for theta in self.drawn])
         low, high = (
             np.exp(np.percentile(drawn, self._percentiles, axis=0))
             if len(drawn)
@@ -285,14 +287,16 @@ class ScalingFit:
         return pd.DataFrame({"predicted": best, "low": low, "high": high})
 
     def describe(self) -> str:
-        """The fit in words: law, parameters, how sure, what cannot be told."""
+        """The fit in words: law, parameters, how sure, what is not identified."""
         lines = [
             f"{self.law}, {len(self.runs)} runs; log residual {self.residual:.2%}; "
             f"{self.agreeing} of {len(self.starts)} starts reached the best objective"
         ]
-        for one in self.parameters.itertuples():
-            said = f"  {one.parameter} = {one.value:.4g}"
+        for parameter in self.parameters.itertuples():
+            line = f"  {parameter.parameter} = {parameter.value:.4g}"
             if len(self.drawn):
-                said += f" [{one.low:.4g}, {one.high:.4g}]"
-            lines.append(said if one.identified else said + "  unidentifiable from these runs")
+                line += f" [{parameter.low:.4g}, {parameter.high:.4g}]"
+            lines.append(
+                line if parameter.identified else line + "  unidentifiable from these runs"
+            )
         return "\n".join(lines)

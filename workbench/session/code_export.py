@@ -4,61 +4,99 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.corpus.readers.remote import shown
-from workbench.session.head_colours import NEED
+from workbench.models.model import Model
+from workbench.session.scored_corpus import ScoredCorpus
+from workbench.session.state import State
 from workbench.session.text_results import MAX_TOKENS
-
-if TYPE_CHECKING:
-    from workbench.session.session import Session
 
 WIDTH = 88  # of the lines that a long text is broken into
 
 
-def code(session: Session) -> str:
-    """Lines that run after `pip install`, but for what only this Python process holds: a model
-    that was not loaded by `load_model`, or a corpus in memory. A comment names each of these."""
-    return (
-        "\n".join(
-            ["import workbench as wb", "", *_model(session), *_text(session), *_heads(session)]
-        )
-        + "\n"
-    )
+def session_code(
+    model: Model,
+    state: State,
+    *,
+    corpus: ScoredCorpus | None,
+    document: str | None,
+    position: int | None,
+    max_tokens: int,
+    scored_heads: bool,
+    asked_token: int | None,
+) -> str:
+    """Python that rebuilds a session.
+
+    The lines run after `pip install`, but for what only this Python process holds: a model that was
+    not loaded by `load_model`, or a corpus in memory. A comment names each of these.
+
+    Args:
+        model: of the session.
+        state: text, masked heads, mode and comparison.
+        corpus: the scored corpus; None: there is none.
+        document: id of the opened document, or None.
+        position: its position in the corpus, or None.
+        max_tokens: how much of a text the session reads.
+        scored_heads: whether the session has scores of heads, which are left out.
+        asked_token: the token whose need colours the heads, or None.
+
+    Returns:
+        Lines of Python, all in ASCII.
+    """
+    lines = ["import workbench as wb", "", *_model(model), *_session(max_tokens)]
+    opened: list[str] = []
+    if corpus is not None:
+        lines += _corpus(corpus)
+        opened = _opened(corpus, document, position)
+    lines += opened or [f"session.read({_literal(state.text)})"]
+    if scored_heads:
+        lines.append("# its scores of heads are left out: session.detect() makes some")
+    lines += _masks(state)
+    if asked_token is not None:
+        lines.append(f"session.ask({asked_token})")
+    return "\n".join(lines) + "\n"
 
 
-def _model(session: Session) -> list[str]:
-    model = session.model
+def _model(model: Model) -> list[str]:
     if model.loaded_by:
         return [f"model = {model.loaded_by}"]
     digest = model.identity["weights_sha256"][:12]
     return [f"# model: the {model.source!a} that you made yourself (weights sha256 {digest}...)"]
 
 
-def _text(session: Session) -> list[str]:
-    length = session.max_tokens
-    options = "" if length == MAX_TOKENS else f", max_tokens={length}"
-    corpus, lines = session.corpus, [f"session = wb.Session(model{options})"]
-    if corpus is not None and corpus.folder is not None:
-        columns = "".join(f", {key}={value!a}" for key, value in corpus.columns.items())
-        given = corpus.corpus
-        place = _place(given)
-        if place:
-            columns = f", {place}{columns}"
-            if place != _place(given, whole=True):
-                lines.append("# a URL stands here without its query or password: put them back")
-        elif given is not None:
-            lines.append("# its corpus lay in memory: give it as the second argument to open rows")
-            columns = ""
-        lines.append(f"session.load({str(corpus.folder)!a}{columns})")
-        selection = corpus.selection
-        lines.append(f"session.cut({selection.fraction!r}, {selection.by!r})")
-        if session.position is not None and place:
-            unique = session.document in corpus.unique_ids
-            return [*lines, f"session.open({(session.document if unique else session.position)!a})"]
-    elif corpus is not None:
-        lines.append("# its scores lay in memory: score(corpus, out='run/') keeps them")
-    return [*lines, f"session.read({_literal(session.text)})"]
+def _session(max_tokens: int) -> list[str]:
+    options = "" if max_tokens == MAX_TOKENS else f", max_tokens={max_tokens}"
+    return [f"session = wb.Session(model{options})"]
+
+
+def _corpus(corpus: ScoredCorpus) -> list[str]:
+    """Load the run with the corpus that it scored, and cut it."""
+    if corpus.folder is None:
+        return ["# its scores lay in memory: score(corpus, out='run/') keeps them"]
+    lines = []
+    options = "".join(f", {key}={value!a}" for key, value in corpus.columns.items())
+    place = _place(corpus.corpus)
+    if place:
+        options = f", {place}{options}"
+        if place != _place(corpus.corpus, whole=True):
+            lines.append("# a URL stands here without its query or password: put them back")
+    elif corpus.corpus is not None:
+        options = ""
+        lines.append("# its corpus lay in memory: give it as the second argument to open rows")
+    selection = corpus.selection
+    return [
+        *lines,
+        f"session.load({str(corpus.folder)!a}{options})",
+        f"session.cut({selection.fraction!r}, {selection.by!r})",
+    ]
+
+
+def _opened(corpus: ScoredCorpus, document: str | None, position: int | None) -> list[str]:
+    """Open the document again, where the run and its corpus can be read again."""
+    if position is None or corpus.folder is None or not _place(corpus.corpus):
+        return []
+    return [f"session.open({(document if document in corpus.unique_ids else position)!a})"]
 
 
 def _place(corpus: Any, whole: bool = False) -> str:
@@ -66,28 +104,23 @@ def _place(corpus: Any, whole: bool = False) -> str:
 
     whole: with what may be a credential in a URL.
     """
-    told = str if whole else shown
+    written = str if whole else shown
     if isinstance(corpus, str | Path):
-        return ascii(told(str(corpus)))
+        return ascii(written(str(corpus)))
     if not isinstance(corpus, list | tuple) or not corpus:
         return ""
-    paths = all(isinstance(one, str | Path) for one in corpus)
-    return ascii([told(str(one)) for one in corpus]) if paths else ""
+    paths = all(isinstance(path, str | Path) for path in corpus)
+    return ascii([written(str(path)) for path in corpus]) if paths else ""
 
 
-def _heads(session: Session) -> list[str]:
-    state = session.state
+def _masks(state: State) -> list[str]:
     lines = []
-    if session.scores is not None:
-        lines.append("# its scores of heads are left out: session.detect() makes some")
     if state.heads:
         lines.append(f"session.mask({_literal(str(state.heads))})")
     if state.mode != "uniform":
         lines.append(f"session.set_mode({state.mode!r})")
     if state.against:
         lines.append(f"session.compare_with({_literal(str(state.against))})")
-    if session.palette.chosen == NEED:
-        lines.append(f"session.ask({session.palette.token})")
     return lines
 
 

@@ -19,11 +19,16 @@ METHODS: dict[str, Method] = {ESTIMATE: "gradient", EXACT: "exact", NEED: "exact
 
 @dataclass(frozen=True, eq=False)
 class HeadColours:
-    """One value a head.
+    """One value a head, and the scale that it is shown on.
 
-    name: what the values are; values: (layers, heads) float32, NaN where there is none (yet); low,
-    high: the ends of the scale; diverging: the scale goes from -high over 0 to high. Values beyond
-    the scale have the colour of its end.
+    Values beyond the scale have the colour of its end.
+
+    Attributes:
+        name: what the values are.
+        values: shape (layers, heads), float32; NaN where there is none (yet).
+        low: the low end of the scale.
+        high: the high end of the scale.
+        diverging: the scale goes from -high over 0 to high.
     """
 
     name: str
@@ -34,14 +39,35 @@ class HeadColours:
 
     @classmethod
     def none(cls, model: HasGeometry) -> HeadColours:
-        """No values yet."""
+        """No values yet.
+
+        Args:
+            model: whose heads are meant.
+
+        Returns:
+            NaN for every head.
+        """
         return cls("", np.full((model.layers, model.heads), np.nan, np.float32), 0.0, 1.0)
 
     @classmethod
     def of(
         cls, frame: pd.DataFrame, model: HasGeometry, column: str = "score", name: str | None = None
     ) -> HeadColours:
-        """A numeric column of a frame with layer and head; heads without a row have no value."""
+        """A numeric column of a frame with layer and head.
+
+        Args:
+            frame: at most one row a head; heads without a row have no value.
+            model: whose heads are meant.
+            column: which column.
+            name: what the values are called; None: as the column.
+
+        Returns:
+            The values; the scale diverges if one is below 0.
+
+        Raises:
+            ValueError: a column is missing or not numeric, a head is not one of the model, or has
+                several rows.
+        """
         missing = {"layer", "head", column} - set(frame.columns)
         if missing:
             raise ValueError(
@@ -60,11 +86,26 @@ class HeadColours:
 
     @classmethod
     def of_effects(cls, found: HeadEffects) -> HeadColours:
-        """The loss rise when each head is masked alone, red where it rises."""
+        """The loss rise when each head is masked alone, red where it rises.
+
+        Args:
+            found: what `head_effects` returned.
+
+        Returns:
+            The effects in nats, on a diverging scale.
+        """
         return _scaled(str(found.table().attrs["by"]), found.effect, diverging=True)
 
     def describe(self, layer: int, head: int) -> str:
-        """The value of one head in words."""
+        """The value of one head in words.
+
+        Args:
+            layer: of the head.
+            head: its number in the layer.
+
+        Returns:
+            Name and value.
+        """
         value = float(self.values[layer, head])
         return "no value" if np.isnan(value) else f"{self.name} {value:.2f}"
 
@@ -72,27 +113,55 @@ class HeadColours:
 class Palette:
     """What the heads of a session can be coloured by, and what is chosen.
 
-    chosen: one of `names`; token: the token of the text that was asked about, or None.
+    Attributes:
+        model: whose heads are coloured.
+        columns: name to values that are known.
+        chosen: one of `names`.
+        token: the token of the text that was asked about, or None.
     """
 
     def __init__(self, model: HasGeometry) -> None:
+        """Begin with an estimate of the influence on the text.
+
+        Args:
+            model: whose heads are coloured.
+        """
         self.model = model
         self.columns: dict[str, HeadColours] = {}
-        self.chosen = ESTIMATE
+        self.colour_by = ESTIMATE
         self.token: int | None = None
 
     @property
     def names(self) -> list[str]:
+        """What can be chosen."""
         asked = [NEED] if self.token is not None else []
         return [*self.columns, ESTIMATE, EXACT, *asked]
 
     def choose(self, name: str) -> None:
+        """Choose what colours the heads.
+
+        Args:
+            name: one of `names`.
+
+        Raises:
+            ValueError: it is none of them.
+        """
         if name not in self.names:
             raise ValueError(f"no colours {name!r}: expected one of {', '.join(self.names)}")
-        self.chosen = name
+        self.colour_by = name
 
     def add(self, frame: pd.DataFrame) -> list[str]:
-        """Offer the numeric columns of a frame with layer and head; returns their names."""
+        """Offer the numeric columns of a frame.
+
+        Args:
+            frame: layer, head and further columns.
+
+        Returns:
+            The names of these columns.
+
+        Raises:
+            ValueError: there is no numeric column, or a name is taken.
+        """
         names = [
             str(column)
             for column in frame.columns
@@ -109,19 +178,28 @@ class Palette:
     def text_changed(self) -> None:
         """Forget what belongs to the old text. Exact maps are dear: no new one comes unasked."""
         self.token = None
-        if METHODS.get(self.chosen) == "exact":
-            self.chosen = RETRIEVAL if RETRIEVAL in self.columns else ESTIMATE
+        if METHODS.get(self.colour_by) == "exact":
+            self.colour_by = RETRIEVAL if RETRIEVAL in self.columns else ESTIMATE
 
 
-def growing(
-    model: HasGeometry, name: str, hear: Callable[[HeadColours], object]
+def streaming_map(
+    model: HasGeometry, name: str, on_progress: Callable[[HeadColours], object]
 ) -> Callable[[int, np.ndarray], None]:
-    """An `on_layer` for `head_effects` that hands `hear` the map as far as it is known."""
+    """An `on_layer` for `head_effects` that hands on the map as far as it is known.
+
+    Args:
+        model: whose heads are meant.
+        name: what the values are called.
+        on_progress: is handed the map after each layer.
+
+    Returns:
+        The function to pass as `on_layer`.
+    """
     values = np.full((model.layers, model.heads), np.nan, np.float32)
 
     def on_layer(layer: int, effects: np.ndarray) -> None:
         values[layer] = effects
-        hear(_scaled(name, values.copy(), diverging=True))
+        on_progress(_scaled(name, values.copy(), diverging=True))
 
     return on_layer
 

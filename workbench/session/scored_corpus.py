@@ -22,7 +22,7 @@ from workbench.scoring.run_folder import load_scores
 from workbench.selection.ranking import By, Selection, cut, rank
 
 COLUMNS = (
-    "doc_id", "domain", "rank", "score", "selected", "to_cut", "loss_base", "loss_ref", "tokens",
+    "doc_id", "domain", "rank", "score", "selected", "margin", "loss_base", "loss_ref", "tokens",
     "compression_ratio",
 )  # fmt: skip
 
@@ -32,9 +32,11 @@ Extreme = Literal["highest", "lowest", "nearest"]
 class ScoredCorpus:
     """A score table with the corpus behind it.
 
-    table: what `score_corpus` returned; corpus: what it was made of (with the column names in
-    columns), or None, which leaves the texts out of reach; folder: where the run lies, if it was
-    kept. `selection` is the one at the present fraction (`cut`).
+    Attributes:
+        corpus: what was scored, or None, which leaves the texts out of reach.
+        columns: names of its columns id, text and domain, where they were given.
+        folder: where the run lies, if it was kept.
+        selection: the one at the present fraction (`cut`).
     """
 
     def __init__(
@@ -44,6 +46,14 @@ class ScoredCorpus:
         folder: str | Path | None = None,
         **columns: Any,
     ) -> None:
+        """Rank the table and cut it at the default fraction.
+
+        Args:
+            table: what `score_corpus` returned.
+            corpus: what it was made of; None: the texts are out of reach.
+            folder: where the run lies; None: it was not kept.
+            **columns: id, text and domain: names of the columns of the corpus.
+        """
         self.corpus, self.columns = corpus, columns
         self._places = CorpusPlaces(corpus, **columns)
         self.folder = None if folder is None else Path(folder)
@@ -52,7 +62,16 @@ class ScoredCorpus:
 
     @classmethod
     def load(cls, folder: str | Path, corpus: Any = None, **columns: Any) -> ScoredCorpus:
-        """The finished run in `folder`, with the corpus that it scored."""
+        """A finished run with the corpus that it scored.
+
+        Args:
+            folder: of the run.
+            corpus: what it scored; None: the texts are out of reach.
+            **columns: id, text and domain: names of the columns of the corpus.
+
+        Returns:
+            The scored corpus.
+        """
         return cls(load_scores(folder), corpus, folder, **columns)
 
     def __len__(self) -> int:
@@ -62,32 +81,45 @@ class ScoredCorpus:
         return f"<ScoredCorpus of {len(self):,} documents in {len(self.domains)} domains>"
 
     def describe(self) -> str:
-        """How many documents were scored, by which model and under which heads, in words."""
-        said = f"{len(self):,} documents in {len(self.domains)} domains"
+        """How many documents were scored, by which model and under which heads.
+
+        Returns:
+            One sentence.
+        """
+        summary = f"{len(self):,} documents in {len(self.domains)} domains"
         run = self.selection.run
         if run is None:
-            return f"{said}; nothing says how they were scored"
+            return f"{summary}; nothing says how they were scored"
         source, heads = run["model"]["source"], run["heads"]["heads"]
         read = "" if run["max_tokens"] is None else f", {run['max_tokens']:,} tokens of each"
         note = note_on_domains(run.get("domain_from") or {})
-        said += f", scored by {source} with {heads} masked ({run['mode']}){read}"
-        return f"{said}; {note}" if note else said
+        summary += f", scored by {source} with {heads} masked ({run['mode']}){read}"
+        return f"{summary}; {note}" if note else summary
 
     @property
     def domains(self) -> list[str]:
+        """Names of the domains."""
         return list(self.selection.domains["domain"])
 
     def cut(self, fraction: float = 0.20, by: By = "documents") -> Selection:
-        """Move the cut; the columns selected and to_cut follow."""
+        """Move the cut; the columns selected and margin follow.
+
+        Args:
+            fraction: share of each domain that is chosen.
+            by: "documents" or "tokens": what it is a share of.
+
+        Returns:
+            The selection.
+        """
         self.selection = selection = cut(self._ranked, fraction, by)
         table = selection.table
         threshold = selection.domains.set_index("domain")["threshold"]
-        self._rows = table.assign(to_cut=table["score"] - table["domain"].map(threshold))
+        self._rows = table.assign(margin=table["score"] - table["domain"].map(threshold))
         return selection
 
     # ---- looking through --------------------------------------------------------------------
 
-    def arrange(
+    def sort_and_filter(
         self,
         by: str = "rank",
         ascending: bool = True,
@@ -95,10 +127,21 @@ class ScoredCorpus:
         contains: str = "",
         only_selected: bool = False,
     ) -> np.ndarray:
-        """Positions of the documents that pass the filters, in order of one of COLUMNS.
+        """Sort and filter.
 
-        contains: plain text, upper or lower case, that the id must hold. to_cut is sorted by the
-        distance from the cut. Equal values keep the order of domain and rank.
+        Args:
+            by: one of COLUMNS. margin is sorted by the distance from the cut. Equal values keep the
+                order of domain and rank.
+            ascending: the lowest first.
+            domain: only documents of this one; None: of all.
+            contains: plain text, upper or lower case, that the id must hold.
+            only_selected: only documents that the cut chooses.
+
+        Returns:
+            Positions of the documents that pass the filters, in order.
+
+        Raises:
+            ValueError: there is no such column or domain.
         """
         if by not in COLUMNS:
             raise ValueError(f"cannot sort by {by!r}: expected one of {', '.join(COLUMNS)}")
@@ -112,19 +155,38 @@ class ScoredCorpus:
             keep &= rows["selected"].to_numpy()
         if contains:
             keep &= rows["doc_id"].str.contains(contains, case=False, regex=False).to_numpy()
-        key = rows[by].abs() if by == "to_cut" else rows[by]
+        key = rows[by].abs() if by == "margin" else rows[by]
         order = key[keep].sort_values(ascending=ascending, kind="stable")
         return order.index.to_numpy()
 
     def extremes(self, kind: Extreme, count: int = 1, domain: str | None = None) -> np.ndarray:
-        """Positions of the documents of highest or lowest score, or nearest to their cut."""
+        """The documents of highest or lowest score, or nearest to their cut.
+
+        Args:
+            kind: "highest", "lowest" or "nearest".
+            count: how many.
+            domain: only of this one; None: of all.
+
+        Returns:
+            Their positions, the most extreme first.
+
+        Raises:
+            ValueError: there is no such kind or domain.
+        """
         if kind not in ("highest", "lowest", "nearest"):
             raise ValueError(f"kind must be 'highest', 'lowest' or 'nearest', got {kind!r}")
-        by = "to_cut" if kind == "nearest" else "score"
-        return self.arrange(by, ascending=kind != "highest", domain=domain)[:count]
+        by = "margin" if kind == "nearest" else "score"
+        return self.sort_and_filter(by, ascending=kind != "highest", domain=domain)[:count]
 
     def rows(self, positions: Iterable[int]) -> list[dict[str, Any]]:
-        """One dict of COLUMNS a document, plain Python values."""
+        """Documents as plain Python values.
+
+        Args:
+            positions: of the documents.
+
+        Returns:
+            One dict of COLUMNS a document.
+        """
         part = self._rows.iloc[list(positions)]
         return part.loc[:, list(COLUMNS)].to_dict("records")  # type: ignore[return-value]
 
@@ -134,17 +196,31 @@ class ScoredCorpus:
         ids = self._ranked["doc_id"]
         return frozenset(ids[~ids.duplicated(keep=False)])
 
-    def standing(self, document: int | str) -> str:
-        """Score, rank and side of the cut of a document in the run, given by position or id, in
-        words."""
+    def status(self, document: int | str) -> str:
+        """Score, rank and side of the cut of a document in the run.
+
+        Args:
+            document: its position or id.
+
+        Returns:
+            One sentence.
+        """
         (row,) = self.rows([self.position(document) if isinstance(document, str) else document])
         side = "selected" if row["selected"] else "not selected"
         return f"score {row['score']:.2f} in the run, rank {row['rank']:,} of its domain, {side}"
 
     def position(self, doc_id: str) -> int:
-        """The position of the document with this id.
+        """The position of the document with an id.
 
-        Raises KeyError if there is none, ValueError if there are several.
+        Args:
+            doc_id: the id.
+
+        Returns:
+            Its position.
+
+        Raises:
+            KeyError: there is none.
+            ValueError: there are several.
         """
         found = np.flatnonzero((self._rows["doc_id"] == doc_id).to_numpy())
         if not len(found):
@@ -152,21 +228,29 @@ class ScoredCorpus:
         if len(found) > 1:
             raise ValueError(
                 f"{len(found)} documents have the id {doc_id!r:.100}: give the position of one, as "
-                f"arrange(contains=...) finds them, such as {found[0]}"
+                f"sort_and_filter(contains=...) finds them, such as {found[0]}"
             )
         return int(found[0])
 
     # ---- opening ----------------------------------------------------------------------------
 
     def document(self, position: int) -> Document:
-        """The document at a position, its text read from the corpus.
+        """A document, its text read from the corpus.
 
-        Raises CorpusError if the corpus is not at hand or holds another text there by now.
+        Args:
+            position: of the document.
+
+        Returns:
+            The document, with the text that was scored.
+
+        Raises:
+            IndexError: there is no such position.
+            CorpusError: the corpus is not at hand or holds another text there by now.
         """
         if not 0 <= position < len(self):
             raise IndexError(
                 f"no document at position {position}: expected one of 0 to {len(self) - 1}, as "
-                "arrange() gives them"
+                "sort_and_filter() gives them"
             )
         row = self._rows.iloc[position]
         if self.corpus is None:

@@ -1,15 +1,17 @@
-"""A session at the bench: one state behind notebook cell, widget and test.
+"""A session with one model: one state behind notebook cell, widget and test.
 
 Every action of the interface is one method here, so whatever was clicked can be typed, and the
-other way round. Actions change the state at once and tell it to whoever listens; what is computed
+other way round. Actions change the state at once and notify the listeners; what is computed
 from the state (losses, predictions, maps) is computed when asked for, and kept.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,30 +30,62 @@ from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.run import score_corpus
 from workbench.selection.ranking import By, Selection
-from workbench.session import code_export
-from workbench.session.actions import Actions, Heads, action
-from workbench.session.head_colours import METHODS, NEED, RETRIEVAL, HeadColours, growing
-from workbench.session.history import State
+from workbench.session.code_export import session_code
+from workbench.session.head_colours import (
+    METHODS,
+    NEED,
+    RETRIEVAL,
+    HeadColours,
+    Palette,
+    streaming_map,
+)
 from workbench.session.scored_corpus import ScoredCorpus
-from workbench.session.text_results import MAX_TOKENS, TextView
+from workbench.session.state import Heads, History, State, as_heads, require_text
+from workbench.session.text_results import MAX_TOKENS, TextResults
 
 SAMPLE = (
     "Bring seven candles, a copper kettle, two violins and the blue umbrella. "
     "I repeat: bring seven candles, a copper kettle, two violins and the blue umbrella."
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="Session")
 
-class Session(Actions):
+
+def action(
+    method: Callable[Concatenate[S, P], R],
+) -> Callable[Concatenate[S, P], R]:
+    """One action at a time: a cell and a click of JupyterLab come on different threads.
+
+    Args:
+        method: of a session.
+
+    Returns:
+        The method under the lock of the session.
+    """
+
+    @wraps(method)
+    def alone(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return alone
+
+
+class Session:
     """One person's work with one model.
 
-    scores: a frame with layer, head, score (`retrieval_scores`), if there is one; max_tokens: how
-    much of a text is read to look at it; memory: bytes for stored residual streams of its own;
-    None: it shares those of all sessions with the model.
-    Attributes to read: model, state, scores, corpus (a ScoredCorpus or None), document and position
-    (the id of the opened document and its position in the corpus, or None), palette (what the heads
-    are coloured by, and the token that was asked about).
-    `on_change(listener)` calls listener(what) after each action, `what` being one of "state",
-    "document", "scores", "colours", "corpus", "cut". Actions may come from several threads.
+    Actions may come from several threads.
+
+    Attributes:
+        model: the model.
+        scores: a frame with layer, head, score, or None (`use_scores`).
+        corpus: the scored corpus, or None.
+        document: id of the opened document, or None.
+        position: its position in the corpus, or None.
+        palette: what the heads are coloured by, and the token that was asked about.
+        history: the present state, with what can be undone and redone.
     """
 
     def __init__(
@@ -65,15 +99,41 @@ class Session(Actions):
         max_tokens: int = MAX_TOKENS,
         memory: int | None = None,
     ) -> None:
+        """Begin with a text and a head set.
+
+        Args:
+            model: what `load_model` or `from_transformers` returned.
+            text: what is looked at.
+            heads: what is masked: a HeadSet, text such as "L17H3 L18H6", or (layer, head) pairs;
+                None: no head.
+            scores: a frame with layer, head, score (`retrieval_scores`), if there is one.
+            mode: what masked heads put out: "uniform" attention, "zero", or their "mean" output.
+            max_tokens: how many tokens of a text are read to look at it.
+            memory: bytes for stored residual streams of its own; None: it shares those of all
+                sessions with the model.
+
+        Raises:
+            TypeError: `model` is no Model, `text` no string, or `heads` no heads.
+            ValueError: the text is empty, or the heads do not fit the model or the mode.
+        """
         if not isinstance(model, Model):
             raise TypeError(
                 f"a session needs a Model, got {type(model).__name__}: make one with load_model() "
                 "or from_transformers(hf, tokenizer)"
             )
         require_max_tokens(max_tokens)
-        super().__init__(model, text, heads, mode)
+        chosen = as_heads(heads if heads is not None else (), model)
+        require_fitting(model, chosen, mode)
+        self.model = model
+        self.history = History(State(require_text(text), chosen, mode, HeadSet.of([], model)))
+        self.scores: pd.DataFrame | None = None
+        self.palette = Palette(model)
         self.corpus: ScoredCorpus | None = None
-        self._view = TextView(model, max_tokens, memory)
+        self.document: str | None = None
+        self.position: int | None = None
+        self._results = TextResults(model, max_tokens, memory)
+        self._lock = threading.RLock()
+        self._listeners: list[Callable[[str], object]] = []
         if scores is not None:
             self.use_scores(scores)
 
@@ -86,36 +146,270 @@ class Session(Actions):
 
     @property
     def max_tokens(self) -> int:
-        """How much of a text is read."""
-        return self._view.max_tokens
+        """How many tokens of a text are read."""
+        return self._results.max_tokens
 
     def code(self) -> str:
-        """Python that rebuilds the present state; it runs."""
-        return code_export.code(self)
+        """Python that rebuilds the present state; it runs.
+
+        Returns:
+            The lines.
+        """
+        asked = self.palette.token if self.palette.colour_by == NEED else None
+        return session_code(
+            self.model, self.state, corpus=self.corpus, document=self.document,
+            position=self.position, max_tokens=self.max_tokens,
+            scored_heads=self.scores is not None, asked_token=asked,
+        )  # fmt: skip
+
+    @property
+    def state(self) -> State:
+        """The text, the masked heads and what they are compared with."""
+        return self.history.state
+
+    @property
+    def heads(self) -> HeadSet:
+        """The masked heads."""
+        return self.state.heads
+
+    @property
+    def mode(self) -> Mode:
+        """What masked heads put out."""
+        return self.state.mode
+
+    @property
+    def text(self) -> str:
+        """The text that is looked at."""
+        return self.state.text
+
+    def on_change(self, listener: Callable[[str], object]) -> Callable[[], None]:
+        """Call a function after each action.
+
+        Args:
+            listener: is called after each action with what changed: "state", "document", "scores",
+                "colours", "corpus" or "cut".
+
+        Returns:
+            What ends that, when it is called.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _notify(self, what: str) -> None:
+        for listener in list(self._listeners):
+            listener(what)
+
+    # ---- heads ------------------------------------------------------------------------------
+
+    @action
+    def mask(self, heads: Heads) -> None:
+        """Mask exactly these heads.
+
+        Args:
+            heads: a HeadSet, text such as "L17H3 L18H6", or pairs.
+        """
+        self._become(heads=as_heads(heads, self.model))
+
+    @action
+    def toggle(self, heads: Heads) -> None:
+        """Mask those of `heads` that are not masked, and unmask the others.
+
+        Args:
+            heads: as in `mask`.
+        """
+        self._become(heads=self.heads ^ as_heads(heads, self.model))
+
+    @action
+    def toggle_layer(self, layer: int) -> None:
+        """Mask all heads of a layer, or unmask them if all are masked.
+
+        Args:
+            layer: its number.
+        """
+        self._toggle_line([(layer, head) for head in range(self.model.heads)])
+
+    @action
+    def toggle_head(self, head: int) -> None:
+        """Mask the heads of one number in every layer, or unmask them if all are masked.
+
+        Args:
+            head: the number.
+        """
+        self._toggle_line([(site.layer, head) for site in self.model.sites])
+
+    @action
+    def top(self, count: int, *, allow_ties: bool = False) -> None:
+        """Mask the heads of highest score.
+
+        Args:
+            count: how many.
+            allow_ties: as in `HeadSet.top`: what happens if the next head has the same score.
+
+        Raises:
+            ValueError: no head has a score yet, `count` is out of range, or heads tie at the cut.
+        """
+        if self.scores is None:
+            raise ValueError("no head has a score yet: call session.detect(), or use_scores(frame)")
+        total = self.model.head_count
+        if not 0 <= count < total:
+            raise ValueError(f"count must lie between 0 and {total - 1}, got {count}")
+        if count == 0:
+            return self.clear()
+        self._become(heads=HeadSet.top(self.scores, count / total, allow_ties=allow_ties))
+
+    def top_count(self) -> int | None:
+        """How many heads are masked if they are those of highest score.
+
+        Returns:
+            The number; None if they are others, or no head has a score.
+        """
+        if self.scores is None:
+            return None
+        count, total = len(self.heads), self.model.head_count
+        if not 0 < count < total:
+            return 0 if not count else None
+        top = HeadSet.top(self.scores, count / total, allow_ties=True)
+        return count if top == self.heads else None
+
+    @action
+    def random(self, seed: int = 0) -> None:
+        """Mask as many heads drawn at random from the others: a control of the same size.
+
+        Called again, it draws another control for the same heads, not one for the control.
+
+        Args:
+            seed: of the draw.
+
+        Raises:
+            ValueError: no head is masked.
+        """
+        of = self.state.control_of or self.heads
+        if not of:
+            raise ValueError("no head is masked, so there is nothing to draw a control for")
+        self._become(heads=HeadSet.random(self.model, exclude=of, seed=seed), control_of=of)
+
+    @action
+    def invert(self) -> None:
+        """Mask what is not masked, and unmask what is."""
+        self._become(heads=~self.heads)
+
+    @action
+    def clear(self) -> None:
+        """Unmask all heads."""
+        self._become(heads=HeadSet.of([], self.model))
+
+    @action
+    def set_mode(self, mode: Mode) -> None:
+        """Choose what masked heads put out.
+
+        Args:
+            mode: "uniform" attention, "zero", or their "mean" output.
+        """
+        self._become(mode=mode, control_of=self.state.control_of)
+
+    @action
+    def compare_with(self, heads: Heads | None = None) -> None:
+        """Show changes from the losses under other heads.
+
+        Args:
+            heads: as in `mask`; None: compare with the stock model.
+        """
+        self._become(against=as_heads(heads or (), self.model), control_of=self.state.control_of)
+
+    def _toggle_line(self, line: list[tuple[int, int]]) -> None:
+        heads = HeadSet.of(line, self.model)
+        self.mask(
+            self.heads - heads if len(heads & self.heads) == len(heads) else self.heads | heads
+        )
+
+    # ---- text -------------------------------------------------------------------------------
+
+    @action
+    def read(self, text: str) -> None:
+        """Look at another text.
+
+        Args:
+            text: at least one character that is no space.
+        """
+        self._become(text=require_text(text), control_of=self.state.control_of)
+
+    # ---- history ----------------------------------------------------------------------------
+
+    @action
+    def undo(self) -> bool:
+        """Take the last action back.
+
+        Returns:
+            False if there is none.
+        """
+        return self._step(self.history.undo)
+
+    @action
+    def redo(self) -> bool:
+        """Do again what was undone last.
+
+        Returns:
+            False if there is nothing.
+        """
+        return self._step(self.history.redo)
+
+    def _become(self, *, control_of: HeadSet | None = None, **changes: Any) -> None:
+        require_fitting(self.model, None, changes.get("mode", self.mode))
+        self._step(lambda: self.history.become(control_of=control_of, **changes))
+
+    def _step(self, move: Callable[[], bool]) -> bool:
+        before = self.state
+        if not move():
+            return False
+        if before.text != self.text:
+            self.document = self.position = None
+        recolour = (before.text, before.mode) != (self.text, self.mode)
+        if recolour:
+            self.palette.text_changed()
+        self._notify("state")
+        if recolour:
+            self._notify("colours")
+        return True
 
     # ---- what the text loses ----------------------------------------------------------------
 
     def ids(self) -> tuple[int, ...]:
-        """The tokens of the text that are read."""
-        return self._view.ids(self.text)
+        """The tokens of the text that are read.
+
+        Returns:
+            Token ids, without special tokens.
+        """
+        return self._results.ids(self.text)
 
     def changes(self, state: State | None = None) -> TokenChanges:
-        """The losses of every token under `against` and under the masked heads.
+        """The losses of every token under the set compared with and under the masked heads.
 
-        state: an earlier one than the present.
+        Args:
+            state: an earlier one than the present; None: the present one.
+
+        Returns:
+            Losses in nats, with the tokens.
         """
-        return self._view.changes(state or self.state)
+        return self._results.changes(state or self.state)
 
     def predictions(
         self, token: int, count: int = 5, state: State | None = None
     ) -> tuple[list[Guess], list[Guess]]:
         """The most probable tokens in the place of one token, before and after.
 
-        state: an earlier one than the present.
+        Args:
+            token: its number in the text.
+            count: how many tokens.
+            state: an earlier one than the present; None: the present one.
 
-        Raises ValueError for a token without a prediction.
+        Returns:
+            The predictions under the set compared with, and under the masked heads, the most
+            probable first.
+
+        Raises:
+            ValueError: the token has no prediction.
         """
-        return self._view.predictions(state or self.state, token, count)
+        return self._results.predictions(state or self.state, token, count)
 
     def needs(
         self,
@@ -123,14 +417,33 @@ class Session(Actions):
         method: Method = "exact",
         on_layer: Callable[[int, np.ndarray], object] | None = None,
     ) -> HeadEffects:
-        """Which heads this token needs (None: the whole text): the loss rise when each head is
-        masked alone, against the stock model. on_layer as in `head_effects`."""
-        return self._view.needs(self.state, token, method, on_layer)
+        """Which heads a token needs: the loss rise when each head is masked alone.
+
+        The rise is that over the stock model, whatever is masked in the session.
+
+        Args:
+            token: its number in the text; None: the whole text.
+            method: "exact", or "gradient" for an estimate.
+            on_layer: as in `head_effects`.
+
+        Returns:
+            The effects, in nats.
+        """
+        return self._results.needs(self.state, token, method, on_layer)
 
     # ---- scores and colours of heads --------------------------------------------------------
 
     def detect(self, probes: int = 16, max_tokens: int = 768, seed: int = 0) -> pd.DataFrame:
-        """Score all heads on fresh lookup probes (`retrieval_scores`)."""
+        """Score all heads on fresh lookup probes (`retrieval_scores`), and use the scores.
+
+        Args:
+            probes: how many.
+            max_tokens: tokens of a probe, at most.
+            seed: of the probes.
+
+        Returns:
+            One row a head.
+        """
         made = make_probes(self.model, n=probes, max_tokens=max_tokens, seed=seed)
         scores = retrieval_scores(self.model, made)
         self.use_scores(scores)
@@ -138,31 +451,62 @@ class Session(Actions):
 
     @action
     def use_scores(self, scores: pd.DataFrame) -> None:
-        """Rank and colour heads by this frame of layer, head and score."""
+        """Rank and colour heads by a frame of scores.
+
+        Args:
+            scores: layer, head and score of every head of the model.
+
+        Raises:
+            ValueError: the heads are not those of the model.
+        """
         geometry = HeadSet.top(scores, allow_ties=True)
         require_fitting(self.model, geometry, self.mode)
         self.palette.columns[RETRIEVAL] = HeadColours.of(scores, self.model, name=RETRIEVAL)
         self.scores = scores
-        self._tell("scores")
+        self._notify("scores")
         self.colour_by(RETRIEVAL)
 
     @action
     def add_columns(self, frame: pd.DataFrame) -> list[str]:
-        """Offer the numeric columns of a frame with layer and head as colours; their names."""
+        """Offer the numeric columns of a frame as colours.
+
+        Args:
+            frame: layer, head and further columns.
+
+        Returns:
+            The names of the new colours.
+
+        Raises:
+            ValueError: there is no numeric column, a name is taken, or a head has several rows.
+        """
         names = self.palette.add(frame)
-        self._tell("colours")
+        self._notify("colours")
         return names
 
     @action
     def colour_by(self, name: str) -> None:
-        """Colour heads by one of `palette.names`."""
+        """Colour heads by another value.
+
+        Args:
+            name: one of `palette.names`.
+
+        Raises:
+            ValueError: there are no colours of this name.
+        """
         self.palette.choose(name)
-        self._tell("colours")
+        self._notify("colours")
 
     @action
     def ask(self, token: int) -> None:
-        """Which heads does this token of the text need? `colours` gives the answer."""
-        known = self._view.askable(self.text)
+        """Ask which heads a token of the text needs; `colours` gives the answer.
+
+        Args:
+            token: its number in the text.
+
+        Raises:
+            ValueError: the token is not predicted in the first window.
+        """
+        known = self._results.askable(self.text)
         if token not in known:
             raise ValueError(
                 f"token must lie between {known.start} and {known.stop - 1}, the predicted tokens "
@@ -171,18 +515,23 @@ class Session(Actions):
         self.palette.token = token
         self.colour_by(NEED)
 
-    def colours(self, hear: Callable[[HeadColours], object] | None = None) -> HeadColours:
+    def colours(self, on_progress: Callable[[HeadColours], object] | None = None) -> HeadColours:
         """The value of every head under the present colouring, computed if need be.
 
-        hear: is handed an exact map of effects as it grows, from the last layer downwards.
+        Args:
+            on_progress: is called with an exact map of effects as it grows, from the last layer
+                downwards; None: nothing is called.
+
+        Returns:
+            One value a head, with its scale.
         """
         with self._lock:
-            name, columns, state = self.palette.chosen, self.palette.columns, self.state
+            name, columns, state = self.palette.colour_by, self.palette.columns, self.state
             token = self.palette.token if name == NEED else None
         if name in columns:
             return columns[name]
-        on_layer = None if hear is None else growing(self.model, name, hear)
-        return HeadColours.of_effects(self._view.needs(state, token, METHODS[name], on_layer))
+        on_layer = None if on_progress is None else streaming_map(self.model, name, on_progress)
+        return HeadColours.of_effects(self._results.needs(state, token, METHODS[name], on_layer))
 
     def curve(
         self,
@@ -195,8 +544,19 @@ class Session(Actions):
     ) -> pd.DataFrame:
         """Loss and retrieval accuracy against the number of masked heads (`masking_curve`).
 
-        probes: how many fresh ones; texts: default, the text that is looked at; state: an earlier
-        one than the present.
+        Args:
+            texts: whose loss is measured; none: the text that is looked at.
+            probes: how many fresh ones.
+            sizes: how many heads are masked, one point each; None: as in `masking_curve`.
+            draws: random orders beside the detected one.
+            state: an earlier one than the present, whose text and mode are meant; None: the present
+                one.
+
+        Returns:
+            What `masking_curve` returns.
+
+        Raises:
+            ValueError: no head has a score yet.
         """
         if self.scores is None:
             raise ValueError("no head has a score yet: call session.detect(), or use_scores(frame)")
@@ -218,9 +578,17 @@ class Session(Actions):
         state: State | None = None,
         **options: Any,
     ) -> ScoredCorpus:
-        """Score a corpus under the masked heads (`score_corpus`, which has the options).
+        """Score a corpus under the masked heads (`score_corpus`), and look through it.
 
-        state: an earlier one than the present, whose heads and mode are meant.
+        Args:
+            corpus: as in `score_corpus`.
+            out: the folder of the run; None: it is not kept.
+            state: an earlier one than the present, whose heads and mode are meant; None: the
+                present one.
+            **options: further options of `score_corpus`.
+
+        Returns:
+            The scored corpus, which is that of the session from now on.
         """
         now = state or self.state
         if not hasattr(corpus, "__len__") and not isinstance(corpus, str | Path):
@@ -231,30 +599,68 @@ class Session(Actions):
         return self._take(ScoredCorpus(table, corpus, out, **columns))
 
     def load(self, folder: str | Path, corpus: Any = None, **columns: Any) -> ScoredCorpus:
-        """Take up a finished run and, to open its documents, the corpus that it scored."""
+        """Take up a finished run.
+
+        Args:
+            folder: of the run.
+            corpus: what it scored, to open its documents; None: they cannot be opened.
+            **columns: id, text and domain: names of the columns of the corpus.
+
+        Returns:
+            The scored corpus, which is that of the session from now on.
+        """
         return self._take(ScoredCorpus.load(folder, corpus, **columns))
 
     def open(self, document: int | str) -> None:
-        """Look at a document of the scored corpus, given by position or id."""
+        """Look at a document of the scored corpus.
+
+        Args:
+            document: its position or id.
+
+        Raises:
+            ValueError: there is no scored corpus, or several documents have this id.
+            KeyError: no document has this id.
+            IndexError: there is no such position.
+            CorpusError: the corpus is not at hand or holds another text by now.
+        """
         corpus = self._corpus()
         position = corpus.position(document) if isinstance(document, str) else document
         found = corpus.document(position)  # may take a while, and the session goes on meanwhile
         with self._lock:
             self.read(found.text)
             self.document, self.position = found.doc_id, position
-            self._tell("document")
+            self._notify("document")
 
     @action
     def cut(self, fraction: float = 0.20, by: By = "documents") -> Selection:
-        """Choose the top share of each domain of the scored corpus."""
+        """Choose the top share of each domain of the scored corpus.
+
+        Args:
+            fraction: the share, above 0 and at most 1.
+            by: "documents" or "tokens": what it is a share of.
+
+        Returns:
+            The selection.
+
+        Raises:
+            ValueError: there is no scored corpus, or the share is out of range.
+        """
         selection = self._corpus().cut(fraction, by)
-        self._tell("cut")
+        self._notify("cut")
         return selection
 
     def export(self, folder: str | Path | None = None, **options: Any) -> Path:
-        """Write the manifest of the present cut (default: into the folder of the run).
+        """Write the manifest of the present cut.
 
-        options: as in `write_manifest`.
+        Args:
+            folder: where to; None: the folder of the run.
+            **options: as in `write_manifest`.
+
+        Returns:
+            The path of the manifest.
+
+        Raises:
+            ValueError: there is no scored corpus, or no folder to write to.
         """
         corpus = self._corpus()
         folder = corpus.folder if folder is None else Path(folder)
@@ -266,7 +672,7 @@ class Session(Actions):
         with self._lock:
             self.corpus = corpus
             self.document = self.position = None  # it was one of the corpus before
-            self._tell("corpus")
+            self._notify("corpus")
         return corpus
 
     def _corpus(self) -> ScoredCorpus:

@@ -18,7 +18,7 @@ from workbench.masking.token_changes import Guess, TokenChanges, aligned, guesse
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.model import Model
-from workbench.session.history import State
+from workbench.session.state import State
 
 T = TypeVar("T")
 
@@ -26,25 +26,43 @@ MAX_TOKENS = 1024  # of a text that is looked at
 KEPT = 512  # results
 
 
-class TextView:
-    """Losses, predictions and head effects of the text of a state.
-
-    max_tokens: how much of a text is read; memory: bytes for stored residual streams of
-    its own; None: it shares those of all sessions with the model.
-    """
+class TextResults:
+    """Losses, predictions and head effects of the text of a state; the results are kept."""
 
     def __init__(self, model: Model, max_tokens: int, memory: int | None) -> None:
+        """Begin without results.
+
+        Args:
+            model: that reads the texts.
+            max_tokens: how many tokens of a text are read.
+            memory: bytes for stored residual streams of its own; None: it shares those of all
+                sessions with the model.
+        """
         self.model, self.max_tokens = model, max_tokens
         self._streams = streams_of(model) if memory is None else ResidualCache(model, memory)
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def ids(self, text: str) -> tuple[int, ...]:
-        """The tokens of a text that are read."""
+        """The tokens of a text that are read.
+
+        Args:
+            text: any text.
+
+        Returns:
+            Token ids, without special tokens, at most `max_tokens`.
+        """
         return self._encoded(text)[0][: self.max_tokens]
 
     def changes(self, state: State) -> TokenChanges:
-        """The losses of every token under the set compared with and under the masked heads."""
+        """The losses of every token under the set compared with and under the masked heads.
+
+        Args:
+            state: text, heads and mode.
+
+        Returns:
+            Losses in nats, with the tokens.
+        """
         every, pieces = self._encoded(state.text)
         ids = every[: self.max_tokens]
         before, after = (self._losses(ids, one, state) for one in (state.against, state.heads))
@@ -53,7 +71,16 @@ class TextView:
     def predictions(self, state: State, token: int, count: int) -> tuple[list[Guess], list[Guess]]:
         """The most probable tokens in the place of one token, before and after.
 
-        Raises ValueError for a token without a prediction.
+        Args:
+            state: text, heads and mode.
+            token: its number in the text.
+            count: how many tokens.
+
+        Returns:
+            The predictions under the set compared with, and under the masked heads.
+
+        Raises:
+            ValueError: the token has no prediction.
         """
         ids = self.ids(state.text)
 
@@ -72,7 +99,17 @@ class TextView:
         method: Method,
         on_layer: Callable[[int, np.ndarray], object] | None,
     ) -> HeadEffects:
-        """The loss rise of one token (None: the whole text) when each head is masked alone."""
+        """The loss rise of a token when each head is masked alone.
+
+        Args:
+            state: text and mode.
+            token: its number in the text; None: the whole text.
+            method: "exact" or "gradient".
+            on_layer: as in `head_effects`; None: nothing is called.
+
+        Returns:
+            The effects, in nats.
+        """
         ids = self.ids(state.text)
         return self._kept(
             ("needs", ids, token, method, state.mode),
@@ -84,7 +121,14 @@ class TextView:
         )  # fmt: skip
 
     def askable(self, text: str) -> range:
-        """The tokens of a text whose `needs` can be told."""
+        """The tokens of a text that `needs` can answer for.
+
+        Args:
+            text: any text.
+
+        Returns:
+            Token numbers: those with a prediction in the first window.
+        """
         first = max(1 - len(self.model.special_prefix), 0)
         return range(first, min(len(self.ids(text)), self._window))
 

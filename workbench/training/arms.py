@@ -118,7 +118,7 @@ def train_arms(
         )
     recipe = recipe or Recipe()
     untrained = from_transformers(recipe.decoder.build(tokenizer), tokenizer)
-    for task in tasks:  # what does not fit is said before hours of training
+    for task in tasks:  # what does not fit is reported before hours of training
         for item in task.items:
             asked(untrained, item)
     who: list[tuple[str, int]] = []
@@ -247,7 +247,7 @@ def task_losses(model: Model, tasks: Sequence[Task]) -> pd.DataFrame:
 def _documents(model: Model, held_out: Sequence[Document]) -> pd.DataFrame:
     losses = token_losses(model, [one.text for one in held_out], max_tokens=model.context)
     ids = [one.doc_id for one in held_out]
-    if len(set(ids)) < len(ids):  # ids are labels; what is told apart by them needs others
+    if len(set(ids)) < len(ids):  # ids are labels and may come twice
         ids = [f"{one.source}#{one.row}" for one in held_out]
     rows = [
         (doc_id, one.domain, float(column.mean()))

@@ -1,0 +1,42 @@
+// Helpers of all views: Python puts this file in front of each view's own module.
+
+// An element with a class, and a role where the tag alone does not say what it is.
+function element(tag, className, role) {
+  const made = document.createElement(tag);
+  made.className = className;
+  if (role) made.setAttribute("role", role);
+  return made;
+}
+
+function text(content) {
+  const span = document.createElement("span");
+  span.textContent = content; // never markup: it may come from documents
+  return span;
+}
+
+const clamp = (value, low, high) => Math.max(low, Math.min(value, high));
+
+const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+
+// A Float32Array must begin at a multiple of 4, which a view into a larger message may not.
+const floatsOf = (view) => new Float32Array(bytesOf(view).slice().buffer);
+
+// "rgba(...)" of a colour, the stronger the larger the share from 0 to 1.
+const tint = ([r, g, b], share) => `rgba(${r}, ${g}, ${b}, ${share.toFixed(3)})`;
+
+const RISE = [213, 94, 0]; // Okabe-Ito vermilion: the loss rises, harder to predict
+const FALL = [0, 114, 178]; // blue: the loss falls, easier
+
+// The name of a pressed key, letters in lower case.
+const keyOf = (event) => (event.key.length === 1 ? event.key.toLowerCase() : event.key);
+
+// JupyterLab's shortcuts listen on the document and would take a view's keys first. Only the keys
+// that `isOurs` names are kept from it inside `part`: Ctrl+S still saves. Returns what ends that.
+function claimKeys(part, isOurs) {
+  const claimed = (event) => {
+    if (part.contains(event.target)) part.toggleAttribute("data-lm-suppress-shortcuts", isOurs(event));
+  };
+  window.addEventListener("keydown", claimed, true);
+  return () => window.removeEventListener("keydown", claimed, true);
+}
+
