@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import mimetypes
 import sys
 from pathlib import Path
 
+from widgets.views.browser_files import module, stylesheet
+
 HERE = Path(__file__).parent
-VIEWS = HERE.parents[1] / "widgets" / "views"
 THEMES = Path(sys.prefix) / "share/jupyter/lab/themes/@jupyterlab"
-STUB = "stub_model.js"
+STUB, MODULE = "stub_model.js", "view.js"
 ORIGIN = "http://localhost"  # answered from files, nothing listens there
 
 
-def mount(page, module, traits, css=True, theme=None):
-    """Show `widgets/views/{module}.js` with `traits`, in JupyterLab's own "light" or "dark" theme.
+def mount(page, view, traits, css=True, theme=None):
+    """Show the view of this name with `traits`, in JupyterLab's own "light" or "dark" theme.
 
     Without a theme, none of JupyterLab's variables is set. `css` leaves out the widget's stylesheet
     if False. Bytes in the traits become views into a larger buffer. On the page are then
     window.model, window.sent and window.cleanup (what `render` returned).
     """
-    style = (VIEWS / f"{module}.css").read_text() if css else ""
+    style = stylesheet(view).read_text() if css else ""
     if theme:
         style += (THEMES / f"theme-{theme}-extension/index.css").read_text()
     style += "body { background: var(--jp-layout-color0, white); margin: 8px }"
     html = (
-        f"<!doctype html><meta charset=utf-8><title>{module}</title>"
+        f"<!doctype html><meta charset=utf-8><title>{view}</title>"
         f'<style>{style}</style><div id="widget"></div>'
     )
 
     def serve(route):
         name = route.request.url.removeprefix(ORIGIN).lstrip("/")
-        path = HERE / name if name == STUB else VIEWS / name
         if name == "":
             route.fulfill(body=html, content_type="text/html")
-        elif path.is_file():
-            route.fulfill(body=path.read_bytes(), content_type=mimetypes.guess_type(name)[0])
+        elif name == STUB:
+            route.fulfill(path=HERE / STUB, content_type="text/javascript")
+        elif name == MODULE:
+            route.fulfill(body=module(view), content_type="text/javascript")
         else:
             route.fulfill(status=404)
 
@@ -43,7 +44,7 @@ def mount(page, module, traits, css=True, theme=None):
     page.goto(f"{ORIGIN}/")
     page.evaluate(
         "async ([stub, module, traits]) => (await import(stub)).mount(module, traits)",
-        [f"/{STUB}", f"/{module}.js", _wired(traits)],
+        [f"/{STUB}", f"/{MODULE}", _wired(traits)],
     )
 
 

@@ -33,14 +33,14 @@ def made(folder, target):
 
 
 @contextlib.contextmanager
-def lab_of(folder, room):
+def lab_of(folder, home):
     """`make lab`, up to a server that answers: its address and token. Ended as by its button."""
     options = "--no-browser --ip=127.0.0.1 --port=0" + " --allow-root" * (os.geteuid() == 0)
-    apart = {f"JUPYTER_{kind}_DIR": str(room / kind.lower()) for kind in ("RUNTIME", "CONFIG")}
+    apart = {f"JUPYTER_{kind}_DIR": str(home / kind.lower()) for kind in ("RUNTIME", "CONFIG")}
     apart |= {
-        f"JUPYTERLAB_{kind}_DIR": str(room / kind.lower()) for kind in ("WORKSPACES", "SETTINGS")
+        f"JUPYTERLAB_{kind}_DIR": str(home / kind.lower()) for kind in ("WORKSPACES", "SETTINGS")
     }
-    log = (room / "log").open("w+")
+    log = (home / "log").open("w+")
     process = subprocess.Popen(
         ["make", "lab", f"PYTHON={sys._base_executable}", f"LAB_OPTIONS={options}"],
         cwd=folder, env=newcomer() | apart, stdout=log, stderr=log, start_new_session=True,
@@ -49,9 +49,9 @@ def lab_of(folder, room):
         told = {}
 
         def answers():
-            assert process.poll() is None, (room / "log").read_text()[-3000:]
+            assert process.poll() is None, (home / "log").read_text()[-3000:]
             with contextlib.suppress(OSError, ValueError):  # it is still coming up
-                for record in (room / "runtime").glob("jpserver-*.json"):
+                for record in (home / "runtime").glob("jpserver-*.json"):
                     told.update(json.loads(record.read_text()))
                     return ask(told, "api/status")
             return None

@@ -14,7 +14,7 @@ from workbench.cli.main import app
 
 
 @pytest.fixture
-def room(tmp_path):
+def workdir(tmp_path):
     """A manifest in run/ and the corpus that it chose from, a.jsonl."""
     lay_down_manifest(tmp_path / "run")
     rows = [{"key": d.doc_id, "content": d.text, "part": d.domain} for d in documents()]
@@ -35,9 +35,9 @@ def as_json(*words, code=0):
     return json.loads(run(*words, "--json", code=code).stdout)
 
 
-def test_duplicates(room):
-    out = room / "new" / "duplicates.parquet"
-    words = ["duplicates", room / "a.jsonl", *COLUMNS, "--out", out]
+def test_duplicates(workdir):
+    out = workdir / "new" / "duplicates.parquet"
+    words = ["duplicates", workdir / "a.jsonl", *COLUMNS, "--out", out]
     # "document number N é": one text a row, and one word of four differs between them.
     found = as_json(*words, "--ngram", 1, "--threshold", 0.3)
     assert [d["largest"] for d in found["domains"]] == [8, 8, 8]
@@ -49,9 +49,9 @@ def test_duplicates(room):
     assert "threshold must be" in as_json(*words, "--threshold", 2, code=1)["error"]
 
 
-def test_materialise_with_blends(room):
-    out = room / "out"
-    words = ["materialise", room / "run", room / "a.jsonl", *COLUMNS, "--out", out]
+def test_materialise_with_blends(workdir):
+    out = workdir / "out"
+    words = ["materialise", workdir / "run", workdir / "a.jsonl", *COLUMNS, "--out", out]
     made = as_json(*words, "--repeat", "code=3", "--blend", "megatron, datasets")
     assert made["documents"] < made["lines"]
     assert {path.name for path in (out / "blends").iterdir()} == {
@@ -70,9 +70,9 @@ def test_materialise_with_blends(room):
      (["--repeat", "code=some"], "DOMAIN=NUMBER"), (["--format", "csv"], "format must be"),
      (["--text", "part"], "another text than was scored")],
 )  # fmt: skip
-def test_what_cannot_be_is_said_before_anything_is_written(room, words, says):
-    out = room / "out"
-    given = ["materialise", room / "run", room / "a.jsonl", *COLUMNS, "--out", out, *words]
+def test_what_cannot_be_is_said_before_anything_is_written(workdir, words, says):
+    out = workdir / "out"
+    given = ["materialise", workdir / "run", workdir / "a.jsonl", *COLUMNS, "--out", out, *words]
     assert says in as_json(*given, code=1)["error"]
     assert not out.exists() or {path.name for path in out.iterdir()} <= {".lock"}
 
@@ -87,17 +87,17 @@ def test_what_cannot_be_is_said_before_anything_is_written(room, words, says):
      (["select", "run", "--clusters", "a.jsonl"], "'a.jsonl' cannot be read as Parquet"),
      (["select", "run", "--clusters", "no.parquet", "--bulk"], "the file that `workbench dupl")],
 )  # fmt: skip
-def test_wrong_input_is_named_with_what_was_expected(room, monkeypatch, words, says):
-    monkeypatch.chdir(room)
-    (room / "empty.jsonl").touch()
-    (room / "other").mkdir()
+def test_wrong_input_is_named_with_what_was_expected(workdir, monkeypatch, words, says):
+    monkeypatch.chdir(workdir)
+    (workdir / "empty.jsonl").touch()
+    (workdir / "other").mkdir()
     assert says in as_json(*words, code=1)["error"]
 
 
-def test_skipped_rows_are_counted(room):
-    with (room / "a.jsonl").open("a") as corpus:
+def test_skipped_rows_are_counted(workdir):
+    with (workdir / "a.jsonl").open("a") as corpus:
         corpus.write('\n{"key": "x", "content": "", "part": "code"}\n')
-    shown = run("duplicates", room / "a.jsonl", *COLUMNS, "--out", room / "d.parquet").stdout
+    shown = run("duplicates", workdir / "a.jsonl", *COLUMNS, "--out", workdir / "d.parquet").stdout
     assert "1 rows were skipped, since they hold no document" in shown
 
 

@@ -1,4 +1,4 @@
-"""The command: the whole road on small settings, JSON for machines, honest exit codes."""
+"""The command: the whole workflow on small settings, JSON for machines, honest exit codes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from workbench.cli.main import app
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A small model that reads 2,048 tokens, sentences for probes, and a corpus with bad rows."""
-    room = tmp_path_factory.mktemp("cli")
+    workdir = tmp_path_factory.mktemp("cli")
     hf = make_hf("llama")
     hf.config.max_position_embeddings = 2048
-    hf.save_pretrained(room / "model")
-    make_tokenizer().save_pretrained(room / "model")
+    hf.save_pretrained(workdir / "model")
+    make_tokenizer().save_pretrained(workdir / "model")
     rows = [{"key": f"d{i}", "content": f"number {i} " * 9, "part": "ab"[i % 2]} for i in range(10)]
     rows[3]["content"] = ""
-    (room / "corpus.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (room / "prose.txt").write_text(" ".join(PROSE))
-    return room
+    (workdir / "corpus.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (workdir / "prose.txt").write_text(" ".join(PROSE))
+    return workdir
 
 
 def run(*words, code=0):

@@ -154,13 +154,13 @@ def test_an_error_of_ours_is_json_too_and_shows_where_it_is(run, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    room = tmp_path_factory.mktemp("models")
-    make_hf("llama").save_pretrained(room / "model")
-    make_tokenizer().save_pretrained(room / "model")
+def workdir(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("models")
+    make_hf("llama").save_pretrained(workdir / "model")
+    make_tokenizer().save_pretrained(workdir / "model")
     rows = [{"id": f"d{i}", "text": f"number {i} " * 9} for i in range(4)]
-    (room / "c.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return room
+    (workdir / "c.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return workdir
 
 
 def invoked(*words, code=0):
@@ -174,7 +174,7 @@ HEADS = {"heads": "L0H1 L2H3", "layers": 3, "heads_per_layer": 4, "origin": {}}
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 @pytest.mark.parametrize("name", ["heads.json", "HEADS.JSON", "heads"])
-def test_a_file_of_heads_in_any_unicode(room, tmp_path, encoding, name):
+def test_a_file_of_heads_in_any_unicode(workdir, tmp_path, encoding, name):
     from workbench.cli.shared import heads_of
 
     path = tmp_path / name
@@ -199,7 +199,7 @@ def test_a_wrong_file_of_heads_is_named(tmp_path, content, says):
     assert "workbench detect" in str(caught.value)
 
 
-def test_context_and_trust_reach_the_model_and_its_record(room, tmp_path, monkeypatch):
+def test_context_and_trust_reach_the_model_and_its_record(workdir, tmp_path, monkeypatch):
     asked = []
 
     def load(*given, **options):
@@ -207,14 +207,14 @@ def test_context_and_trust_reach_the_model_and_its_record(room, tmp_path, monkey
         return asked[-1]
 
     monkeypatch.setattr("workbench.load_model", load, raising=False)
-    words = ["--model", room / "model", "--context", 64, "--trust-remote-code"]
-    scoring = [room / "c.jsonl", "--heads", "L0H1"]
+    words = ["--model", workdir / "model", "--context", 64, "--trust-remote-code"]
+    scoring = [workdir / "c.jsonl", "--heads", "L0H1"]
     invoked("certify", *words)
     invoked("plan", *scoring, *words)
     invoked("score", *scoring, *words, "--out", tmp_path / "run")
     invoked("select", tmp_path / "run")
-    invoked("verify", tmp_path / "run", *words, "--corpus", room / "c.jsonl")
-    invoked("detect", *words, "--texts", room / "c.jsonl", "--out", tmp_path / "h.json", code=1)
+    invoked("verify", tmp_path / "run", *words, "--corpus", workdir / "c.jsonl")
+    invoked("detect", *words, "--texts", workdir / "c.jsonl", "--out", tmp_path / "h.json", code=1)
     assert [model.context for model in asked] == [64] * 5
     for model in asked:
         assert "context=64" in model.loaded_by

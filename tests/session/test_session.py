@@ -11,7 +11,7 @@ import pytest
 from support.planted import planted_model, planted_probes
 
 import workbench as wb
-from workbench.session import session as room
+from workbench.session import session as session_module
 from workbench.session.head_colours import NEED, RETRIEVAL
 
 TEXT = "Toggle one head, then another."
@@ -310,5 +310,7 @@ def test_a_curve_reads_its_own_text_or_others(planted_session):
 @pytest.fixture
 def planted_session(monkeypatch):
     model = planted_model()
-    monkeypatch.setattr(room, "make_probes", lambda model, n, **_: planted_probes(model, n=n))
+    monkeypatch.setattr(
+        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
+    )
     return wb.Session(model, "what is lost?", scores=scores_of(model))

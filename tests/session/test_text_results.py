@@ -47,15 +47,15 @@ def test_changes_are_the_losses_of_two_plain_passes(name, bos, mode):
 def test_every_window_of_a_long_text_is_aligned(bos):
     model = make_model(bos=bos)
     session = wb.Session(model, LONG, "L1H0")
-    found, room = session.changes(), 128 - bos
+    found, window = session.changes(), 128 - bos
     assert (len(found.ids), found.left_out) == (300, 0)
-    for start in range(0, 300, room):
-        ids = [*model.special_prefix, *found.ids[start : start + room]]
+    for start in range(0, 300, window):
+        ids = [*model.special_prefix, *found.ids[start : start + window]]
         expected = plain_losses(model, ids, session.heads)
-        own = found.after[start : start + room]
+        own = found.after[start : start + window]
         np.testing.assert_allclose(own[not bos :], expected, atol=2e-5, rtol=1e-5)
     assert np.isnan(found.after).sum() == (0 if bos else 3)
-    one_over = wb.Session(model, LONG[: room + 1], "L1H0").changes()  # a window of one token
+    one_over = wb.Session(model, LONG[: window + 1], "L1H0").changes()  # a window of one token
     assert np.isnan(one_over.after[-1]) == (not bos)
     assert aligned(model, [], np.zeros(0)).shape == (0,)
 
@@ -77,10 +77,10 @@ def test_predictions_are_the_softmax_of_a_masked_pass(name, bos):
     model = make_model(name, bos=bos)
     session = wb.Session(model, LONG[:150], "L1H0 L2H1", mode="zero")
     session.compare_with("L0H0")
-    room = 128 - bos
-    for token in (1, 17, room - 1, room + 1, *([0, room] if bos else [])):
-        start = token // room * room
-        ids = [*model.special_prefix, *session.ids()[start : start + room]]
+    window = 128 - bos
+    for token in (1, 17, window - 1, window + 1, *([0, window] if bos else [])):
+        start = token // window * window
+        ids = [*model.special_prefix, *session.ids()[start : start + window]]
         for found, heads in zip(
             session.predictions(token, 6), (session.state.against, session.heads), strict=True
         ):
@@ -89,7 +89,7 @@ def test_predictions_are_the_softmax_of_a_masked_pass(name, bos):
             top = logits.float().softmax(-1).topk(6)
             np.testing.assert_allclose([g.probability for g in found], top.values, atol=1e-5)
             assert [g.text for g in found] == [model.tokenizer.decode([i]) for i in top.indices]
-    for token in (-1, 150, *([] if bos else [0, room])):
+    for token in (-1, 150, *([] if bos else [0, window])):
         with pytest.raises(ValueError, match=f"token {token} has no prediction: give one of 0 to"):
             session.predictions(token)
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import torch
 import transformers as tr
-from support.models import make_tokenizer
 
 import workbench as wb
+from support.models import make_tokenizer
 from workbench.detection.probes import Probe, Probes
 
 COPYING = ((1, 0), (1, 3))

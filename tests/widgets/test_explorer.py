@@ -21,7 +21,7 @@ from widgets import Explorer, TokenView
 from widgets.tasks.interrupt import _interrupted
 from workbench.core.text import visible
 from workbench.scoring.default_folder import default_folder
-from workbench.session import session as room
+from workbench.session import session as session_module
 
 TEXT = "one two three one two three"
 
@@ -285,7 +285,9 @@ def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
 
 def test_the_curve_is_drawn(monkeypatch):
     # Probes of a size that the small model reads.
-    monkeypatch.setattr(room, "make_probes", lambda model, n, **_: planted_probes(model, n=n))
+    monkeypatch.setattr(
+        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
+    )
     model = planted_model()
     explorer = Explorer(model, text="what is lost?", scores=scores_of(model))
     try:

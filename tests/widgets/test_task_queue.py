@@ -1,4 +1,4 @@
-"""TaskQueues: the newest request of a kind wins, work can be cancelled, nothing is swallowed."""
+"""Task queues: the newest request of a kind wins, work can be cancelled, nothing is swallowed."""
 
 from __future__ import annotations
 
