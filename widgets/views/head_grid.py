@@ -72,8 +72,8 @@ class HeadGrid(anywidget.AnyWidget):
     @masked.setter
     def masked(self, heads: HeadSet) -> None:
         mask = np.zeros((self.layers, self.heads), np.uint8)
-        for one in heads:
-            mask[one] = 1
+        for head in heads:
+            mask[head] = 1
         if mask.tobytes() != bytes(self.mask):  # what the browser knows is not sent again
             with self._ours.made():
                 self.mask = mask.tobytes()

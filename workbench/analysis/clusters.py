@@ -108,7 +108,7 @@ def cluster_table(
         ValueError: a selection lacks the column selected.
     """
     documents = documents_of(table, corpus, **columns)
-    counts, names = word_counts([one.text for one in documents])
+    counts, names = word_counts([document.text for document in documents])
     weights = class_tfidf(counts, clusters["cluster"].to_numpy())
     flags = {name: chosen_in(clusters, one) for name, one in selections.items()}
     rows = []

@@ -66,11 +66,11 @@ def _packed(model: Model, windows: Sequence[list[int]]) -> Iterator[list[list[in
     engine = engine_of(model)
     budget = engine.row_tokens if engine else 1
     row: list[list[int]] = []
-    for one in windows:
-        if row and sum(map(len, row)) + len(one) > budget:
+    for window in windows:
+        if row and sum(map(len, row)) + len(window) > budget:
             yield row
             row = []
-        row.append(one)
+        row.append(window)
     yield row
 
 

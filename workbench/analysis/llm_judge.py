@@ -126,8 +126,8 @@ def judge(
     documents = list(documents)
     question = Path(prompt).read_text(encoding="utf-8")
     asked = [
-        Question(base_url, model, question, one.text, max_characters, answer_tokens)
-        for one in documents
+        Question(base_url, model, question, document.text, max_characters, answer_tokens)
+        for document in documents
     ]
     folder = Path(cache)
     answers = {one.name: kept for one in asked if (kept := _kept(folder / one.name))}

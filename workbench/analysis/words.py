@@ -111,7 +111,7 @@ def word_overlap(
             f"draws, fractions {fractions}"
         )
     documents = documents_of(table, corpus, **columns)
-    domains = np.array([one.domain for one in documents])
+    domains = np.array([document.domain for document in documents])
     place = {(one.source, one.row): i for i, one in enumerate(documents)}
     rng = np.random.default_rng(seed)
     rows = []

@@ -96,8 +96,8 @@ def certify(
         else:
             print_table(
                 ("", "check", "measured", "limit", "tested"),
-                [("ok" if one.passed else "FAILED", one.name, one.found, one.allowed, one.tested)
-                 for one in certificate.checks],
+                [("ok" if check.passed else "FAILED", check.name, check.found, check.allowed,
+                  check.tested) for check in certificate.checks],
             )  # fmt: skip
             put(certificate.heading)
         if not certificate.ok:
@@ -298,7 +298,7 @@ def select_(
 
 def _print_demo(report: dict[str, Any]) -> None:
     checks = report["certificate"]["checks"]
-    passed = sum(one["passed"] for one in checks)
+    passed = sum(check["passed"] for check in checks)
     put(f"\n{report['model']}\ncertificate: {passed} of {len(checks)} checks passed")
     put(f"retrieval heads: {report['heads']}\n")
     rows = [(k, f"{v['loss']:.2f}", f"{v['accuracy']:.0%}") for k, v in report["lookups"].items()]

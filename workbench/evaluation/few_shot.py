@@ -56,7 +56,7 @@ def few_shot_tasks(
         ValueError: a count cannot be had, or nothing is left.
     """
     folder = lm_eval_folder()
-    chains = [_bbh(*one) for one in _examples(folder / BBH, "bbh_cot_fewshot_")]
+    chains = [_bbh(*example) for example in _examples(folder / BBH, "bbh_cot_fewshot_")]
     chains = _spread(_distinct(chains) if distinct else chains, bbh, "bbh")
     groups: dict[str, list[Item]] = {}
     for name, content in _spread(_examples(folder / MMLU, "mmlu_flan_cot_fewshot_"), mmlu, "mmlu"):
@@ -124,8 +124,8 @@ def _spread(every: Sequence[T], count: int | None, name: str) -> list[T]:
 def _distinct(items: Sequence[Item]) -> list[Item]:
     """One item a text, called by what the names of those that share it begin with."""
     names: dict[tuple[str, str], list[str]] = {}
-    for one in items:
-        names.setdefault((one.prompt, one.answer), []).append(one.name)
+    for item in items:
+        names.setdefault((item.prompt, item.answer), []).append(item.name)
     # Character by character is what is meant here.
     return [Item(*text, commonprefix(same).rstrip("_")) for text, same in names.items()]  # noqa: RUF071
 

@@ -149,10 +149,8 @@ def documents(task: str, items: int = 24, seed: int = 0, **metadata: Any) -> dic
 
     from workbench.evaluation.tasks import built_in_tasks
 
-    found = next(one for one in built_in_tasks(items, seed) if one.name == task)
-    return {
-        "test": Dataset.from_list([dict(prompt=i.prompt, answer=i.answer) for i in found.items])
-    }
+    made = next(made for made in built_in_tasks(items, seed) if made.name == task)
+    return {"test": Dataset.from_list([dict(prompt=i.prompt, answer=i.answer) for i in made.items])}
 
 
 def graded(document: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
@@ -187,7 +185,7 @@ def _loaded(
     manager = _manager(names, [FOLDER, *further])
     missing = _unknown(manager, names)
     if missing:
-        ours = ", ".join(one for one in manager.all_tasks if one.startswith("workbench"))
+        ours = ", ".join(name for name in manager.all_tasks if name.startswith("workbench"))
         raise ValueError(
             f"lm-eval has no task {', '.join(missing)}. Ours are {ours}; those of lm-eval are "
             "listed by `lm_eval ls tasks`; pass include_path= for a folder of your own"
@@ -212,7 +210,7 @@ def _manager(names: Sequence[Any], folders: list[str | Path]) -> TaskManager:
 
 def _unknown(manager: TaskManager, names: Sequence[Any]) -> list[str]:
     """The names that are neither known tasks nor files."""
-    named = [one for one in names if isinstance(one, str)]
+    named = [name for name in names if isinstance(name, str)]
     return [one for one in named if one not in manager.task_index and not Path(one).is_file()]
 
 

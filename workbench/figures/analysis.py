@@ -26,12 +26,12 @@ def statistic_dots(statistics: pd.DataFrame, statistic: str = "tokens") -> go.Fi
         The figure; grey: every document.
     """
     rows = statistics[statistics["statistic"] == statistic]
-    names = [one for one in dict.fromkeys(rows["selection"]) if one != "every document"]
+    names = [name for name in dict.fromkeys(rows["selection"]) if name != "every document"]
     figure = go.Figure()
     for name, part in rows.groupby("selection", sort=False):
         colour = COLOURS[names.index(name) % 6] if name in names else GREY
         figure.add_scatter(
-            x=[shown(str(one)) for one in part["domain"]], y=part["mean"].round(4),
+            x=[shown(str(domain)) for domain in part["domain"]], y=part["mean"].round(4),
             mode="markers", name=shown(str(name)), marker={"color": colour, "size": 9},
             error_y=_whisker(part, "mean"),
             hovertemplate="%{x}: %{y:.3g}<extra>" + shown(str(name)) + "</extra>",
@@ -64,7 +64,7 @@ def word_overlap_dots(overlaps: Mapping[str, pd.DataFrame], weight: str = "tf") 
     for column, domain in enumerate(domains, start=1):
         for number, (name, table) in enumerate(overlaps.items()):
             part = table[(table["domain"] == domain) & (table["weight"] == weight)]
-            at = [f"{one:.0%}" for one in part["fraction"]]
+            at = [f"{fraction:.0%}" for fraction in part["fraction"]]
             if not number:
                 figure.add_scatter(
                     x=at, y=part["random"].round(4), mode="markers", name="two random selections",
@@ -201,7 +201,7 @@ def coverage_dots(coverage: pd.DataFrame) -> go.Figure:
     figure = make_subplots(cols=len(measures), horizontal_spacing=0.12, subplot_titles=measures)
     for column, measure in enumerate(measures, start=1):
         part = coverage[coverage["measure"] == measure]
-        names = [shown(str(one)) for one in part["selection"]]
+        names = [shown(str(selection)) for selection in part["selection"]]
         figure.add_scatter(
             x=names, y=part["random"].round(4), mode="markers", name="random, 95 % of the draws",
             marker={"color": GREY, "symbol": "line-ew-open", "size": 14},

@@ -42,7 +42,7 @@ def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
     )  # fmt: skip
     if heads:
         figure.add_scatter(
-            x=[one.layer for one in heads], y=[one.head for one in heads], mode="markers",
+            x=[head.layer for head in heads], y=[head.head for head in heads], mode="markers",
             marker={"symbol": "circle-open", "size": 13, "color": ring, "line": {"width": 2}},
             hoverinfo="skip", showlegend=False,
         )  # fmt: skip
@@ -196,7 +196,7 @@ def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 9) ->
     rows = -(-len(tokens) // width)
     fill = rows * width - len(tokens)
     values = np.array([*change, *[np.nan] * fill], dtype=float).reshape(rows, width).round(4)
-    words = np.array([shown(one) for one in tokens] + [""] * fill, dtype=object)
+    words = np.array([shown(token) for token in tokens] + [""] * fill, dtype=object)
     words = words.reshape(rows, width)
     reach = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
     figure = go.Figure(
@@ -273,7 +273,7 @@ def _membership_panel(figure: go.Figure, near: pd.DataFrame, size: int) -> None:
     """One bar a head: the probability that it is in the top set."""
     figure.add_bar(
         x=_names(near), y=near["membership"].round(4), row=1, col=1, showlegend=False,
-        marker_color=[COLOURS[0] if one else COLOURS[6] for one in near["chosen"]],
+        marker_color=[COLOURS[0] if chosen else COLOURS[6] for chosen in near["chosen"]],
         hovertemplate="%{x}: %{y:.0%}<extra></extra>",
     )  # fmt: skip
     figure.add_vline(x=size - 0.5, line_dash="dash", line_color=COLOURS[1], row=1, col=1)

@@ -70,7 +70,7 @@ def confound_panel(table: pd.DataFrame) -> go.Figure:
                 x=part[name].round(4), y=part["score"].round(4), mode="markers", row=1, col=column,
                 marker={"color": COLOURS[number % len(COLOURS)], "size": 6, "opacity": 0.7},
                 name=shown(str(domain)), legendgroup=str(number), showlegend=column == 1,
-                text=[shown(one) for one in part["doc_id"]],
+                text=[shown(doc_id) for doc_id in part["doc_id"]],
                 hovertemplate="%{text}<br>%{x:.3g}, score %{y:.2f}<extra></extra>",
             )  # fmt: skip
             figure.update_xaxes(title_text=label, row=1, col=column)
@@ -107,7 +107,7 @@ def scorer_matrix(pairs: pd.DataFrame) -> go.Figure:
             i, j = names.index(one), names.index(other)
             grid[i, j] = grid[j, i] = value
         figure.add_heatmap(
-            z=grid.round(4), x=[shown(one) for one in names], y=[shown(one) for one in names],
+            z=grid.round(4), x=[shown(name) for name in names], y=[shown(name) for name in names],
             **scale, xgap=1, ygap=1, texttemplate="%{z:.1f}", hoverongaps=False, row=1, col=column,
             colorbar={"x": 0.43 if column == 1 else 1.0, "thickness": 12},
             hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
@@ -138,7 +138,7 @@ def confound_matrix(confounds: pd.DataFrame) -> go.Figure:
         grid = part.pivot(index="scorer", columns="confound", values="spearman").loc[scorers]
         figure.add_heatmap(
             z=grid.to_numpy().round(4), x=[one.replace("_", " ") for one in grid.columns],
-            y=[shown(one) for one in scorers], colorscale=DIVERGING, zmin=-1, zmax=1, xgap=1,
+            y=[shown(scorer) for scorer in scorers], colorscale=DIVERGING, zmin=-1, zmax=1, xgap=1,
             ygap=1, texttemplate="%{z:.1f}", showscale=column == len(domains), hoverongaps=False,
             row=1, col=column, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
         )  # fmt: skip

@@ -21,8 +21,8 @@ def mirror_bars(summary: pd.DataFrame, measure: str = "") -> go.Figure:
     if "needs_context" in summary:
         summary = summary.sort_values("needs_context", ascending=False, kind="stable")
     names = [
-        f"{shown(str(one['task']))}<br>{_need(one.get('needs_context'))}"
-        for one in summary.to_dict("records")
+        f"{shown(str(row['task']))}<br>{_need(row.get('needs_context'))}"
+        for row in summary.to_dict("records")
     ]
     figure = go.Figure()
     random = {

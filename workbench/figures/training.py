@@ -141,7 +141,7 @@ def gain_bars(table: pd.DataFrame, over: str = "domain") -> go.Figure:
     figure = go.Figure()
     for number, (arm, rows) in enumerate(table.groupby("arm", sort=False)):
         figure.add_scatter(
-            x=[shown(str(one)) for one in rows[over]], y=rows["gain"].round(4), mode="markers",
+            x=[shown(str(value)) for value in rows[over]], y=rows["gain"].round(4), mode="markers",
             name=shown(str(arm)), marker={"color": COLOURS[number % len(COLOURS)], "size": 9},
             error_y={"type": "data", "symmetric": False, "thickness": 1.2,
                      "array": (rows["high"] - rows["gain"]).round(4),
@@ -178,7 +178,7 @@ def mirror_scatter(table: pd.DataFrame, label: str, x: str = "cost", y: str = "g
                     "array": (rows["high"] - rows[y]).round(4),
                     "arrayminus": (rows[y] - rows["low"]).round(4)}  # fmt: skip
         figure.add_scatter(
-            x=rows[x].round(4), y=rows[y].round(4), text=[shown(str(one)) for one in rows[label]],
+            x=rows[x].round(4), y=rows[y].round(4), text=[shown(str(name)) for name in rows[label]],
             mode="markers", error_y=bars, name=shown(str(group)),
             marker={"color": COLOURS[number % len(COLOURS)], "size": 8, "opacity": 0.8},
             hovertemplate="%{text}<br>masking %{x:+.2f}, training %{y:+.3f}<extra></extra>",

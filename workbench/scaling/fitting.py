@@ -73,7 +73,7 @@ def fit_law(
     centre = np.log(sizes).mean(axis=0)
     logs, target = np.log(sizes) - centre, np.log(losses)
     refined = [
-        _refined(law, logs, target, one, delta) for one in _starts(law, logs, losses, starts)
+        _refined(law, logs, target, start, delta) for start in _starts(law, logs, losses, starts)
     ]
     refined.sort(key=lambda one: one.fun)
     best = refined[0]

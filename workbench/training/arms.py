@@ -70,13 +70,16 @@ def repeat_weights(
     table = chosen.table if isinstance(chosen, Selection) else chosen
     places = table[PLACE].itertuples(index=False, name=None)
     picked = dict(zip(places, table["selected"], strict=True))
-    missing = [one.doc_id for one in documents if (one.domain, one.source, one.row) not in picked]
+    keys = [(document.domain, document.source, document.row) for document in documents]
+    missing = [
+        document.doc_id for document, key in zip(documents, keys, strict=True) if key not in picked
+    ]
     if missing:
         raise ValueError(
             f"{len(missing)} documents are not in the selection, for example {missing[0]!r:.200}: "
             "train on the documents that were scored"
         )
-    return [1 + repeat * bool(picked[one.domain, one.source, one.row]) for one in documents]
+    return [1 + repeat * bool(picked[key]) for key in keys]
 
 
 def train_arms(

@@ -65,7 +65,7 @@ class TokenRows:
                 "the tokenizer has no end token, which stands behind every document: set "
                 "tokenizer.eos_token to one of its tokens, or train_tokenizer(texts)"
             )
-        texts = [one.text for one in documents]
+        texts = [document.text for document in documents]
         for number, text in enumerate(texts):
             if not text.isascii():
                 _require_utf8(text, number)

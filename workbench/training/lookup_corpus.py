@@ -111,7 +111,7 @@ def lookup_probes(model: Model, n: int = 32, pairs: int = 3, seed: int = 1) -> P
             pairs,
         )  # fmt: skip
         items.append(probe)
-    longest = max(len(one.ids) for one in items)
+    longest = max(len(item.ids) for item in items)
     return Probes(tuple(items), longest, seed, tokenizer_sha256(model.tokenizer), "lookup text")
 
 

@@ -312,8 +312,8 @@ def _held_out_rows(
     documents: Sequence[Document], tokenizer: PreTrainedTokenizerFast, length: int, most: int
 ) -> dict[str, np.ndarray]:
     domains: dict[str, list[Document]] = {}
-    for one in documents:
-        domains.setdefault(one.domain, []).append(one)
+    for document in documents:
+        domains.setdefault(document.domain, []).append(document)
     found = {}
     for domain, some in sorted(domains.items()):
         try:
