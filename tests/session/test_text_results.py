@@ -218,6 +218,6 @@ def test_a_thousand_states_take_no_more_memory_than_the_last(tiny, monkeypatch):
         for head in range(4):
             session.mask([(layer, head)])
             session.changes()
-            assert len(session._view._results) <= 8
+            assert len(session._text_results._results) <= 8
     session.clear()
     np.testing.assert_array_equal(session.changes().after, expected)

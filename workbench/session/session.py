@@ -131,7 +131,7 @@ class Session:
         self.corpus: ScoredCorpus | None = None
         self.document: str | None = None
         self.position: int | None = None
-        self._results = TextResults(model, max_tokens, memory)
+        self._text_results = TextResults(model, max_tokens, memory)
         self._lock = threading.RLock()
         self._listeners: list[Callable[[str], object]] = []
         if scores is not None:
@@ -147,7 +147,7 @@ class Session:
     @property
     def max_tokens(self) -> int:
         """How many tokens of a text are read."""
-        return self._results.max_tokens
+        return self._text_results.max_tokens
 
     def code(self) -> str:
         """Python that rebuilds the present state; it runs.
@@ -379,7 +379,7 @@ class Session:
         Returns:
             Token ids, without special tokens.
         """
-        return self._results.ids(self.text)
+        return self._text_results.ids(self.text)
 
     def changes(self, state: State | None = None) -> TokenChanges:
         """The losses of every token under the set compared with and under the masked heads.
@@ -390,7 +390,7 @@ class Session:
         Returns:
             Losses in nats, with the tokens.
         """
-        return self._results.changes(state or self.state)
+        return self._text_results.changes(state or self.state)
 
     def predictions(
         self, token: int, count: int = 5, state: State | None = None
@@ -409,7 +409,7 @@ class Session:
         Raises:
             ValueError: the token has no prediction.
         """
-        return self._results.predictions(state or self.state, token, count)
+        return self._text_results.predictions(state or self.state, token, count)
 
     def needs(
         self,
@@ -429,7 +429,7 @@ class Session:
         Returns:
             The effects, in nats.
         """
-        return self._results.needs(self.state, token, method, on_layer)
+        return self._text_results.needs(self.state, token, method, on_layer)
 
     # ---- scores and colours of heads --------------------------------------------------------
 
@@ -506,7 +506,7 @@ class Session:
         Raises:
             ValueError: the token is not predicted in the first window.
         """
-        known = self._results.askable(self.text)
+        known = self._text_results.askable(self.text)
         if token not in known:
             raise ValueError(
                 f"token must lie between {known.start} and {known.stop - 1}, the predicted tokens "
@@ -531,7 +531,9 @@ class Session:
         if name in columns:
             return columns[name]
         on_layer = None if on_progress is None else streaming_map(self.model, name, on_progress)
-        return HeadColours.of_effects(self._results.needs(state, token, METHODS[name], on_layer))
+        return HeadColours.of_effects(
+            self._text_results.needs(state, token, METHODS[name], on_layer)
+        )
 
     def curve(
         self,
