@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import nbformat
+from nbconvert import HTMLExporter
 from pdoc import doc, doc_pyi, render
 
 import workbench
@@ -36,11 +37,21 @@ def resolved(name: str) -> ModuleType:
 
 
 def notebooks(out: Path) -> list[tuple[str, str]]:
-    """Address as seen from `out`, and heading, of each notebook."""
+    """Write each notebook as a page, with its stored outputs; returns address and heading of each.
+
+    Figures are the pictures that the notebook holds. A formula needs MathJax from the network.
+    """
+    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True)
+    (out / "notebooks").mkdir(parents=True, exist_ok=True)
+    to_root = Path(os.path.relpath(ROOT, out / "notebooks")).as_posix()
     linked = []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        first = nbformat.read(path, as_version=4).cells[0].source
-        linked.append((os.path.relpath(path, out), first.splitlines()[0].lstrip("# ")))
+        body, _ = exporter.from_filename(str(path))
+        # What a notebook links to lies in the project, as seen from its folder.
+        body = body.replace('href="../', f'href="{to_root}/')
+        (out / "notebooks" / f"{path.stem}.html").write_text(body, encoding="utf-8")
+        heading = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0]
+        linked.append((f"notebooks/{path.stem}.html", heading.lstrip("# ")))
     return linked
 
 
