@@ -31,7 +31,7 @@ unexport PYTHONPATH PYTHONHOME
 # Two targets asked for at once must not install into the same folder at once.
 .NOTPARALLEL:
 .DEFAULT_GOAL = help
-.PHONY: help demo lab test test-slow check fetch browser notebooks bench clean
+.PHONY: help demo lab test test-slow check fetch browser notebooks docs bench clean
 
 # $(call timed,what,command): says how long it took, and keeps the command's exit status. A comma
 # ends an argument, so none may stand in it: what holds commas is given as a variable.
@@ -96,6 +96,10 @@ notebooks: .venv/.dev-installed browser fetch ## run the notebooks and store wha
 		--to notebook --execute --inplace --ExecutePreprocessor.timeout=600 \
 		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
 	@$(BIN)/python tests/notebook_form.py notebooks/*.ipynb
+
+docs: .venv/.dev-installed ## the API reference, from the docstrings, into build/docs/
+	@rm -rf build/docs
+	$(call timed,write the API reference,$(BIN)/python tests/documentation build/docs)
 
 bench: .venv/.test-installed fetch ## measure against other ways; BENCH_OPTIONS='--quick' to try it out
 	@cd tests && $(QUIET) ../$(BIN)/python -m benchmarks $(BENCH_OPTIONS)

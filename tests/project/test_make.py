@@ -56,7 +56,13 @@ def test_a_shell_can_read_what_a_target_runs_in_a_fresh_clone(fresh, target):
     assert read.returncode == 0, read.stderr
 
 
-EXTRAS = {"demo": ".", "lab": ".[eval,ray,scale]", "test": ".[test]", "notebooks": ".[dev]"}
+EXTRAS = {
+    "demo": ".",
+    "lab": ".[eval,ray,scale]",
+    "test": ".[test]",
+    "notebooks": ".[dev]",
+    "docs": ".[dev]",
+}
 
 
 @pytest.mark.parametrize(("target", "asked"), EXTRAS.items())

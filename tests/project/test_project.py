@@ -27,6 +27,8 @@ TOP = {
     "tests",
     "environment.yml",
     "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
     "LICENSE",
     "CITATION.cff",
     "pyproject.toml",
