@@ -119,6 +119,11 @@ def receipt_path(folder: Path, name: str) -> Path:
     return folder / "receipts" / f"{name}.json"
 
 
+def shard_number(name: str) -> int:
+    """The number of the shard whose files are called `name`."""
+    return int(name.split("-")[1])
+
+
 def describe(folder: Path, path: Path, rows: int) -> dict[str, Any]:
     """A file of a run folder as records and receipts list it."""
     return {

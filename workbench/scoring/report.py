@@ -147,24 +147,45 @@ class RunReport:
 
 @dataclass
 class Tally:
-    """What the receipts of a run come to, taken in one at a time."""
+    """What the shards of a call come to, taken in one at a time.
+
+    Attributes:
+        read: rows of the shards that are done.
+        scored: documents of them that have a score.
+        shards: shards that are done.
+        kept: of these, shards that an earlier call had finished.
+        redone: of these, shards scored in the place of another version.
+        domains: documents, tokens and sums of the losses and the score, of each domain.
+        reasons: how many documents were skipped for each kind of reason.
+        failures: the shards that could not be scored.
+        names: of all shards that passed, in the order of the corpus.
+        domain_from: documents of all shards that passed, by `Document.domain_from`.
+    """
 
     read: int = 0
     scored: int = 0
     shards: int = 0
+    kept: int = 0
+    redone: int = 0
     domains: dict[str, dict[str, Fraction]] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    domain_from: Counter[str] = field(default_factory=Counter)
 
-    def add(self, receipt: Receipt) -> None:
+    def add(self, receipt: Receipt, *, kept: bool = False, redone: bool = False) -> None:
+        """Take in a shard that is done; kept, redone: whether it counts among those."""
         self.shards += 1
+        self.kept += kept
+        self.redone += redone
         self.read += receipt.read
         self.scored += receipt.scored
         for domain, values in receipt.domains.items():
             sums = self.domains.setdefault(domain, dict.fromkeys(_SUMS, Fraction()))
             for key in _SUMS:  # exactly, so that it does not count who was done first
                 sums[key] += Fraction(values[key])
-        for one in receipt.skipped:
-            kind = kind_of(one["reason"])
+        for skipped in receipt.skipped:
+            kind = kind_of(skipped["reason"])
             known = kind in self.reasons or len(self.reasons) < _MOST_REASONS
             self.reasons[kind if known else "other reasons"] += 1
 
@@ -183,7 +204,7 @@ class Tally:
 
 
 @dataclass
-class Told:
+class ProgressState:
     """How far a run is; `step` moves it on and tells who listens."""
 
     total: int | None
@@ -237,11 +258,11 @@ class Told:
 
 
 @contextmanager
-def told(total: int | None, hear: Hear | None) -> Iterator[Told]:
+def run_progress(total: int | None, hear: Hear | None) -> Iterator[ProgressState]:
     """Progress of a run: a bar with rate and time left, or `hear` called about once a second with
     an object (event, documents, of, tokens, tokens_per_second, seconds, seconds_left, failed), the
     first and the last time with event "started" and "ended"."""
-    state = Told(total, hear)
+    state = ProgressState(total, hear)
     with counted("scoring", "doc", total, bar=hear is None, note=state.note) as show:
         state.show = show
         if hear is not None:
@@ -256,40 +277,36 @@ def told(total: int | None, hear: Hear | None) -> Iterator[Told]:
 
 def report_of(
     tally: Tally,
-    failures: Sequence[Failure],
     expected: int | None,
-    state: Told,
-    *,
-    kept: int,
-    redone: int,
+    state: ProgressState,
     domain_from: dict[str, int],
     notes: Sequence[str] = (),
 ) -> RunReport:
     """The report, after the counts were held against each other.
 
     Args:
-        tally: of the receipts of this call.
-        failures: of this call.
-        expected: rows that its shards hold by the corpus; None where nobody counted them.
+        tally: of the shards of this call.
+        expected: rows that these shards hold by the corpus; None where nobody counted them.
         state: how far the run came.
-        kept: shards that an earlier call had finished.
-        redone: shards scored in the place of another version.
         domain_from: documents of the corpus by `Document.domain_from`.
         notes: lines for the report.
 
-    Raises RuntimeError if documents were lost or doubled on the way.
+    Returns:
+        The report of a run that is not complete yet (see `RunReport.completed`).
+
+    Raises:
+        RuntimeError: documents were lost or doubled on the way.
     """
-    failed = sum(one.documents for one in failures)
-    if expected is not None and expected != tally.read + failed:
+    read = tally.read + sum(failure.documents for failure in tally.failures)
+    if expected is not None and expected != read:
         raise RuntimeError(
             f"the corpus had {expected:,} rows when it was counted, receipts and failures speak of "
-            f"{tally.read + failed:,}: if it was changed meanwhile, start again, and what is done "
-            "is kept"
+            f"{read:,}: if it was changed meanwhile, start again, and what is done is kept"
         )
     return RunReport(
-        read=tally.read + failed, scored=tally.scored, skipped=tally.read - tally.scored,
-        shards=tally.shards + len(failures), kept=kept, redone=redone, set_aside_shards=0,
-        set_aside_documents=0, tokens=state.tokens, seconds=state.seconds, domains=tally.means(),
-        reasons=dict(tally.reasons), failures=tuple(failures), notes=tuple(notes), finished=False,
-        domain_from=domain_from,
+        read=read, scored=tally.scored, skipped=tally.read - tally.scored,
+        shards=tally.shards + len(tally.failures), kept=tally.kept, redone=tally.redone,
+        set_aside_shards=0, set_aside_documents=0, tokens=state.tokens, seconds=state.seconds,
+        domains=tally.means(), reasons=dict(tally.reasons), failures=tuple(tally.failures),
+        notes=tuple(notes), finished=False, domain_from=domain_from,
     )  # fmt: skip

@@ -9,18 +9,21 @@ same function, the same files.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from workbench.core.files import write_atomically
 from workbench.core.progress import stop_if_asked
 from workbench.corpus.columns import Named
-from workbench.corpus.document import Document
 from workbench.corpus.readers.remote import absolute, is_remote
 from workbench.corpus.reading import read_corpus
 from workbench.loading.certificate import certify, require_certified
@@ -30,14 +33,24 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring import run_folder as runs
+from workbench.scoring.drivers.dispatch import Driver, Work, Workers, drive, require_workers
 from workbench.scoring.drivers.stuck import require_timeout
-from workbench.scoring.report import Hear, RunReport, Tally, report_of, told
+from workbench.scoring.receipts import Receipt, finished, receipt_path, shard_number
+from workbench.scoring.report import (
+    Failure,
+    Hear,
+    ProgressState,
+    RunReport,
+    ScoringFailed,
+    Tally,
+    report_of,
+    run_progress,
+)
 from workbench.scoring.run_folder import Part
 from workbench.scoring.same_corpus import checked, held_by, require_same
-from workbench.scoring.shard_loop import Driver, Workers, score_catalogue
-from workbench.scoring.shards import Shard, catalogue_of, cut
+from workbench.scoring.shards import CATALOGUE, Catalogue, catalogue_of, cut, is_current
 from workbench.scoring.superseded import done_before
-from workbench.scoring.worker import Job, Settings, score_shard
+from workbench.scoring.worker import Job, Settings
 
 
 def score_corpus(
@@ -140,7 +153,8 @@ def run_scoring(
             cluster. All its machines must see the same paths.
         part: (i, n): score every n-th shard from the i-th (from 1), while n calls with the same
             settings share the folder; the last one completes the run.
-        hear: gets progress as objects (see `workbench.scoring.report.told`) instead of a bar.
+        hear: gets progress as objects (see `workbench.scoring.report.run_progress`) instead of a
+            bar.
         shard_timeout: seconds for which a worker may give no sign of life at its shard before it is
             ended; None: by the rule of `workbench.scoring.drivers.stuck`, half an hour or more.
         overwrite: take a folder with scores of other settings or of another corpus; they are set
@@ -163,72 +177,120 @@ def run_scoring(
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
     require_timeout(shard_timeout)
-    if shard_timeout is not None and workers is None and driver == "local":
-        raise ValueError(
-            "shard_timeout ends workers that are stuck, and this process cannot be ended: give "
-            "workers=1 or more with it"
-        )
     _require_possible(model, settings)
-    _require_shared(model, workers, driver, part)
+    require_workers(model, workers, driver, shard_timeout)
+    if not 1 <= part[0] <= part[1]:
+        raise ValueError(f"part must be (i, n) with i from 1 to n, got {part}")
     columns = Named(id=id, text=text, domain=domain)
     certificate = require_certified(model) if require_certificate else certify(model)
     run = runs.run_record(
         model, heads, {"mode": mode, "window": settings.window, "max_tokens": max_tokens},
         certificate,
     )  # fmt: skip
-    prints = runs.fingerprint(run)
     folder = Path(out)
     shared = workers is not None or driver == "ray" or part != (1, 1)
     paths = _paths(corpus) if shared else []
+    job = Job.of(
+        model, settings, runs.fingerprint(run), paths, columns, folder, require_certificate,
+        shard_timeout,
+    )  # fmt: skip
+    notes: list[str] = []
+    catalogue: Catalogue | None = None
     total = None if shared else _count(corpus, columns)
     with runs.alone_in(folder, part, run, overwrite):
         held = None if overwrite else held_by(folder)
         if held and (shared or total is not None):
             require_same(folder, held, read_corpus(paths or corpus, **columns))
-        if not shared:
+        if shared:
+            catalogue = catalogue_of(paths, columns, shard_size, folder, part, notes)
+            mine = catalogue.shards[part[0] - 1 :: part[1]]
+            total = sum(shard.documents + len(shard.refused) for shard in mine)
+            work: Iterable[Work] = ((shard, None) for shard in mine)
+        else:
             rows = read_corpus(corpus, **columns)
-            stream = cut(rows if total is not None else checked(folder, held, rows), shard_size)
-            return _score_here(model, settings, stream, run, folder, total, hear)
-        notes: list[str] = []
-        catalogue = catalogue_of(paths, columns, shard_size, folder, part, notes)
-        job = Job.of(
-            model, settings, prints, paths, columns, folder, require_certificate, shard_timeout
-        )
-        return score_catalogue(model, job, catalogue, run, part, workers, driver, hear, notes)
+            work = cut(rows if total is not None else checked(folder, held, rows), shard_size)
+        with run_progress(total, hear) as state:
+            tally = _score_shards(model, job, work, workers, driver, state)
+        _note(tally.failures, folder, part)
+        names, domain_from = tally.names, tally.domain_from
+        if catalogue is not None:  # of all parts
+            names = [shard.name(job.fingerprint) for shard in catalogue.shards]
+            domain_from = sum((Counter(one.domain_from) for one in catalogue.shards), Counter())
+        run["domain_from"] = dict(domain_from)
+        report = report_of(tally, total, state, run["domain_from"], notes)
+        if tally.failures:
+            if part != (1, 1):  # which did not hash the corpus: the next call makes a new catalogue
+                (folder / CATALOGUE).unlink(missing_ok=True)
+            raise ScoringFailed(report)
+        if catalogue is not None and not _all_done(folder, job, catalogue, part):
+            return report
+        return report.completed(runs.finish(folder, run, names))
 
 
-def _score_here(
+def _score_shards(
     model: Model,
-    settings: Settings,
-    stream: Iterable[tuple[Shard, tuple[Document, ...]]],
-    run: dict[str, Any],
-    folder: Path,
-    total: int | None,
-    hear: Hear | None,
-) -> RunReport:
-    """Score the shards as they pass, in this process, and complete the run."""
-    prints, before = runs.fingerprint(run), runs.numbers_in(folder)
-    tally, names, kept, redone = Tally(), list[str](), 0, 0
-    domain_from = Counter[str]()
-    with told(total, hear) as state:
-        for shard, documents in stream:
-            receipt = done_before(folder, shard, prints)
-            if receipt is not None:
-                kept += 1
-                state.step(receipt.read, kept=True)
+    job: Job,
+    work: Iterable[Work],
+    workers: Workers,
+    driver: Driver,
+    state: ProgressState,
+) -> Tally:
+    """Score what is not done of the shards, whoever does it; moves `state` on.
+
+    Returns what the shards come to. Those that could not be scored are in its `failures`.
+    """
+    folder = Path(job.folder)
+    before, tally = runs.numbers_in(folder), Tally()
+
+    def left() -> Iterator[Work]:
+        for shard, documents in work:
+            stop_if_asked()
+            tally.names.append(shard.name(job.fingerprint))
+            tally.domain_from.update(shard.domain_from)
+            receipt = done_before(folder, shard, job.fingerprint)
+            if receipt is None:
+                yield shard, documents
             else:
-                redone += shard.number in before
-                state.step(0)
-                receipt = score_shard(model, settings, prints, shard, documents, folder, state.step)
-                state.step(len(shard.refused))
-            tally.add(receipt)
-            domain_from.update(shard.domain_from)
-            names.append(receipt.shard)
-    run["domain_from"] = dict(domain_from)
-    report = report_of(
-        tally, (), total, state, kept=kept, redone=redone, domain_from=run["domain_from"]
-    )
-    return report.completed(runs.finish(folder, run, names))
+                tally.add(receipt, kept=True)
+                state.step(receipt.read, kept=True)
+
+    # Closed before anything else is done, so that no worker outlives an error or a Ctrl-C.
+    with contextlib.closing(drive(model, job, left(), workers, driver)) as outcomes:
+        for outcome in outcomes:
+            if isinstance(outcome, Receipt):
+                tally.add(outcome, redone=shard_number(outcome.shard) in before)
+            elif isinstance(outcome, Failure):
+                tally.failures.append(outcome)
+                state.step(0, failed=outcome.documents)
+            else:
+                state.step(outcome.documents, outcome.tokens)
+    return tally
+
+
+def _note(failures: Sequence[Failure], folder: Path, part: Part) -> None:
+    """Leave the failures of this part in a file of their own, or none."""
+    name = "failures.jsonl" if part == (1, 1) else f"failures-{part[0]}-of-{part[1]}.jsonl"
+    lines = "".join(json.dumps(asdict(failure)) + "\n" for failure in failures)
+    if lines:
+        write_atomically(folder / name, lines.encode())
+    else:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _all_done(folder: Path, job: Job, catalogue: Catalogue, part: Part) -> bool:
+    """Whether all shards of the corpus are done, after those of this part.
+
+    Each part looks after its own last shard, so the one that ends last sees all of them.
+    """
+    names = [shard.name(job.fingerprint) for shard in catalogue.shards]
+    if not all(receipt_path(folder, name).exists() for name in names):
+        return False
+    index, count = part
+    others = (shard for shard in catalogue.shards if shard.number % count != index - 1)
+    if any(finished(folder, shard, job.fingerprint) is None for shard in others):
+        return False
+    # Another part may have seen a source change: its new shards are not removed for the old ones.
+    return is_current(catalogue, folder)
 
 
 def _require_possible(model: Model, settings: Settings) -> None:
@@ -242,31 +304,6 @@ def _require_possible(model: Model, settings: Settings) -> None:
             "mode 'mean' depends on a reference set that no manifest names, so scores made with "
             "it could not be verified: score with 'uniform' (the paper's) or 'zero'"
         )
-
-
-def _require_shared(model: Model, workers: Workers, driver: Driver, part: Part) -> None:
-    index, count = part
-    if driver not in ("local", "ray"):
-        raise ValueError(f"driver must be 'local' or 'ray', got {driver!r}")
-    some = isinstance(workers, int) and workers >= 1
-    if isinstance(workers, list | tuple):
-        some = bool(workers) and all(isinstance(one, str) for one in workers)
-    if workers is not None and not some:
-        raise ValueError(
-            "workers must be a number from 1 or a list of devices such as ['cuda:0'], got "
-            f"{workers!r}"
-        )
-    here = model.device.type
-    devices = ["cpu"] if isinstance(workers, int) else workers or [here]
-    kinds = {one.split(":")[0] for one in devices}
-    if driver == "local" and workers is not None and kinds != {here}:
-        raise ValueError(
-            f"workers={workers!r} would score on {', '.join(sorted(kinds))}, but the model is on "
-            f"{here}, and scores of different devices are not mixed: load it with device="
-            f"{min(kinds)!r}, or give devices of its kind"
-        )
-    if not 1 <= index <= count:
-        raise ValueError(f"part must be (i, n) with i from 1 to n, got {part}")
 
 
 def _paths(corpus: Any) -> list[str]:

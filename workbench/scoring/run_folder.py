@@ -35,7 +35,14 @@ from workbench.core.progress import counted
 from workbench.loading.certificate import Certificate
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.scoring.receipts import SCHEMA, SHARD_NAME, describe, read_receipt, receipt_path
+from workbench.scoring.receipts import (
+    SCHEMA,
+    SHARD_NAME,
+    describe,
+    read_receipt,
+    receipt_path,
+    shard_number,
+)
 from workbench.scoring.run_files import check_files, list_receipts, score_files
 from workbench.scoring.superseded import SUPERSEDED, SetAside, keep_record, set_aside
 
@@ -225,7 +232,7 @@ def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> N
 def numbers_in(folder: Path) -> set[int]:
     """The numbers of the shards that have a score file or a receipt in the folder."""
     paths = [*folder.glob("scores/part-*.parquet"), *folder.glob("receipts/part-*.json")]
-    return {int(path.stem.split("-")[1]) for path in paths if SHARD_NAME.fullmatch(path.stem)}
+    return {shard_number(path.stem) for path in paths if SHARD_NAME.fullmatch(path.stem)}
 
 
 def finish(folder: Path, run: dict[str, Any], names: Sequence[str]) -> SetAside:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,25 +43,6 @@ class Step(NamedTuple):
 
     documents: int
     tokens: int
-
-
-def score_shard(
-    model: Model,
-    settings: Settings,
-    fingerprint: Mapping[str, Any],
-    shard: Shard,
-    documents: Sequence[Document],
-    folder: Path,
-    step: Callable[[int, int], object] = lambda documents, tokens: None,
-) -> Receipt:
-    """Score the documents of a shard and publish its score file and its receipt in `folder`."""
-    results = []
-    for one in scored(
-        model, settings.heads, documents, settings.mode, settings.window, settings.max_tokens
-    ):
-        results.append(one)
-        step(1, one["predicted"] if isinstance(one, dict) else 0)
-    return write_scores(folder, shard, fingerprint, results)
 
 
 @dataclass(frozen=True)
@@ -108,42 +89,74 @@ class Job:
 
 
 class ShardWorker:
-    """Holds the model and scores shards of a catalogue, one at a time."""
+    """Holds the model of a run and scores its shards, one at a time.
 
-    def __init__(self, job: Job, device: str = "cpu") -> None:
+    Args:
+        model: the selector.
+        job: the run.
+    """
+
+    def __init__(self, model: Model, job: Job) -> None:
+        self.model, self.job = model, job
+        self.sources = {source.name: source for source in sources_of(job.corpus)}
+        self.settings = Settings(HeadSet.from_json(job.heads), job.mode, job.window, job.max_tokens)
+
+    @classmethod
+    def open(cls, job: Job, device: str = "cpu") -> ShardWorker:
+        """The worker of a process of its own, which opens the model that the driver has stored.
+
+        Raises:
+            NotCertified: the model fails a check here, and the job requires a certificate.
+            ValueError: scores made here would have another fingerprint than those of the run.
+        """
         if device == "cpu":
             # One thread a worker, however many workers there are: sums are then added up in the
             # same order, and the scores do not depend on their number.
             torch.set_num_threads(1)
-        self.job = job
-        self.model = open_stored(Path(job.model), device)
-        self.sources = {one.name: one for one in sources_of(job.corpus)}
-        self.settings = Settings(HeadSet.from_json(job.heads), job.mode, job.window, job.max_tokens)
+        worker = cls(open_stored(Path(job.model), device), job)
         check = require_certified if job.require_certificate else certify
-        certificate = check(self.model)
+        certificate = check(worker.model)
         run = run_folder.run_record(
-            self.model, self.settings.heads,
+            worker.model, worker.settings.heads,
             {"mode": job.mode, "window": job.window, "max_tokens": job.max_tokens}, certificate,
         )  # fmt: skip
-        mine = json.loads(json.dumps(run_folder.fingerprint(run)))
-        wrong = [key for key in mine if mine[key] != job.fingerprint.get(key)]
+        here = json.loads(json.dumps(run_folder.fingerprint(run)))
+        wrong = [key for key in here if here[key] != job.fingerprint.get(key)]
         if wrong:
             raise ValueError(
                 f"this worker would score with other settings than the run: {', '.join(wrong)} "
                 "differ. Give workers the same versions of the packages, and the run a device of "
                 "their kind"
             )
+        return worker
 
-    def score(self, shard: Shard, step: Callable[[int, int], object]) -> Receipt:
-        """Read the documents of a shard, score and publish them.
+    def score(
+        self, shard: Shard, documents: Sequence[Document] | None = None
+    ) -> Iterator[Step | Receipt]:
+        """Score the documents of a shard and publish its score file and its receipt.
 
-        Raises CorpusError if the text was changed since the catalogue was made.
+        Args:
+            shard: the shard.
+            documents: its documents; None: they are read from the corpus of the job.
+
+        Yields:
+            A Step for each document, one for the rows that give none, and at last the receipt.
+
+        Raises:
+            CorpusError: the text was changed since the catalogue was made.
         """
-        documents = documents_of(shard, self.sources, self.job.columns)
-        return score_shard(
-            self.model, self.settings, self.job.fingerprint, shard, documents,
-            Path(self.job.folder), step,
-        )  # fmt: skip
+        if documents is None:
+            documents = documents_of(shard, self.sources, self.job.columns)
+        settings, results = self.settings, []
+        for result in scored(
+            self.model, settings.heads, documents, settings.mode, settings.window,
+            settings.max_tokens,
+        ):  # fmt: skip
+            results.append(result)
+            yield Step(1, result["predicted"] if isinstance(result, dict) else 0)
+        receipt = write_scores(Path(self.job.folder), shard, self.job.fingerprint, results)
+        yield Step(len(shard.refused), 0)
+        yield receipt
 
 
 def ends_all(error: Exception) -> bool:

@@ -249,7 +249,7 @@ def test_a_full_disk_ends_the_run_and_not_shard_after_shard(
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
     scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "room"))
 
-    def full(shard, step):
+    def full(shard):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(scorer.worker, "score", full)

@@ -1,6 +1,5 @@
 """The process of `workbench.scoring.drivers.local`: takes shards on standard input, answers on
-standard
-output, a JSON object a line. It ends at once when its input does."""
+standard output, a JSON object a line. It ends at once when its input does."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from typing import IO, Any
 
 from workbench.scoring.drivers.stuck import signs
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, ShardWorker, ends_all, is_final
+from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_final
 
 
 def main() -> None:
@@ -34,24 +33,23 @@ def main() -> None:
 
     start = messages.get()
     with signs(goes):
-        worker = ShardWorker(Job(**start["job"]), start["device"])
+        worker = ShardWorker.open(Job(**start["job"]), start["device"])
     say(ready=True)
     while True:
         shard = Shard.from_json(messages.get()["shard"])
         try:
             with signs(goes):
-                receipt = worker.score(
-                    shard, lambda documents, tokens: say(step=[documents, tokens])
-                )
+                for outcome in worker.score(shard):
+                    if isinstance(outcome, Step):
+                        say(step=outcome)
+                    else:
+                        say(done=outcome.shard)
         except Exception as error:  # whatever it is, the shard has an answer
             say(
                 failed=f"{type(error).__name__}: {error!s:.500}",
                 final=is_final(error),
                 stop=ends_all(error),
             )
-        else:
-            say(step=[len(shard.refused), 0])
-            say(done=receipt.shard)
 
 
 def _listen(stream: IO[bytes], messages: queue.Queue[dict[str, Any]]) -> None:

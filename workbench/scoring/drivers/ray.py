@@ -177,7 +177,7 @@ class Scorer:
             return
         try:
             with self.watchdog.over(self.room / "stuck-start", starting=True):
-                self.worker = ShardWorker(Job(**given["job"]), given["device"])
+                self.worker = ShardWorker.open(Job(**given["job"]), given["device"])
         except Exception as error:  # whatever it is, the next row is told
             self.unable = f"{type(error).__name__}: {error!s:.500}"
             return
@@ -206,7 +206,8 @@ class Scorer:
             return {"number": shard.number, "failed": reason, "attempts": ATTEMPTS}
         try:
             with self.watchdog.over(self.room / f"{name}.{attempt}"):
-                receipt = self.worker.score(shard, lambda documents, tokens: None)
+                outcomes = self.worker.score(shard)
+                receipt = next(one for one in outcomes if isinstance(one, Receipt))
         except Exception as error:
             reason = f"{type(error).__name__}: {error!s:.500}"
             if ends_all(error):
