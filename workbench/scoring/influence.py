@@ -20,6 +20,7 @@ from workbench.masking.reference import require_max_tokens
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
+from workbench.scoring.settings import ScoringSettings
 
 
 def score_documents(
@@ -39,7 +40,7 @@ def score_documents(
     require_max_tokens(max_tokens)
     if require_certificate:
         require_certified(model)
-    rows = scored(model, heads, documents, mode, window, max_tokens)
+    rows = scored(model, ScoringSettings(heads, mode, window, max_tokens), documents)
     return [row for row in rows if isinstance(row, dict)]
 
 
@@ -50,18 +51,24 @@ def compression_ratio(text: str) -> float:
 
 
 def scored(
-    model: Model,
-    heads: HeadSet,
-    documents: Sequence[Document],
-    mode: Mode,
-    window: int | None,
-    max_tokens: int | None,
+    model: Model, settings: ScoringSettings, documents: Sequence[Document]
 ) -> Iterator[dict[str, Any] | Skipped]:
-    """A score row, or why there is none, for each document in order."""
+    """Score documents, with settings that fit the model.
+
+    Args:
+        model: the selector.
+        settings: how to score.
+        documents: the documents, all of which are tokenized before the first is scored.
+
+    Yields:
+        A score row, or why there is none, for each document in order.
+    """
     # All of each text, whatever max_tokens is: shares and budgets count whole documents.
     tokens = list(model.encode_all([one.text for one in documents]))
-    read = [ids[:max_tokens] for ids in tokens]
-    losses = losses_of_ids(model, read, [None, heads], mode=mode, window=window)
+    read = [ids[: settings.max_tokens] for ids in tokens]
+    losses = losses_of_ids(
+        model, read, [None, settings.heads], mode=settings.mode, window=settings.window
+    )
     for document, ids, (base, ref) in zip(documents, tokens, losses, strict=True):
         yield _row(document, len(ids), base, ref)
 

@@ -20,14 +20,12 @@ from workbench.core.progress import counted, stop_if_asked
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.corpus.reading import read_corpus
-from workbench.loading.certificate import require_certified
-from workbench.masking.masks import require_fitting
-from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.models.token_prefix import encode_start
 from workbench.scoring.influence import scored
+from workbench.scoring.settings import ScoringSettings
 
 
 @dataclass(frozen=True)
@@ -102,20 +100,15 @@ def plan_scoring(
 
     Raises ValueError where `score_corpus` would, or when there is no document to score.
     """
-    if not heads or sample < 2:
-        raise ValueError(
-            f"a plan needs heads to mask and two documents a domain or more to measure; got "
-            f"{len(heads)} heads, sample={sample}"
-        )
-    require_max_tokens(max_tokens)
-    require_fitting(model, heads, mode)
-    window = require_window(model, window)
-    require_certified(model)
+    if sample < 2:
+        raise ValueError(f"a plan measures two documents of a domain or more, got sample={sample}")
+    settings = ScoringSettings(heads, mode, window, max_tokens).resolved(model)
+    settings.certified(model)
     rng = np.random.default_rng(seed)
     census = _count(read_corpus(corpus, id=id, text=text, domain=domain), sample, rng)
     chosen = [one for some in census.drawn.values() for one in some]
-    list(scored(model, heads, chosen[:1], mode, window, max_tokens))  # what is done only once
-    seconds, results = _measure(model, heads, chosen, mode, window, max_tokens)
+    list(scored(model, settings, chosen[:1]))  # what is done only once
+    seconds, results = _measure(model, settings, chosen)
     lengths = {
         name: np.array([len(encode_start(model, one.text, max_tokens)) for one in some], float)
         for name, some in census.drawn.items()
@@ -175,18 +168,13 @@ def _count(stream: Iterable[Document | Skipped], sample: int, rng: np.random.Gen
 
 
 def _measure(
-    model: Model,
-    heads: HeadSet,
-    documents: Sequence[Document],
-    mode: Mode,
-    window: int,
-    max_tokens: int | None,
+    model: Model, settings: ScoringSettings, documents: Sequence[Document]
 ) -> tuple[float, list[dict[str, Any] | Skipped]]:
     """Seconds that scoring the documents takes, and what came out."""
     _wait(model)
     begin, results = time.perf_counter(), []
     with counted("measuring", "doc", len(documents)) as done:
-        for result in scored(model, heads, documents, mode, window, max_tokens):
+        for result in scored(model, settings, documents):
             results.append(result)
             done(1)
     _wait(model)

@@ -26,9 +26,6 @@ from workbench.core.progress import stop_if_asked
 from workbench.corpus.columns import Named
 from workbench.corpus.readers.remote import absolute, is_remote
 from workbench.corpus.reading import read_corpus
-from workbench.loading.certificate import certify, require_certified
-from workbench.masking.masks import require_fitting, require_unmasked
-from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
@@ -48,9 +45,10 @@ from workbench.scoring.report import (
 )
 from workbench.scoring.run_folder import Part
 from workbench.scoring.same_corpus import checked, held_by, require_same
+from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import CATALOGUE, Catalogue, catalogue_of, cut, is_current
 from workbench.scoring.superseded import done_before
-from workbench.scoring.worker import Job, Settings
+from workbench.scoring.worker import Job
 
 
 def score_corpus(
@@ -173,27 +171,20 @@ def run_scoring(
     RuntimeError where another run writes to the folder or workers cannot start; OSError where
     nothing can be written.
     """
-    settings = Settings(heads, mode, require_window(model, window), max_tokens)
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
     require_timeout(shard_timeout)
-    _require_possible(model, settings)
+    settings = ScoringSettings(heads, mode, window, max_tokens, require_certificate)
+    settings = settings.resolved(model)
     require_workers(model, workers, driver, shard_timeout)
     if not 1 <= part[0] <= part[1]:
         raise ValueError(f"part must be (i, n) with i from 1 to n, got {part}")
     columns = Named(id=id, text=text, domain=domain)
-    certificate = require_certified(model) if require_certificate else certify(model)
-    run = runs.run_record(
-        model, heads, {"mode": mode, "window": settings.window, "max_tokens": max_tokens},
-        certificate,
-    )  # fmt: skip
+    run = runs.run_record(model, settings, settings.certified(model))
     folder = Path(out)
     shared = workers is not None or driver == "ray" or part != (1, 1)
     paths = _paths(corpus) if shared else []
-    job = Job.of(
-        model, settings, runs.fingerprint(run), paths, columns, folder, require_certificate,
-        shard_timeout,
-    )  # fmt: skip
+    job = Job(settings, runs.fingerprint(run), paths, columns, folder.absolute(), shard_timeout)
     notes: list[str] = []
     catalogue: Catalogue | None = None
     total = None if shared else _count(corpus, columns)
@@ -239,15 +230,14 @@ def _score_shards(
 
     Returns what the shards come to. Those that could not be scored are in its `failures`.
     """
-    folder = Path(job.folder)
-    before, tally = runs.numbers_in(folder), Tally()
+    before, tally = runs.numbers_in(job.folder), Tally()
 
     def left() -> Iterator[Work]:
         for shard, documents in work:
             stop_if_asked()
             tally.names.append(shard.name(job.fingerprint))
             tally.domain_from.update(shard.domain_from)
-            receipt = done_before(folder, shard, job.fingerprint)
+            receipt = done_before(job.folder, shard, job.fingerprint)
             if receipt is None:
                 yield shard, documents
             else:
@@ -291,19 +281,6 @@ def _all_done(folder: Path, job: Job, catalogue: Catalogue, part: Part) -> bool:
         return False
     # Another part may have seen a source change: its new shards are not removed for the old ones.
     return is_current(catalogue, folder)
-
-
-def _require_possible(model: Model, settings: Settings) -> None:
-    if not settings.heads:
-        raise ValueError("no heads to mask: every score would be 0. Give at least one head")
-    require_max_tokens(settings.max_tokens)
-    require_fitting(model, settings.heads, settings.mode)
-    require_unmasked(model)
-    if settings.mode == "mean":
-        raise ValueError(
-            "mode 'mean' depends on a reference set that no manifest names, so scores made with "
-            "it could not be verified: score with 'uniform' (the paper's) or 'zero'"
-        )
 
 
 def _paths(corpus: Any) -> list[str]:

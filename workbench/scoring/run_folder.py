@@ -33,7 +33,6 @@ from workbench.core.files import lines_of, plain_file, read_json, write_atomical
 from workbench.core.parquet import read_table
 from workbench.core.progress import counted
 from workbench.loading.certificate import Certificate
-from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.receipts import (
     SCHEMA,
@@ -44,6 +43,7 @@ from workbench.scoring.receipts import (
     shard_number,
 )
 from workbench.scoring.run_files import check_files, list_receipts, score_files
+from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.superseded import SUPERSEDED, SetAside, keep_record, set_aside
 
 FORMULA = "(loss_ref - loss_base) / loss_base"
@@ -99,10 +99,17 @@ def _json_lines(path: Path) -> list[Any]:
     return found
 
 
-def run_record(
-    model: Model, heads: HeadSet, settings: dict[str, Any], certificate: Certificate
-) -> dict[str, Any]:
-    """The record of a run before it starts; `finish` adds the counts."""
+def run_record(model: Model, settings: ScoringSettings, certificate: Certificate) -> dict[str, Any]:
+    """The record of a run before it starts; `finish` adds the counts.
+
+    Args:
+        model: the selector.
+        settings: how it scores, resolved for the model.
+        certificate: of the model.
+
+    Returns:
+        The content of `run.json`, with `documents` and the lists of files None.
+    """
     packages = ("attention-influence-workbench", "torch", "transformers")
     names = ("workbench", "torch", "transformers")
     software = {name: version(package) for name, package in zip(names, packages, strict=True)}
@@ -111,8 +118,7 @@ def run_record(
         "software": software | {"python": platform.python_version()},
         "model": model.identity,
         "certificate": certificate.to_json(),
-        "heads": heads.to_json(),
-        **settings,
+        **settings.to_json(),
         "formula": FORMULA,
         "documents": None,
         "receipts_file": None,

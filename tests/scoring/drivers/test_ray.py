@@ -23,7 +23,6 @@ from support.pipes_of_sources import Pipe
 
 import workbench as wb
 from workbench.core.progress import Cancelled, watched
-from workbench.loading.certificate import certify
 from workbench.scoring import run_folder
 from workbench.scoring.drivers import ray as ray_driver
 from workbench.scoring.drivers import ray_cluster
@@ -31,7 +30,7 @@ from workbench.scoring.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.run import run_scoring
 from workbench.scoring.shards import catalogue_of
-from workbench.scoring.worker import Job, Settings, Step
+from workbench.scoring.worker import Job, Step
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -118,14 +117,9 @@ def job_of(model, heads, corpus, folder):
     folder.mkdir()
     for name in ("scores", "receipts"):
         (folder / name).mkdir()
-    settings = Settings(heads, "uniform", model.context, None)
-    record = run_folder.run_record(
-        model, heads, {"mode": "uniform", "window": model.context, "max_tokens": None},
-        certify(model),
-    )  # fmt: skip
-    job = Job.of(
-        model, settings, run_folder.fingerprint(record), [str(corpus)], COLUMNS, folder, True
-    )
+    settings = wb.scoring.ScoringSettings(heads).resolved(model)
+    record = run_folder.run_record(model, settings, settings.certified(model))
+    job = Job(settings, run_folder.fingerprint(record), [str(corpus)], COLUMNS, folder)
     return job, catalogue_of([str(corpus)], COLUMNS, 6, folder).shards
 
 
@@ -183,7 +177,7 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(
     outcomes, begun = [], set()
     for one in ray_driver.drive(model, job, shards, 1):
         outcomes.append(one)
-        begun |= {path.name for path in Path(job.folder).glob(".model-*/part-*")}
+        begun |= {path.name for path in job.folder.glob(".model-*/part-*")}
     killer.join()
     failures = {one.shard: one for one in outcomes if isinstance(one, Failure)}
     receipts = [one for one in outcomes if isinstance(one, Receipt)]
@@ -199,7 +193,7 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(
     assert sorted(one.shard for one in receipts) == done
     assert {name.partition(".")[0] for name in begun if not name.endswith(".1")} == {deadly}
     assert sum(one.documents for one in outcomes if isinstance(one, Step)) == 18
-    assert nothing_left(Path(job.folder))
+    assert nothing_left(job.folder)
 
 
 STUCK = """

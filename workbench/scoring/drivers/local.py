@@ -48,7 +48,7 @@ def drive(
     devices = ["cpu"] * workers if isinstance(workers, int) else [pick_device(w) for w in workers]
     with _room() as room:
         store(model, room)
-        yield from _Pool(replace(job, model=str(room)), devices[: len(shards)]).run(shards)
+        yield from _Pool(replace(job, model=room), devices[: len(shards)]).run(shards)
 
 
 @contextlib.contextmanager
@@ -129,7 +129,7 @@ class _Pool:
                     yield Step(*event["step"])
                 elif "done" in event:
                     open_, worker.shard, starts = open_ - 1, None, 0
-                    yield read_receipt(receipt_path(Path(self.job.folder), event["done"]))
+                    yield read_receipt(receipt_path(self.job.folder, event["done"]))
                 elif "ready" in event:
                     worker.ready, starts = True, 0
                     yield Step(0, 0)
@@ -162,7 +162,7 @@ class _Pool:
         worker.end()
         if worker.shard is not None:
             name = worker.shard.name(self.job.fingerprint)
-            for left in Path(self.job.folder).glob(f"*/.{name}.*.tmp"):
+            for left in self.job.folder.glob(f"*/.{name}.*.tmp"):
                 left.unlink(missing_ok=True)
 
     def _failure(self, shard: Shard, reason: str, attempts: int) -> Failure:

@@ -33,7 +33,7 @@ def main() -> None:
 
     start = messages.get()
     with signs(goes):
-        worker = ShardWorker.open(Job(**start["job"]), start["device"])
+        worker = ShardWorker.open(Job.from_json(start["job"]), start["device"])
     say(ready=True)
     while True:
         shard = Shard.from_json(messages.get()["shard"])

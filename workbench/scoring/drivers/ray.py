@@ -65,7 +65,11 @@ def drive(
         cluster(ray, count, device, Path(room)),
     ):
         store(model, Path(room))
-        settings = {"job": replace(job, model=room).to_json(), "device": device, "actors": count}
+        settings = {
+            "job": replace(job, model=Path(room)).to_json(),
+            "device": device,
+            "actors": count,
+        }
         yield from _outcomes(ray, Path(room), job, shards, settings)
 
 
@@ -177,7 +181,7 @@ class Scorer:
             return
         try:
             with self.watchdog.over(self.room / "stuck-start", starting=True):
-                self.worker = ShardWorker.open(Job(**given["job"]), given["device"])
+                self.worker = ShardWorker.open(Job.from_json(given["job"]), given["device"])
         except Exception as error:  # whatever it is, the next row is told
             self.unable = f"{type(error).__name__}: {error!s:.500}"
             return
@@ -193,7 +197,7 @@ class Scorer:
             return {"unable": self.unable}
         job = self.worker.job
         name = shard.name(job.fingerprint)
-        receipt = finished(Path(job.folder), shard, job.fingerprint)  # by an actor that then died
+        receipt = finished(job.folder, shard, job.fingerprint)  # by an actor that then died
         if receipt is not None:
             return {"number": shard.number, "receipt": asdict(receipt)}
         attempt = _began(self.room, name, ATTEMPTS)
