@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,52 +50,100 @@ def compression_ratio(text: str) -> float:
     return len(zlib.compress(raw)) / len(raw)
 
 
-def scored(
+class DocumentLosses(NamedTuple):
+    """A document, what was read of it, and its losses.
+
+    Attributes:
+        document: the document.
+        tokens: how many tokens all of its text has.
+        ids: the tokens that were read, without special ones.
+        base: nats of each predicted token under the model as it is, float32.
+        ref: those under the model with its heads masked.
+    """
+
+    document: Document
+    tokens: int
+    ids: Sequence[int]
+    base: np.ndarray
+    ref: np.ndarray
+
+
+def document_losses(
     model: Model, settings: ScoringSettings, documents: Sequence[Document]
-) -> Iterator[dict[str, Any] | Skipped]:
-    """Score documents, with settings that fit the model.
+) -> Iterator[DocumentLosses]:
+    """The losses that documents are scored by, with settings that fit the model.
 
     Args:
         model: the selector.
         settings: how to score.
-        documents: the documents, all of which are tokenized before the first is scored.
+        documents: the documents, all of which are tokenized before the first is scored. All of
+            each text is, whatever max_tokens is: shares and budgets count whole documents.
 
     Yields:
-        A score row, or why there is none, for each document in order.
+        The losses of each document in order.
     """
-    # All of each text, whatever max_tokens is: shares and budgets count whole documents.
-    tokens = list(model.encode_all([one.text for one in documents]))
-    read = [ids[: settings.max_tokens] for ids in tokens]
+    lengths, read = [], []
+    for ids in model.encode_all([document.text for document in documents]):
+        lengths.append(len(ids))
+        read.append(ids[: settings.max_tokens])
     losses = losses_of_ids(
         model, read, [None, settings.heads], mode=settings.mode, window=settings.window
     )
-    for document, ids, (base, ref) in zip(documents, tokens, losses, strict=True):
-        yield _row(document, len(ids), base, ref)
+    for document, tokens, ids, (base, ref) in zip(documents, lengths, read, losses, strict=True):
+        yield DocumentLosses(document, tokens, ids, base, ref)
 
 
-def _row(
-    document: Document, tokens: int, base: np.ndarray, ref: np.ndarray
-) -> dict[str, Any] | Skipped:
-    def skipped(reason: str) -> Skipped:
+def scored(
+    model: Model, settings: ScoringSettings, documents: Sequence[Document]
+) -> Iterator[dict[str, Any] | Skipped]:
+    """Score documents, with settings that fit the model; arguments of `document_losses`.
+
+    Yields:
+        A score row (`workbench.scoring.schema`), or why there is none, for each document in order.
+    """
+    return map(score_row, document_losses(model, settings, documents))
+
+
+def score_row(losses: DocumentLosses) -> dict[str, Any] | Skipped:
+    """The score row of a document, or why there is none: its base loss is 0, or a loss no number.
+
+    Args:
+        losses: of the document.
+
+    Returns:
+        A value for each column of `workbench.scoring.schema.SCORE_ROW`; or the Skipped.
+    """
+    document = losses.document
+    loss_base, loss_ref = mean_loss(losses.base), mean_loss(losses.ref)
+    reason = None
+    if not len(losses.base):
+        reason = f"too short: {losses.tokens} token, so no token is predicted"
+    elif not (math.isfinite(loss_base) and math.isfinite(loss_ref)):
+        reason = f"loss is not finite: base {loss_base}, masked {loss_ref}"
+    elif loss_base <= 0:
+        reason = "base loss is 0: a relative rise is not defined"
+    if reason is not None:
         return Skipped(document.doc_id, document.domain, document.source, document.row, reason)
-
-    if not len(base):
-        return skipped(f"too short: {tokens} token, so no token is predicted")
-    loss_base, loss_ref = float(base.mean(dtype="float64")), float(ref.mean(dtype="float64"))
-    if not (math.isfinite(loss_base) and math.isfinite(loss_ref)):
-        return skipped(f"loss is not finite: base {loss_base}, masked {loss_ref}")
-    if loss_base <= 0:
-        return skipped("base loss is 0: a relative rise is not defined")
     return {
         "doc_id": document.doc_id,
         "domain": document.domain,
         "source": document.source,
         "row": document.row,
-        "tokens": tokens,
-        "predicted": len(base),
+        "tokens": losses.tokens,
+        "predicted": len(losses.base),
         "loss_base": loss_base,
         "loss_ref": loss_ref,
-        "score": (loss_ref - loss_base) / loss_base,
+        "score": relative_rise(loss_base, loss_ref),
         "compression_ratio": compression_ratio(document.text),
         "text_sha256": text_sha256(document.text),
     }
+
+
+def mean_loss(losses: np.ndarray) -> float:
+    """Mean of losses in nats, added up in float64; NaN where there are none."""
+    return float(losses.mean(dtype="float64")) if len(losses) else math.nan
+
+
+def relative_rise(loss_base: float, loss_ref: float) -> float:
+    """The score: (loss_ref - loss_base) / loss_base (arXiv 2505.07293, equation 5)."""
+    return (loss_ref - loss_base) / loss_base

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.progress import counted
-from workbench.corpus.reading import Document, text_sha256
-from workbench.masking.losses import losses_of_ids
+from workbench.corpus.document import Document, Skipped
 from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.scoring.influence import compression_ratio
+from workbench.scoring.influence import document_losses, mean_loss, relative_rise, score_row
+from workbench.scoring.settings import ScoringSettings
 
 
 def novel_tokens(ids: Sequence[int], context: int = 1) -> np.ndarray:
@@ -58,38 +58,27 @@ def novel_scores(
     """
     require_max_tokens(max_tokens)
     documents = list(documents)
-    room = require_window(model, window) - len(model.special_prefix)
-    lengths, read = [], []
-    for ids in model.encode_all([one.text for one in documents]):
-        lengths.append(len(ids))
-        read.append(ids[:max_tokens])
-    stream = losses_of_ids(model, read, [None, heads], mode=mode, window=window)
+    stride = require_window(model, window) - len(model.special_prefix)
+    settings = ScoringSettings(heads, mode, window, max_tokens)
     rows = []
     with counted("scoring novel tokens", "doc", len(documents)) as done:
-        for one, length, ids, (base, ref) in zip(documents, lengths, read, stream, strict=True):
+        for losses in document_losses(model, settings, documents):
             done(1)
-            plain, masked = _mean(base), _mean(ref)
-            if not (plain > 0 and math.isfinite(plain) and math.isfinite(masked)):
+            row = score_row(losses)
+            if isinstance(row, Skipped):
                 continue
-            predicted = np.ones(len(ids), dtype=bool)
+            predicted = np.ones(len(losses.ids), dtype=bool)
             if not model.special_prefix:
-                predicted[::room] = False  # the first token of a window has no prediction
-            kept = novel_tokens(ids, context)[predicted]
-            before, after = _mean(base[kept]), _mean(ref[kept])
+                predicted[::stride] = False  # the first token of a window has no prediction
+            novel = novel_tokens(losses.ids, context)[predicted]
+            base, ref = mean_loss(losses.base[novel]), mean_loss(losses.ref[novel])
             rows.append(
                 {
-                    "doc_id": one.doc_id, "domain": one.domain, "source": one.source,
-                    "row": one.row, "tokens": length, "predicted": len(base),
-                    "loss_base": plain, "loss_ref": masked, "score": (masked - plain) / plain,
-                    "compression_ratio": compression_ratio(one.text),
-                    "text_sha256": text_sha256(one.text), "predicted_novel": int(kept.sum()),
-                    "loss_base_novel": before, "loss_ref_novel": after,
-                    "novel": (after - before) / before if before else math.nan,
+                    **row,
+                    "predicted_novel": int(novel.sum()),
+                    "loss_base_novel": base,
+                    "loss_ref_novel": ref,
+                    "novel": relative_rise(base, ref) if base else math.nan,
                 }
-            )  # fmt: skip
+            )
     return pd.DataFrame(rows)
-
-
-def _mean(values: np.ndarray) -> float:
-    """Mean nats; NaN of nothing."""
-    return float(values.mean(dtype="float64")) if len(values) else math.nan

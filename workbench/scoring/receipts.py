@@ -23,28 +23,13 @@ import pyarrow.parquet as pq
 from workbench.core.files import plain_file, read_json, sha256_of, write_atomically
 from workbench.corpus.document import Skipped
 from workbench.corpus.sources import utf8_name
+from workbench.scoring.schema import DOMAIN_SUMS, SCHEMA, SUMMED_COLUMNS
 from workbench.scoring.shards import Shard
 
-SCHEMA = pa.schema(
-    [
-        ("doc_id", pa.string()),
-        ("domain", pa.string()),
-        ("source", pa.string()),
-        ("row", pa.int64()),
-        ("tokens", pa.int64()),
-        ("predicted", pa.int64()),
-        ("loss_base", pa.float64()),
-        ("loss_ref", pa.float64()),
-        ("score", pa.float64()),
-        ("compression_ratio", pa.float64()),
-        ("text_sha256", pa.string()),
-    ]
-)
 _FORMAT = 1
 _MOST_BYTES = 1 << 28  # of one receipt; a shard of a million refused rows stays below
 SHARD_NAME = re.compile(r"part-\d{6,}-[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SUMS = ("loss_base", "loss_ref", "score")
 
 
 @dataclass(frozen=True)
@@ -92,9 +77,9 @@ def write_scores(
     path = write_atomically(folder / "scores" / f"{name}.parquet", sink.getvalue().to_pybytes())
     domains: dict[str, dict[str, float]] = {}
     for row in rows:
-        sums = domains.setdefault(row["domain"], dict.fromkeys(("documents", "tokens", *_SUMS), 0))
+        sums = domains.setdefault(row["domain"], dict.fromkeys(DOMAIN_SUMS, 0))
         sums["documents"] += 1
-        for key in ("tokens", *_SUMS):
+        for key in SUMMED_COLUMNS:
             sums[key] += row[key]
     receipt = Receipt(
         name,
@@ -192,7 +177,7 @@ def _check(receipt: Receipt) -> None:
     if receipt.read != receipt.scored + len(receipt.skipped):
         raise ValueError("the documents read are not the scored and the skipped ones")
     for one in receipt.domains.values():
-        if set(one) != {"documents", "tokens", *_SUMS} or not all(
+        if set(one) != set(DOMAIN_SUMS) or not all(
             type(value) in (int, float) and -math.inf < value < math.inf for value in one.values()
         ):
             raise ValueError("a domain has documents, tokens and sums, all of them numbers")

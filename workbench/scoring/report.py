@@ -15,10 +15,10 @@ import pandas as pd
 from workbench.core.progress import counted
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.scoring.receipts import Receipt
+from workbench.scoring.schema import DOMAIN_SUMS
 from workbench.scoring.superseded import SetAside
 
 Hear = Callable[[dict[str, Any]], object]
-_SUMS = ("documents", "tokens", "loss_base", "loss_ref", "score")
 _MOST_REASONS = 100  # kinds of them that are told apart
 
 
@@ -181,8 +181,8 @@ class Tally:
         self.read += receipt.read
         self.scored += receipt.scored
         for domain, values in receipt.domains.items():
-            sums = self.domains.setdefault(domain, dict.fromkeys(_SUMS, Fraction()))
-            for key in _SUMS:  # exactly, so that it does not count who was done first
+            sums = self.domains.setdefault(domain, dict.fromkeys(DOMAIN_SUMS, Fraction()))
+            for key in DOMAIN_SUMS:  # exactly, so that it does not count who was done first
                 sums[key] += Fraction(values[key])
         for skipped in receipt.skipped:
             kind = kind_of(skipped["reason"])
@@ -196,7 +196,7 @@ class Tally:
                 {"domain": domain} | {key: float(value) for key, value in sums.items()}
                 for domain, sums in sorted(self.domains.items())
             ],
-            columns=["domain", *_SUMS],
+            columns=["domain", *DOMAIN_SUMS],
         ).astype({"documents": "int64", "tokens": "int64"})
         for column in ("score", "loss_base", "loss_ref"):
             frame[column] = frame[column] / frame["documents"]

@@ -35,7 +35,6 @@ from workbench.core.progress import counted
 from workbench.loading.certificate import Certificate
 from workbench.models.model import Model
 from workbench.scoring.receipts import (
-    SCHEMA,
     SHARD_NAME,
     describe,
     read_receipt,
@@ -43,10 +42,10 @@ from workbench.scoring.receipts import (
     shard_number,
 )
 from workbench.scoring.run_files import check_files, list_receipts, score_files
+from workbench.scoring.schema import FORMULA, SCHEMA
 from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.superseded import SUPERSEDED, SetAside, keep_record, set_aside
 
-FORMULA = "(loss_ref - loss_base) / loss_base"
 Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, from 1
 
 
