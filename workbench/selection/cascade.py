@@ -126,13 +126,13 @@ def select_cascade(
     require_fitting(model, heads, mode)
     require_max_tokens(max_tokens)
     require_certified(model)
-    settings = ScoringSettings(heads, mode, require_window(model, window), max_tokens)
+    settings = (mode, require_window(model, window), max_tokens)
     items = list(read_corpus(corpus, id=id, text=text, domain=domain))
     documents = [one for one in items if isinstance(one, Document)]
     unreadable = [one for one in items if isinstance(one, Skipped)]
     if not documents:
         raise ValueError(f"the corpus holds no document that can be read ({len(items)} rows)")
-    race = _Race(documents, settings)
+    race = _Race(heads, documents, settings)
     order = [int(i) for i in np.random.default_rng(seed).permutation(len(documents))]
     sample, others = order[:SAMPLE], order[SAMPLE:]
 
@@ -172,8 +172,8 @@ def select_cascade(
 class _Race:
     """Which documents have been scored how, by their position in the corpus."""
 
-    def __init__(self, documents: Sequence[Document], settings: ScoringSettings) -> None:
-        self.documents, self.settings = documents, settings
+    def __init__(self, heads: HeadSet, documents: Sequence[Document], settings: Any) -> None:
+        self.heads, self.documents, self.settings = heads, documents, settings
         self.exact: dict[int, dict[str, Any]] = {}
         self.cheap: dict[int, dict[str, Any]] = {}
         self.skipped: dict[int, Skipped] = {}
@@ -193,7 +193,7 @@ class _Race:
         exactly = into is self.exact
         started = time.perf_counter()
         with counted(title, "doc", len(some)) as done:
-            results = scored(model, self.settings, some)
+            results = scored(model, ScoringSettings(self.heads, *self.settings), some)
             for i, one in zip(positions, results, strict=True):
                 if isinstance(one, dict):
                     into[i] = one
