@@ -15,8 +15,8 @@ import pandas as pd
 from workbench.core.progress import counted
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.scoring.receipts import Receipt
+from workbench.scoring.run_folder import SetAside
 from workbench.scoring.schema import DOMAIN_SUMS
-from workbench.scoring.superseded import SetAside
 
 Hear = Callable[[dict[str, Any]], object]
 _MOST_REASONS = 100  # kinds of them that are told apart

@@ -30,6 +30,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring import run_folder as runs
+from workbench.scoring.corpus_folder import checked, held_by, require_same
 from workbench.scoring.drivers.dispatch import Driver, Work, Workers, drive, require_workers
 from workbench.scoring.drivers.stuck import require_timeout
 from workbench.scoring.receipts import Receipt, finished, receipt_path, shard_number
@@ -44,10 +45,8 @@ from workbench.scoring.report import (
     run_progress,
 )
 from workbench.scoring.run_folder import Part
-from workbench.scoring.same_corpus import checked, held_by, require_same
 from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import CATALOGUE, Catalogue, catalogue_of, cut, is_current
-from workbench.scoring.superseded import done_before
 from workbench.scoring.worker import Job
 
 
@@ -159,17 +158,22 @@ def run_scoring(
             aside in its `superseded/`, as are scores of documents that were edited or went away.
         require_certificate: as in `score_corpus`.
 
-    Returns the report: what was scored, kept, redone, set aside, skipped and why.
+    Returns:
+        The report: what was scored, kept, redone, set aside, skipped and why.
+
+    Raises:
+        ScoringFailed: some shards are not done at the end; the others are kept.
+        ValueError: settings that cannot be, or a folder that holds scores of other settings or of
+            another corpus (`workbench.scoring.corpus_folder`).
+        CorpusError: as `read_corpus`.
+        NotCertified: as `score_corpus`.
+        RuntimeError: another run writes to the folder, or workers cannot start.
+        OSError: nothing can be written.
+        ImportError: driver "ray" without Ray.
 
     A shard that fails, or whose worker dies or is stuck, is tried three times in all. In this
     process the first error ends the run. Interrupted or killed, a run loses at most the shards
     being scored.
-
-    Raises ScoringFailed at the end if some shards are still not done, while the others are kept;
-    ValueError for settings that cannot be, and for a folder that holds scores of other settings or
-    of another corpus (`workbench.scoring.same_corpus`); CorpusError as `read_corpus`; NotCertified;
-    RuntimeError where another run writes to the folder or workers cannot start; OSError where
-    nothing can be written.
     """
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
@@ -237,7 +241,7 @@ def _score_shards(
             stop_if_asked()
             tally.names.append(shard.name(job.fingerprint))
             tally.domain_from.update(shard.domain_from)
-            receipt = done_before(job.folder, shard, job.fingerprint)
+            receipt = runs.done_before(job.folder, shard, job.fingerprint)
             if receipt is None:
                 yield shard, documents
             else:

@@ -3,49 +3,61 @@
     run.json                 what was run on what, with counts once it is finished
     scores/part-*.parquet    one score file a shard
     receipts/part-*.json     one receipt a shard (see `workbench.scoring.receipts`)
-    receipts.sha256          the receipts of a finished run (see `workbench.scoring.run_files`)
+    receipts.sha256          the receipts of a finished run (see `workbench.scoring.receipts`)
     skipped.jsonl            documents without a score, each with its reason
     failures.jsonl           shards that could not be scored, while there are any
     catalogue.jsonl          the shards, where several workers share them (see `scoring.shards`)
-    superseded/              scores of earlier texts or settings (see `scoring.superseded`)
+    superseded/              scores of earlier texts or settings
 
 Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
 and a folder takes scores of one fingerprint only. The certificate stands in the record but not in
 the fingerprint, since what its checks measure may differ in the last digits.
+
+Scores that a run no longer speaks of are set aside in `superseded/`, never deleted: those of a
+document that was edited or went away, of another corpus, of other settings. Their score files and
+receipts move to `superseded/scores` and `superseded/receipts`, and the record that spoke of them is
+kept beside them. When a shard is asked for again as it was, under the settings of then, it is taken
+back from there and not scored again. The folder may be removed by whoever needs the space.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 import pandas as pd
 import pyarrow as pa
 
-from workbench.core.files import lines_of, plain_file, read_json, write_atomically
+from workbench.core.files import lines_of, plain_file, read_json, sha256_of, write_atomically
 from workbench.core.parquet import read_table
 from workbench.core.progress import counted
 from workbench.loading.certificate import Certificate
 from workbench.models.model import Model
 from workbench.scoring.receipts import (
     SHARD_NAME,
+    Receipt,
+    check_files,
     describe,
+    finished,
+    list_receipts,
     read_receipt,
     receipt_path,
+    score_files,
     shard_number,
 )
-from workbench.scoring.run_files import check_files, list_receipts, score_files
 from workbench.scoring.schema import FORMULA, SCHEMA
 from workbench.scoring.settings import ScoringSettings
-from workbench.scoring.superseded import SUPERSEDED, SetAside, keep_record, set_aside
+from workbench.scoring.shards import Shard
 
+SUPERSEDED = "superseded"
 Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, from 1
 
 
@@ -137,7 +149,7 @@ def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def alone_in(
     folder: Path,
     part: Part = (1, 1),
@@ -279,3 +291,60 @@ def _is_finished(path: Path) -> bool:
 
 def _json_bytes(value: dict[str, Any]) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
+
+
+# ---- superseded scores --------------------------------------------------------------------------
+
+
+class SetAside(NamedTuple):
+    """What was set aside: shards, and the documents that were scored in them."""
+
+    shards: int
+    documents: int
+
+
+def set_aside(folder: Path, keep: Collection[str]) -> SetAside:
+    """Move the files of all shards but those called `keep` to `superseded/`."""
+    names, documents = set(), 0
+    for path in [*folder.glob("receipts/part-*.json"), *folder.glob("scores/part-*.parquet")]:
+        if path.stem in keep:
+            continue
+        if path.parent.name == "receipts":
+            with contextlib.suppress(OSError, ValueError):  # a damaged one
+                documents += read_receipt(path).scored
+        with contextlib.suppress(FileNotFoundError):  # another part is finishing the same run
+            _move(path, folder / SUPERSEDED / path.parent.name / path.name)
+            names.add(path.stem)
+    return SetAside(len(names), documents)
+
+
+def done_before(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Receipt | None:
+    """The receipt of a shard that an earlier call has finished, be it set aside since; or None."""
+    return finished(folder, shard, fingerprint) or _taken_back(folder, shard, fingerprint)
+
+
+def _taken_back(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Receipt | None:
+    """The receipt of a shard that was set aside and is whole, moved back; else None."""
+    aside = folder / SUPERSEDED
+    name = shard.name(fingerprint)
+    if not receipt_path(aside, name).exists():
+        return None
+    receipt = finished(aside, shard, fingerprint)
+    if receipt is None:
+        return None
+    for path in (f"scores/{name}.parquet", f"receipts/{name}.json"):  # the receipt last, as ever
+        _move(aside / path, folder / path)
+    return receipt
+
+
+def keep_record(folder: Path) -> None:
+    """Keep a copy of the record in `superseded/`, where another one is about to replace it."""
+    path = folder / "run.json"
+    aside = folder / SUPERSEDED
+    aside.mkdir(exist_ok=True)
+    write_atomically(aside / f"run-{sha256_of(path)[:16]}.json", path.read_bytes())
+
+
+def _move(path: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, to)

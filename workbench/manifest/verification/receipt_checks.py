@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.manifest.verification.checks import NotChecked, hashed, require
-from workbench.scoring.run_files import check_files, receipts_of
+from workbench.scoring.receipts import check_files, receipts_of
 
 
 def receipts(

@@ -42,7 +42,7 @@ from workbench.manifest.verification.corpus_estimate import (
 )
 from workbench.manifest.verification.levels import levels_to
 from workbench.manifest.writing import differences, public_record, read_scores, text_digest
-from workbench.scoring.run_files import with_score_files
+from workbench.scoring.receipts import with_score_files
 from workbench.selection.ranking import SCORE_COLUMNS, select
 
 _HASHED = 1 << 26  # bytes of the first file

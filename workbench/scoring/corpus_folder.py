@@ -1,4 +1,4 @@
-"""Is a run folder asked to take the scores of another corpus than the one that it holds?
+"""A run folder is of one corpus: what it is called by default, and what it holds the scores of.
 
 A corpus may grow, shrink, be edited and be cut into shards anew, and its run goes on. Another
 corpus would push the scores of the first one aside, so it is refused unless somebody asks for that.
@@ -12,21 +12,55 @@ row 0. A folder in which nothing has a score is not yet one of any corpus.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import itertools
+import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.core.parquet import read_table
 from workbench.core.progress import stop_if_asked
 from workbench.corpus.document import Document, Skipped
-from workbench.corpus.reading import text_sha256
-from workbench.scoring.superseded import SUPERSEDED
+from workbench.corpus.reading import read_corpus, text_sha256
+from workbench.scoring.run_folder import SUPERSEDED
 
 SHARE = 0.1  # of the texts compared
 AHEAD = 1_000  # rows of a corpus that can be read only once
 _FILES = 32
 _NAMED = 3  # sources that a message names
+
+
+def default_folder(corpus: Any = None) -> str:
+    """A folder for the run of a corpus, such that two corpora do not meet in one.
+
+    Args:
+        corpus: what `score_corpus` is given; None: text of the Python environment.
+
+    Returns `run-NAME-DIGEST`: for the same paths the same, whatever their files hold; what lies in
+    memory is told apart by its first document, if that can be read.
+    """
+    if corpus is None:
+        return "run-environment"
+    given = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    if isinstance(given, list | tuple) and all(isinstance(p, str | os.PathLike) for p in given):
+        paths = [_place(os.fsdecode(one)) for one in given]
+        name, told = paths[0].rstrip("/").split("/")[-1].split(".")[0], "\n".join(paths)
+    else:
+        name, told = "memory", ""
+        if hasattr(corpus, "__len__"):  # else it can be read only once
+            with contextlib.suppress(ValueError):  # whoever scores it is told
+                found = (one.text for one in read_corpus(corpus) if isinstance(one, Document))
+                told = next(found, "")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40] or "corpus"
+    return f"run-{name}-{hashlib.sha256(told.encode('utf-8', 'replace')).hexdigest()[:6]}"
+
+
+def _place(path: str) -> str:
+    """A path as it is called from everywhere; of a URL without the query, which may be signed."""
+    return path.split("?")[0] if "://" in path else os.path.abspath(path)
 
 
 class Held(NamedTuple):
