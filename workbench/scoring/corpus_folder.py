@@ -39,23 +39,25 @@ def default_folder(corpus: Any = None) -> str:
     Args:
         corpus: what `score_corpus` is given; None: text of the Python environment.
 
-    Returns `run-NAME-DIGEST`: for the same paths the same, whatever their files hold; what lies in
-    memory is told apart by its first document, if that can be read.
+    Returns:
+        `run-NAME-DIGEST`: for the same paths the same, whatever their files hold; what lies in
+        memory is told apart by its first document, if that can be read.
     """
     if corpus is None:
         return "run-environment"
-    given = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
-    if isinstance(given, list | tuple) and all(isinstance(p, str | os.PathLike) for p in given):
-        paths = [_place(os.fsdecode(one)) for one in given]
-        name, told = paths[0].rstrip("/").split("/")[-1].split(".")[0], "\n".join(paths)
+    paths = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    if isinstance(paths, list | tuple) and all(isinstance(p, str | os.PathLike) for p in paths):
+        places = [_place(os.fsdecode(path)) for path in paths]
+        name, identity = places[0].rstrip("/").split("/")[-1].split(".")[0], "\n".join(places)
     else:
-        name, told = "memory", ""
+        name, identity = "memory", ""
         if hasattr(corpus, "__len__"):  # else it can be read only once
             with contextlib.suppress(ValueError):  # whoever scores it is told
-                found = (one.text for one in read_corpus(corpus) if isinstance(one, Document))
-                told = next(found, "")
+                texts = (row.text for row in read_corpus(corpus) if isinstance(row, Document))
+                identity = next(texts, "")
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40] or "corpus"
-    return f"run-{name}-{hashlib.sha256(told.encode('utf-8', 'replace')).hexdigest()[:6]}"
+    digest = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()
+    return f"run-{name}-{digest[:6]}"
 
 
 def _place(path: str) -> str:
@@ -71,7 +73,14 @@ class Held(NamedTuple):
 
 
 def held_by(folder: Path) -> Held | None:
-    """A sample of the scores in `folder`; None where there are none."""
+    """A sample of the scores in a run folder.
+
+    Args:
+        folder: the run folder.
+
+    Returns:
+        What it holds; None where there are no scores.
+    """
     paths = sorted(folder.glob("scores/part-*.parquet"), key=lambda path: (len(path.name), path))
     step = max(1, len(paths) // _FILES)
     texts: set[str] = set()
@@ -92,7 +101,13 @@ def held_by(folder: Path) -> Held | None:
 def require_same(folder: Path, held: Held, rows: Iterable[Document | Skipped]) -> None:
     """Read the present corpus as far as it takes to know that it is the one that `folder` holds.
 
-    Raises ValueError that names both corpora if they are two.
+    Args:
+        folder: the run folder, for the message.
+        held: what it holds.
+        rows: the present corpus.
+
+    Raises:
+        ValueError: they are two corpora; the message names both.
     """
     looked: set[str] = set()
     shared: set[str] = set()
@@ -125,7 +140,19 @@ def require_same(folder: Path, held: Held, rows: Iterable[Document | Skipped]) -
 def checked(
     folder: Path, held: Held | None, rows: Iterator[Document | Skipped]
 ) -> Iterator[Document | Skipped]:
-    """`rows`, which can be read only once, after `require_same` has seen the first of them."""
+    """Rows that can be read only once, after `require_same` has seen the first of them.
+
+    Args:
+        folder: the run folder.
+        held: what it holds; None: there is nothing to compare.
+        rows: the present corpus.
+
+    Returns:
+        All of `rows`.
+
+    Raises:
+        ValueError: as `require_same`.
+    """
     if held is None:
         return rows
     ahead: list[Document | Skipped] = []

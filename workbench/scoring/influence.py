@@ -1,7 +1,7 @@
 """AttentionInfluence of documents: a document in, its score row out.
 
 score = (L_ref - L_base) / L_base, with L the mean token loss of the document under the model as it
-is (base) and with its retrieval heads masked (ref). (METHOD section 3; equation 5 of the paper.)
+is (base) and with its retrieval heads masked (ref): arXiv 2505.07293, equation 5.
 """
 
 from __future__ import annotations
@@ -33,9 +33,25 @@ def score_documents(
     max_tokens: int | None = None,
     require_certificate: bool = True,
 ) -> list[dict[str, Any]]:
-    """Score rows (the columns of `score_corpus`) of a few documents, without the unscorable.
+    """Score a few documents in memory.
 
-    Raises NotCertified for a model that fails a check of its certificate, unless told otherwise.
+    Args:
+        model: the selector.
+        heads: the heads to mask.
+        documents: the documents.
+        mode: as in `score_corpus`.
+        window: as in `score_corpus`.
+        max_tokens: as in `score_corpus`.
+        require_certificate: refuse a model that fails a check of its certificate.
+
+    Returns:
+        A dict for each document that has a score, in order, with the columns of `score_corpus`.
+        Those that cannot be scored are left out.
+
+    Raises:
+        NotCertified: the model fails a check, and require_certificate is True.
+        ValueError: max_tokens, the window, the mode or the heads do not fit the model.
+        TypeError: `heads` is no HeadSet.
     """
     require_max_tokens(max_tokens)
     if require_certificate:
@@ -45,7 +61,14 @@ def score_documents(
 
 
 def compression_ratio(text: str) -> float:
-    """Compressed over plain size (zlib) of the first 2,000 characters; low means repetitive."""
+    """Compressed over plain size (zlib) of the first 2,000 characters; low means repetitive.
+
+    Args:
+        text: of a document, not empty.
+
+    Returns:
+        The ratio of both sizes in bytes of UTF-8.
+    """
     raw = text[:2000].encode("utf-8")
     return len(zlib.compress(raw)) / len(raw)
 
@@ -96,10 +119,16 @@ def document_losses(
 def scored(
     model: Model, settings: ScoringSettings, documents: Sequence[Document]
 ) -> Iterator[dict[str, Any] | Skipped]:
-    """Score documents, with settings that fit the model; arguments of `document_losses`.
+    """Score documents, with settings that fit the model.
 
-    Yields:
-        A score row (`workbench.scoring.schema`), or why there is none, for each document in order.
+    Args:
+        model: the selector.
+        settings: how to score.
+        documents: as in `document_losses`.
+
+    Returns:
+        An iterator over the documents in order: of each its score row
+        (`workbench.scoring.schema`), or why there is none.
     """
     return map(score_row, document_losses(model, settings, documents))
 
@@ -140,10 +169,25 @@ def score_row(losses: DocumentLosses) -> dict[str, Any] | Skipped:
 
 
 def mean_loss(losses: np.ndarray) -> float:
-    """Mean of losses in nats, added up in float64; NaN where there are none."""
+    """Mean of losses, added up in float64.
+
+    Args:
+        losses: nats of each token, (tokens,).
+
+    Returns:
+        Nats a token; NaN where there are none.
+    """
     return float(losses.mean(dtype="float64")) if len(losses) else math.nan
 
 
 def relative_rise(loss_base: float, loss_ref: float) -> float:
-    """The score: (loss_ref - loss_base) / loss_base (arXiv 2505.07293, equation 5)."""
+    """The score: (loss_ref - loss_base) / loss_base (arXiv 2505.07293, equation 5).
+
+    Args:
+        loss_base: mean loss of the model as it is, nats a token, above 0.
+        loss_ref: mean loss with the heads masked, nats a token.
+
+    Returns:
+        The relative rise, without a unit.
+    """
     return (loss_ref - loss_base) / loss_base

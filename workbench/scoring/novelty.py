@@ -23,10 +23,20 @@ from workbench.scoring.settings import ScoringSettings
 
 
 def novel_tokens(ids: Sequence[int], context: int = 1) -> np.ndarray:
-    """Which tokens are novel, (tokens,) of bool.
+    """Which tokens are novel.
 
     Token i is not if the `context` tokens before it stood earlier in `ids` with the same token
     after them; with fewer tokens before it, it is novel.
+
+    Args:
+        ids: the tokens of a document.
+        context: how many tokens before a token are compared, at least 1.
+
+    Returns:
+        For each token whether it is novel, (tokens,) of bool.
+
+    Raises:
+        ValueError: context is below 1.
     """
     if context < 1:
         raise ValueError(f"context must be at least 1 token, got {context}")
@@ -49,12 +59,28 @@ def novel_scores(
     window: int | None = None,
     max_tokens: int | None = None,
 ) -> pd.DataFrame:
-    """A score table with the score of each document over its novel tokens, from the same passes.
+    """Score documents over their novel tokens, beside the plain score, from the same passes.
 
-    Columns: those of `score_corpus` (so that the table can be ranked, cut and compared), and
-    predicted_novel (tokens that count), loss_base_novel and loss_ref_novel (nats a novel token),
-    novel = (loss_ref_novel - loss_base_novel) / loss_base_novel. NaN where no token is novel.
-    Documents without a predicted token, or whose base loss is 0 or not finite, have no row.
+    Args:
+        model: the selector.
+        heads: the heads to mask.
+        documents: the documents, all of which are held in memory.
+        context: how many tokens before a token have to be repeated too (see `novel_tokens`).
+        mode: as in `score_corpus`.
+        window: as in `score_corpus`.
+        max_tokens: as in `score_corpus`.
+
+    Returns:
+        One row a document, with the columns of `score_corpus` (so that the table can be ranked, cut
+        and compared), and predicted_novel (tokens that count), loss_base_novel and loss_ref_novel
+        (mean nats of these), novel = (loss_ref_novel - loss_base_novel) / loss_base_novel. The
+        last three are NaN where no token is novel. Documents without a predicted token, or whose
+        base loss is 0 or whose losses are not finite, have no row.
+
+    Raises:
+        ValueError: max_tokens, the window, the mode or the heads do not fit the model, or context
+            is below 1.
+        TypeError: `heads` is no HeadSet.
     """
     require_max_tokens(max_tokens)
     documents = list(documents)

@@ -32,12 +32,15 @@ from workbench.scoring.settings import ScoringSettings
 class Plan:
     """What `plan_scoring` found.
 
-    domains: one row a domain with documents, bytes (UTF-8), sampled (documents scored to measure),
-    tokens (that a run would read; an estimate from the sample with its 95 % bootstrap interval
-    tokens_low to tokens_high), seconds, seconds_low, seconds_high (those tokens at the measured
-    rate) and unscorable (share of the sample that cannot be scored). skipped: one row a reason with
-    documents, of what the reader cannot give out. rate: tokens a second on `device`. domain_from:
-    documents by `Document.domain_from`.
+    Attributes:
+        domains: one row a domain with documents, bytes (UTF-8), sampled (documents scored to
+            measure), tokens (that a run would read; an estimate from the sample with its 95 %
+            bootstrap interval tokens_low to tokens_high), seconds, seconds_low, seconds_high (those
+            tokens at the measured rate) and unscorable (share of the sample that cannot be scored).
+        skipped: one row a reason with documents, of what the reader cannot give out.
+        rate: tokens a second on `device`.
+        device: of the model.
+        domain_from: documents by `Document.domain_from`.
     """
 
     domains: pd.DataFrame
@@ -48,13 +51,22 @@ class Plan:
 
     @property
     def hours(self) -> tuple[float, float, float]:
-        """Estimate, low and high for all domains together (ends of the intervals added up, which
-        is wider than the interval of the sum)."""
+        """Estimate, low and high in hours for all domains together.
+
+        The ends of the intervals are added up, which is wider than the interval of the sum.
+        """
         total = self.domains[["seconds", "seconds_low", "seconds_high"]].sum() / 3600
         return float(total.iloc[0]), float(total.iloc[1]), float(total.iloc[2])
 
     def cost(self, price: float) -> tuple[float, float, float]:
-        """`hours` at a price an hour of the device, in whatever money that is in."""
+        """What a run costs.
+
+        Args:
+            price: of an hour of the device, in any currency.
+
+        Returns:
+            Estimate, low and high in that currency.
+        """
         hours = self.hours
         return hours[0] * price, hours[1] * price, hours[2] * price
 
@@ -95,10 +107,29 @@ def plan_scoring(
 ) -> Plan:
     """Count a corpus and measure on a small sample what `score_corpus` with these settings takes.
 
-    sample: documents of each domain that are scored to measure; more make the intervals narrower.
     The estimate supposes that the device stays as busy as it is now.
 
-    Raises ValueError where `score_corpus` would, or when there is no document to score.
+    Args:
+        model: the selector.
+        heads: the heads to mask.
+        corpus: as in `score_corpus`; it is read once.
+        mode: as in `score_corpus`.
+        window: as in `score_corpus`.
+        max_tokens: as in `score_corpus`.
+        id: column of the id.
+        text: column of the text.
+        domain: column of the domain, "/" for the sub-folder, None for one domain.
+        sample: documents of each domain that are scored to measure, at least 2; more make the
+            intervals narrower.
+        seed: of the drawing of the sample and of the bootstrap.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: where `score_corpus` would, a sample below 2, or no document to score.
+        NotCertified: the model fails a check of its certificate.
+        CorpusError: the corpus cannot be read.
     """
     if sample < 2:
         raise ValueError(f"a plan measures two documents of a domain or more, got sample={sample}")
@@ -137,8 +168,11 @@ def plan_scoring(
 
 @dataclass
 class _Census:
-    """What a stream holds: documents and bytes of each domain, reasons of skipped rows, and some
-    documents of each domain, drawn so that each is as likely."""
+    """What a stream holds.
+
+    That is documents and bytes of each domain, reasons of skipped rows, and some documents of each
+    domain, drawn so that each is as likely.
+    """
 
     documents: Counter[str] = field(default_factory=Counter)
     size: Counter[str] = field(default_factory=Counter)

@@ -47,11 +47,21 @@ _QUIET = 2_000  # fewer receipts than this are read without a bar
 class Receipt:
     """A finished shard.
 
-    shard: the name of its files; fingerprint: the settings; pieces: (source, first row, end row);
-    documents: digest of those that it was given; read = scored + len(skipped); tokens and
-    predicted: sums over the scored documents; domains: scored documents, tokens and the sums of
-    both losses and the score, of each domain; score_file: path inside the run folder, sha256,
-    bytes, rows; checksum: SHA-256 over all of this.
+    Attributes:
+        shard: the name of its files.
+        fingerprint: of the settings.
+        pieces: (source, first row, end row) of each range of rows.
+        documents: digest of the documents that it was given.
+        read: rows, which are scored + len(skipped).
+        scored: documents that have a score.
+        tokens: sum over the scored documents.
+        predicted: sum over the scored documents.
+        domains: of each domain the scored documents, their tokens, and the sums of both losses and
+            the score (`workbench.scoring.schema.DOMAIN_SUMS`).
+        skipped: the rows without a score, as `Skipped`.
+        score_file: path inside the run folder, sha256, bytes, rows.
+        format: of receipts.
+        checksum: SHA-256 over all of this.
     """
 
     shard: str
@@ -77,7 +87,17 @@ def write_scores(
 ) -> Receipt:
     """Publish the scores of a shard in `folder`/scores and then its receipt in `folder`/receipts.
 
-    results: a score row or a Skipped for each document of the shard, in order.
+    Args:
+        folder: the run folder.
+        shard: the shard.
+        fingerprint: of the run.
+        results: a score row or a Skipped for each document of the shard, in order.
+
+    Returns:
+        The receipt.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     rows = [one for one in results if not isinstance(one, Skipped)]
     skipped = [*shard.refused, *(one for one in results if isinstance(one, Skipped))]
@@ -111,17 +131,41 @@ def write_scores(
 
 
 def receipt_path(folder: Path, name: str) -> Path:
-    """Where the receipt of the shard `name` lies."""
+    """Where the receipt of a shard lies.
+
+    Args:
+        folder: the run folder.
+        name: of the shard.
+
+    Returns:
+        The path, whether the file is there or not.
+    """
     return folder / "receipts" / f"{name}.json"
 
 
 def shard_number(name: str) -> int:
-    """The number of the shard whose files are called `name`."""
+    """The number of a shard.
+
+    Args:
+        name: what its files are called.
+
+    Returns:
+        The number, from 0.
+    """
     return int(name.split("-")[1])
 
 
 def describe(folder: Path, path: Path, rows: int) -> dict[str, Any]:
-    """A file of a run folder as records and receipts list it."""
+    """A file of a run folder as records and receipts list it.
+
+    Args:
+        folder: the run folder.
+        path: of the file, inside the folder.
+        rows: how many rows it has.
+
+    Returns:
+        A dict with path (relative to the folder), sha256, bytes and rows.
+    """
     return {
         "path": path.relative_to(folder).as_posix(),
         "sha256": sha256_of(path),
@@ -131,7 +175,18 @@ def describe(folder: Path, path: Path, rows: int) -> dict[str, Any]:
 
 
 def read_receipt(path: Path) -> Receipt:
-    """The receipt in a file. Raises OSError if it cannot be read, ValueError if it is not one."""
+    """The receipt in a file.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The receipt. That its checksum and its score file are right is for `finished` to see.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a receipt.
+    """
     try:
         stated = read_json(plain_file(path.parent, path.name), _MOST_BYTES)
         receipt = Receipt(**stated)
@@ -146,7 +201,17 @@ def read_receipt(path: Path) -> Receipt:
 
 
 def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Receipt | None:
-    """The receipt of a shard that is done under these settings; None if it has to be scored."""
+    """Whether a shard is done under these settings.
+
+    Args:
+        folder: the run folder.
+        shard: the shard.
+        fingerprint: of the run.
+
+    Returns:
+        Its receipt, if that and the score file are whole and of this text; None if the shard has to
+        be scored.
+    """
     name = shard.name(fingerprint)
     where = receipt_path(folder, name)
     try:
@@ -205,7 +270,15 @@ def _check(receipt: Receipt) -> None:
 
 
 def list_receipts(folder: Path, names: Iterable[str]) -> dict[str, Any]:
-    """Write `receipts.sha256` over the shards `names`, and return what the record says of it."""
+    """Write `receipts.sha256`.
+
+    Args:
+        folder: the run folder.
+        names: of the shards, in the order of the corpus.
+
+    Returns:
+        What the record of the run says of the list, as `describe`.
+    """
     lines = [f"{sha256_of(receipt_path(folder, name))}  receipts/{name}.json\n" for name in names]
     path = write_atomically(folder / RECEIPTS_FILE, "".join(lines).encode())
     return describe(folder, path, len(lines))
@@ -218,8 +291,13 @@ def receipts_of(folder: Path, stated: Mapping[str, Any]) -> Iterator[Receipt]:
         folder: the run folder.
         stated: what its record says of `receipts.sha256`.
 
-    Raises ValueError, before the first or on the way, for a list or a receipt that is another one
-    than it was when the run ended; OSError for one that cannot be read.
+    Yields:
+        The receipts.
+
+    Raises:
+        ValueError: before the first or on the way, the list or a receipt is another one than it was
+            when the run ended.
+        OSError: one cannot be read.
     """
     again = "The same call of score_corpus makes the run whole again"
     (path,) = check_files(folder, [stated])
@@ -244,7 +322,19 @@ def receipts_of(folder: Path, stated: Mapping[str, Any]) -> Iterator[Receipt]:
 
 
 def score_files(folder: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Path, sha256, bytes and rows of the score files of a finished run; raises as `receipts_of`"""
+    """The score files of a finished run.
+
+    Args:
+        folder: the run folder.
+        record: the content of its `run.json`.
+
+    Returns:
+        Path, sha256, bytes and rows of each file.
+
+    Raises:
+        ValueError: as `receipts_of`.
+        OSError: as `receipts_of`.
+    """
     if "score_files" in record:
         return list(record["score_files"])
     return [dict(one.score_file) for one in receipts_of(folder, record["receipts_file"])]
@@ -253,8 +343,18 @@ def score_files(folder: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]
 def with_score_files(folder: str | os.PathLike[str], record: Mapping[str, Any]) -> dict[str, Any]:
     """The record of a run with its `score_files`.
 
-    Where the folder holds neither these nor the list of receipts, since a manifest may be published
-    alone or its run had no folder, there are none of them in it. Raises as `receipts_of`.
+    Args:
+        folder: the run folder.
+        record: the content of its `run.json`.
+
+    Returns:
+        A copy of the record that lists the score files. It lists none where the folder holds
+        neither these nor the list of receipts, since a manifest may be published alone or its run
+        had no folder.
+
+    Raises:
+        ValueError: as `receipts_of`.
+        OSError: as `receipts_of`.
     """
     folder, stated = Path(folder), record.get("receipts_file")
     if "score_files" not in record:
@@ -270,7 +370,17 @@ def check_files(
 ) -> list[Path]:
     """The paths of files of a run, each of which has the stated size and SHA-256.
 
-    hashed: how a file is hashed. Raises ValueError that names the first that is another one.
+    Args:
+        folder: the run folder.
+        files: what is stated of each, as `describe`.
+        hashed: how a file is hashed.
+
+    Returns:
+        The paths, in order.
+
+    Raises:
+        ValueError: a file is another one than is stated; the message names the first.
+        OSError: a file cannot be read.
     """
     paths = []
     for file in files:

@@ -24,8 +24,15 @@ _MOST_REASONS = 100  # kinds of them that are told apart
 
 @dataclass(frozen=True)
 class Failure:
-    """A shard that could not be scored: its pieces (source, first row, end row), how many documents
-    it holds, why, and how often it was tried."""
+    """A shard that could not be scored.
+
+    Attributes:
+        shard: the name of its files.
+        pieces: (source, first row, end row) of each range of rows.
+        documents: rows that it holds.
+        reason: why.
+        attempts: how often it was tried.
+    """
 
     shard: str
     pieces: Sequence[Sequence[Any]]
@@ -106,7 +113,14 @@ class RunReport:
         return {key: getattr(self, key) for key in ("read", "scored", "skipped", "failed")}
 
     def completed(self, aside: SetAside) -> RunReport:
-        """The report of a run that is complete now, after so much was set aside."""
+        """The report of a run that is complete now.
+
+        Args:
+            aside: what was set aside.
+
+        Returns:
+            A copy that says so.
+        """
         return replace(
             self, finished=True, set_aside_shards=aside.shards,
             set_aside_documents=aside.documents,
@@ -174,7 +188,13 @@ class Tally:
     domain_from: Counter[str] = field(default_factory=Counter)
 
     def add(self, receipt: Receipt, *, kept: bool = False, redone: bool = False) -> None:
-        """Take in a shard that is done; kept, redone: whether it counts among those."""
+        """Take in a shard that is done.
+
+        Args:
+            receipt: of the shard.
+            kept: whether an earlier call had finished it.
+            redone: whether it was scored in the place of another version.
+        """
         self.shards += 1
         self.kept += kept
         self.redone += redone
@@ -205,7 +225,19 @@ class Tally:
 
 @dataclass
 class ProgressState:
-    """How far a run is; `step` moves it on and tells who listens."""
+    """How far a run is; `step` moves it on and tells who listens.
+
+    Attributes:
+        total: rows of the call; None where nobody counted them.
+        hear: called with `state` about once a second; None: nobody.
+        show: called with the rows of each step.
+        began: `time.monotonic()` when the first worker was ready.
+        ended: `time.monotonic()` at the end.
+        documents: rows that are through.
+        kept: of these, rows that an earlier call had finished.
+        tokens: predicted tokens of the rows scored now.
+        failed: rows of shards that were given up.
+    """
 
     total: int | None
     hear: Hear | None
@@ -219,8 +251,14 @@ class ProgressState:
     _last: float = float("-inf")
 
     def step(self, documents: int, tokens: int = 0, *, kept: bool = False, failed: int = 0) -> None:
-        """So many documents are through, and so many tokens were read for it; `kept`: by an earlier
-        call; failed: documents of a shard that was given up."""
+        """Move on.
+
+        Args:
+            documents: so many more rows are through.
+            tokens: predicted tokens of these.
+            kept: whether an earlier call had finished them.
+            failed: rows of a shard that was given up.
+        """
         if self.began is None and not kept:
             self.began = time.monotonic()
         self.documents += documents
@@ -238,7 +276,14 @@ class ProgressState:
         return 0.0 if self.began is None else (self.ended or time.monotonic()) - self.began
 
     def state(self, event: str) -> dict[str, Any]:
-        """The figures as plain JSON values."""
+        """The figures as plain JSON values.
+
+        Args:
+            event: "started", "progress" or "ended".
+
+        Returns:
+            The dict that `run_progress` describes.
+        """
         seconds = self.seconds
         now = self.documents - self.kept
         left = None
@@ -259,9 +304,17 @@ class ProgressState:
 
 @contextmanager
 def run_progress(total: int | None, hear: Hear | None) -> Iterator[ProgressState]:
-    """Progress of a run: a bar with rate and time left, or `hear` called about once a second with
-    an object (event, documents, of, tokens, tokens_per_second, seconds, seconds_left, failed), the
-    first and the last time with event "started" and "ended"."""
+    """The progress of a run: a bar with rate and time left, or calls of `hear`.
+
+    Args:
+        total: rows of the call; None where nobody counted them.
+        hear: called about once a second with a dict (event, documents, of, tokens,
+            tokens_per_second, seconds, seconds_left, failed), the first and the last time with
+            event "started" and "ended". None: a bar is shown.
+
+    Yields:
+        The state, for the block to move on.
+    """
     state = ProgressState(total, hear)
     with counted("scoring", "doc", total, bar=hear is None, note=state.note) as show:
         state.show = show

@@ -69,32 +69,71 @@ def score_corpus(
     overwrite: bool = False,
     require_certificate: bool = True,
 ) -> pd.DataFrame:
-    """Score every document of `corpus` under `heads`; one row a document.
+    """Score every document of a corpus: the AttentionInfluence of arXiv 2505.07293, equation 5.
 
-    corpus: paths, a frame, a dataset or an iterable, with columns named by id, text and domain (see
-    `read_corpus`, also for the domain by sub-folder, "/", and for one domain, None). window: tokens
-    in one pass (default: the model's context); max_tokens: read only the beginning of each
-    document. out: a folder; shards of shard_size documents are written to it as they are done and
-    are not scored again by a later call with the same settings. A folder that holds scores made
-    with other settings or of another corpus is refused, unless `overwrite` is set, which sets them
-    aside. workers, driver, shard_timeout: see `run_scoring`.
-
-    A model that fails a check of its certificate is refused with NotCertified. With
-    require_certificate=False it is scored all the same; the record keeps the failed certificate,
-    and the manifest will not verify.
-
-    Columns: doc_id, domain, source, row, tokens (of the whole document), predicted (tokens that
-    the mean losses are over), loss_base and loss_ref (nats a token), score, compression_ratio (zlib
-    over the first 2,000 characters: low means repetitive), text_sha256. attrs["run"] is the record
-    that manifests are made of. Documents that cannot be scored are in attrs["skipped"], each with
-    its reason: every document read is in one of the two. attrs["run"]["domain_from"] counts whether
-    domains came from a column, a sub-folder or neither.
+    Each document is read twice, by the model as it is and with `heads` masked. Its score is the
+    relative rise of its mean token loss, (loss_ref - loss_base) / loss_base.
 
     Scores of different domains are not comparable, and the score rises with repetition: look at
     compression_ratio and loss_base beside it.
+
+    Args:
+        model: the selector.
+        heads: the heads to mask, the retrieval heads of the model.
+        corpus: paths, a frame, a dataset or an iterable (see `read_corpus`).
+        out: the run folder. Shards are written to it as they are done, and a later call with the
+            same settings does not score them again. None: nothing is kept on disk.
+        mode: what a masked head gives out. "uniform", the paper's: the mean of the values at this
+            and all earlier positions, as if it attended to each alike. "zero": nothing. Mode
+            "mean" of `masked` is refused, since no manifest names its reference set.
+        window: tokens of one forward pass, special tokens included. A longer document is cut into
+            windows that are read one by one, none of which sees the ones before, and its losses
+            are averaged over the tokens of all of them. None: the model's context.
+        max_tokens: read only so many tokens of each document, from its beginning; at least 2. What
+            follows counts for no loss. None: read all. The column `tokens` counts the whole
+            document all the same, since shares, budgets and blends by tokens need it; so all of
+            the text is tokenized, and only the forward passes get shorter. For documents much
+            longer than max_tokens, tokenizing can take longer than the passes do.
+        id: column of the id.
+        text: column of the text.
+        domain: column of the domain, "/" for the sub-folder, None for one domain.
+        shard_size: documents of a shard, the unit of work, of failure and of resume.
+        workers: see `run_scoring`.
+        driver: see `run_scoring`.
+        shard_timeout: see `run_scoring`.
+        overwrite: take a folder that holds scores of other settings or of another corpus, which is
+            refused otherwise. They are set aside in its `superseded/`.
+        require_certificate: refuse a model that fails a check of its certificate. If False, it is
+            scored all the same; the record keeps the failed certificate, and the manifest will not
+            verify.
+
+    Returns:
+        One row a document that has a score, in the order of the corpus, with the columns
+
+        - doc_id, domain, source, row: which document it is, and where it lies;
+        - tokens: of the whole document, without special ones;
+        - predicted: how many tokens the mean losses are over;
+        - loss_base, loss_ref: mean loss as the model is and with the heads masked, nats a token;
+        - score: (loss_ref - loss_base) / loss_base;
+        - compression_ratio: size after zlib over size, of the first 2,000 characters; low means
+          repetitive;
+        - text_sha256: of the text in UTF-8.
+
+        attrs["run"] is the record that manifests are made of; its "domain_from" counts whether
+        domains came from a column, a sub-folder or neither. attrs["skipped"] lists the documents
+        that cannot be scored, each with its reason: every document read is in one of the two.
+
+    Raises:
+        NotCertified: the model fails a check, and require_certificate is True.
+        ValueError: settings that cannot be, or a folder of other scores (see `run_scoring`).
+        TypeError: `heads` is no HeadSet.
+        CorpusError: the corpus cannot be read (see `read_corpus`).
+        ScoringFailed: workers could not score some shards; the others are kept.
+        RuntimeError: another run writes to the folder, or workers cannot start.
+        OSError: nothing can be written.
     """
-    with tempfile.TemporaryDirectory() as room:
-        folder = Path(room if out is None else out)
+    with tempfile.TemporaryDirectory() as tmp_dir:
+        folder = Path(tmp_dir if out is None else out)
         run_scoring(
             model, heads, corpus, folder, mode=mode, window=window, max_tokens=max_tokens, id=id,
             text=text, domain=domain, shard_size=shard_size, workers=workers, driver=driver,
@@ -232,7 +271,16 @@ def _score_shards(
 ) -> Tally:
     """Score what is not done of the shards, whoever does it; moves `state` on.
 
-    Returns what the shards come to. Those that could not be scored are in its `failures`.
+    Args:
+        model: the selector.
+        job: the run.
+        work: all shards of this call.
+        workers: see `run_scoring`.
+        driver: see `run_scoring`.
+        state: the progress of the run.
+
+    Returns:
+        What the shards come to. Those that could not be scored are in its `failures`.
     """
     before, tally = runs.numbers_in(job.folder), Tally()
 
@@ -289,25 +337,27 @@ def _all_done(folder: Path, job: Job, catalogue: Catalogue, part: Part) -> bool:
 
 def _paths(corpus: Any) -> list[str]:
     """The paths that a corpus was given as, absolute, since workers may stand elsewhere."""
-    given = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    paths = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
     if not (
-        isinstance(given, list | tuple) and given
-        and all(isinstance(one, str | os.PathLike) for one in given)
+        isinstance(paths, list | tuple) and paths
+        and all(isinstance(path, str | os.PathLike) for path in paths)
     ):  # fmt: skip
         raise ValueError(
             "several workers read the corpus themselves, so it has to be given as a path or a list "
             f"of paths; got a {type(corpus).__name__}. Score it in one process, or write it to a "
             "JSONL or Parquet file first"
         )
-    return [absolute(os.fsdecode(one)) for one in given]
+    return [absolute(os.fsdecode(path)) for path in paths]
 
 
 def _count(corpus: Any, columns: Named) -> int | None:
-    """How many rows there are, or None. A first look through the text costs little beside scoring
-    it, and gives the time left. What may give its documents only once, or has to fetch them, is not
-    looked through."""
-    given = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
-    remote = any(isinstance(one, str) and is_remote(one) for one in given)
+    """How many rows there are, or None.
+
+    A first look through the text costs little beside scoring it, and gives the time left. What may
+    give its documents only once, or has to fetch them, is not looked through.
+    """
+    items = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
+    remote = any(isinstance(item, str) and is_remote(item) for item in items)
     if remote or not (isinstance(corpus, Path) or hasattr(corpus, "__len__")):
         return None
     total = 0

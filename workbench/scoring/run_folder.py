@@ -64,8 +64,15 @@ Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, fro
 def load_scores(folder: str | Path) -> pd.DataFrame:
     """The table that `score_corpus(out=folder)` returned, read again from its files.
 
-    Raises FileNotFoundError where no run was written to, and ValueError for a run that is not
-    finished or whose files were changed since.
+    Args:
+        folder: the run folder.
+
+    Returns:
+        The table of `score_corpus`, with attrs["run"] and attrs["skipped"].
+
+    Raises:
+        FileNotFoundError: no run was written to the folder.
+        ValueError: the run is not finished, or its files were changed since.
     """
     folder = Path(folder)
     where = folder / "run.json"
@@ -138,7 +145,14 @@ def run_record(model: Model, settings: ScoringSettings, certificate: Certificate
 
 
 def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
-    """What two runs must share for their scores to belong together."""
+    """What two runs must share for their scores to belong together.
+
+    Args:
+        run: the record of a run.
+
+    Returns:
+        A flat dict of plain JSON values.
+    """
     model = {k: v for k, v in run["model"].items() if k not in ("source", "revision")}
     return {
         **{f"model.{key}": value for key, value in model.items()},
@@ -156,10 +170,20 @@ def alone_in(
     run: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Iterator[None]:
-    """Make `folder` and hold it against other runs, in this process or another.
+    """Make a run folder and hold it against other runs, in this process or another, for the block.
 
     Calls that share the shards, each with a part of its own of the same division, get in together
-    if their settings are the same. `run`, the record, is written on the way in (see `_start`).
+    if their settings are the same.
+
+    Args:
+        folder: the run folder.
+        part: of this call.
+        run: the record, which is written on the way in (see `_start`); None: it stays.
+        overwrite: take a folder that holds scores of other settings.
+
+    Raises:
+        RuntimeError: another run writes to the folder.
+        ValueError: the folder holds scores of other settings.
     """
     for room in ("scores", "receipts"):
         (folder / room).mkdir(parents=True, exist_ok=True)
@@ -214,9 +238,9 @@ def _clear(folder: Path, part: Part, alone: bool) -> None:
 
 
 def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> None:
-    """Write the unfinished record, or refuse a folder whose scores, or whose other parts that are
-    at work, have another fingerprint.
+    """Write the unfinished record, or refuse the folder.
 
+    It is refused if its scores, or its other parts that are at work, have another fingerprint.
     A finished record of the same fingerprint stays until `finish` replaces it, so that a run that
     fails on the way leaves what was there before.
     """
@@ -247,16 +271,24 @@ def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> N
 
 
 def numbers_in(folder: Path) -> set[int]:
-    """The numbers of the shards that have a score file or a receipt in the folder."""
+    """Which shards have a score file or a receipt in a run folder; returns their numbers."""
     paths = [*folder.glob("scores/part-*.parquet"), *folder.glob("receipts/part-*.json")]
     return {shard_number(path.stem) for path in paths if SHARD_NAME.fullmatch(path.stem)}
 
 
 def finish(folder: Path, run: dict[str, Any], names: Sequence[str]) -> SetAside:
-    """Complete the record of a run from the receipts of its shards, called `names` in order.
+    """Complete the record of a run from the receipts of its shards.
 
     Shards of an earlier corpus or of other settings are set aside, since whoever reads all files of
-    the folder must not find a document twice. Returns how much that was.
+    the folder must not find a document twice.
+
+    Args:
+        folder: the run folder.
+        run: the record, to which counts and lists of files are added.
+        names: of the shards, in the order of the corpus.
+
+    Returns:
+        How much was set aside.
     """
     read = scored = 0
     skipped: list[Mapping[str, Any]] = []
@@ -297,14 +329,22 @@ def _json_bytes(value: dict[str, Any]) -> bytes:
 
 
 class SetAside(NamedTuple):
-    """What was set aside: shards, and the documents that were scored in them."""
+    """What was set aside: how many shards, and how many documents were scored in them."""
 
     shards: int
     documents: int
 
 
 def set_aside(folder: Path, keep: Collection[str]) -> SetAside:
-    """Move the files of all shards but those called `keep` to `superseded/`."""
+    """Move the files of shards to `superseded/`.
+
+    Args:
+        folder: the run folder.
+        keep: names of the shards that stay.
+
+    Returns:
+        How much was moved.
+    """
     names, documents = set(), 0
     for path in [*folder.glob("receipts/part-*.json"), *folder.glob("scores/part-*.parquet")]:
         if path.stem in keep:
@@ -319,7 +359,16 @@ def set_aside(folder: Path, keep: Collection[str]) -> SetAside:
 
 
 def done_before(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Receipt | None:
-    """The receipt of a shard that an earlier call has finished, be it set aside since; or None."""
+    """Whether an earlier call has finished a shard, be it set aside since.
+
+    Args:
+        folder: the run folder.
+        shard: the shard.
+        fingerprint: of the run.
+
+    Returns:
+        Its receipt, the files of which lie in the folder (again); None if it has to be scored.
+    """
     return finished(folder, shard, fingerprint) or _taken_back(folder, shard, fingerprint)
 
 
@@ -338,7 +387,7 @@ def _taken_back(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> R
 
 
 def keep_record(folder: Path) -> None:
-    """Keep a copy of the record in `superseded/`, where another one is about to replace it."""
+    """Keep a copy of the record of a run folder, where another one is about to replace it."""
     path = folder / "run.json"
     aside = folder / SUPERSEDED
     aside.mkdir(exist_ok=True)

@@ -67,7 +67,14 @@ class Job:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Job:
-        """The job in what `to_json` gave."""
+        """The job in what `to_json` gave.
+
+        Args:
+            stored: that, or what became of it on the way through JSON.
+
+        Returns:
+            The job.
+        """
         own = {key: value for key, value in stored.items() if key != "require_certificate"}
         settings = ScoringSettings.from_json(
             stored["settings"], require_certificate=stored["require_certificate"]
@@ -91,6 +98,13 @@ class ShardWorker:
     @classmethod
     def open(cls, job: Job, device: str = "cpu") -> ShardWorker:
         """The worker of a process of its own, which opens the model that the driver has stored.
+
+        Args:
+            job: the run.
+            device: to put the model on.
+
+        Returns:
+            The worker.
 
         Raises:
             NotCertified: the model fails a check here, and the job requires a certificate.
@@ -140,11 +154,26 @@ class ShardWorker:
 
 
 def ends_all(error: Exception) -> bool:
-    """Whether no other shard could be scored either, by whomever: the disk is full."""
+    """Whether no other shard could be scored either, by whomever: the disk is full.
+
+    Args:
+        error: that a shard ended with.
+
+    Returns:
+        Whether to give up the run.
+    """
     return isinstance(error, OSError) and error.errno in _NOWHERE_TO_WRITE
 
 
 def is_final(error: Exception) -> bool:
-    """Whether every worker would fail on that shard: its text is another one, and not just out of
-    reach for the moment."""
+    """Whether every worker would fail on that shard.
+
+    So it is if its text is another one, and not just out of reach for the moment.
+
+    Args:
+        error: that the shard ended with.
+
+    Returns:
+        Whether to give up the shard.
+    """
     return isinstance(error, CorpusError) and not isinstance(error.__cause__, OSError)

@@ -57,7 +57,17 @@ def drive(
 def require_workers(
     model: Model, workers: Workers, driver: Driver, shard_timeout: float | None
 ) -> None:
-    """Raise ValueError for workers that cannot score with `model`; arguments of `run_scoring`."""
+    """Refuse workers that cannot score with a model.
+
+    Args:
+        model: the selector.
+        workers: see `workbench.scoring.run_scoring`.
+        driver: see there.
+        shard_timeout: see there.
+
+    Raises:
+        ValueError: they cannot.
+    """
     if driver not in ("local", "ray"):
         raise ValueError(f"driver must be 'local' or 'ray', got {driver!r}")
     if shard_timeout is not None and workers is None and driver == "local":

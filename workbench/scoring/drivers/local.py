@@ -44,7 +44,21 @@ _PREFIX = "workbench-model-"
 def drive(
     model: Model, job: Job, shards: Sequence[Shard], workers: int | Sequence[str]
 ) -> Iterator[Receipt | Failure | Step]:
-    """Have the shards scored: a Receipt or a Failure for each as it comes, and Steps on the way."""
+    """Have shards scored by processes of this machine.
+
+    Args:
+        model: the selector.
+        job: the run.
+        shards: the shards, one at least.
+        workers: how many processes on the CPU, or the device of each.
+
+    Yields:
+        A Receipt or a Failure for each shard as it comes, and Steps on the way.
+
+    Raises:
+        RuntimeError: workers cannot start.
+        OSError: the model cannot be stored, or the disk is full.
+    """
     devices = ["cpu"] * workers if isinstance(workers, int) else [pick_device(w) for w in workers]
     with _room() as room:
         store(model, room)

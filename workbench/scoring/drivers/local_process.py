@@ -1,5 +1,8 @@
-"""The process of `workbench.scoring.drivers.local`: takes shards on standard input, answers on
-standard output, a JSON object a line. It ends at once when its input does."""
+"""The process of `workbench.scoring.drivers.local`.
+
+It takes shards on standard input and answers on standard output, a JSON object a line. It ends at
+once when its input does.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,12 @@ from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_final
 
 
 def main() -> None:
-    """Answer each {"shard": ...} with {"done": name} or {"failed": reason, "final": bool, "stop":
+    """Answer messages until the input ends.
+
+    {"shard": ...} is answered with {"done": name} or {"failed": reason, "final": bool, "stop":
     bool}, and with {"step": [documents, tokens]} on the way. final: another worker would fail in
-    the same way; stop: with any other shard too. {"goes": true} says that the work goes on."""
+    the same way; stop: with any other shard too. {"goes": true} says that the work goes on.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # whatever a library prints must not get between the answers
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
