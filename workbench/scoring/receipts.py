@@ -223,11 +223,11 @@ def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Rece
     except (OSError, ValueError):
         return None
     refused = [asdict(one) for one in shard.refused]
-    mine = (receipt.shard, receipt.documents, receipt.fingerprint, receipt.read) == (
+    matches = (receipt.shard, receipt.documents, receipt.fingerprint, receipt.read) == (
         name, shard.digest, json.loads(json.dumps(fingerprint)), shard.documents + len(refused),
     )  # fmt: skip
-    mine &= receipt.skipped[: len(refused)] == refused
-    return receipt if untouched and mine and found == receipt.score_file else None
+    matches &= receipt.skipped[: len(refused)] == refused
+    return receipt if untouched and matches and found == receipt.score_file else None
 
 
 def _json_bytes(receipt: Receipt) -> bytes:

@@ -185,11 +185,11 @@ def alone_in(
         RuntimeError: another run writes to the folder.
         ValueError: the folder holds scores of other settings.
     """
-    for room in ("scores", "receipts"):
-        (folder / room).mkdir(parents=True, exist_ok=True)
+    for name in ("scores", "receipts"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     index, count = part
-    kin = f"-of-{count}"
-    own = folder / (".lock" if count == 1 else f".lock-{index}{kin}")
+    same_division = f"-of-{count}"
+    own = folder / (".lock" if count == 1 else f".lock-{index}{same_division}")
     held = filelock.FileLock(own, timeout=0)
     try:
         # One at a time looks who is there, so that no two look past each other.
@@ -201,7 +201,7 @@ def alone_in(
                     with filelock.FileLock(other, timeout=0):
                         pass
                 except filelock.Timeout:
-                    if count == 1 or not other.name.endswith(kin):
+                    if count == 1 or not other.name.endswith(same_division):
                         raise
                     alone = False
             _clear(folder, part, alone)

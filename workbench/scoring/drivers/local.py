@@ -60,13 +60,13 @@ def drive(
         OSError: the model cannot be stored, or the disk is full.
     """
     devices = ["cpu"] * workers if isinstance(workers, int) else [pick_device(w) for w in workers]
-    with _room() as room:
-        store(model, room)
-        yield from _Pool(replace(job, model=room), devices[: len(shards)]).run(shards)
+    with _model_folder() as model_folder:
+        store(model, model_folder)
+        yield from _Pool(replace(job, model=model_folder), devices[: len(shards)]).run(shards)
 
 
 @contextlib.contextmanager
-def _room() -> Iterator[Path]:
+def _model_folder() -> Iterator[Path]:
     """A temporary folder. Those that killed runs left are removed: they hold whole models."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*.lock"):
         if left.is_symlink():  # somebody's trick: taking the lock would write there
@@ -79,14 +79,14 @@ def _room() -> Iterator[Path]:
             left.unlink(missing_ok=True)
     descriptor, lock = tempfile.mkstemp(prefix=_PREFIX, suffix=".lock")
     os.close(descriptor)
-    room = Path(lock).with_suffix("")
+    model_folder = Path(lock).with_suffix("")
     # The system lets go of it when this process ends, however it does.
     with filelock.FileLock(lock):
         try:
-            room.mkdir(mode=0o700)
-            yield room
+            model_folder.mkdir(mode=0o700)
+            yield model_folder
         finally:
-            shutil.rmtree(room, ignore_errors=True)
+            shutil.rmtree(model_folder, ignore_errors=True)
             Path(lock).unlink(missing_ok=True)
 
 

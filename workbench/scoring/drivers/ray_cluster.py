@@ -100,10 +100,10 @@ def _start(ray: ModuleType, count: int, workdir: Path) -> str:
 
 
 @contextlib.contextmanager
-def _environment(given: dict[str, str]) -> Iterator[None]:
+def _environment(variables: dict[str, str]) -> Iterator[None]:
     """These variables for the block, and for the processes that are started in it."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ |= given
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ |= variables
     try:
         yield
     finally:
