@@ -21,7 +21,7 @@ import conftest
 import workbench as wb
 from faults.gate import environment
 from faults.injected import sitecustomize
-from workbench.scoring import run, shard_loop
+from workbench.scoring.worker import ShardWorker
 
 HEADS = [(0, 1), (1, 3)]
 
@@ -96,14 +96,14 @@ def _prepare(faults: dict[str, Any]) -> None:
 
 def _trace_shards(trace: str) -> None:
     """Add a line to the trace as each shard is begun in this process; workers trace themselves."""
-    real = run.score_shard
+    real = ShardWorker.score
 
-    def traced(model: Any, settings: Any, prints: Any, shard: Any, *rest: Any) -> Any:
+    def traced(worker: ShardWorker, shard: Any, documents: Any = None) -> Any:
         with open(trace, "a", encoding="utf-8") as lines:
             lines.write(f"{os.getpid()} {shard.pieces[-1].source}\n")
-        return real(model, settings, prints, shard, *rest)
+        return real(worker, shard, documents)
 
-    run.score_shard = shard_loop.score_shard = traced
+    ShardWorker.score = traced  # type: ignore[method-assign]
 
 
 def _crash_at(folder: str, number: int) -> None:

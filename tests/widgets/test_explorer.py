@@ -20,7 +20,7 @@ import workbench as wb
 from widgets import Explorer, TokenView
 from widgets.tasks.interrupt import _interrupted
 from workbench.core.text import visible
-from workbench.scoring.default_folder import default_folder
+from workbench.scoring.corpus_folder import default_folder
 from workbench.session import session as session_module
 
 TEXT = "one two three one two three"

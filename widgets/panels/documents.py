@@ -12,7 +12,7 @@ from widgets.tasks.task_queues import TaskQueues
 from widgets.views.document_table import DocumentTable
 from workbench.core.text import visible
 from workbench.corpus.environment import environment_corpus
-from workbench.scoring.default_folder import default_folder
+from workbench.scoring.corpus_folder import default_folder
 from workbench.session.scored_corpus import Extreme
 from workbench.session.session import Session
 

@@ -35,7 +35,7 @@ from workbench.manifest.writing import (
     run_files,
     skipped_reasons,
 )
-from workbench.scoring.run_files import check_files, with_score_files
+from workbench.scoring.receipts import check_files, with_score_files
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA, Duplicates, limit_of

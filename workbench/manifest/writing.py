@@ -44,7 +44,7 @@ from workbench.manifest.croissant import (
     manifest_bytes,
     selection_term,
 )
-from workbench.scoring.run_files import check_files, with_score_files
+from workbench.scoring.receipts import check_files, with_score_files
 from workbench.selection.duplicates import CLUSTER_SCHEMA
 from workbench.selection.ranking import SCORE_COLUMNS, Selection
 from workbench.selection.schema import SELECTION_SCHEMA

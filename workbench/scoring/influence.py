@@ -1,7 +1,7 @@
 """AttentionInfluence of documents: a document in, its score row out.
 
 score = (L_ref - L_base) / L_base, with L the mean token loss of the document under the model as it
-is (base) and with its retrieval heads masked (ref). (METHOD section 3; equation 5 of the paper.)
+is (base) and with its retrieval heads masked (ref): arXiv 2505.07293, equation 5.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from workbench.masking.reference import require_max_tokens
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
+from workbench.scoring.settings import ScoringSettings
 
 
 def score_documents(
@@ -32,63 +33,161 @@ def score_documents(
     max_tokens: int | None = None,
     require_certificate: bool = True,
 ) -> list[dict[str, Any]]:
-    """Score rows (the columns of `score_corpus`) of a few documents, without the unscorable.
+    """Score a few documents in memory.
 
-    Raises NotCertified for a model that fails a check of its certificate, unless told otherwise.
+    Args:
+        model: the selector.
+        heads: the heads to mask.
+        documents: the documents.
+        mode: as in `score_corpus`.
+        window: as in `score_corpus`.
+        max_tokens: as in `score_corpus`.
+        require_certificate: refuse a model that fails a check of its certificate.
+
+    Returns:
+        A dict for each document that has a score, in order, with the columns of `score_corpus`.
+        Those that cannot be scored are left out.
+
+    Raises:
+        NotCertified: the model fails a check, and require_certificate is True.
+        ValueError: max_tokens, the window, the mode or the heads do not fit the model.
+        TypeError: `heads` is no HeadSet.
     """
     require_max_tokens(max_tokens)
     if require_certificate:
         require_certified(model)
-    rows = scored(model, heads, documents, mode, window, max_tokens)
+    rows = scored(model, ScoringSettings(heads, mode, window, max_tokens), documents)
     return [row for row in rows if isinstance(row, dict)]
 
 
 def compression_ratio(text: str) -> float:
-    """Compressed over plain size (zlib) of the first 2,000 characters; low means repetitive."""
+    """Compressed over plain size (zlib) of the first 2,000 characters; low means repetitive.
+
+    Args:
+        text: of a document, not empty.
+
+    Returns:
+        The ratio of both sizes in bytes of UTF-8.
+    """
     raw = text[:2000].encode("utf-8")
     return len(zlib.compress(raw)) / len(raw)
 
 
+class DocumentLosses(NamedTuple):
+    """A document, what was read of it, and its losses.
+
+    Attributes:
+        document: the document.
+        tokens: how many tokens all of its text has.
+        ids: the tokens that were read, without special ones.
+        base: nats of each predicted token under the model as it is, float32.
+        ref: those under the model with its heads masked.
+    """
+
+    document: Document
+    tokens: int
+    ids: Sequence[int]
+    base: np.ndarray
+    ref: np.ndarray
+
+
+def document_losses(
+    model: Model, settings: ScoringSettings, documents: Sequence[Document]
+) -> Iterator[DocumentLosses]:
+    """The losses that documents are scored by, with settings that fit the model.
+
+    Args:
+        model: the selector.
+        settings: how to score.
+        documents: the documents, all of which are tokenized before the first is scored. All of
+            each text is, whatever max_tokens is: shares and budgets count whole documents.
+
+    Yields:
+        The losses of each document in order.
+    """
+    lengths, read = [], []
+    for ids in model.encode_all([document.text for document in documents]):
+        lengths.append(len(ids))
+        read.append(ids[: settings.max_tokens])
+    losses = losses_of_ids(
+        model, read, [None, settings.heads], mode=settings.mode, window=settings.window
+    )
+    for document, tokens, ids, (base, ref) in zip(documents, lengths, read, losses, strict=True):
+        yield DocumentLosses(document, tokens, ids, base, ref)
+
+
 def scored(
-    model: Model,
-    heads: HeadSet,
-    documents: Sequence[Document],
-    mode: Mode,
-    window: int | None,
-    max_tokens: int | None,
+    model: Model, settings: ScoringSettings, documents: Sequence[Document]
 ) -> Iterator[dict[str, Any] | Skipped]:
-    """A score row, or why there is none, for each document in order."""
-    # All of each text, whatever max_tokens is: shares and budgets count whole documents.
-    tokens = list(model.encode_all([one.text for one in documents]))
-    read = [ids[:max_tokens] for ids in tokens]
-    losses = losses_of_ids(model, read, [None, heads], mode=mode, window=window)
-    for document, ids, (base, ref) in zip(documents, tokens, losses, strict=True):
-        yield _row(document, len(ids), base, ref)
+    """Score documents, with settings that fit the model.
+
+    Args:
+        model: the selector.
+        settings: how to score.
+        documents: as in `document_losses`.
+
+    Returns:
+        An iterator over the documents in order: of each its score row
+        (`workbench.scoring.schema`), or why there is none.
+    """
+    return map(score_row, document_losses(model, settings, documents))
 
 
-def _row(
-    document: Document, tokens: int, base: np.ndarray, ref: np.ndarray
-) -> dict[str, Any] | Skipped:
-    def skipped(reason: str) -> Skipped:
+def score_row(losses: DocumentLosses) -> dict[str, Any] | Skipped:
+    """The score row of a document, or why there is none: its base loss is 0, or a loss no number.
+
+    Args:
+        losses: of the document.
+
+    Returns:
+        A value for each column of `workbench.scoring.schema.SCORE_ROW`; or the Skipped.
+    """
+    document = losses.document
+    loss_base, loss_ref = mean_loss(losses.base), mean_loss(losses.ref)
+    reason = None
+    if not len(losses.base):
+        reason = f"too short: {losses.tokens} token, so no token is predicted"
+    elif not (math.isfinite(loss_base) and math.isfinite(loss_ref)):
+        reason = f"loss is not finite: base {loss_base}, masked {loss_ref}"
+    elif loss_base <= 0:
+        reason = "base loss is 0: a relative rise is not defined"
+    if reason is not None:
         return Skipped(document.doc_id, document.domain, document.source, document.row, reason)
-
-    if not len(base):
-        return skipped(f"too short: {tokens} token, so no token is predicted")
-    loss_base, loss_ref = float(base.mean(dtype="float64")), float(ref.mean(dtype="float64"))
-    if not (math.isfinite(loss_base) and math.isfinite(loss_ref)):
-        return skipped(f"loss is not finite: base {loss_base}, masked {loss_ref}")
-    if loss_base <= 0:
-        return skipped("base loss is 0: a relative rise is not defined")
     return {
         "doc_id": document.doc_id,
         "domain": document.domain,
         "source": document.source,
         "row": document.row,
-        "tokens": tokens,
-        "predicted": len(base),
+        "tokens": losses.tokens,
+        "predicted": len(losses.base),
         "loss_base": loss_base,
         "loss_ref": loss_ref,
-        "score": (loss_ref - loss_base) / loss_base,
+        "score": relative_rise(loss_base, loss_ref),
         "compression_ratio": compression_ratio(document.text),
         "text_sha256": text_sha256(document.text),
     }
+
+
+def mean_loss(losses: np.ndarray) -> float:
+    """Mean of losses, added up in float64.
+
+    Args:
+        losses: nats of each token, (tokens,).
+
+    Returns:
+        Nats a token; NaN where there are none.
+    """
+    return float(losses.mean(dtype="float64")) if len(losses) else math.nan
+
+
+def relative_rise(loss_base: float, loss_ref: float) -> float:
+    """The score: (loss_ref - loss_base) / loss_base (arXiv 2505.07293, equation 5).
+
+    Args:
+        loss_base: mean loss of the model as it is, nats a token, above 0.
+        loss_ref: mean loss with the heads masked, nats a token.
+
+    Returns:
+        The relative rise, without a unit.
+    """
+    return (loss_ref - loss_base) / loss_base

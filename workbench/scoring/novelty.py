@@ -13,20 +13,30 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.progress import counted
-from workbench.corpus.reading import Document, text_sha256
-from workbench.masking.losses import losses_of_ids
+from workbench.corpus.document import Document, Skipped
 from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.scoring.influence import compression_ratio
+from workbench.scoring.influence import document_losses, mean_loss, relative_rise, score_row
+from workbench.scoring.settings import ScoringSettings
 
 
 def novel_tokens(ids: Sequence[int], context: int = 1) -> np.ndarray:
-    """Which tokens are novel, (tokens,) of bool.
+    """Which tokens are novel.
 
     Token i is not if the `context` tokens before it stood earlier in `ids` with the same token
     after them; with fewer tokens before it, it is novel.
+
+    Args:
+        ids: the tokens of a document.
+        context: how many tokens before a token are compared, at least 1.
+
+    Returns:
+        For each token whether it is novel, (tokens,) of bool.
+
+    Raises:
+        ValueError: context is below 1.
     """
     if context < 1:
         raise ValueError(f"context must be at least 1 token, got {context}")
@@ -49,47 +59,52 @@ def novel_scores(
     window: int | None = None,
     max_tokens: int | None = None,
 ) -> pd.DataFrame:
-    """A score table with the score of each document over its novel tokens, from the same passes.
+    """Score documents over their novel tokens, beside the plain score, from the same passes.
 
-    Columns: those of `score_corpus` (so that the table can be ranked, cut and compared), and
-    predicted_novel (tokens that count), loss_base_novel and loss_ref_novel (nats a novel token),
-    novel = (loss_ref_novel - loss_base_novel) / loss_base_novel. NaN where no token is novel.
-    Documents without a predicted token, or whose base loss is 0 or not finite, have no row.
+    Args:
+        model: the selector.
+        heads: the heads to mask.
+        documents: the documents, all of which are held in memory.
+        context: how many tokens before a token have to be repeated too (see `novel_tokens`).
+        mode: as in `score_corpus`.
+        window: as in `score_corpus`.
+        max_tokens: as in `score_corpus`.
+
+    Returns:
+        One row a document, with the columns of `score_corpus` (so that the table can be ranked, cut
+        and compared), and predicted_novel (tokens that count), loss_base_novel and loss_ref_novel
+        (mean nats of these), novel = (loss_ref_novel - loss_base_novel) / loss_base_novel. The
+        last three are NaN where no token is novel. Documents without a predicted token, or whose
+        base loss is 0 or whose losses are not finite, have no row.
+
+    Raises:
+        ValueError: max_tokens, the window, the mode or the heads do not fit the model, or context
+            is below 1.
+        TypeError: `heads` is no HeadSet.
     """
     require_max_tokens(max_tokens)
     documents = list(documents)
-    room = require_window(model, window) - len(model.special_prefix)
-    lengths, read = [], []
-    for ids in model.encode_all([one.text for one in documents]):
-        lengths.append(len(ids))
-        read.append(ids[:max_tokens])
-    stream = losses_of_ids(model, read, [None, heads], mode=mode, window=window)
+    stride = require_window(model, window) - len(model.special_prefix)
+    settings = ScoringSettings(heads, mode, window, max_tokens)
     rows = []
     with counted("scoring novel tokens", "doc", len(documents)) as done:
-        for one, length, ids, (base, ref) in zip(documents, lengths, read, stream, strict=True):
+        for losses in document_losses(model, settings, documents):
             done(1)
-            plain, masked = _mean(base), _mean(ref)
-            if not (plain > 0 and math.isfinite(plain) and math.isfinite(masked)):
+            row = score_row(losses)
+            if isinstance(row, Skipped):
                 continue
-            predicted = np.ones(len(ids), dtype=bool)
+            predicted = np.ones(len(losses.ids), dtype=bool)
             if not model.special_prefix:
-                predicted[::room] = False  # the first token of a window has no prediction
-            kept = novel_tokens(ids, context)[predicted]
-            before, after = _mean(base[kept]), _mean(ref[kept])
+                predicted[::stride] = False  # the first token of a window has no prediction
+            novel = novel_tokens(losses.ids, context)[predicted]
+            base, ref = mean_loss(losses.base[novel]), mean_loss(losses.ref[novel])
             rows.append(
                 {
-                    "doc_id": one.doc_id, "domain": one.domain, "source": one.source,
-                    "row": one.row, "tokens": length, "predicted": len(base),
-                    "loss_base": plain, "loss_ref": masked, "score": (masked - plain) / plain,
-                    "compression_ratio": compression_ratio(one.text),
-                    "text_sha256": text_sha256(one.text), "predicted_novel": int(kept.sum()),
-                    "loss_base_novel": before, "loss_ref_novel": after,
-                    "novel": (after - before) / before if before else math.nan,
+                    **row,
+                    "predicted_novel": int(novel.sum()),
+                    "loss_base_novel": base,
+                    "loss_ref_novel": ref,
+                    "novel": relative_rise(base, ref) if base else math.nan,
                 }
-            )  # fmt: skip
+            )
     return pd.DataFrame(rows)
-
-
-def _mean(values: np.ndarray) -> float:
-    """Mean nats; NaN of nothing."""
-    return float(values.mean(dtype="float64")) if len(values) else math.nan

@@ -21,26 +21,27 @@ from workbench.core.progress import counted, stop_if_asked
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.corpus.reading import read_corpus
-from workbench.loading.certificate import require_certified
-from workbench.masking.masks import require_fitting
-from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.models.token_prefix import encode_start
 from workbench.scoring.influence import scored
+from workbench.scoring.settings import ScoringSettings
 
 
 @dataclass(frozen=True)
 class Plan:
     """What `plan_scoring` found.
 
-    domains: one row a domain with documents, bytes (UTF-8), sampled (documents scored to measure),
-    tokens (that a run would read; an estimate from the sample with its 95 % bootstrap interval
-    tokens_low to tokens_high), seconds, seconds_low, seconds_high (those tokens at the measured
-    rate) and unscorable (share of the sample that cannot be scored). skipped: one row a reason with
-    documents, of what the reader cannot give out. rate: tokens a second on `device`. domain_from:
-    documents by `Document.domain_from`.
+    Attributes:
+        domains: one row a domain with documents, bytes (UTF-8), sampled (documents scored to
+            measure), tokens (that a run would read; an estimate from the sample with its 95 %
+            bootstrap interval tokens_low to tokens_high), seconds, seconds_low, seconds_high (those
+            tokens at the measured rate) and unscorable (share of the sample that cannot be scored).
+        skipped: one row a reason with documents, of what the reader cannot give out.
+        rate: tokens a second on `device`.
+        device: of the model.
+        domain_from: documents by `Document.domain_from`.
     """
 
     domains: pd.DataFrame
@@ -51,13 +52,22 @@ class Plan:
 
     @property
     def hours(self) -> tuple[float, float, float]:
-        """Estimate, low and high for all domains together (ends of the intervals added up, which
-        is wider than the interval of the sum)."""
+        """Estimate, low and high in hours for all domains together.
+
+        The ends of the intervals are added up, which is wider than the interval of the sum.
+        """
         total = self.domains[["seconds", "seconds_low", "seconds_high"]].sum() / 3600
         return float(total.iloc[0]), float(total.iloc[1]), float(total.iloc[2])
 
     def cost(self, price: float) -> tuple[float, float, float]:
-        """`hours` at a price an hour of the device, in whatever money that is in."""
+        """What a run costs.
+
+        Args:
+            price: of an hour of the device, in any currency.
+
+        Returns:
+            Estimate, low and high in that currency.
+        """
         hours = self.hours
         return hours[0] * price, hours[1] * price, hours[2] * price
 
@@ -98,25 +108,39 @@ def plan_scoring(
 ) -> Plan:
     """Count a corpus and measure on a small sample what `score_corpus` with these settings takes.
 
-    sample: documents of each domain that are scored to measure; more make the intervals narrower.
     The estimate supposes that the device stays as busy as it is now.
 
-    Raises ValueError where `score_corpus` would, or when there is no document to score.
+    Args:
+        model: the selector.
+        heads: the heads to mask.
+        corpus: as in `score_corpus`; it is read once.
+        mode: as in `score_corpus`.
+        window: as in `score_corpus`.
+        max_tokens: as in `score_corpus`.
+        id: column of the id.
+        text: column of the text.
+        domain: column of the domain, "/" for the sub-folder, None for one domain.
+        sample: documents of each domain that are scored to measure, at least 2; more make the
+            intervals narrower.
+        seed: of the drawing of the sample and of the bootstrap.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: where `score_corpus` would, a sample below 2, or no document to score.
+        NotCertified: the model fails a check of its certificate.
+        CorpusError: the corpus cannot be read.
     """
-    if not heads or sample < 2:
-        raise ValueError(
-            f"a plan needs heads to mask and two documents a domain or more to measure; got "
-            f"{len(heads)} heads, sample={sample}"
-        )
-    require_max_tokens(max_tokens)
-    require_fitting(model, heads, mode)
-    window = require_window(model, window)
-    require_certified(model)
+    if sample < 2:
+        raise ValueError(f"a plan measures two documents of a domain or more, got sample={sample}")
+    settings = ScoringSettings(heads, mode, window, max_tokens).resolved(model)
+    settings.certified(model)
     rng = np.random.default_rng(seed)
     census = _count(read_corpus(corpus, id=id, text=text, domain=domain), sample, rng)
     chosen = [one for some in census.drawn.values() for one in some]
-    list(scored(model, heads, chosen[:1], mode, window, max_tokens))  # what is done only once
-    seconds, results = _measure(model, heads, chosen, mode, window, max_tokens)
+    list(scored(model, settings, chosen[:1]))  # what is done only once
+    seconds, results = _measure(model, settings, chosen)
     lengths = {
         name: np.array([len(encode_start(model, one.text, max_tokens)) for one in some], float)
         for name, some in census.drawn.items()
@@ -145,8 +169,11 @@ def plan_scoring(
 
 @dataclass
 class _Census:
-    """What a stream holds: documents and bytes of each domain, reasons of skipped rows, and some
-    documents of each domain, drawn so that each is as likely."""
+    """What a stream holds.
+
+    That is documents and bytes of each domain, reasons of skipped rows, and some documents of each
+    domain, drawn so that each is as likely.
+    """
 
     documents: Counter[str] = field(default_factory=Counter)
     size: Counter[str] = field(default_factory=Counter)
@@ -176,18 +203,13 @@ def _count(stream: Iterable[Document | Skipped], sample: int, rng: np.random.Gen
 
 
 def _measure(
-    model: Model,
-    heads: HeadSet,
-    documents: Sequence[Document],
-    mode: Mode,
-    window: int,
-    max_tokens: int | None,
+    model: Model, settings: ScoringSettings, documents: Sequence[Document]
 ) -> tuple[float, list[dict[str, Any] | Skipped]]:
     """Seconds that scoring the documents takes, and what came out."""
     _wait(model)
     begin, results = time.perf_counter(), []
     with counted("measuring", "doc", len(documents)) as done:
-        for result in scored(model, heads, documents, mode, window, max_tokens):
+        for result in scored(model, settings, documents):
             results.append(result)
             done(1)
     _wait(model)

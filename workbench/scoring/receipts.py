@@ -4,6 +4,12 @@ A receipt is written after its score file, each whole or not at all. So a receip
 that is of these settings, and whose score file has the stated bytes, is a finished shard; anything
 else is scored again. Receipts hold neither text nor paths of the machine nor times: the same shard
 under the same settings gives the same receipt.
+
+All files of a finished run hang on one digest. `run.json` states size and SHA-256 of two lists:
+`skipped.jsonl` and `receipts.sha256`, which has a line for each receipt as `sha256sum` writes it
+(so `sha256sum -c receipts.sha256` checks it). Each receipt states size and SHA-256 of its score
+file. So a record is as short for a million shards as for one, and no file of a run lies outside its
+digests. Records of format 1 list the score files themselves, and say nothing of receipts.
 """
 
 from __future__ import annotations
@@ -11,8 +17,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,42 +27,41 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.core.files import plain_file, read_json, sha256_of, write_atomically
+from workbench.core.files import lines_of, plain_file, read_json, sha256_of, write_atomically
+from workbench.core.progress import counted
 from workbench.corpus.document import Skipped
 from workbench.corpus.sources import utf8_name
+from workbench.scoring.schema import DOMAIN_SUMS, SCHEMA, SUMMED_COLUMNS
 from workbench.scoring.shards import Shard
 
-SCHEMA = pa.schema(
-    [
-        ("doc_id", pa.string()),
-        ("domain", pa.string()),
-        ("source", pa.string()),
-        ("row", pa.int64()),
-        ("tokens", pa.int64()),
-        ("predicted", pa.int64()),
-        ("loss_base", pa.float64()),
-        ("loss_ref", pa.float64()),
-        ("score", pa.float64()),
-        ("compression_ratio", pa.float64()),
-        ("text_sha256", pa.string()),
-    ]
-)
 _FORMAT = 1
 _MOST_BYTES = 1 << 28  # of one receipt; a shard of a million refused rows stays below
 SHARD_NAME = re.compile(r"part-\d{6,}-[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SUMS = ("loss_base", "loss_ref", "score")
+RECEIPTS_FILE = "receipts.sha256"
+_LINE = re.compile(rb"([0-9a-f]{64})  receipts/(part-\d{6,}-[0-9a-f]{16})\.json\n")
+_QUIET = 2_000  # fewer receipts than this are read without a bar
 
 
 @dataclass(frozen=True)
 class Receipt:
     """A finished shard.
 
-    shard: the name of its files; fingerprint: the settings; pieces: (source, first row, end row);
-    documents: digest of those that it was given; read = scored + len(skipped); tokens and
-    predicted: sums over the scored documents; domains: scored documents, tokens and the sums of
-    both losses and the score, of each domain; score_file: path inside the run folder, sha256,
-    bytes, rows; checksum: SHA-256 over all of this.
+    Attributes:
+        shard: the name of its files.
+        fingerprint: of the settings.
+        pieces: (source, first row, end row) of each range of rows.
+        documents: digest of the documents that it was given.
+        read: rows, which are scored + len(skipped).
+        scored: documents that have a score.
+        tokens: sum over the scored documents.
+        predicted: sum over the scored documents.
+        domains: of each domain the scored documents, their tokens, and the sums of both losses and
+            the score (`workbench.scoring.schema.DOMAIN_SUMS`).
+        skipped: the rows without a score, as `Skipped`.
+        score_file: path inside the run folder, sha256, bytes, rows.
+        format: of receipts.
+        checksum: SHA-256 over all of this.
     """
 
     shard: str
@@ -81,7 +87,17 @@ def write_scores(
 ) -> Receipt:
     """Publish the scores of a shard in `folder`/scores and then its receipt in `folder`/receipts.
 
-    results: a score row or a Skipped for each document of the shard, in order.
+    Args:
+        folder: the run folder.
+        shard: the shard.
+        fingerprint: of the run.
+        results: a score row or a Skipped for each document of the shard, in order.
+
+    Returns:
+        The receipt.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     rows = [one for one in results if not isinstance(one, Skipped)]
     skipped = [*shard.refused, *(one for one in results if isinstance(one, Skipped))]
@@ -92,9 +108,9 @@ def write_scores(
     path = write_atomically(folder / "scores" / f"{name}.parquet", sink.getvalue().to_pybytes())
     domains: dict[str, dict[str, float]] = {}
     for row in rows:
-        sums = domains.setdefault(row["domain"], dict.fromkeys(("documents", "tokens", *_SUMS), 0))
+        sums = domains.setdefault(row["domain"], dict.fromkeys(DOMAIN_SUMS, 0))
         sums["documents"] += 1
-        for key in ("tokens", *_SUMS):
+        for key in SUMMED_COLUMNS:
             sums[key] += row[key]
     receipt = Receipt(
         name,
@@ -115,12 +131,41 @@ def write_scores(
 
 
 def receipt_path(folder: Path, name: str) -> Path:
-    """Where the receipt of the shard `name` lies."""
+    """Where the receipt of a shard lies.
+
+    Args:
+        folder: the run folder.
+        name: of the shard.
+
+    Returns:
+        The path, whether the file is there or not.
+    """
     return folder / "receipts" / f"{name}.json"
 
 
+def shard_number(name: str) -> int:
+    """The number of a shard.
+
+    Args:
+        name: what its files are called.
+
+    Returns:
+        The number, from 0.
+    """
+    return int(name.split("-")[1])
+
+
 def describe(folder: Path, path: Path, rows: int) -> dict[str, Any]:
-    """A file of a run folder as records and receipts list it."""
+    """A file of a run folder as records and receipts list it.
+
+    Args:
+        folder: the run folder.
+        path: of the file, inside the folder.
+        rows: how many rows it has.
+
+    Returns:
+        A dict with path (relative to the folder), sha256, bytes and rows.
+    """
     return {
         "path": path.relative_to(folder).as_posix(),
         "sha256": sha256_of(path),
@@ -130,7 +175,18 @@ def describe(folder: Path, path: Path, rows: int) -> dict[str, Any]:
 
 
 def read_receipt(path: Path) -> Receipt:
-    """The receipt in a file. Raises OSError if it cannot be read, ValueError if it is not one."""
+    """The receipt in a file.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The receipt. That its checksum and its score file are right is for `finished` to see.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a receipt.
+    """
     try:
         stated = read_json(plain_file(path.parent, path.name), _MOST_BYTES)
         receipt = Receipt(**stated)
@@ -145,7 +201,17 @@ def read_receipt(path: Path) -> Receipt:
 
 
 def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Receipt | None:
-    """The receipt of a shard that is done under these settings; None if it has to be scored."""
+    """Whether a shard is done under these settings.
+
+    Args:
+        folder: the run folder.
+        shard: the shard.
+        fingerprint: of the run.
+
+    Returns:
+        Its receipt, if that and the score file are whole and of this text; None if the shard has to
+        be scored.
+    """
     name = shard.name(fingerprint)
     where = receipt_path(folder, name)
     try:
@@ -157,11 +223,11 @@ def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Rece
     except (OSError, ValueError):
         return None
     refused = [asdict(one) for one in shard.refused]
-    mine = (receipt.shard, receipt.documents, receipt.fingerprint, receipt.read) == (
+    matches = (receipt.shard, receipt.documents, receipt.fingerprint, receipt.read) == (
         name, shard.digest, json.loads(json.dumps(fingerprint)), shard.documents + len(refused),
     )  # fmt: skip
-    mine &= receipt.skipped[: len(refused)] == refused
-    return receipt if untouched and mine and found == receipt.score_file else None
+    matches &= receipt.skipped[: len(refused)] == refused
+    return receipt if untouched and matches and found == receipt.score_file else None
 
 
 def _json_bytes(receipt: Receipt) -> bytes:
@@ -187,7 +253,7 @@ def _check(receipt: Receipt) -> None:
     if receipt.read != receipt.scored + len(receipt.skipped):
         raise ValueError("the documents read are not the scored and the skipped ones")
     for one in receipt.domains.values():
-        if set(one) != {"documents", "tokens", *_SUMS} or not all(
+        if set(one) != set(DOMAIN_SUMS) or not all(
             type(value) in (int, float) and -math.inf < value < math.inf for value in one.values()
         ):
             raise ValueError("a domain has documents, tokens and sums, all of them numbers")
@@ -198,3 +264,128 @@ def _check(receipt: Receipt) -> None:
         raise ValueError("its score file is that of another shard")
     if type(file["bytes"]) is not int or not _SHA256.fullmatch(file["sha256"]):
         raise ValueError("its score file has no size or no sha256")
+
+
+# ---- all receipts of a finished run -------------------------------------------------------------
+
+
+def list_receipts(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """Write `receipts.sha256`.
+
+    Args:
+        folder: the run folder.
+        names: of the shards, in the order of the corpus.
+
+    Returns:
+        What the record of the run says of the list, as `describe`.
+    """
+    lines = [f"{sha256_of(receipt_path(folder, name))}  receipts/{name}.json\n" for name in names]
+    path = write_atomically(folder / RECEIPTS_FILE, "".join(lines).encode())
+    return describe(folder, path, len(lines))
+
+
+def receipts_of(folder: Path, stated: Mapping[str, Any]) -> Iterator[Receipt]:
+    """The receipts of a run in the order of its shards.
+
+    Args:
+        folder: the run folder.
+        stated: what its record says of `receipts.sha256`.
+
+    Yields:
+        The receipts.
+
+    Raises:
+        ValueError: before the first or on the way, the list or a receipt is another one than it was
+            when the run ended.
+        OSError: one cannot be read.
+    """
+    again = "The same call of score_corpus makes the run whole again"
+    (path,) = check_files(folder, [stated])
+    rows = stated["rows"]
+    with (
+        path.open("rb") as lines,
+        counted("reading receipts", "file", rows, bar=rows > _QUIET) as done,
+    ):
+        for line in lines_of(lines):
+            entry = _LINE.fullmatch(line or b"")
+            if entry is None:
+                raise ValueError(f"{path} is no list of receipts. {again}")
+            digest, name = (one.decode() for one in entry.groups())
+            where = plain_file(folder, f"receipts/{name}.json")
+            if sha256_of(where) != digest:
+                raise ValueError(f"{where} was changed since the run ended. {again}")
+            receipt = read_receipt(where)
+            if receipt.shard != name:
+                raise ValueError(f"{where} is the receipt of another shard. {again}")
+            yield receipt
+            done(1)
+
+
+def score_files(folder: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The score files of a finished run.
+
+    Args:
+        folder: the run folder.
+        record: the content of its `run.json`.
+
+    Returns:
+        Path, sha256, bytes and rows of each file.
+
+    Raises:
+        ValueError: as `receipts_of`.
+        OSError: as `receipts_of`.
+    """
+    if "score_files" in record:
+        return list(record["score_files"])
+    return [dict(one.score_file) for one in receipts_of(folder, record["receipts_file"])]
+
+
+def with_score_files(folder: str | os.PathLike[str], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a run with its `score_files`.
+
+    Args:
+        folder: the run folder.
+        record: the content of its `run.json`.
+
+    Returns:
+        A copy of the record that lists the score files. It lists none where the folder holds
+        neither these nor the list of receipts, since a manifest may be published alone or its run
+        had no folder.
+
+    Raises:
+        ValueError: as `receipts_of`.
+        OSError: as `receipts_of`.
+    """
+    folder, stated = Path(folder), record.get("receipts_file")
+    if "score_files" not in record:
+        beside = stated and any(os.path.lexists(folder / p) for p in (stated["path"], "scores"))
+        return {**record, "score_files": score_files(folder, record) if beside else []}
+    return dict(record)
+
+
+def check_files(
+    folder: Path,
+    files: Iterable[Mapping[str, Any]],
+    hashed: Callable[[Path], str] = sha256_of,
+) -> list[Path]:
+    """The paths of files of a run, each of which has the stated size and SHA-256.
+
+    Args:
+        folder: the run folder.
+        files: what is stated of each, as `describe`.
+        hashed: how a file is hashed.
+
+    Returns:
+        The paths, in order.
+
+    Raises:
+        ValueError: a file is another one than is stated; the message names the first.
+        OSError: a file cannot be read.
+    """
+    paths = []
+    for file in files:
+        path = plain_file(folder, file["path"])
+        if path.stat().st_size != file.get("bytes") or hashed(path) != file.get("sha256"):
+            raise ValueError(f"{path} was changed since it was written: remove it and score again")
+        paths.append(path)
+    return paths

@@ -15,17 +15,24 @@ import pandas as pd
 from workbench.core.progress import counted
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.scoring.receipts import Receipt
-from workbench.scoring.superseded import SetAside
+from workbench.scoring.run_folder import SetAside
+from workbench.scoring.schema import DOMAIN_SUMS
 
 Hear = Callable[[dict[str, Any]], object]
-_SUMS = ("documents", "tokens", "loss_base", "loss_ref", "score")
 _MOST_REASONS = 100  # kinds of them that are told apart
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A shard that could not be scored: its pieces (source, first row, end row), how many documents
-    it holds, why, and how often it was tried."""
+    """A shard that could not be scored.
+
+    Attributes:
+        shard: the name of its files.
+        pieces: (source, first row, end row) of each range of rows.
+        documents: rows that it holds.
+        reason: why.
+        attempts: how often it was tried.
+    """
 
     shard: str
     pieces: Sequence[Sequence[Any]]
@@ -106,7 +113,14 @@ class RunReport:
         return {key: getattr(self, key) for key in ("read", "scored", "skipped", "failed")}
 
     def completed(self, aside: SetAside) -> RunReport:
-        """The report of a run that is complete now, after so much was set aside."""
+        """The report of a run that is complete now.
+
+        Args:
+            aside: what was set aside.
+
+        Returns:
+            A copy that says so.
+        """
         return replace(
             self, finished=True, set_aside_shards=aside.shards,
             set_aside_documents=aside.documents,
@@ -147,24 +161,51 @@ class RunReport:
 
 @dataclass
 class Tally:
-    """What the receipts of a run come to, taken in one at a time."""
+    """What the shards of a call come to, taken in one at a time.
+
+    Attributes:
+        read: rows of the shards that are done.
+        scored: documents of them that have a score.
+        shards: shards that are done.
+        kept: of these, shards that an earlier call had finished.
+        redone: of these, shards scored in the place of another version.
+        domains: documents, tokens and sums of the losses and the score, of each domain.
+        reasons: how many documents were skipped for each kind of reason.
+        failures: the shards that could not be scored.
+        names: of all shards that passed, in the order of the corpus.
+        domain_from: documents of all shards that passed, by `Document.domain_from`.
+    """
 
     read: int = 0
     scored: int = 0
     shards: int = 0
+    kept: int = 0
+    redone: int = 0
     domains: dict[str, dict[str, Fraction]] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    domain_from: Counter[str] = field(default_factory=Counter)
 
-    def add(self, receipt: Receipt) -> None:
+    def add(self, receipt: Receipt, *, kept: bool = False, redone: bool = False) -> None:
+        """Take in a shard that is done.
+
+        Args:
+            receipt: of the shard.
+            kept: whether an earlier call had finished it.
+            redone: whether it was scored in the place of another version.
+        """
         self.shards += 1
+        self.kept += kept
+        self.redone += redone
         self.read += receipt.read
         self.scored += receipt.scored
         for domain, values in receipt.domains.items():
-            sums = self.domains.setdefault(domain, dict.fromkeys(_SUMS, Fraction()))
-            for key in _SUMS:  # exactly, so that it does not count who was done first
+            sums = self.domains.setdefault(domain, dict.fromkeys(DOMAIN_SUMS, Fraction()))
+            for key in DOMAIN_SUMS:  # exactly, so that it does not count who was done first
                 sums[key] += Fraction(values[key])
-        for one in receipt.skipped:
-            kind = kind_of(one["reason"])
+        for skipped in receipt.skipped:
+            kind = kind_of(skipped["reason"])
             known = kind in self.reasons or len(self.reasons) < _MOST_REASONS
             self.reasons[kind if known else "other reasons"] += 1
 
@@ -175,7 +216,7 @@ class Tally:
                 {"domain": domain} | {key: float(value) for key, value in sums.items()}
                 for domain, sums in sorted(self.domains.items())
             ],
-            columns=["domain", *_SUMS],
+            columns=["domain", *DOMAIN_SUMS],
         ).astype({"documents": "int64", "tokens": "int64"})
         for column in ("score", "loss_base", "loss_ref"):
             frame[column] = frame[column] / frame["documents"]
@@ -183,8 +224,20 @@ class Tally:
 
 
 @dataclass
-class Told:
-    """How far a run is; `step` moves it on and tells who listens."""
+class ProgressState:
+    """How far a run is; `step` moves it on and tells who listens.
+
+    Attributes:
+        total: rows of the call; None where nobody counted them.
+        hear: called with `state` about once a second; None: nobody.
+        show: called with the rows of each step.
+        began: `time.monotonic()` when the first worker was ready.
+        ended: `time.monotonic()` at the end.
+        documents: rows that are through.
+        kept: of these, rows that an earlier call had finished.
+        tokens: predicted tokens of the rows scored now.
+        failed: rows of shards that were given up.
+    """
 
     total: int | None
     hear: Hear | None
@@ -198,8 +251,14 @@ class Told:
     _last: float = float("-inf")
 
     def step(self, documents: int, tokens: int = 0, *, kept: bool = False, failed: int = 0) -> None:
-        """So many documents are through, and so many tokens were read for it; `kept`: by an earlier
-        call; failed: documents of a shard that was given up."""
+        """Move on.
+
+        Args:
+            documents: so many more rows are through.
+            tokens: predicted tokens of these.
+            kept: whether an earlier call had finished them.
+            failed: rows of a shard that was given up.
+        """
         if self.began is None and not kept:
             self.began = time.monotonic()
         self.documents += documents
@@ -217,7 +276,14 @@ class Told:
         return 0.0 if self.began is None else (self.ended or time.monotonic()) - self.began
 
     def state(self, event: str) -> dict[str, Any]:
-        """The figures as plain JSON values."""
+        """The figures as plain JSON values.
+
+        Args:
+            event: "started", "progress" or "ended".
+
+        Returns:
+            The dict that `run_progress` describes.
+        """
         seconds = self.seconds
         now = self.documents - self.kept
         left = None
@@ -237,11 +303,19 @@ class Told:
 
 
 @contextmanager
-def told(total: int | None, hear: Hear | None) -> Iterator[Told]:
-    """Progress of a run: a bar with rate and time left, or `hear` called about once a second with
-    an object (event, documents, of, tokens, tokens_per_second, seconds, seconds_left, failed), the
-    first and the last time with event "started" and "ended"."""
-    state = Told(total, hear)
+def run_progress(total: int | None, hear: Hear | None) -> Iterator[ProgressState]:
+    """The progress of a run: a bar with rate and time left, or calls of `hear`.
+
+    Args:
+        total: rows of the call; None where nobody counted them.
+        hear: called about once a second with a dict (event, documents, of, tokens,
+            tokens_per_second, seconds, seconds_left, failed), the first and the last time with
+            event "started" and "ended". None: a bar is shown.
+
+    Yields:
+        The state, for the block to move on.
+    """
+    state = ProgressState(total, hear)
     with counted("scoring", "doc", total, bar=hear is None, note=state.note) as show:
         state.show = show
         if hear is not None:
@@ -256,40 +330,36 @@ def told(total: int | None, hear: Hear | None) -> Iterator[Told]:
 
 def report_of(
     tally: Tally,
-    failures: Sequence[Failure],
     expected: int | None,
-    state: Told,
-    *,
-    kept: int,
-    redone: int,
+    state: ProgressState,
     domain_from: dict[str, int],
     notes: Sequence[str] = (),
 ) -> RunReport:
     """The report, after the counts were held against each other.
 
     Args:
-        tally: of the receipts of this call.
-        failures: of this call.
-        expected: rows that its shards hold by the corpus; None where nobody counted them.
+        tally: of the shards of this call.
+        expected: rows that these shards hold by the corpus; None where nobody counted them.
         state: how far the run came.
-        kept: shards that an earlier call had finished.
-        redone: shards scored in the place of another version.
         domain_from: documents of the corpus by `Document.domain_from`.
         notes: lines for the report.
 
-    Raises RuntimeError if documents were lost or doubled on the way.
+    Returns:
+        The report of a run that is not complete yet (see `RunReport.completed`).
+
+    Raises:
+        RuntimeError: documents were lost or doubled on the way.
     """
-    failed = sum(one.documents for one in failures)
-    if expected is not None and expected != tally.read + failed:
+    read = tally.read + sum(failure.documents for failure in tally.failures)
+    if expected is not None and expected != read:
         raise RuntimeError(
             f"the corpus had {expected:,} rows when it was counted, receipts and failures speak of "
-            f"{tally.read + failed:,}: if it was changed meanwhile, start again, and what is done "
-            "is kept"
+            f"{read:,}: if it was changed meanwhile, start again, and what is done is kept"
         )
     return RunReport(
-        read=tally.read + failed, scored=tally.scored, skipped=tally.read - tally.scored,
-        shards=tally.shards + len(failures), kept=kept, redone=redone, set_aside_shards=0,
-        set_aside_documents=0, tokens=state.tokens, seconds=state.seconds, domains=tally.means(),
-        reasons=dict(tally.reasons), failures=tuple(failures), notes=tuple(notes), finished=False,
-        domain_from=domain_from,
+        read=read, scored=tally.scored, skipped=tally.read - tally.scored,
+        shards=tally.shards + len(tally.failures), kept=tally.kept, redone=tally.redone,
+        set_aside_shards=0, set_aside_documents=0, tokens=state.tokens, seconds=state.seconds,
+        domains=tally.means(), reasons=dict(tally.reasons), failures=tuple(tally.failures),
+        notes=tuple(notes), finished=False, domain_from=domain_from,
     )  # fmt: skip

@@ -9,35 +9,45 @@ same function, the same files.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from workbench.core.files import write_atomically
 from workbench.core.progress import stop_if_asked
 from workbench.corpus.columns import Named
-from workbench.corpus.document import Document
 from workbench.corpus.readers.remote import absolute, is_remote
 from workbench.corpus.reading import read_corpus
-from workbench.loading.certificate import certify, require_certified
-from workbench.masking.masks import require_fitting, require_unmasked
-from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring import run_folder as runs
+from workbench.scoring.corpus_folder import checked, held_by, require_same
+from workbench.scoring.drivers.dispatch import Driver, Work, Workers, drive, require_workers
 from workbench.scoring.drivers.stuck import require_timeout
-from workbench.scoring.report import Hear, RunReport, Tally, report_of, told
+from workbench.scoring.receipts import Receipt, finished, receipt_path, shard_number
+from workbench.scoring.report import (
+    Failure,
+    Hear,
+    ProgressState,
+    RunReport,
+    ScoringFailed,
+    Tally,
+    report_of,
+    run_progress,
+)
 from workbench.scoring.run_folder import Part
-from workbench.scoring.same_corpus import checked, held_by, require_same
-from workbench.scoring.shard_loop import Driver, Workers, score_catalogue
-from workbench.scoring.shards import Shard, catalogue_of, cut
-from workbench.scoring.superseded import done_before
-from workbench.scoring.worker import Job, Settings, score_shard
+from workbench.scoring.settings import ScoringSettings
+from workbench.scoring.shards import CATALOGUE, Catalogue, catalogue_of, cut, is_current
+from workbench.scoring.worker import Job
 
 
 def score_corpus(
@@ -59,32 +69,71 @@ def score_corpus(
     overwrite: bool = False,
     require_certificate: bool = True,
 ) -> pd.DataFrame:
-    """Score every document of `corpus` under `heads`; one row a document.
+    """Score every document of a corpus: the AttentionInfluence of arXiv 2505.07293, equation 5.
 
-    corpus: paths, a frame, a dataset or an iterable, with columns named by id, text and domain (see
-    `read_corpus`, also for the domain by sub-folder, "/", and for one domain, None). window: tokens
-    in one pass (default: the model's context); max_tokens: read only the beginning of each
-    document. out: a folder; shards of shard_size documents are written to it as they are done and
-    are not scored again by a later call with the same settings. A folder that holds scores made
-    with other settings or of another corpus is refused, unless `overwrite` is set, which sets them
-    aside. workers, driver, shard_timeout: see `run_scoring`.
-
-    A model that fails a check of its certificate is refused with NotCertified. With
-    require_certificate=False it is scored all the same; the record keeps the failed certificate,
-    and the manifest will not verify.
-
-    Columns: doc_id, domain, source, row, tokens (of the whole document), predicted (tokens that
-    the mean losses are over), loss_base and loss_ref (nats a token), score, compression_ratio (zlib
-    over the first 2,000 characters: low means repetitive), text_sha256. attrs["run"] is the record
-    that manifests are made of. Documents that cannot be scored are in attrs["skipped"], each with
-    its reason: every document read is in one of the two. attrs["run"]["domain_from"] counts whether
-    domains came from a column, a sub-folder or neither.
+    Each document is read twice, by the model as it is and with `heads` masked. Its score is the
+    relative rise of its mean token loss, (loss_ref - loss_base) / loss_base.
 
     Scores of different domains are not comparable, and the score rises with repetition: look at
     compression_ratio and loss_base beside it.
+
+    Args:
+        model: the selector.
+        heads: the heads to mask, the retrieval heads of the model.
+        corpus: paths, a frame, a dataset or an iterable (see `read_corpus`).
+        out: the run folder. Shards are written to it as they are done, and a later call with the
+            same settings does not score them again. None: nothing is kept on disk.
+        mode: what a masked head gives out. "uniform", the paper's: the mean of the values at this
+            and all earlier positions, as if it attended to each alike. "zero": nothing. Mode
+            "mean" of `masked` is refused, since no manifest names its reference set.
+        window: tokens of one forward pass, special tokens included. A longer document is cut into
+            windows that are read one by one, none of which sees the ones before, and its losses
+            are averaged over the tokens of all of them. None: the model's context.
+        max_tokens: read only so many tokens of each document, from its beginning; at least 2. What
+            follows counts for no loss. None: read all. The column `tokens` counts the whole
+            document all the same, since shares, budgets and blends by tokens need it; so all of
+            the text is tokenized, and only the forward passes get shorter. For documents much
+            longer than max_tokens, tokenizing can take longer than the passes do.
+        id: column of the id.
+        text: column of the text.
+        domain: column of the domain, "/" for the sub-folder, None for one domain.
+        shard_size: documents of a shard, the unit of work, of failure and of resume.
+        workers: see `run_scoring`.
+        driver: see `run_scoring`.
+        shard_timeout: see `run_scoring`.
+        overwrite: take a folder that holds scores of other settings or of another corpus, which is
+            refused otherwise. They are set aside in its `superseded/`.
+        require_certificate: refuse a model that fails a check of its certificate. If False, it is
+            scored all the same; the record keeps the failed certificate, and the manifest will not
+            verify.
+
+    Returns:
+        One row a document that has a score, in the order of the corpus, with the columns
+
+        - doc_id, domain, source, row: which document it is, and where it lies;
+        - tokens: of the whole document, without special ones;
+        - predicted: how many tokens the mean losses are over;
+        - loss_base, loss_ref: mean loss as the model is and with the heads masked, nats a token;
+        - score: (loss_ref - loss_base) / loss_base;
+        - compression_ratio: size after zlib over size, of the first 2,000 characters; low means
+          repetitive;
+        - text_sha256: of the text in UTF-8.
+
+        attrs["run"] is the record that manifests are made of; its "domain_from" counts whether
+        domains came from a column, a sub-folder or neither. attrs["skipped"] lists the documents
+        that cannot be scored, each with its reason: every document read is in one of the two.
+
+    Raises:
+        NotCertified: the model fails a check, and require_certificate is True.
+        ValueError: settings that cannot be, or a folder of other scores (see `run_scoring`).
+        TypeError: `heads` is no HeadSet.
+        CorpusError: the corpus cannot be read (see `read_corpus`).
+        ScoringFailed: workers could not score some shards; the others are kept.
+        RuntimeError: another run writes to the folder, or workers cannot start.
+        OSError: nothing can be written.
     """
-    with tempfile.TemporaryDirectory() as room:
-        folder = Path(room if out is None else out)
+    with tempfile.TemporaryDirectory() as tmp_dir:
+        folder = Path(tmp_dir if out is None else out)
         run_scoring(
             model, heads, corpus, folder, mode=mode, window=window, max_tokens=max_tokens, id=id,
             text=text, domain=domain, shard_size=shard_size, workers=workers, driver=driver,
@@ -140,156 +189,175 @@ def run_scoring(
             cluster. All its machines must see the same paths.
         part: (i, n): score every n-th shard from the i-th (from 1), while n calls with the same
             settings share the folder; the last one completes the run.
-        hear: gets progress as objects (see `workbench.scoring.report.told`) instead of a bar.
+        hear: gets progress as objects (see `workbench.scoring.report.run_progress`) instead of a
+            bar.
         shard_timeout: seconds for which a worker may give no sign of life at its shard before it is
             ended; None: by the rule of `workbench.scoring.drivers.stuck`, half an hour or more.
         overwrite: take a folder with scores of other settings or of another corpus; they are set
             aside in its `superseded/`, as are scores of documents that were edited or went away.
         require_certificate: as in `score_corpus`.
 
-    Returns the report: what was scored, kept, redone, set aside, skipped and why.
+    Returns:
+        The report: what was scored, kept, redone, set aside, skipped and why.
+
+    Raises:
+        ScoringFailed: some shards are not done at the end; the others are kept.
+        ValueError: settings that cannot be, or a folder that holds scores of other settings or of
+            another corpus (`workbench.scoring.corpus_folder`).
+        CorpusError: as `read_corpus`.
+        NotCertified: as `score_corpus`.
+        RuntimeError: another run writes to the folder, or workers cannot start.
+        OSError: nothing can be written.
+        ImportError: driver "ray" without Ray.
 
     A shard that fails, or whose worker dies or is stuck, is tried three times in all. In this
     process the first error ends the run. Interrupted or killed, a run loses at most the shards
     being scored.
-
-    Raises ScoringFailed at the end if some shards are still not done, while the others are kept;
-    ValueError for settings that cannot be, and for a folder that holds scores of other settings or
-    of another corpus (`workbench.scoring.same_corpus`); CorpusError as `read_corpus`; NotCertified;
-    RuntimeError where another run writes to the folder or workers cannot start; OSError where
-    nothing can be written.
     """
-    settings = Settings(heads, mode, require_window(model, window), max_tokens)
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
     require_timeout(shard_timeout)
-    if shard_timeout is not None and workers is None and driver == "local":
-        raise ValueError(
-            "shard_timeout ends workers that are stuck, and this process cannot be ended: give "
-            "workers=1 or more with it"
-        )
-    _require_possible(model, settings)
-    _require_shared(model, workers, driver, part)
+    settings = ScoringSettings(heads, mode, window, max_tokens, require_certificate)
+    settings = settings.resolved(model)
+    require_workers(model, workers, driver, shard_timeout)
+    if not 1 <= part[0] <= part[1]:
+        raise ValueError(f"part must be (i, n) with i from 1 to n, got {part}")
     columns = Named(id=id, text=text, domain=domain)
-    certificate = require_certified(model) if require_certificate else certify(model)
-    run = runs.run_record(
-        model, heads, {"mode": mode, "window": settings.window, "max_tokens": max_tokens},
-        certificate,
-    )  # fmt: skip
-    prints = runs.fingerprint(run)
+    run = runs.run_record(model, settings, settings.certified(model))
     folder = Path(out)
     shared = workers is not None or driver == "ray" or part != (1, 1)
     paths = _paths(corpus) if shared else []
+    job = Job(settings, runs.fingerprint(run), paths, columns, folder.absolute(), shard_timeout)
+    notes: list[str] = []
+    catalogue: Catalogue | None = None
     total = None if shared else _count(corpus, columns)
     with runs.alone_in(folder, part, run, overwrite):
         held = None if overwrite else held_by(folder)
         if held and (shared or total is not None):
             require_same(folder, held, read_corpus(paths or corpus, **columns))
-        if not shared:
+        if shared:
+            catalogue = catalogue_of(paths, columns, shard_size, folder, part, notes)
+            mine = catalogue.shards[part[0] - 1 :: part[1]]
+            total = sum(shard.documents + len(shard.refused) for shard in mine)
+            work: Iterable[Work] = ((shard, None) for shard in mine)
+        else:
             rows = read_corpus(corpus, **columns)
-            stream = cut(rows if total is not None else checked(folder, held, rows), shard_size)
-            return _score_here(model, settings, stream, run, folder, total, hear)
-        notes: list[str] = []
-        catalogue = catalogue_of(paths, columns, shard_size, folder, part, notes)
-        job = Job.of(
-            model, settings, prints, paths, columns, folder, require_certificate, shard_timeout
-        )
-        return score_catalogue(model, job, catalogue, run, part, workers, driver, hear, notes)
+            work = cut(rows if total is not None else checked(folder, held, rows), shard_size)
+        with run_progress(total, hear) as state:
+            tally = _score_shards(model, job, work, workers, driver, state)
+        _note(tally.failures, folder, part)
+        names, domain_from = tally.names, tally.domain_from
+        if catalogue is not None:  # of all parts
+            names = [shard.name(job.fingerprint) for shard in catalogue.shards]
+            domain_from = sum((Counter(one.domain_from) for one in catalogue.shards), Counter())
+        run["domain_from"] = dict(domain_from)
+        report = report_of(tally, total, state, run["domain_from"], notes)
+        if tally.failures:
+            if part != (1, 1):  # which did not hash the corpus: the next call makes a new catalogue
+                (folder / CATALOGUE).unlink(missing_ok=True)
+            raise ScoringFailed(report)
+        if catalogue is not None and not _all_done(folder, job, catalogue, part):
+            return report
+        return report.completed(runs.finish(folder, run, names))
 
 
-def _score_here(
+def _score_shards(
     model: Model,
-    settings: Settings,
-    stream: Iterable[tuple[Shard, tuple[Document, ...]]],
-    run: dict[str, Any],
-    folder: Path,
-    total: int | None,
-    hear: Hear | None,
-) -> RunReport:
-    """Score the shards as they pass, in this process, and complete the run."""
-    prints, before = runs.fingerprint(run), runs.numbers_in(folder)
-    tally, names, kept, redone = Tally(), list[str](), 0, 0
-    domain_from = Counter[str]()
-    with told(total, hear) as state:
-        for shard, documents in stream:
-            receipt = done_before(folder, shard, prints)
-            if receipt is not None:
-                kept += 1
-                state.step(receipt.read, kept=True)
+    job: Job,
+    work: Iterable[Work],
+    workers: Workers,
+    driver: Driver,
+    state: ProgressState,
+) -> Tally:
+    """Score what is not done of the shards, whoever does it; moves `state` on.
+
+    Args:
+        model: the selector.
+        job: the run.
+        work: all shards of this call.
+        workers: see `run_scoring`.
+        driver: see `run_scoring`.
+        state: the progress of the run.
+
+    Returns:
+        What the shards come to. Those that could not be scored are in its `failures`.
+    """
+    before, tally = runs.numbers_in(job.folder), Tally()
+
+    def left() -> Iterator[Work]:
+        for shard, documents in work:
+            stop_if_asked()
+            tally.names.append(shard.name(job.fingerprint))
+            tally.domain_from.update(shard.domain_from)
+            receipt = runs.done_before(job.folder, shard, job.fingerprint)
+            if receipt is None:
+                yield shard, documents
             else:
-                redone += shard.number in before
-                state.step(0)
-                receipt = score_shard(model, settings, prints, shard, documents, folder, state.step)
-                state.step(len(shard.refused))
-            tally.add(receipt)
-            domain_from.update(shard.domain_from)
-            names.append(receipt.shard)
-    run["domain_from"] = dict(domain_from)
-    report = report_of(
-        tally, (), total, state, kept=kept, redone=redone, domain_from=run["domain_from"]
-    )
-    return report.completed(runs.finish(folder, run, names))
+                tally.add(receipt, kept=True)
+                state.step(receipt.read, kept=True)
+
+    # Closed before anything else is done, so that no worker outlives an error or a Ctrl-C.
+    with contextlib.closing(drive(model, job, left(), workers, driver)) as outcomes:
+        for outcome in outcomes:
+            if isinstance(outcome, Receipt):
+                tally.add(outcome, redone=shard_number(outcome.shard) in before)
+            elif isinstance(outcome, Failure):
+                tally.failures.append(outcome)
+                state.step(0, failed=outcome.documents)
+            else:
+                state.step(outcome.documents, outcome.tokens)
+    return tally
 
 
-def _require_possible(model: Model, settings: Settings) -> None:
-    if not settings.heads:
-        raise ValueError("no heads to mask: every score would be 0. Give at least one head")
-    require_max_tokens(settings.max_tokens)
-    require_fitting(model, settings.heads, settings.mode)
-    require_unmasked(model)
-    if settings.mode == "mean":
-        raise ValueError(
-            "mode 'mean' depends on a reference set that no manifest names, so scores made with "
-            "it could not be verified: score with 'uniform' (the paper's) or 'zero'"
-        )
+def _note(failures: Sequence[Failure], folder: Path, part: Part) -> None:
+    """Leave the failures of this part in a file of their own, or none."""
+    name = "failures.jsonl" if part == (1, 1) else f"failures-{part[0]}-of-{part[1]}.jsonl"
+    lines = "".join(json.dumps(asdict(failure)) + "\n" for failure in failures)
+    if lines:
+        write_atomically(folder / name, lines.encode())
+    else:
+        (folder / name).unlink(missing_ok=True)
 
 
-def _require_shared(model: Model, workers: Workers, driver: Driver, part: Part) -> None:
+def _all_done(folder: Path, job: Job, catalogue: Catalogue, part: Part) -> bool:
+    """Whether all shards of the corpus are done, after those of this part.
+
+    Each part looks after its own last shard, so the one that ends last sees all of them.
+    """
+    names = [shard.name(job.fingerprint) for shard in catalogue.shards]
+    if not all(receipt_path(folder, name).exists() for name in names):
+        return False
     index, count = part
-    if driver not in ("local", "ray"):
-        raise ValueError(f"driver must be 'local' or 'ray', got {driver!r}")
-    some = isinstance(workers, int) and workers >= 1
-    if isinstance(workers, list | tuple):
-        some = bool(workers) and all(isinstance(one, str) for one in workers)
-    if workers is not None and not some:
-        raise ValueError(
-            "workers must be a number from 1 or a list of devices such as ['cuda:0'], got "
-            f"{workers!r}"
-        )
-    here = model.device.type
-    devices = ["cpu"] if isinstance(workers, int) else workers or [here]
-    kinds = {one.split(":")[0] for one in devices}
-    if driver == "local" and workers is not None and kinds != {here}:
-        raise ValueError(
-            f"workers={workers!r} would score on {', '.join(sorted(kinds))}, but the model is on "
-            f"{here}, and scores of different devices are not mixed: load it with device="
-            f"{min(kinds)!r}, or give devices of its kind"
-        )
-    if not 1 <= index <= count:
-        raise ValueError(f"part must be (i, n) with i from 1 to n, got {part}")
+    others = (shard for shard in catalogue.shards if shard.number % count != index - 1)
+    if any(finished(folder, shard, job.fingerprint) is None for shard in others):
+        return False
+    # Another part may have seen a source change: its new shards are not removed for the old ones.
+    return is_current(catalogue, folder)
 
 
 def _paths(corpus: Any) -> list[str]:
     """The paths that a corpus was given as, absolute, since workers may stand elsewhere."""
-    given = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    paths = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
     if not (
-        isinstance(given, list | tuple) and given
-        and all(isinstance(one, str | os.PathLike) for one in given)
+        isinstance(paths, list | tuple) and paths
+        and all(isinstance(path, str | os.PathLike) for path in paths)
     ):  # fmt: skip
         raise ValueError(
             "several workers read the corpus themselves, so it has to be given as a path or a list "
             f"of paths; got a {type(corpus).__name__}. Score it in one process, or write it to a "
             "JSONL or Parquet file first"
         )
-    return [absolute(os.fsdecode(one)) for one in given]
+    return [absolute(os.fsdecode(path)) for path in paths]
 
 
 def _count(corpus: Any, columns: Named) -> int | None:
-    """How many rows there are, or None. A first look through the text costs little beside scoring
-    it, and gives the time left. What may give its documents only once, or has to fetch them, is not
-    looked through."""
-    given = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
-    remote = any(isinstance(one, str) and is_remote(one) for one in given)
+    """How many rows there are, or None.
+
+    A first look through the text costs little beside scoring it, and gives the time left. What may
+    give its documents only once, or has to fetch them, is not looked through.
+    """
+    items = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
+    remote = any(isinstance(item, str) and is_remote(item) for item in items)
     if remote or not (isinstance(corpus, Path) or hasattr(corpus, "__len__")):
         return None
     total = 0

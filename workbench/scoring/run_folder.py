@@ -3,51 +3,76 @@
     run.json                 what was run on what, with counts once it is finished
     scores/part-*.parquet    one score file a shard
     receipts/part-*.json     one receipt a shard (see `workbench.scoring.receipts`)
-    receipts.sha256          the receipts of a finished run (see `workbench.scoring.run_files`)
+    receipts.sha256          the receipts of a finished run (see `workbench.scoring.receipts`)
     skipped.jsonl            documents without a score, each with its reason
     failures.jsonl           shards that could not be scored, while there are any
     catalogue.jsonl          the shards, where several workers share them (see `scoring.shards`)
-    superseded/              scores of earlier texts or settings (see `scoring.superseded`)
+    superseded/              scores of earlier texts or settings
 
 Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
 and a folder takes scores of one fingerprint only. The certificate stands in the record but not in
 the fingerprint, since what its checks measure may differ in the last digits.
+
+Scores that a run no longer speaks of are set aside in `superseded/`, never deleted: those of a
+document that was edited or went away, of another corpus, of other settings. Their score files and
+receipts move to `superseded/scores` and `superseded/receipts`, and the record that spoke of them is
+kept beside them. When a shard is asked for again as it was, under the settings of then, it is taken
+back from there and not scored again. The folder may be removed by whoever needs the space.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 import pandas as pd
 import pyarrow as pa
 
-from workbench.core.files import lines_of, plain_file, read_json, write_atomically
+from workbench.core.files import lines_of, plain_file, read_json, sha256_of, write_atomically
 from workbench.core.parquet import read_table
 from workbench.core.progress import counted
 from workbench.loading.certificate import Certificate
-from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.scoring.receipts import SCHEMA, SHARD_NAME, describe, read_receipt, receipt_path
-from workbench.scoring.run_files import check_files, list_receipts, score_files
-from workbench.scoring.superseded import SUPERSEDED, SetAside, keep_record, set_aside
+from workbench.scoring.receipts import (
+    SHARD_NAME,
+    Receipt,
+    check_files,
+    describe,
+    finished,
+    list_receipts,
+    read_receipt,
+    receipt_path,
+    score_files,
+    shard_number,
+)
+from workbench.scoring.schema import FORMULA, SCHEMA
+from workbench.scoring.settings import ScoringSettings
+from workbench.scoring.shards import Shard
 
-FORMULA = "(loss_ref - loss_base) / loss_base"
+SUPERSEDED = "superseded"
 Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, from 1
 
 
 def load_scores(folder: str | Path) -> pd.DataFrame:
     """The table that `score_corpus(out=folder)` returned, read again from its files.
 
-    Raises FileNotFoundError where no run was written to, and ValueError for a run that is not
-    finished or whose files were changed since.
+    Args:
+        folder: the run folder.
+
+    Returns:
+        The table of `score_corpus`, with attrs["run"] and attrs["skipped"].
+
+    Raises:
+        FileNotFoundError: no run was written to the folder.
+        ValueError: the run is not finished, or its files were changed since.
     """
     folder = Path(folder)
     where = folder / "run.json"
@@ -92,10 +117,17 @@ def _json_lines(path: Path) -> list[Any]:
     return found
 
 
-def run_record(
-    model: Model, heads: HeadSet, settings: dict[str, Any], certificate: Certificate
-) -> dict[str, Any]:
-    """The record of a run before it starts; `finish` adds the counts."""
+def run_record(model: Model, settings: ScoringSettings, certificate: Certificate) -> dict[str, Any]:
+    """The record of a run before it starts; `finish` adds the counts.
+
+    Args:
+        model: the selector.
+        settings: how it scores, resolved for the model.
+        certificate: of the model.
+
+    Returns:
+        The content of `run.json`, with `documents` and the lists of files None.
+    """
     packages = ("attention-influence-workbench", "torch", "transformers")
     names = ("workbench", "torch", "transformers")
     software = {name: version(package) for name, package in zip(names, packages, strict=True)}
@@ -104,8 +136,7 @@ def run_record(
         "software": software | {"python": platform.python_version()},
         "model": model.identity,
         "certificate": certificate.to_json(),
-        "heads": heads.to_json(),
-        **settings,
+        **settings.to_json(),
         "formula": FORMULA,
         "documents": None,
         "receipts_file": None,
@@ -114,7 +145,14 @@ def run_record(
 
 
 def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
-    """What two runs must share for their scores to belong together."""
+    """What two runs must share for their scores to belong together.
+
+    Args:
+        run: the record of a run.
+
+    Returns:
+        A flat dict of plain JSON values.
+    """
     model = {k: v for k, v in run["model"].items() if k not in ("source", "revision")}
     return {
         **{f"model.{key}": value for key, value in model.items()},
@@ -125,23 +163,33 @@ def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def alone_in(
     folder: Path,
     part: Part = (1, 1),
     run: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Iterator[None]:
-    """Make `folder` and hold it against other runs, in this process or another.
+    """Make a run folder and hold it against other runs, in this process or another, for the block.
 
     Calls that share the shards, each with a part of its own of the same division, get in together
-    if their settings are the same. `run`, the record, is written on the way in (see `_start`).
+    if their settings are the same.
+
+    Args:
+        folder: the run folder.
+        part: of this call.
+        run: the record, which is written on the way in (see `_start`); None: it stays.
+        overwrite: take a folder that holds scores of other settings.
+
+    Raises:
+        RuntimeError: another run writes to the folder.
+        ValueError: the folder holds scores of other settings.
     """
-    for room in ("scores", "receipts"):
-        (folder / room).mkdir(parents=True, exist_ok=True)
+    for name in ("scores", "receipts"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     index, count = part
-    kin = f"-of-{count}"
-    own = folder / (".lock" if count == 1 else f".lock-{index}{kin}")
+    same_division = f"-of-{count}"
+    own = folder / (".lock" if count == 1 else f".lock-{index}{same_division}")
     held = filelock.FileLock(own, timeout=0)
     try:
         # One at a time looks who is there, so that no two look past each other.
@@ -153,7 +201,7 @@ def alone_in(
                     with filelock.FileLock(other, timeout=0):
                         pass
                 except filelock.Timeout:
-                    if count == 1 or not other.name.endswith(kin):
+                    if count == 1 or not other.name.endswith(same_division):
                         raise
                     alone = False
             _clear(folder, part, alone)
@@ -190,9 +238,9 @@ def _clear(folder: Path, part: Part, alone: bool) -> None:
 
 
 def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> None:
-    """Write the unfinished record, or refuse a folder whose scores, or whose other parts that are
-    at work, have another fingerprint.
+    """Write the unfinished record, or refuse the folder.
 
+    It is refused if its scores, or its other parts that are at work, have another fingerprint.
     A finished record of the same fingerprint stays until `finish` replaces it, so that a run that
     fails on the way leaves what was there before.
     """
@@ -223,16 +271,24 @@ def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> N
 
 
 def numbers_in(folder: Path) -> set[int]:
-    """The numbers of the shards that have a score file or a receipt in the folder."""
+    """Which shards have a score file or a receipt in a run folder; returns their numbers."""
     paths = [*folder.glob("scores/part-*.parquet"), *folder.glob("receipts/part-*.json")]
-    return {int(path.stem.split("-")[1]) for path in paths if SHARD_NAME.fullmatch(path.stem)}
+    return {shard_number(path.stem) for path in paths if SHARD_NAME.fullmatch(path.stem)}
 
 
 def finish(folder: Path, run: dict[str, Any], names: Sequence[str]) -> SetAside:
-    """Complete the record of a run from the receipts of its shards, called `names` in order.
+    """Complete the record of a run from the receipts of its shards.
 
     Shards of an earlier corpus or of other settings are set aside, since whoever reads all files of
-    the folder must not find a document twice. Returns how much that was.
+    the folder must not find a document twice.
+
+    Args:
+        folder: the run folder.
+        run: the record, to which counts and lists of files are added.
+        names: of the shards, in the order of the corpus.
+
+    Returns:
+        How much was set aside.
     """
     read = scored = 0
     skipped: list[Mapping[str, Any]] = []
@@ -267,3 +323,77 @@ def _is_finished(path: Path) -> bool:
 
 def _json_bytes(value: dict[str, Any]) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
+
+
+# ---- superseded scores --------------------------------------------------------------------------
+
+
+class SetAside(NamedTuple):
+    """What was set aside: how many shards, and how many documents were scored in them."""
+
+    shards: int
+    documents: int
+
+
+def set_aside(folder: Path, keep: Collection[str]) -> SetAside:
+    """Move the files of shards to `superseded/`.
+
+    Args:
+        folder: the run folder.
+        keep: names of the shards that stay.
+
+    Returns:
+        How much was moved.
+    """
+    names, documents = set(), 0
+    for path in [*folder.glob("receipts/part-*.json"), *folder.glob("scores/part-*.parquet")]:
+        if path.stem in keep:
+            continue
+        if path.parent.name == "receipts":
+            with contextlib.suppress(OSError, ValueError):  # a damaged one
+                documents += read_receipt(path).scored
+        with contextlib.suppress(FileNotFoundError):  # another part is finishing the same run
+            _move(path, folder / SUPERSEDED / path.parent.name / path.name)
+            names.add(path.stem)
+    return SetAside(len(names), documents)
+
+
+def done_before(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Receipt | None:
+    """Whether an earlier call has finished a shard, be it set aside since.
+
+    Args:
+        folder: the run folder.
+        shard: the shard.
+        fingerprint: of the run.
+
+    Returns:
+        Its receipt, the files of which lie in the folder (again); None if it has to be scored.
+    """
+    return finished(folder, shard, fingerprint) or _taken_back(folder, shard, fingerprint)
+
+
+def _taken_back(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Receipt | None:
+    """The receipt of a shard that was set aside and is whole, moved back; else None."""
+    aside = folder / SUPERSEDED
+    name = shard.name(fingerprint)
+    if not receipt_path(aside, name).exists():
+        return None
+    receipt = finished(aside, shard, fingerprint)
+    if receipt is None:
+        return None
+    for path in (f"scores/{name}.parquet", f"receipts/{name}.json"):  # the receipt last, as ever
+        _move(aside / path, folder / path)
+    return receipt
+
+
+def keep_record(folder: Path) -> None:
+    """Keep a copy of the record of a run folder, where another one is about to replace it."""
+    path = folder / "run.json"
+    aside = folder / SUPERSEDED
+    aside.mkdir(exist_ok=True)
+    write_atomically(aside / f"run-{sha256_of(path)[:16]}.json", path.read_bytes())
+
+
+def _move(path: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, to)

@@ -34,8 +34,14 @@ _FORMAT = 3  # of the catalogue; in 1, an id that came before was refused
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows `start` to before `stop` of a source; offset: the byte at which row `start` begins in a
-    plain JSONL file, else 0."""
+    """A range of rows of a source.
+
+    Attributes:
+        source: its name.
+        start: the first row.
+        stop: the row after the last.
+        offset: the byte at which row `start` begins in a plain JSONL file, else 0.
+    """
 
     source: str
     start: int
@@ -47,10 +53,14 @@ class Piece:
 class Shard:
     """Which documents one piece of work holds.
 
-    number: from 0, in the order of the corpus; documents: how many; digest: SHA-256 over id,
-    domain, place and text hash of each; refused: rows in the pieces that give no document (or whose
-    place came earlier in the corpus), each with its reason; domain_from: documents by
-    `Document.domain_from`.
+    Attributes:
+        number: from 0, in the order of the corpus.
+        pieces: the ranges of rows that it was cut from.
+        documents: how many there are.
+        digest: SHA-256 over id, domain, place and text hash of each.
+        refused: rows in the pieces that give no document (or whose place came earlier in the
+            corpus), each with its reason.
+        domain_from: documents by `Document.domain_from`.
     """
 
     number: int
@@ -61,15 +71,31 @@ class Shard:
     domain_from: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def name(self, fingerprint: Mapping[str, Any]) -> str:
-        """What its files are called under these settings, without an ending."""
+        """What its files are called, without an ending.
+
+        Args:
+            fingerprint: of the run.
+
+        Returns:
+            part-NUMBER-DIGEST, the digest of its documents and the fingerprint.
+        """
         both = hashlib.sha256(json.dumps([fingerprint, self.digest], sort_keys=True).encode())
         return f"part-{self.number:06d}-{both.hexdigest()[:16]}"
 
     def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Shard:
+        """The shard in what `to_json` gave.
+
+        Args:
+            value: that, or what became of it on the way through JSON.
+
+        Returns:
+            An equal shard.
+        """
         return cls(
             value["number"],
             tuple(Piece(**one) for one in value["pieces"]),
@@ -83,7 +109,15 @@ class Shard:
 def cut(
     stream: Iterable[Document | Skipped], size: int
 ) -> Iterator[tuple[Shard, tuple[Document, ...]]]:
-    """The stream in shards of `size` documents, each with its documents."""
+    """Cut a stream into shards.
+
+    Args:
+        stream: the rows of a corpus.
+        size: documents of a shard; it also ends after ten times as many rows without a document.
+
+    Yields:
+        Each shard with its documents.
+    """
     passing = _Passing()
     for one in stream:
         passing.add(one)
@@ -122,7 +156,14 @@ class _Passing:
 
 
 def documents_digest(documents: Iterable[Document]) -> str:
-    """SHA-256 over id, domain, source, row and text hash of documents in order."""
+    """A digest of documents and their places.
+
+    Args:
+        documents: in order.
+
+    Returns:
+        SHA-256 over id, domain, source, row and text hash of each, in hexadecimal.
+    """
     digest = hashlib.sha256()
     for one in documents:
         where = [one.doc_id, one.domain, one.source, one.row, text_sha256(one.text)]
@@ -135,11 +176,17 @@ def documents_digest(documents: Iterable[Document]) -> str:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All shards of a corpus of files, and the digests of the files that they were cut from."""
+    """All shards of a corpus of files.
+
+    Attributes:
+        shards: in the order of the corpus.
+        files: bytes and SHA-256 of each source that they were cut from, by its name.
+        cut_by: the columns, the size of a shard, and the names of the sources.
+    """
 
     shards: tuple[Shard, ...]
-    files: Mapping[str, tuple[int, str]]  # bytes and SHA-256 of each source
-    cut_by: Mapping[str, Any]  # columns and size
+    files: Mapping[str, tuple[int, str]]
+    cut_by: Mapping[str, Any]
 
 
 def catalogue_of(
@@ -152,14 +199,26 @@ def catalogue_of(
 ) -> Catalogue:
     """The catalogue of a corpus of files: that of `folder` if it still holds, else a new one.
 
-    It holds if it was cut in the same way and every source has the bytes that it had; with `part`
-    (i, n), that they are as many, since n calls that each hash the corpus would take n times as
-    long. (Every shard's own digest is looked at when it is read.) A new one replaces it, and why
-    that was is said in the title of its progress and added to `notes`. What is kept tells no text
-    and no path. One call at a time looks or makes one.
+    It holds if it was cut in the same way and every source has the bytes that it had. Several parts
+    only look whether they are as many, since n calls that each hash the corpus would take n times
+    as long. (Every shard's own digest is looked at when it is read.) A new one replaces it, and why
+    that was is said in the title of its progress. What is kept tells no text and no path. One call
+    at a time looks or makes one.
 
-    Raises CorpusError where rows cannot be read alone (data sets streamed from the hub), and for
-    files that change while they are looked through.
+    Args:
+        corpus: paths.
+        columns: names of the columns of id, text and domain.
+        size: documents of a shard.
+        folder: the run folder.
+        part: (i, n) of this call.
+        notes: why a new one was made is added to it.
+
+    Returns:
+        The catalogue.
+
+    Raises:
+        CorpusError: rows cannot be read alone (data sets streamed from the hub), or files change
+            while they are looked through.
     """
     with filelock.FileLock(folder / ".catalogue"):
         return _catalogue_of(corpus, columns, size, folder, part, [] if notes is None else notes)
@@ -206,14 +265,31 @@ def _catalogue_of(
 
 
 def is_current(catalogue: Catalogue, folder: Path) -> bool:
-    """Whether `folder` still holds this catalogue, and not one that another part has made since."""
+    """Whether another part has made another catalogue since.
+
+    Args:
+        catalogue: of this call.
+        folder: the run folder.
+
+    Returns:
+        Whether the folder still holds this one.
+    """
     return _stored(folder / CATALOGUE)[0] == catalogue
 
 
 def documents_of(shard: Shard, sources: Mapping[str, Source], columns: Named) -> list[Document]:
     """The documents of a catalogue's shard, read from their sources.
 
-    Raises CorpusError if they are no longer the documents that the catalogue saw.
+    Args:
+        shard: the shard.
+        sources: of the corpus, by name.
+        columns: names of the columns of id, text and domain.
+
+    Returns:
+        The documents, in order.
+
+    Raises:
+        CorpusError: they are no longer the documents that the catalogue saw.
     """
     refused = {(one.source, one.row) for one in shard.refused}
     wanted, found = Columns(**columns), []
@@ -292,8 +368,10 @@ def _store(catalogue: Catalogue, path: Path) -> None:
 
 
 def _end_of(lines: bytes) -> bytes:
-    """The last line of a catalogue: a digest of the others, since a flipped digit in a place would
-    be taken for a changed text in every later run."""
+    """The last line of a catalogue: a digest of the others.
+
+    Without it a flipped digit in a place would be taken for a changed text in every later run.
+    """
     return json.dumps({"sha256": hashlib.sha256(lines).hexdigest()}).encode() + b"\n"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,28 +14,16 @@ import torch
 from workbench.corpus.columns import Named
 from workbench.corpus.document import CorpusError, Document
 from workbench.corpus.sources import sources_of
-from workbench.loading.certificate import certify, require_certified
-from workbench.models.attention_hook import Mode
-from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring import run_folder
 from workbench.scoring.drivers.shared_model import open_stored
 from workbench.scoring.influence import scored
 from workbench.scoring.receipts import Receipt, write_scores
+from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import Shard, documents_of
 
 # No other shard could be written either.
 _NOWHERE_TO_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How documents are scored: masked heads, mode, tokens of one pass, and of a document."""
-
-    heads: HeadSet
-    mode: Mode
-    window: int
-    max_tokens: int | None
 
 
 class Step(NamedTuple):
@@ -45,113 +33,147 @@ class Step(NamedTuple):
     tokens: int
 
 
-def score_shard(
-    model: Model,
-    settings: Settings,
-    fingerprint: Mapping[str, Any],
-    shard: Shard,
-    documents: Sequence[Document],
-    folder: Path,
-    step: Callable[[int, int], object] = lambda documents, tokens: None,
-) -> Receipt:
-    """Score the documents of a shard and publish its score file and its receipt in `folder`."""
-    results = []
-    for one in scored(
-        model, settings.heads, documents, settings.mode, settings.window, settings.max_tokens
-    ):
-        results.append(one)
-        step(1, one["predicted"] if isinstance(one, dict) else 0)
-    return write_scores(folder, shard, fingerprint, results)
-
-
 @dataclass(frozen=True)
 class Job:
-    """All that a worker has to know, as plain JSON values.
+    """A run, as whoever scores its shards has to know it.
 
-    folder: of the run; corpus: paths, as the worker's machine sees them; shard_timeout: see
-    `workbench.scoring.drivers.stuck`; model: folder that `model_store.store` wrote, set by the
-    driver.
+    Attributes:
+        settings: how to score, resolved for the model of the run.
+        fingerprint: of the run (`workbench.scoring.run_folder.fingerprint`).
+        corpus: paths, as the worker's machine sees them; empty for a corpus in memory.
+        columns: names of the columns of id, text and domain.
+        folder: of the run, absolute.
+        shard_timeout: seconds; see `workbench.scoring.drivers.stuck`.
+        model: folder that `workbench.scoring.drivers.shared_model.store` wrote; the driver sets it.
     """
 
-    heads: Mapping[str, Any]
-    mode: Mode
-    window: int
-    max_tokens: int | None
+    settings: ScoringSettings
     fingerprint: Mapping[str, Any]
     corpus: Sequence[str]
     columns: Named
-    folder: str
-    require_certificate: bool
+    folder: Path
     shard_timeout: float | None = None
-    model: str = ""
-
-    @classmethod
-    def of(
-        cls,
-        model: Model,
-        settings: Settings,
-        fingerprint: Mapping[str, Any],
-        corpus: Sequence[str],
-        columns: Named,
-        folder: Path,
-        require_certificate: bool,
-        shard_timeout: float | None = None,
-    ) -> Job:
-        return cls(
-            settings.heads.to_json(), settings.mode, settings.window, settings.max_tokens,
-            fingerprint, corpus, columns, str(folder.absolute()), require_certificate,
-            shard_timeout,
-        )  # fmt: skip
+    model: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As plain JSON values."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return own | {
+            "settings": self.settings.to_json(),
+            "require_certificate": self.settings.require_certificate,
+            "folder": str(self.folder),
+            "model": None if self.model is None else str(self.model),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Job:
+        """The job in what `to_json` gave.
+
+        Args:
+            stored: that, or what became of it on the way through JSON.
+
+        Returns:
+            The job.
+        """
+        own = {key: value for key, value in stored.items() if key != "require_certificate"}
+        settings = ScoringSettings.from_json(
+            stored["settings"], require_certificate=stored["require_certificate"]
+        )
+        model = None if stored["model"] is None else Path(stored["model"])
+        return cls(**own | {"settings": settings, "folder": Path(stored["folder"]), "model": model})
 
 
 class ShardWorker:
-    """Holds the model and scores shards of a catalogue, one at a time."""
+    """Holds the model of a run and scores its shards, one at a time.
 
-    def __init__(self, job: Job, device: str = "cpu") -> None:
+    Args:
+        model: the selector.
+        job: the run.
+    """
+
+    def __init__(self, model: Model, job: Job) -> None:
+        self.model, self.job = model, job
+        self.sources = {source.name: source for source in sources_of(job.corpus)}
+
+    @classmethod
+    def open(cls, job: Job, device: str = "cpu") -> ShardWorker:
+        """The worker of a process of its own, which opens the model that the driver has stored.
+
+        Args:
+            job: the run.
+            device: to put the model on.
+
+        Returns:
+            The worker.
+
+        Raises:
+            NotCertified: the model fails a check here, and the job requires a certificate.
+            ValueError: scores made here would have another fingerprint than those of the run.
+        """
         if device == "cpu":
             # One thread a worker, however many workers there are: sums are then added up in the
             # same order, and the scores do not depend on their number.
             torch.set_num_threads(1)
-        self.job = job
-        self.model = open_stored(Path(job.model), device)
-        self.sources = {one.name: one for one in sources_of(job.corpus)}
-        self.settings = Settings(HeadSet.from_json(job.heads), job.mode, job.window, job.max_tokens)
-        check = require_certified if job.require_certificate else certify
-        certificate = check(self.model)
-        run = run_folder.run_record(
-            self.model, self.settings.heads,
-            {"mode": job.mode, "window": job.window, "max_tokens": job.max_tokens}, certificate,
-        )  # fmt: skip
-        mine = json.loads(json.dumps(run_folder.fingerprint(run)))
-        wrong = [key for key in mine if mine[key] != job.fingerprint.get(key)]
+        assert job.model is not None
+        model = open_stored(job.model, device)
+        run = run_folder.run_record(model, job.settings, job.settings.certified(model))
+        here = json.loads(json.dumps(run_folder.fingerprint(run)))
+        wrong = [key for key in here if here[key] != job.fingerprint.get(key)]
         if wrong:
             raise ValueError(
                 f"this worker would score with other settings than the run: {', '.join(wrong)} "
                 "differ. Give workers the same versions of the packages, and the run a device of "
                 "their kind"
             )
+        return cls(model, job)
 
-    def score(self, shard: Shard, step: Callable[[int, int], object]) -> Receipt:
-        """Read the documents of a shard, score and publish them.
+    def score(
+        self, shard: Shard, documents: Sequence[Document] | None = None
+    ) -> Iterator[Step | Receipt]:
+        """Score the documents of a shard and publish its score file and its receipt.
 
-        Raises CorpusError if the text was changed since the catalogue was made.
+        Args:
+            shard: the shard.
+            documents: its documents; None: they are read from the corpus of the job.
+
+        Yields:
+            A Step for each document, one for the rows that give none, and at last the receipt.
+
+        Raises:
+            CorpusError: the text was changed since the catalogue was made.
         """
-        documents = documents_of(shard, self.sources, self.job.columns)
-        return score_shard(
-            self.model, self.settings, self.job.fingerprint, shard, documents,
-            Path(self.job.folder), step,
-        )  # fmt: skip
+        if documents is None:
+            documents = documents_of(shard, self.sources, self.job.columns)
+        results = []
+        for result in scored(self.model, self.job.settings, documents):
+            results.append(result)
+            yield Step(1, result["predicted"] if isinstance(result, dict) else 0)
+        receipt = write_scores(self.job.folder, shard, self.job.fingerprint, results)
+        yield Step(len(shard.refused), 0)
+        yield receipt
 
 
 def ends_all(error: Exception) -> bool:
-    """Whether no other shard could be scored either, by whomever: the disk is full."""
+    """Whether no other shard could be scored either, by whomever: the disk is full.
+
+    Args:
+        error: that a shard ended with.
+
+    Returns:
+        Whether to give up the run.
+    """
     return isinstance(error, OSError) and error.errno in _NOWHERE_TO_WRITE
 
 
 def is_final(error: Exception) -> bool:
-    """Whether every worker would fail on that shard: its text is another one, and not just out of
-    reach for the moment."""
+    """Whether every worker would fail on that shard.
+
+    So it is if its text is another one, and not just out of reach for the moment.
+
+    Args:
+        error: that the shard ended with.
+
+    Returns:
+        Whether to give up the shard.
+    """
     return isinstance(error, CorpusError) and not isinstance(error.__cause__, OSError)

@@ -40,6 +40,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model, from_transformers
 from workbench.scoring.influence import scored
+from workbench.scoring.settings import ScoringSettings
 from workbench.selection.ranking import By, Selection, select
 
 SAMPLE = 24  # documents scored both ways before anything is trusted
@@ -217,7 +218,7 @@ class _Race:
         exactly = into is self.exact
         started = time.perf_counter()
         with counted(title, "doc", len(documents)) as done:
-            results = scored(model, self.heads, documents, *self.settings)
+            results = scored(model, ScoringSettings(self.heads, *self.settings), documents)
             for i, result in zip(positions, results, strict=True):
                 if isinstance(result, dict):
                     into[i] = result

@@ -45,7 +45,7 @@ def _watch_sources(trace: str | None, deadly: set[str]) -> None:
         if event != "open" or not isinstance(given[0], str):
             return
         name = os.path.basename(given[0])
-        if not given[0].endswith(f"corpus/{name}"):
+        if not given[0].endswith(f"corpus/{name}") or not name.endswith(".jsonl"):
             return
         if trace is not None:
             os.write(line, f"{os.getpid()} {name}\n".encode())

@@ -22,7 +22,7 @@ from workbench.scoring.drivers import local as local_driver
 from workbench.scoring.drivers.shared_model import open_stored, store
 from workbench.scoring.run_folder import alone_in, run_record
 from workbench.scoring.shards import catalogue_of
-from workbench.scoring.worker import Job, Settings
+from workbench.scoring.worker import Job
 
 ROOT = Path.cwd()
 
@@ -185,10 +185,10 @@ def test_what_cannot_be_shared_is_named(tiny, heads, corpus, tmp_path, given, me
 def test_a_worker_that_would_score_otherwise_refuses(tiny, heads, corpus, tmp_path):
     """As another version of a package on another machine would make it."""
     store(tiny, tmp_path / "model")
-    settings = Settings(heads, "uniform", tiny.context, None)
+    settings = wb.scoring.ScoringSettings(heads).resolved(tiny)
     columns = {"id": "id", "text": "text", "domain": "domain"}
     prints = {"mode": "zero"}
-    job = Job.of(tiny, settings, prints, [str(corpus)], columns, tmp_path, True)
+    job = Job(settings, prints, [str(corpus)], columns, tmp_path)
     shards = catalogue_of([str(corpus)], columns, 40, tmp_path).shards
     with pytest.raises(RuntimeError, match=r"other settings than the run: .*mode"):
         list(local_driver.drive(tiny, job, shards, 1))
@@ -235,9 +235,8 @@ def test_counts_that_do_not_add_up_publish_nothing(tiny, heads, corpus, tmp_path
 
 
 def test_parts_of_other_settings_do_not_meet_in_one_folder(tiny, heads, corpus, tmp_path):
-    record = run_record(
-        tiny, heads, {"mode": "uniform", "window": 128, "max_tokens": 9}, wb.certify(tiny)
-    )
+    settings = wb.scoring.ScoringSettings(heads, max_tokens=9).resolved(tiny)
+    record = run_record(tiny, settings, wb.certify(tiny))
     with (
         alone_in(tmp_path, (1, 2), record),  # it has not scored anything yet
         pytest.raises(ValueError, match="max_tokens: 9 then, None now"),

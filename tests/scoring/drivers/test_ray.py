@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from support.pipes_of_sources import Pipe
 
 import workbench as wb
 from workbench.core.progress import Cancelled, watched
-from workbench.loading.certificate import certify
 from workbench.scoring import run_folder
 from workbench.scoring.drivers import ray as ray_driver
 from workbench.scoring.drivers import ray_cluster
@@ -31,10 +31,9 @@ from workbench.scoring.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.run import run_scoring
 from workbench.scoring.shards import catalogue_of
-from workbench.scoring.worker import Job, Settings, Step
+from workbench.scoring.worker import Job, Step
 
 ray = pytest.importorskip("ray")
-pytest.importorskip("ray.data")
 
 MARKER = "zebrafinch"  # in every document, and nowhere else
 COLUMNS = {"id": "id", "text": "text", "domain": "domain"}
@@ -96,7 +95,7 @@ def actors():
     found = []
     for one in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if one.cmdline() and one.cmdline()[0].startswith("ray::MapWorker"):
+            if one.cmdline() and one.cmdline()[0].startswith("ray::ShardActor"):
                 found.append(one)
     return found
 
@@ -118,14 +117,9 @@ def job_of(model, heads, corpus, folder):
     folder.mkdir()
     for name in ("scores", "receipts"):
         (folder / name).mkdir()
-    settings = Settings(heads, "uniform", model.context, None)
-    record = run_folder.run_record(
-        model, heads, {"mode": "uniform", "window": model.context, "max_tokens": None},
-        certify(model),
-    )  # fmt: skip
-    job = Job.of(
-        model, settings, run_folder.fingerprint(record), [str(corpus)], COLUMNS, folder, True
-    )
+    settings = wb.scoring.ScoringSettings(heads).resolved(model)
+    record = run_folder.run_record(model, settings, settings.certified(model))
+    job = Job(settings, run_folder.fingerprint(record), [str(corpus)], COLUMNS, folder)
     return job, catalogue_of([str(corpus)], COLUMNS, 6, folder).shards
 
 
@@ -145,8 +139,6 @@ def test_all_drivers_write_the_same_bytes_also_after_a_fault(
     assert files_of(ours) == files_of(tmp_path / "two") == files_of(tmp_path / "one")
     assert nothing_left(ours)
     assert MARKER.encode() not in object_store()
-    # Ray Data counts nobody's usage: where it does, this thread asks for the figures.
-    assert "data-usage-metrics-poller" not in [one.name for one in threading.enumerate()]
     # All is done, so nobody is asked again.
     monkeypatch.setattr(ray_driver, "drive", None)
     again = run_scoring(model, heads, corpus, ours, workers=2, driver="ray", **given)
@@ -180,10 +172,7 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(
         gate.open()
 
     killer = alone(kill)
-    outcomes, begun = [], set()
-    for one in ray_driver.drive(model, job, shards, 1):
-        outcomes.append(one)
-        begun |= {path.name for path in Path(job.folder).glob(".model-*/part-*")}
+    outcomes = list(ray_driver.drive(model, job, shards, 1))
     killer.join()
     failures = {one.shard: one for one in outcomes if isinstance(one, Failure)}
     receipts = [one for one in outcomes if isinstance(one, Receipt)]
@@ -194,30 +183,38 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(
     assert failures[deadly].documents == 6
     assert failures[changed].attempts == 1
     assert "text was changed" in failures[changed].reason
-    # All others once, and only the deadly one was begun again.
     done = [one.name(job.fingerprint) for one in (shards[0], shards[2], shards[4])]
     assert sorted(one.shard for one in receipts) == done
-    assert {name.partition(".")[0] for name in begun if not name.endswith(".1")} == {deadly}
     assert sum(one.documents for one in outcomes if isinstance(one, Step)) == 18
-    assert nothing_left(Path(job.folder))
+    assert nothing_left(job.folder)
 
 
 STUCK = """
 import sys
-from workbench.scoring.drivers.ray import Scorer
-scorer = Scorer(sys.argv[1])
+from workbench.scoring.drivers.ray import ShardActor
+actor = ShardActor(sys.argv[1], "cpu")
 print("ready", flush=True)
-scorer({"shard": sys.stdin.readline()})
+actor.score(sys.stdin.readline())
 """
 
 
-def test_an_actor_that_is_stuck_ends_itself(model, heads, corpus, tmp_path):
+def stored(job, model, room):
+    """The job with its model laid down in a folder."""
+    ray_driver.store(model, room)
+    return replace(job, model=room)
+
+
+def actor_of(job):
+    """What an actor runs, in this process."""
+    return ray_driver.ShardActor(json.dumps(job.to_json()), "cpu")
+
+
+def test_an_actor_that_is_stuck_ends_itself_and_its_traces_say_so(model, heads, corpus, tmp_path):
     """As any other end of an actor it costs the shard one of three tries."""
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
-    room = tmp_path / "room"
-    settings = settings_of(model, replace(job, shard_timeout=0.5), room)
+    impatient = stored(replace(job, shard_timeout=0.5), model, tmp_path / "room")
     process = subprocess.Popen(
-        [sys.executable, "-c", STUCK, settings],
+        [sys.executable, "-c", STUCK, json.dumps(impatient.to_json())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout.readline() == "ready\n"
@@ -225,36 +222,32 @@ def test_an_actor_that_is_stuck_ends_itself(model, heads, corpus, tmp_path):
     process.communicate(json.dumps(shards[0].to_json()) + "\n")
     assert process.returncode == 1
     pipe.thread.join()
-    left = (room / f"{shards[0].name(job.fingerprint)}.1").read_text()
-    assert left.startswith("Timeout (0:00:00")
-    scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "other"))
-    said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
-    assert said["receipt"]["read"] == 6
+    why = ray_driver.why_ended(ray_driver.traces_of(impatient, shards[0]))
+    assert why.startswith("stuck: the worker gave no sign of life for 0:00:00")
+    actor = actor_of(stored(job, model, tmp_path / "other"))
+    answer = json.loads(actor.score(json.dumps(shards[0].to_json())))
+    assert answer["receipt"]["read"] == 6
 
 
-def test_a_shard_that_was_stuck_three_times_is_given_up_for_that(model, heads, corpus, tmp_path):
-    job, shards = job_of(model, heads, corpus, tmp_path / "run")
-    scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "room"))
-    for attempt in (1, 2, 3):  # as the watchdog leaves them
-        left = tmp_path / f"room/{shards[0].name(job.fingerprint)}.{attempt}"
-        left.write_text("Timeout (0:00:05)!\nThread 0x1 (most recent call first):\n  File ...\n")
-    said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
-    assert said["failed"].startswith("stuck: the worker gave no sign of life for 0:00:05 ")
-    assert said["attempts"] == 3
+def test_an_actor_that_left_no_traces_was_killed(tmp_path):
+    assert "killed from outside" in ray_driver.why_ended(tmp_path / "none")
+    (tmp_path / "empty").touch()
+    assert "killed from outside" in ray_driver.why_ended(tmp_path / "empty")
 
 
 def test_a_full_disk_ends_the_run_and_not_shard_after_shard(
     model, heads, corpus, tmp_path, monkeypatch
 ):
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
-    scorer = ray_driver.Scorer(settings_of(model, job, tmp_path / "room"))
+    actor = actor_of(stored(job, model, tmp_path / "room"))
 
-    def full(shard, step):
+    def full(shard):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(scorer.worker, "score", full)
-    said = json.loads(scorer({"shard": json.dumps(shards[0].to_json())})["answer"])
-    assert "No space left on device" in said["stop"]
+    monkeypatch.setattr(actor.worker, "score", full)
+    answer = json.loads(actor.score(json.dumps(shards[0].to_json())))
+    assert answer["stop"]
+    assert "No space left on device" in answer["failed"]
 
 
 @pytest.mark.slow
@@ -321,39 +314,41 @@ def test_ctrl_c_ends_a_ray_of_our_own_and_another_driver_goes_on(model, heads, c
     assert report.counts == {"read": 30, "scored": 29, "skipped": 1, "failed": 0}
 
 
-def test_rows_hold_descriptors_and_receipts(model, heads, corpus, tmp_path):
+def test_actors_are_given_descriptors_and_give_receipts(model, heads, corpus, tmp_path):
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
-    settings = settings_of(model, job, tmp_path / "room")
-    scorer = ray_driver.Scorer(settings)
-    rows = [{"shard": json.dumps(shard.to_json())} for shard in shards]
-    answers = [scorer(row) for row in rows]
-    assert all(MARKER not in json.dumps(one) for one in [settings, *rows, *answers])
-    assert all(len(row["shard"]) < 600 for row in rows)
-    said = [json.loads(one["answer"]) for one in answers]
-    assert [one["number"] for one in said] == [shard.number for shard in shards]
-    assert sum(one["receipt"]["read"] for one in said) == 30
-    assert all(len(one["answer"]) < 3000 for one in answers)
-    # A row that comes again, its actor having died after the receipt, is not scored again.
-    marks = len(list((tmp_path / "room").glob("part-*")))
-    assert scorer(rows[0]) == answers[0]
-    assert len(list((tmp_path / "room").glob("part-*"))) == marks == len(shards)
+    job = stored(job, model, tmp_path / "room")
+    actor = actor_of(job)
+    assert json.loads(actor.ready()) == {}
+    given = [json.dumps(shard.to_json()) for shard in shards]
+    answers = [actor.score(shard) for shard in given]
+    assert all(MARKER not in text for text in [json.dumps(job.to_json()), *given, *answers])
+    assert all(len(shard) < 600 for shard in given)
+    receipts = [json.loads(answer)["receipt"] for answer in answers]
+    assert [one["shard"] for one in receipts] == [one.name(job.fingerprint) for one in shards]
+    assert sum(one["read"] for one in receipts) == 30
+    assert all(len(answer) < 3000 for answer in answers)
 
 
-def test_a_model_that_kills_whoever_loads_it_is_said(model, heads, corpus, tmp_path):
+@pytest.mark.slow
+def test_a_model_that_kills_whoever_loads_it_is_said(cluster, model, heads, corpus, tmp_path):
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
-    settings = settings_of(model, job, tmp_path / "room")
-    for number in (1, 2, 3):  # of actors that are gone
-        (tmp_path / f"room/start.{number}").touch()
-    scorer = ray_driver.Scorer(settings)
-    answer = scorer({"shard": json.dumps(shards[0].to_json())})["answer"]
-    assert "killed while they loaded the model" in json.loads(answer)["unable"]
+    ended = threading.Event()
 
+    def kill():  # whoever comes, before it has loaded anything
+        while not ended.is_set():
+            for process in actors():
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            time.sleep(0.02)
 
-def settings_of(model, job, room):
-    ray_driver.store(model, room)
-    (room / "going").touch()
-    given = job.to_json() | {"model": str(room)}
-    return json.dumps({"job": given, "device": "cpu", "actors": 1})
+    killer = alone(kill)
+    try:
+        with pytest.raises(RuntimeError, match="3 workers were killed while they loaded the model"):
+            list(ray_driver.drive(model, job, shards, 1))
+    finally:
+        ended.set()
+        killer.join()
+    assert nothing_left(job.folder)
 
 
 def test_what_cannot_be_is_said_before_ray_starts(model, heads, corpus, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from workbench.scoring.drivers import stuck
 from workbench.scoring.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import catalogue_of
-from workbench.scoring.worker import Job, Settings, Step
+from workbench.scoring.worker import Job, Step
 
 COLUMNS = {"id": "id", "text": "text", "domain": "domain"}
 
@@ -66,15 +66,10 @@ def given(tiny, heads, tmp_path):
     folder = tmp_path / "run"
     for room in ("scores", "receipts"):
         (folder / room).mkdir(parents=True)
-    record = run_folder.run_record(
-        tiny, heads, {"mode": "uniform", "window": tiny.context, "max_tokens": None},
-        wb.certify(tiny),
-    )  # fmt: skip
-    settings = Settings(heads, "uniform", tiny.context, None)
+    settings = wb.scoring.ScoringSettings(heads).resolved(tiny)
+    record = run_folder.run_record(tiny, settings, settings.certified(tiny))
     given = [str(path) for path in paths]
-    job = Job.of(
-        tiny, settings, run_folder.fingerprint(record), given, COLUMNS, folder, True, 3600.0
-    )
+    job = Job(settings, run_folder.fingerprint(record), given, COLUMNS, folder, 3600.0)
     return job, paths, catalogue_of(given, COLUMNS, 5, folder).shards
 
 

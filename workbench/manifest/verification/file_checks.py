@@ -32,7 +32,7 @@ from workbench.manifest.croissant import (
 )
 from workbench.manifest.verification.report import NotChecked, require
 from workbench.manifest.writing import MANIFEST_FILE, RUN_FILE, public_record, run_files
-from workbench.scoring.run_files import check_files, receipts_of
+from workbench.scoring.receipts import check_files, receipts_of
 
 _PIECE = 1 << 22  # bytes
 _QUIET = 1 << 30  # fewer bytes than this are hashed without a bar

@@ -44,15 +44,29 @@ _PREFIX = "workbench-model-"
 def drive(
     model: Model, job: Job, shards: Sequence[Shard], workers: int | Sequence[str]
 ) -> Iterator[Receipt | Failure | Step]:
-    """Have the shards scored: a Receipt or a Failure for each as it comes, and Steps on the way."""
+    """Have shards scored by processes of this machine.
+
+    Args:
+        model: the selector.
+        job: the run.
+        shards: the shards, one at least.
+        workers: how many processes on the CPU, or the device of each.
+
+    Yields:
+        A Receipt or a Failure for each shard as it comes, and Steps on the way.
+
+    Raises:
+        RuntimeError: workers cannot start.
+        OSError: the model cannot be stored, or the disk is full.
+    """
     devices = ["cpu"] * workers if isinstance(workers, int) else [pick_device(w) for w in workers]
-    with _room() as room:
-        store(model, room)
-        yield from _Pool(replace(job, model=str(room)), devices[: len(shards)]).run(shards)
+    with _model_folder() as model_folder:
+        store(model, model_folder)
+        yield from _Pool(replace(job, model=model_folder), devices[: len(shards)]).run(shards)
 
 
 @contextlib.contextmanager
-def _room() -> Iterator[Path]:
+def _model_folder() -> Iterator[Path]:
     """A temporary folder. Those that killed runs left are removed: they hold whole models."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*.lock"):
         if left.is_symlink():  # somebody's trick: taking the lock would write there
@@ -65,14 +79,14 @@ def _room() -> Iterator[Path]:
             left.unlink(missing_ok=True)
     descriptor, lock = tempfile.mkstemp(prefix=_PREFIX, suffix=".lock")
     os.close(descriptor)
-    room = Path(lock).with_suffix("")
+    model_folder = Path(lock).with_suffix("")
     # The system lets go of it when this process ends, however it does.
     with filelock.FileLock(lock):
         try:
-            room.mkdir(mode=0o700)
-            yield room
+            model_folder.mkdir(mode=0o700)
+            yield model_folder
         finally:
-            shutil.rmtree(room, ignore_errors=True)
+            shutil.rmtree(model_folder, ignore_errors=True)
             Path(lock).unlink(missing_ok=True)
 
 
@@ -129,7 +143,7 @@ class _Pool:
                     yield Step(*event["step"])
                 elif "done" in event:
                     open_, worker.shard, starts = open_ - 1, None, 0
-                    yield read_receipt(receipt_path(Path(self.job.folder), event["done"]))
+                    yield read_receipt(receipt_path(self.job.folder, event["done"]))
                 elif "ready" in event:
                     worker.ready, starts = True, 0
                     yield Step(0, 0)
@@ -162,7 +176,7 @@ class _Pool:
         worker.end()
         if worker.shard is not None:
             name = worker.shard.name(self.job.fingerprint)
-            for left in Path(self.job.folder).glob(f"*/.{name}.*.tmp"):
+            for left in self.job.folder.glob(f"*/.{name}.*.tmp"):
                 left.unlink(missing_ok=True)
 
     def _failure(self, shard: Shard, reason: str, attempts: int) -> Failure:

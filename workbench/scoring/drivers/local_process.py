@@ -1,6 +1,8 @@
-"""The process of `workbench.scoring.drivers.local`: takes shards on standard input, answers on
-standard
-output, a JSON object a line. It ends at once when its input does."""
+"""The process of `workbench.scoring.drivers.local`.
+
+It takes shards on standard input and answers on standard output, a JSON object a line. It ends at
+once when its input does.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,16 @@ from typing import IO, Any
 
 from workbench.scoring.drivers.stuck import signs
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, ShardWorker, ends_all, is_final
+from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_final
 
 
 def main() -> None:
-    """Answer each {"shard": ...} with {"done": name} or {"failed": reason, "final": bool, "stop":
+    """Answer messages until the input ends.
+
+    {"shard": ...} is answered with {"done": name} or {"failed": reason, "final": bool, "stop":
     bool}, and with {"step": [documents, tokens]} on the way. final: another worker would fail in
-    the same way; stop: with any other shard too. {"goes": true} says that the work goes on."""
+    the same way; stop: with any other shard too. {"goes": true} says that the work goes on.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # whatever a library prints must not get between the answers
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -34,24 +39,23 @@ def main() -> None:
 
     start = messages.get()
     with signs(goes):
-        worker = ShardWorker(Job(**start["job"]), start["device"])
+        worker = ShardWorker.open(Job.from_json(start["job"]), start["device"])
     say(ready=True)
     while True:
         shard = Shard.from_json(messages.get()["shard"])
         try:
             with signs(goes):
-                receipt = worker.score(
-                    shard, lambda documents, tokens: say(step=[documents, tokens])
-                )
+                for outcome in worker.score(shard):
+                    if isinstance(outcome, Step):
+                        say(step=outcome)
+                    else:
+                        say(done=outcome.shard)
         except Exception as error:  # whatever it is, the shard has an answer
             say(
                 failed=f"{type(error).__name__}: {error!s:.500}",
                 final=is_final(error),
                 stop=ends_all(error),
             )
-        else:
-            say(step=[len(shard.refused), 0])
-            say(done=receipt.shard)
 
 
 def _listen(stream: IO[bytes], messages: queue.Queue[dict[str, Any]]) -> None:

@@ -1,10 +1,9 @@
-"""Workers on a Ray cluster: actors of Ray Data hold the model, and rows of JSON go in and out.
+"""Workers on a Ray cluster: actors that hold the model, and are given shards one at a time.
 
-A row in is a shard's descriptor, a row out its receipt or why there is none; the text is read by
-the actor and stays there. A shard that fails otherwise than by its text ends its actor, and so does
-whatever kills one; Ray starts another and gives it the same row. An actor that is stuck
-(`workbench.scoring.drivers.stuck`) is ended by a watchdog of its own. How often a shard was begun
-stands in files, which outlive actors: after three times it is given up and the row answered.
+A shard's descriptor goes to an actor, its receipt or why there is none comes back; the text is read
+by the actor and stays there. An actor whose shard fails otherwise than by its text is not used
+again, and the shard is given to another, three times in all; so is that of an actor which was
+killed. An actor that is stuck (`workbench.scoring.drivers.stuck`) is ended by its own watchdog.
 
 All machines of the cluster must see the corpus and the run folder under the same paths and have
 the same packages. The model is laid down in the run folder while the run goes.
@@ -14,11 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import queue
 import tempfile
-import threading
-import time
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -36,19 +32,26 @@ from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
 from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_final
 
-_MOST_BLOCKS = 10_000  # Ray Data keeps books on each; above, several rows share one
-_GOING = "going"  # while this file is there; opened, not looked for, since network disks cache that
-
 
 def drive(
     model: Model, job: Job, shards: Sequence[Shard], workers: int | Sequence[str] | None
 ) -> Iterator[Receipt | Failure | Step]:
-    """Have the shards scored: a Receipt or a Failure for each as it comes, each after its Step.
+    """Have shards scored on a Ray cluster.
 
-    workers: how many actors (None: one), each with a CPU, and a GPU if the model is on one.
+    Args:
+        model: the selector.
+        job: the run.
+        shards: the shards, one at least.
+        workers: how many actors (None: one), each with a CPU, and a GPU if the model is on one.
 
-    Raises ImportError without Ray; ValueError for no workers or a device that Ray does not give
-    out; RuntimeError if the cluster has no such device, workers cannot start, or Ray gives up.
+    Yields:
+        A Receipt or a Failure for each shard as it comes, each Receipt after its Step.
+
+    Raises:
+        ImportError: Ray is not installed.
+        ValueError: there are no workers, or the device is one that Ray does not give out.
+        RuntimeError: the cluster has no such device, workers cannot start, or Ray gives up.
+        OSError: the disk is full.
     """
     count = 1 if workers is None else workers if isinstance(workers, int) else len(workers)
     if count < 1:
@@ -61,179 +64,182 @@ def drive(
     with (
         tempfile.TemporaryDirectory(
             prefix=".model-", dir=job.folder, ignore_cleanup_errors=True
-        ) as room,
-        cluster(ray, count, device, Path(room)),
+        ) as workdir,
+        cluster(ray, count, device, Path(workdir)),
     ):
-        store(model, Path(room))
-        settings = {"job": replace(job, model=room).to_json(), "device": device, "actors": count}
-        yield from _outcomes(ray, Path(room), job, shards, settings)
+        store(model, Path(workdir))
+        pool = _Pool(ray, replace(job, model=Path(workdir)), device)
+        try:
+            yield from pool.run(shards, count)
+        except ray.exceptions.RayError as error:
+            raise RuntimeError(f"Ray gave up: {type(error).__name__}: {error!s:.1000}") from error
+        finally:
+            pool.end()
 
 
-def _outcomes(
-    ray: ModuleType, room: Path, job: Job, shards: Sequence[Shard], settings: dict[str, Any]
-) -> Iterator[Receipt | Failure | Step]:
-    answers: queue.Queue[str | Exception | None] = queue.Queue()
-    rows = [{"shard": json.dumps(one.to_json())} for one in shards]
-    # In a thread, since Ray Data's wait for the next row cannot be left.
-    listener = threading.Thread(
-        target=_listen, args=(ray, rows, settings, answers), name="ray-answers", daemon=True
-    )
-    open_, ready = {one.number: one for one in shards}, False
-    (room / _GOING).touch()
-    listener.start()
-    try:
+class _Pool:
+    """The actors of a run, and what each of them is at."""
+
+    def __init__(self, ray: ModuleType, job: Job, device: str) -> None:
+        self.ray, self.job, self.device = ray, job, device
+        self.actor = ray.remote(num_cpus=1, num_gpus=int(device == "cuda"))(ShardActor)
+        # What is awaited, of which actor, and its shard; None while it starts.
+        self.awaited: dict[Any, tuple[Any, Shard | None]] = {}
+
+    def run(self, shards: Sequence[Shard], count: int) -> Iterator[Receipt | Failure | Step]:
+        """The outcomes of the shards, by `count` actors at a time."""
+        waiting, tried, open_ = deque(shards), Counter[int](), len(shards)
+        starts = 0  # of actors killed before they were ready, none ready in between
+        for _ in range(count):
+            self._start()
         while open_:
-            if not ready and (room / "ready").exists():
-                ready = True
-                yield Step(0, 0)
-            try:
-                answer = answers.get(timeout=0.2)
-            except queue.Empty:
-                stop_if_asked()
-                continue
-            if not isinstance(answer, str):
-                raise RuntimeError(
-                    f"Ray gave up with {len(open_)} shards not answered: {_told_by(answer)}"
-                ) from answer
-            said = json.loads(answer)
-            if "unable" in said:
-                raise RuntimeError(
-                    f"a worker on {settings['device']} could not start: {said['unable']}"
-                )
-            if "stop" in said:
-                raise OSError(f"{said['stop']}. What was finished is kept")
-            shard = open_.pop(said["number"])
-            if "receipt" in said:
-                receipt = Receipt(**said["receipt"])
-                yield Step(receipt.read, receipt.predicted)
-                yield receipt
-            else:
-                yield _failure(shard, job, said["failed"], said["attempts"])
-    finally:
-        (room / _GOING).unlink()  # actors that still go see it, and end
-        listener.join(timeout=20)
+            stop_if_asked()
+            answered, _ = self.ray.wait(list(self.awaited), timeout=0.2)
+            for awaited in answered:
+                actor, shard = self.awaited.pop(awaited)
+                answer = self._answer(awaited, shard)
+                reason, killed = answer.get("failed"), answer.get("killed", False)
+                if "receipt" in answer:
+                    open_ -= 1
+                    receipt = Receipt(**answer["receipt"])
+                    yield Step(receipt.read, receipt.predicted)
+                    yield receipt
+                elif reason is None:  # it is ready
+                    starts = 0
+                    yield Step(0, 0)
+                elif shard is None:
+                    starts += 1
+                    if not killed:
+                        raise RuntimeError(f"a worker on {self.device} could not start: {reason}")
+                    if starts == ATTEMPTS:
+                        raise RuntimeError(
+                            f"{ATTEMPTS} workers were killed while they loaded the model (too "
+                            f"large?): {reason}"
+                        )
+                elif answer["stop"]:
+                    raise OSError(f"{reason}. What was finished is kept")
+                else:
+                    tried[shard.number] += 1
+                    if answer["final"] or tried[shard.number] == ATTEMPTS:
+                        open_ -= 1
+                        yield _failure(shard, self.job, reason, tried[shard.number])
+                    else:
+                        waiting.appendleft(shard)
+                if killed or (reason is not None and not answer["final"]):
+                    self.ray.kill(actor)  # a device that failed once is not trusted
+                    if waiting:
+                        self._start()
+                elif waiting:
+                    self._give(actor, waiting.popleft())
+
+    def end(self) -> None:
+        """End all actors that are at something, at once."""
+        for actor, _ in self.awaited.values():
+            self.ray.kill(actor)
+
+    def _start(self) -> None:
+        actor = self.actor.remote(json.dumps(self.job.to_json()), self.device)
+        self.awaited[actor.ready.remote()] = actor, None
+
+    def _give(self, actor: Any, shard: Shard) -> None:
+        self.awaited[actor.score.remote(json.dumps(shard.to_json()))] = actor, shard
+
+    def _answer(self, awaited: Any, shard: Shard | None) -> dict[str, Any]:
+        """What an actor answered, or what can be said for one that is gone."""
+        try:
+            return json.loads(self.ray.get(awaited))
+        except self.ray.exceptions.RayError as error:
+            reason = f"{error!s:.300}"
+        if shard is not None:
+            receipt = finished(self.job.folder, shard, self.job.fingerprint)
+            if receipt is not None:  # it had published the shard
+                return {"receipt": asdict(receipt), "killed": True}
+            reason = why_ended(traces_of(self.job, shard))
+        return {"failed": reason, "final": False, "stop": False, "killed": True}
+
+
+def traces_of(job: Job, shard: Shard) -> Path:
+    """The file that the watchdog of a stuck actor leaves.
+
+    Args:
+        job: the run.
+        shard: what the actor was at.
+
+    Returns:
+        The path, beside the model.
+    """
+    assert job.model is not None
+    return job.model / f"{shard.name(job.fingerprint)}.stuck"
+
+
+def why_ended(traces: Path) -> str:
+    """Why an actor is gone that did not answer.
+
+    Args:
+        traces: the file of `traces_of`.
+
+    Returns:
+        The reason.
+    """
+    with contextlib.suppress(OSError):
+        text = traces.read_text(encoding="utf-8", errors="replace")
+        if text:
+            return stuck_reason(text)
+    return "the worker was killed from outside (out of memory?) or crashed"
 
 
 def _failure(shard: Shard, job: Job, reason: str, attempts: int) -> Failure:
-    pieces = [[one.source, one.start, one.stop] for one in shard.pieces]
+    pieces = [[piece.source, piece.start, piece.stop] for piece in shard.pieces]
     rows = shard.documents + len(shard.refused)
     return Failure(shard.name(job.fingerprint), pieces, rows, reason, attempts)
 
 
-def _told_by(error: Exception | None) -> str:
-    if error is None:
-        return "it took the job for done"
-    return f"{type(error).__name__}: {error!s:.1000}"
+class ShardActor:
+    """What an actor runs. It is given and gives JSON, which holds no text of a document.
 
-
-def _listen(
-    ray: ModuleType,
-    rows: list[dict[str, str]],
-    settings: dict[str, Any],
-    answers: queue.Queue[str | Exception | None],
-) -> None:
-    """Run the rows through actors, and hand over each answer, then None or what went wrong."""
-    try:
-        data = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
-        context = data.context  # a copy: the caller's own is left alone
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        context.execution_no_progress_timeout_s = -1  # a shard takes as long as it takes
-        data = data.map(
-            Scorer,
-            fn_constructor_args=[json.dumps(settings)],
-            # One row at a time: none waits behind a long one while another actor is idle.
-            compute=ray.data.ActorPoolStrategy(
-                size=settings["actors"], max_tasks_in_flight_per_actor=1
-            ),
-            num_cpus=1,
-            num_gpus=1 if settings["device"] == "cuda" else 0,
-        )
-        for row in data.iter_rows():
-            answers.put(row["answer"])
-    except Exception as error:
-        answers.put(error)
-    else:
-        answers.put(None)
-
-
-class Scorer:
-    """What an actor runs: made with the settings as JSON, it answers a row with a row.
-
-    {"shard": JSON} is answered with {"answer": JSON}, which has the shard's number and receipt, or
-    failed (the reason) and attempts, or unable: why this actor cannot score anything, or stop: why
-    nobody can.
+    Args:
+        job: the run, as JSON.
+        device: "cpu" or "cuda".
     """
 
-    def __init__(self, settings: str) -> None:
-        given = json.loads(settings)
-        self.room = Path(given["job"]["model"])
-        self.watchdog = Watchdog(Limit(given["job"]["shard_timeout"]))
-        self.unable: str | None = None
-        threading.Thread(target=_end_with, args=(self.room / _GOING,), daemon=True).start()
-        # Those that are starting have a file too. More than that are of actors that died of it.
-        if not _began(self.room, "start", given["actors"] - 1 + ATTEMPTS):
-            self.unable = f"{ATTEMPTS} workers were killed while they loaded the model (too large?)"
-            return
+    def __init__(self, job: str, device: str) -> None:
+        self.job = Job.from_json(json.loads(job))
+        self.watchdog = Watchdog(Limit(self.job.shard_timeout))
+        self.unable: dict[str, Any] = {}
+        assert self.job.model is not None
         try:
-            with self.watchdog.over(self.room / "stuck-start", starting=True):
-                self.worker = ShardWorker(Job(**given["job"]), given["device"])
-        except Exception as error:  # whatever it is, the next row is told
-            self.unable = f"{type(error).__name__}: {error!s:.500}"
-            return
-        (self.room / "ready").touch()
-        for one in self.room.glob("start.*"):
-            one.unlink(missing_ok=True)
+            with self.watchdog.over(self.job.model / "start.stuck", starting=True):
+                self.worker = ShardWorker.open(self.job, device)
+        except Exception as error:  # whatever it is, who asks whether it is ready hears of it
+            self.unable = _refusal(error)
 
-    def __call__(self, row: dict[str, str]) -> dict[str, str]:
-        return {"answer": json.dumps(self._answer(Shard.from_json(json.loads(row["shard"]))))}
+    def ready(self) -> str:
+        """Answered once the model is loaded: {}, or why that failed, as `score` says it."""
+        return json.dumps(self.unable)
 
-    def _answer(self, shard: Shard) -> dict[str, Any]:
-        if self.unable is not None:
-            return {"unable": self.unable}
-        job = self.worker.job
-        name = shard.name(job.fingerprint)
-        receipt = finished(Path(job.folder), shard, job.fingerprint)  # by an actor that then died
-        if receipt is not None:
-            return {"number": shard.number, "receipt": asdict(receipt)}
-        attempt = _began(self.room, name, ATTEMPTS)
-        if not attempt:
-            left = (self.room / f"{name}.{ATTEMPTS}").read_text(encoding="utf-8", errors="replace")
-            reason = (
-                stuck_reason(left)
-                or "the worker was killed from outside (out of memory?) or crashed"
-            )
-            return {"number": shard.number, "failed": reason, "attempts": ATTEMPTS}
+    def score(self, shard: str) -> str:
+        """Score a shard.
+
+        Args:
+            shard: its descriptor, as JSON.
+
+        Returns:
+            JSON: {"receipt": ...}, or {"failed": reason, "final": whether every actor would fail
+            on it, "stop": whether on any other shard too}.
+        """
+        task = Shard.from_json(json.loads(shard))
         try:
-            with self.watchdog.over(self.room / f"{name}.{attempt}"):
-                receipt = self.worker.score(shard, lambda documents, tokens: None)
+            with self.watchdog.over(traces_of(self.job, task)):
+                outcomes = self.worker.score(task)
+                receipt = next(one for one in outcomes if isinstance(one, Receipt))
         except Exception as error:
-            reason = f"{type(error).__name__}: {error!s:.500}"
-            if ends_all(error):
-                return {"number": shard.number, "stop": reason}
-            if is_final(error):
-                return {"number": shard.number, "failed": reason, "attempts": attempt}
-            (self.room / f"{name}.{attempt}").write_text(reason, encoding="utf-8")
-            os._exit(1)  # a device that failed once is not trusted: Ray starts another process
-        return {"number": shard.number, "receipt": asdict(receipt)}
+            return json.dumps(_refusal(error))
+        return json.dumps({"receipt": asdict(receipt)})
 
 
-def _began(room: Path, what: str, most: int) -> int:
-    """Note that `what` is begun, and return for the how many-th time; 0 after `most` times."""
-    for attempt in range(1, most + 1):
-        with contextlib.suppress(FileExistsError):
-            (room / f"{what}.{attempt}").touch(exist_ok=False)
-            return attempt
-    return 0
-
-
-def _end_with(going: Path) -> None:
-    """End this actor for good once the file is gone: the run has ended or was stopped."""
-    import ray
-
-    while True:
-        try:
-            going.open("rb").close()
-        except FileNotFoundError:
-            ray.kill(ray.get_runtime_context().current_actor)
-        time.sleep(0.5)
+def _refusal(error: Exception) -> dict[str, Any]:
+    return {
+        "failed": f"{type(error).__name__}: {error!s:.500}",
+        "final": is_final(error),
+        "stop": ends_all(error),
+    }

@@ -8,7 +8,6 @@ listens on all interfaces; the token that Ray keeps in ~/.ray keeps others out.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
 import signal
@@ -18,14 +17,13 @@ from pathlib import Path
 from types import ModuleType
 
 _OBJECT_STORE = 100 << 20  # bytes; descriptors and receipts are small, the rest goes to disk
-_NO_USAGE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_USAGE_DISABLED": "1"}  # read at every run
+_NO_USAGE = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def import_ray() -> ModuleType:
-    """Ray with Ray Data. Raises ImportError that says how to get it."""
+    """Ray. Raises ImportError that says how to get it."""
     try:
         import ray
-        import ray.data
     except ImportError as error:
         raise ImportError(
             "the Ray driver needs Ray: pip install attention-influence-workbench[ray]"
@@ -34,48 +32,50 @@ def import_ray() -> ModuleType:
 
 
 @contextlib.contextmanager
-def cluster(ray: ModuleType, count: int, device: str, room: Path) -> Iterator[None]:
+def cluster(ray: ModuleType, count: int, device: str, workdir: Path) -> Iterator[None]:
     """A cluster with workers of `device` ("cpu" or "cuda") for the block.
 
-    One that is started gets `count` CPUs; what it has to be told of lies in the folder `room`.
-    Raises RuntimeError if it does not start, or has no such device.
+    Args:
+        ray: the module.
+        count: CPUs of a cluster that is started here.
+        device: "cpu" or "cuda"; the cluster must have one.
+        workdir: a folder for what a cluster that is started here has to find.
+
+    Raises:
+        RuntimeError: the cluster does not start, or has no such device.
     """
-    log = logging.getLogger("ray.data")
-    level, own, session = log.level, not ray.is_initialized(), None
+    own, session = not ray.is_initialized(), None
     before = signal.getsignal(signal.SIGTERM)
     try:
         if own and "RAY_ADDRESS" in os.environ:
             ray.init(logging_level="error")
         elif own:
             with _environment(_NO_USAGE):
-                session = _start(ray, count, room)
+                session = _start(ray, count, workdir)
         if own and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray has put its own there
-        log.setLevel("ERROR")
         wanted = "GPU" if device == "cuda" else "CPU"
         if ray.cluster_resources().get(wanted, 0) < 1:
             raise RuntimeError(
                 f"the model is on {device!r} and the Ray cluster has no {wanted}: start Ray with "
                 "one, or load the model on another device"
             )
-        with _environment(_NO_USAGE):
-            yield
+        yield
     finally:
-        log.setLevel(level)
         if own:
             ray.shutdown()
         if session is not None:  # logs; what went wrong was answered
             shutil.rmtree(session, ignore_errors=True)
 
 
-def _start(ray: ModuleType, count: int, room: Path) -> str:
+def _start(ray: ModuleType, count: int, workdir: Path) -> str:
     """Start Ray on this machine with `count` CPUs, and return the folder that it writes to.
 
     Each of its processes imports jsonschema, which builds a grammar of IRIs for two seconds where
     Jupyter is installed. On two cores they then come near the 15 seconds that Ray waits for them
     before it gives up, so that grammar is kept from them.
     """
-    without = room / "start"
+    without = workdir / "start"
     without.mkdir(exist_ok=True)
     (without / "rfc3987_syntax.py").write_text("raise ImportError\n", encoding="utf-8")
     found = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
@@ -100,10 +100,10 @@ def _start(ray: ModuleType, count: int, room: Path) -> str:
 
 
 @contextlib.contextmanager
-def _environment(given: dict[str, str]) -> Iterator[None]:
+def _environment(variables: dict[str, str]) -> Iterator[None]:
     """These variables for the block, and for the processes that are started in it."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ |= given
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ |= variables
     try:
         yield
     finally:
@@ -116,8 +116,10 @@ def _environment(given: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing on standard error, where progress may be going as JSON: Ray's C++ part says there how
-    little it is going to say."""
+    """Nothing on standard error for the block, where progress may be going as JSON.
+
+    Ray's C++ part says there how little it is going to say.
+    """
     with open(os.devnull, "wb") as nowhere:
         kept = os.dup(2)
         try:

@@ -1,4 +1,4 @@
-"""A model on the bench, laid down in a folder so that other processes can open the very same one.
+"""A loaded model, laid down in a folder so that other processes can open the very same one.
 
 Weights are stored as they are in memory, not as they once were loaded. On a CPU the opened
 parameters lie in the mapped file: processes of one machine share one copy of them.
@@ -19,10 +19,16 @@ from workbench.models.model import Model, from_transformers
 
 
 def store(model: Model, folder: Path) -> None:
-    """Write what `open_stored` needs into `folder`, which is made.
+    """Write what `open_stored` needs into a folder.
 
-    Raises ValueError if the model's code is not that of transformers, since other processes could
-    only have it by running code from a checkpoint; OSError where it cannot be written.
+    Args:
+        model: the model.
+        folder: where to; it is made.
+
+    Raises:
+        ValueError: the model's code is not that of transformers, so other processes could only have
+            it by running code from a checkpoint.
+        OSError: it cannot be written.
     """
     if not type(model.hf).__module__.startswith("transformers."):
         raise ValueError(
@@ -65,7 +71,15 @@ def _store(model: Model, folder: Path) -> None:
 
 
 def open_stored(folder: Path, device: str = "cpu") -> Model:
-    """The model that `store` laid down, on `device`. It is not certified yet."""
+    """Open the model that `store` laid down.
+
+    Args:
+        folder: where it lies.
+        device: to put it on.
+
+    Returns:
+        The model. It is not certified yet.
+    """
     about = json.loads((folder / "workbench.json").read_text(encoding="utf-8"))
     dtype = getattr(torch, about["dtype"].removeprefix("torch."))
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)

@@ -25,7 +25,14 @@ TIMES = 20
 
 
 def require_timeout(seconds: float | None) -> None:
-    """Raise ValueError for what is neither None nor a time."""
+    """Refuse what is no shard_timeout.
+
+    Args:
+        seconds: a number above 0, or None.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
         raise ValueError(
             "shard_timeout must be a number of seconds above 0, math.inf for no end, or None for "
@@ -34,13 +41,21 @@ def require_timeout(seconds: float | None) -> None:
 
 
 class Limit:
-    """How long the workers of a run may be silent, in seconds."""
+    """How long the workers of a run may be silent, in seconds.
+
+    Args:
+        given: shard_timeout; None: by the rule of this module.
+    """
 
     def __init__(self, given: float | None) -> None:
         self.given, self.longest = given, 0.0
 
     def heard(self, silent: float) -> None:
-        """A worker gave a sign after so many seconds."""
+        """Take in that a worker gave a sign.
+
+        Args:
+            silent: seconds since its last one.
+        """
         self.longest = max(self.longest, silent)
 
     @property
@@ -55,13 +70,24 @@ class Limit:
 
 
 def stuck_for(limit: float) -> str:
-    """Why the shard of a stuck worker was not scored."""
+    """Why the shard of a stuck worker was not scored.
+
+    Args:
+        limit: the seconds for which it was silent.
+
+    Returns:
+        The reason.
+    """
     return f"stuck: the worker gave no sign of life for {limit:,.1f} seconds, and was ended"
 
 
 @contextlib.contextmanager
 def signs(give: Callable[[], object]) -> Iterator[None]:
-    """Inside the block the work calls `give` as it goes on, once a second at most."""
+    """Inside the block the work gives signs as it goes on.
+
+    Args:
+        give: called once a second at most.
+    """
     last = -math.inf
 
     def sign() -> None:
@@ -75,14 +101,23 @@ def signs(give: Callable[[], object]) -> Iterator[None]:
 
 
 class Watchdog:
-    """Ends its own process where that is stuck, for workers that nobody else can end."""
+    """Ends its own process where that is stuck, for workers that nobody else can end.
+
+    Args:
+        limit: how long the process may be silent.
+    """
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
 
     @contextlib.contextmanager
-    def over(self, told: Path, *, starting: bool = False) -> Iterator[None]:
-        """Watch the block; where it is stuck, `told` is left with what `stuck_reason` reads."""
+    def over(self, traces_file: Path, *, starting: bool = False) -> Iterator[None]:
+        """Watch the block.
+
+        Args:
+            traces_file: where the process is stuck, this is left with what `stuck_reason` reads.
+            starting: whether the block starts the worker, which takes no shard_timeout.
+        """
         last = monotonic()
 
         def sign() -> None:
@@ -94,7 +129,7 @@ class Watchdog:
             if seconds < threading.TIMEOUT_MAX:
                 faulthandler.dump_traceback_later(seconds, exit=True, file=traces)
 
-        with told.open("w") as traces:
+        with traces_file.open("w") as traces:
             try:
                 sign()
                 with signs(sign):
@@ -104,7 +139,14 @@ class Watchdog:
 
 
 def stuck_reason(left: str) -> str:
-    """The reason in what a Watchdog has left; any other text is given back."""
+    """The reason in what a Watchdog has left.
+
+    Args:
+        left: the content of its file.
+
+    Returns:
+        The reason; any other text is given back.
+    """
     if not left.startswith("Timeout ("):
         return left
     took = left.removeprefix("Timeout (").partition(")")[0]

@@ -10,8 +10,8 @@ from support.corpora import FIFTY, write
 
 import workbench as wb
 from workbench.corpus.reading import text_sha256
-from workbench.scoring import same_corpus
-from workbench.scoring.default_folder import default_folder
+from workbench.scoring import corpus_folder
+from workbench.scoring.corpus_folder import default_folder
 
 OTHER = [
     {"id": f"o{i}", "text": f"quite another text about topic {i * i}", "domain": "other"}
@@ -157,7 +157,7 @@ def test_a_damaged_shard_is_redone_and_counted(scored, tmp_path):
 
 
 def test_a_stream_is_known_by_its_beginning_and_scored_whole(scored, tmp_path, monkeypatch):
-    monkeypatch.setattr(same_corpus, "AHEAD", 9)
+    monkeypatch.setattr(corpus_folder, "AHEAD", 9)
     assert scored(iter(edited(FIFTY))).read == 50
     assert len(wb.load_scores(tmp_path / "run")) == 50
 

@@ -1,4 +1,4 @@
-"""Is a run folder asked to take the scores of another corpus than the one that it holds?
+"""A run folder is of one corpus: what it is called by default, and what it holds the scores of.
 
 A corpus may grow, shrink, be edited and be cut into shards anew, and its run goes on. Another
 corpus would push the scores of the first one aside, so it is refused unless somebody asks for that.
@@ -12,21 +12,57 @@ row 0. A folder in which nothing has a score is not yet one of any corpus.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import itertools
+import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.core.parquet import read_table
 from workbench.core.progress import stop_if_asked
 from workbench.corpus.document import Document, Skipped
-from workbench.corpus.reading import text_sha256
-from workbench.scoring.superseded import SUPERSEDED
+from workbench.corpus.reading import read_corpus, text_sha256
+from workbench.scoring.run_folder import SUPERSEDED
 
 SHARE = 0.1  # of the texts compared
 AHEAD = 1_000  # rows of a corpus that can be read only once
 _FILES = 32
 _NAMED = 3  # sources that a message names
+
+
+def default_folder(corpus: Any = None) -> str:
+    """A folder for the run of a corpus, such that two corpora do not meet in one.
+
+    Args:
+        corpus: what `score_corpus` is given; None: text of the Python environment.
+
+    Returns:
+        `run-NAME-DIGEST`: for the same paths the same, whatever their files hold; what lies in
+        memory is told apart by its first document, if that can be read.
+    """
+    if corpus is None:
+        return "run-environment"
+    paths = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    if isinstance(paths, list | tuple) and all(isinstance(p, str | os.PathLike) for p in paths):
+        places = [_place(os.fsdecode(path)) for path in paths]
+        name, identity = places[0].rstrip("/").split("/")[-1].split(".")[0], "\n".join(places)
+    else:
+        name, identity = "memory", ""
+        if hasattr(corpus, "__len__"):  # else it can be read only once
+            with contextlib.suppress(ValueError):  # whoever scores it is told
+                texts = (row.text for row in read_corpus(corpus) if isinstance(row, Document))
+                identity = next(texts, "")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40] or "corpus"
+    digest = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()
+    return f"run-{name}-{digest[:6]}"
+
+
+def _place(path: str) -> str:
+    """A path as it is called from everywhere; of a URL without the query, which may be signed."""
+    return path.split("?")[0] if "://" in path else os.path.abspath(path)
 
 
 class Held(NamedTuple):
@@ -37,7 +73,14 @@ class Held(NamedTuple):
 
 
 def held_by(folder: Path) -> Held | None:
-    """A sample of the scores in `folder`; None where there are none."""
+    """A sample of the scores in a run folder.
+
+    Args:
+        folder: the run folder.
+
+    Returns:
+        What it holds; None where there are no scores.
+    """
     paths = sorted(folder.glob("scores/part-*.parquet"), key=lambda path: (len(path.name), path))
     step = max(1, len(paths) // _FILES)
     texts: set[str] = set()
@@ -58,7 +101,13 @@ def held_by(folder: Path) -> Held | None:
 def require_same(folder: Path, held: Held, rows: Iterable[Document | Skipped]) -> None:
     """Read the present corpus as far as it takes to know that it is the one that `folder` holds.
 
-    Raises ValueError that names both corpora if they are two.
+    Args:
+        folder: the run folder, for the message.
+        held: what it holds.
+        rows: the present corpus.
+
+    Raises:
+        ValueError: they are two corpora; the message names both.
     """
     looked: set[str] = set()
     shared: set[str] = set()
@@ -91,7 +140,19 @@ def require_same(folder: Path, held: Held, rows: Iterable[Document | Skipped]) -
 def checked(
     folder: Path, held: Held | None, rows: Iterator[Document | Skipped]
 ) -> Iterator[Document | Skipped]:
-    """`rows`, which can be read only once, after `require_same` has seen the first of them."""
+    """Rows that can be read only once, after `require_same` has seen the first of them.
+
+    Args:
+        folder: the run folder.
+        held: what it holds; None: there is nothing to compare.
+        rows: the present corpus.
+
+    Returns:
+        All of `rows`.
+
+    Raises:
+        ValueError: as `require_same`.
+    """
     if held is None:
         return rows
     ahead: list[Document | Skipped] = []
