@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from workbench.scoring.schema import SCORE_ROW
+
+_CROISSANT = {
+    pa.string(): "sc:Text",
+    pa.int64(): "cr:Int64",
+    pa.float64(): "cr:Float64",
+    pa.bool_(): "sc:Boolean",
+}
+_SCORED = {column.name: column for column in SCORE_ROW}
+# What says where the document is comes first.
+_ORDER = (
+    "source", "row", "doc_id", "text_sha256", "domain", "tokens", "predicted", "loss_base",
+    "loss_ref", "score", "compression_ratio",
+)  # fmt: skip
+_CHOICE = (
+    ("rank", pa.int64(), "Rank in the domain, 1 is the highest score"),
+    ("selected", pa.bool_(), "Whether the document is chosen"),
+    ("repeat", pa.int64(), "How often to train on it: 1 if selected, else 0"),
+)
 # column, Arrow type, Croissant type, what it holds
-COLUMNS = (
-    ("source", pa.string(), "sc:Text", "Source file of the document, relative name"),
-    ("row", pa.int64(), "cr:Int64", "Row of the document in its source"),
-    ("doc_id", pa.string(), "sc:Text", "Identifier of the document"),
-    ("text_sha256", pa.string(), "sc:Text", "SHA-256 of the text in UTF-8"),
-    ("domain", pa.string(), "sc:Text", "Domain inside which the document is ranked"),
-    ("tokens", pa.int64(), "cr:Int64", "Tokens of the document"),
-    ("predicted", pa.int64(), "cr:Int64", "Tokens that the mean losses are over"),
-    ("loss_base", pa.float64(), "cr:Float64", "Mean loss of the model as it is, nats per token"),
-    ("loss_ref", pa.float64(), "cr:Float64", "Mean loss with the heads masked, nats per token"),
-    ("score", pa.float64(), "cr:Float64", "(loss_ref - loss_base) / loss_base"),
-    ("compression_ratio", pa.float64(), "cr:Float64", "Size after zlib over size; low: repetitive"),
-    ("rank", pa.int64(), "cr:Int64", "Rank in the domain, 1 is the highest score"),
-    ("selected", pa.bool_(), "sc:Boolean", "Whether the document is chosen"),
-    ("repeat", pa.int64(), "cr:Int64", "How often to train on it: 1 if selected, else 0"),
+COLUMNS = tuple(
+    (name, arrow, _CROISSANT[arrow], meaning)
+    for name, arrow, meaning in (*(_SCORED[name] for name in _ORDER), *_CHOICE)
 )
 SELECTION_SCHEMA = pa.schema([(name, arrow) for name, arrow, _, _ in COLUMNS])
