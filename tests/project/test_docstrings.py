@@ -19,6 +19,7 @@ DONE = (
     "workbench/detection",
     "workbench/loading",
     "workbench/masking",
+    "workbench/models",
 )
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
