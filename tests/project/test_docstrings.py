@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 # added here with its docstrings.
 DONE = (
     "workbench/core",
+    "workbench/corpus",
     "workbench/detection",
     "workbench/loading",
     "workbench/masking",

@@ -3,7 +3,7 @@
 A source is one file (or one split of a saved data set, or one data set of the hub) with the name
 that stands in every row and every receipt: relative to what was given, never a path of the machine
 and never the query of a URL. Whoever is given the same paths elsewhere finds the same sources, so a
-name and a range of rows are enough to send a piece of work to another process.
+name and a range of rows are enough to send a part of the work to another process.
 
 Remote paths (s3://, gs://, https:// and the like) go through fsspec, see
 `workbench.corpus.readers.remote`.
@@ -48,12 +48,12 @@ class Source(NamedTuple):
     """One source of rows.
 
     Attributes:
-        name: as it stands in rows, receipts and manifests.
+        name: its name in rows, receipts and manifests.
         path: where it is opened; may hold a credential, and is never written down.
-        kind: how it is read; "stray" is not, for `reason`.
-        domain: that of a file by the sub-folder that it lies in.
-        split: that of a saved data set.
-        compression: of the file as a whole.
+        kind: how it is read; a "stray" is of no supported format and is not read, for `reason`.
+        domain: the domain of a file by the sub-folder that it lies in.
+        split: the split of a saved data set.
+        compression: the compression of the file as a whole.
         reason: why a stray is not read.
     """
 
@@ -79,9 +79,13 @@ def sources_of(given: Iterable[Any]) -> Iterator[Source]:
     A path that is not there and has a `*`, `?` or `[` in it stands for all files that match it
     (`**` for folders inside each other), each called as in the folder that the pattern begins with.
 
-    Raises CorpusError: at once for a path that is not there, or two of one name (so that no two
-    sources are the same); on the way for a folder that cannot be read through, and for a file of a
-    format that is not read.
+    Args:
+        given: paths, patterns and URLs.
+
+    Raises:
+        CorpusError: at once for a path that is not there, or two of one name (so that no two
+            sources are the same); on the way for a folder that cannot be read through, and for a
+            file of a format that is not read.
     """
     found: dict[str, _Given] = {}
     for path in map(os.fsdecode, given):
@@ -92,7 +96,7 @@ def sources_of(given: Iterable[Any]) -> Iterator[Source]:
             one = one._replace(files=files)
         elif before:
             raise CorpusError(
-                f"two given paths are both called {name!r}, so their rows could not be told apart; "
+                f"two given paths are both called {name!r}, so their rows could not be kept apart; "
                 "give their common parent folder, or rename one."
             )
         found[name] = one
@@ -158,8 +162,15 @@ def _matching(pattern: str) -> tuple[str, _Given]:
 
 
 def stamp(source: Source) -> tuple[int | None, str]:
-    """The size of a source's file in bytes, None where it is not one file or nobody says, and a
-    text that is another one when the file was changed."""
+    """The signature of a source's file, which differs when the file was changed.
+
+    Args:
+        source: the source.
+
+    Returns:
+        The size in bytes, None where it is not one file or nobody says, and a text that is another
+        one when the file was changed.
+    """
     if source.kind in ("hub", "dataset"):
         return None, ""
     if is_remote(source.path):
@@ -169,7 +180,11 @@ def stamp(source: Source) -> tuple[int | None, str]:
 
 
 def utf8_name(name: str) -> str:
-    """A name, or a message with one, that UTF-8 can hold: what it cannot is written as escapes."""
+    """A name, or a message with one, that UTF-8 can hold: what it cannot is written as escapes.
+
+    Args:
+        name: the name.
+    """
     return name.encode("utf-8", "backslashreplace").decode()
 
 
@@ -299,6 +314,11 @@ def _splits(path: str, name: str) -> Iterator[Source]:
 
 
 def datasets_package() -> Any:
+    """The package `datasets`, imported when it is needed.
+
+    Raises:
+        CorpusError: it is not installed.
+    """
     try:
         import datasets
     except ImportError as error:

@@ -92,7 +92,14 @@ _ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.
 
 
 def compression_of(start: bytes) -> Compression | None:
-    """How a file is compressed, by its first bytes (16 are enough); None if it is not."""
+    """How a file is compressed, by its first bytes.
+
+    Args:
+        start: the first bytes; 16 are enough.
+
+    Returns:
+        The compression; None if it is not compressed.
+    """
     return next((kind for kind, begins in _STARTS.items() if begins.match(start)), None)
 
 

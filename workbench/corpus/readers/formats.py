@@ -1,8 +1,8 @@
-"""What a file is: told by its name, in upper or lower case, or by its first bytes where the name
-says nothing.
+"""What a file is, by its name or, where the name says nothing, by its first bytes.
 
-A whole corpus must not pass for one document because its name is `part-00000`, and no format that
-is not read for a text: such a file is refused by name, with what it is and what to do.
+Names count in upper and lower case. A whole corpus must not pass for one document because its name
+is `part-00000`, and no format that is not read for a text: such a file is refused by name, with
+what it is and what to do.
 """
 
 from __future__ import annotations
@@ -120,15 +120,25 @@ def format_of(name: str, path: str, given: bool) -> Format:
 
 
 def tells_format(name: str) -> bool:
-    """Whether a name says by its ending that the file holds rows."""
+    """Whether a name says by its ending that the file holds rows.
+
+    Args:
+        name: the name of the file.
+    """
     stem, dot, packed = name.lower().rpartition(".")
     stem = stem if dot + packed in ENDINGS else name.lower()
     return PurePosixPath(stem).suffix in (*_KINDS, ".json")
 
 
 def check_start(start: bytes) -> None:
-    """Raise ValueError if the first bytes (16 are enough) are not those of UTF-8 text, for files
-    of lines, of which every line would be found wrong."""
+    """Require that a file of lines begins as UTF-8 text, else every line would be found wrong.
+
+    Args:
+        start: the first bytes; 16 are enough.
+
+    Raises:
+        ValueError: they are those of a compressed file, of Parquet, or of UTF-16.
+    """
     if compression := compression_of(start):
         ending = next(one for one, kind in ENDINGS.items() if kind == compression)
         raise ValueError(f"it is compressed with {compression}: name it with {ending} at its end")

@@ -12,8 +12,13 @@ _BLOCK = 1 << 20
 
 
 class LineIndex:
-    """The line ends of a file that is not compressed, counted block by block as far as anybody has
-    asked: 8 bytes of memory a MiB of the file."""
+    """The line ends of a file that is not compressed.
+
+    Counted block by block as far as anybody has asked: 8 bytes of memory a MiB of the file.
+
+    Args:
+        source: the source.
+    """
 
     def __init__(self, source: Source) -> None:
         self._path = source.path
@@ -22,9 +27,16 @@ class LineIndex:
         self._block, self._ends = -1, np.zeros(0, np.int64)  # the last one that was looked into
 
     def offset(self, row: int) -> int | None:
-        """The byte at which line `row` (from 0) begins; None if the file has fewer line ends.
+        """The byte at which a line begins.
 
-        Raises OSError where the file cannot be read.
+        Args:
+            row: the number of the line, from 0.
+
+        Returns:
+            The byte; None if the file has fewer line ends.
+
+        Raises:
+            OSError: the file cannot be read.
         """
         if row == 0:
             return 0

@@ -1,7 +1,7 @@
-"""The readers of formats: each yields the rows of one kind of corpus, in order and one by one.
+"""The rows of a corpus of any kind, in order and one by one.
 
-A reader takes nothing for granted about the values of a row; `workbench.corpus.reading` judges
-them. A row that cannot even be decoded is a Skipped; what breaks a file, or all of the corpus, a
+Nothing is taken for granted about the values of a row; `workbench.corpus.reading` checks them. A
+row that cannot even be decoded is a Skipped; what breaks a file, or all of the corpus, a
 CorpusError.
 """
 
@@ -37,7 +37,15 @@ Rows = Iterator[RawRow | Skipped]
 
 
 def open_corpus(corpus: Any, columns: Columns) -> Rows:
-    """The rows of anything that `read_corpus` takes; CorpusError if it is of no known kind."""
+    """The rows of anything that `read_corpus` takes.
+
+    Args:
+        corpus: the corpus.
+        columns: the names of its columns.
+
+    Raises:
+        CorpusError: the corpus is of no known kind, or cannot be read.
+    """
     if (paths := paths_of(corpus)) is not None:
         return _paths(paths, columns)
     if _is_dataset(corpus):
@@ -59,7 +67,14 @@ def open_corpus(corpus: Any, columns: Columns) -> Rows:
 
 
 def paths_of(corpus: Any) -> list[Any] | None:
-    """The paths that a corpus was given as; None for one that was given in another way."""
+    """The paths that a corpus was given as.
+
+    Args:
+        corpus: anything that `read_corpus` takes.
+
+    Returns:
+        The paths; None for a corpus that was given in another way.
+    """
     given = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
     if not isinstance(given, list | tuple):
         return None
@@ -74,11 +89,21 @@ def _paths(given: Iterable[Any], columns: Columns) -> Rows:
 def read_source(
     source: Source, columns: Columns, start: int = 0, stop: int | None = None, offset: int = 0
 ) -> Rows:
-    """The rows of one source, or those from row `start` to before row `stop` of it.
+    """The rows of one source, or a range of them.
 
-    offset: where row `start` begins in a plain JSONL or CSV file, in bytes, if that is known (see
-    `row_offsets`). Without it, and in a compressed file, the rows before are read over; in a
+    Without an offset, and in a compressed file, the rows before the range are read over; in a
     Parquet file whole row groups are left out, in a saved data set all that comes before.
+
+    Args:
+        source: the source.
+        columns: the names of the columns.
+        start: the first row.
+        stop: the row behind the last one (None: all).
+        offset: where row `start` begins in a plain JSONL or CSV file, in bytes, if that is known
+            (see `row_offsets`); else 0.
+
+    Raises:
+        CorpusError: the file breaks off, or lacks a column.
     """
     columns = columns.within(source.name, source.domain)
     if source.kind == "hub":
@@ -113,10 +138,15 @@ def _range(rows: Rows, start: int, stop: int | None) -> Rows:
 
 
 def row_offsets(source: Source, rows: Iterable[int]) -> tuple[str, int, dict[int, int]]:
-    """SHA-256 and size in bytes of a file, and where the wanted rows of a plain JSONL or CSV file
-    begin.
+    """Digest and size of a file, and where the wanted rows of a plain JSONL or CSV file begin.
 
-    For any other kind of file no row has a place of its own, and the last is empty.
+    Args:
+        source: the source.
+        rows: the numbers of the wanted rows.
+
+    Returns:
+        The SHA-256, the size in bytes, and the byte at which each wanted row begins; for any other
+        kind of file no row has a place of its own, and the last is empty.
     """
     digest, size, places, wanted = hashlib.sha256(), 0, {}, set(rows)
     by_line = source.kind == "jsonl" and source.compression is None
@@ -150,11 +180,11 @@ def _guarded(rows: Rows, source: str, path: str = "") -> Rows:
     except Exception as error:
         if not is_remote(path) and not isinstance(error, OSError | ValueError | pa.ArrowException):
             raise
-        said = without_credentials(utf8_name(f"{error!s:.500}"), path)
+        message = without_credentials(utf8_name(f"{error!s:.500}"), path)
         cause: Exception = error
         if is_remote(path):
-            cause = ValueError(said) if isinstance(error, ValueError) else OSError(said)
-        raise CorpusError(f"{source}: reading broke off {reached}: {said}") from cause
+            cause = ValueError(message) if isinstance(error, ValueError) else OSError(message)
+        raise CorpusError(f"{source}: reading broke off {reached}: {message}") from cause
 
 
 def _whole_text(source: Source, columns: Columns) -> Rows:
