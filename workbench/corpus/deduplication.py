@@ -142,10 +142,10 @@ def near_duplicates(
         "threshold": threshold, "permutations": permutations, "ngram": size, "unit": unit,
         "seed": seed, "skipped": skipped,
     }  # fmt: skip
-    found = places.summary(_roots(root, np.arange(len(root))), first, settings)
+    clusters = places.summary(_roots(root, np.arange(len(root))), first, settings)
     if out is not None:
-        write_atomically(out, found.to_parquet())
-    return found
+        write_atomically(out, clusters.to_parquet())
+    return clusters
 
 
 class _Places:
@@ -276,13 +276,14 @@ def _join_band(
     for group in places.groups(band, first):
         stop_if_asked()
         while len(group) > 1:
-            one, group = group[0], group[1:]
-            apart = group[_roots(root, group) != _roots(root, one)]
+            leader, group = group[0], group[1:]
+            apart = group[_roots(root, group) != _roots(root, leader)]
             for start in range(0, len(apart), _BATCH):
-                some = apart[start : start + _BATCH]
-                alike = some[(signatures[some] == signatures[one]).mean(axis=1) >= threshold]
+                batch = apart[start : start + _BATCH]
+                agree = (signatures[batch] == signatures[leader]).mean(axis=1)
+                alike = batch[agree >= threshold]
                 for other in _roots(root, alike):
-                    low, high = sorted((int(_roots(root, one)), int(_roots(root, other))))
+                    low, high = sorted((int(_roots(root, leader)), int(_roots(root, other))))
                     root[high] = low
             if len(np.unique(_roots(root, group))) < 2:
                 break
@@ -290,8 +291,8 @@ def _join_band(
 
 def _roots(root: np.ndarray, of: Any) -> np.ndarray:
     """The root of the component of each document; paths are shortened on the way."""
-    found = of
-    while not (root[found] == found).all():
-        found = root[found]
-    root[of] = found
-    return found
+    roots = of
+    while not (root[roots] == roots).all():
+        roots = root[roots]
+    root[of] = roots
+    return roots

@@ -46,11 +46,12 @@ class GivenCorpus:
         self._given = corpus
         self.files: dict[str, Source] | None = None
         if (paths := paths_of(corpus)) is not None:
-            found = {one.name: one for one in sources_of(paths)}
+            sources = {source.name: source for source in sources_of(paths)}
             if all(
-                one.kind in ("jsonl", "csv", "parquet", "text", "stray") for one in found.values()
+                source.kind in ("jsonl", "csv", "parquet", "text", "stray")
+                for source in sources.values()
             ):
-                self.files = found
+                self.files = sources
         self._stream: Iterator[Document | Skipped] | None = None
         if self.files is None:
             self._stream = read_corpus(corpus, **columns.named())
@@ -131,7 +132,7 @@ def ranges(source: Source, rows: list[int], ranked: int) -> Iterator[tuple[int, 
         ends = np.cumsum(row_groups(source))
         at = np.searchsorted(ends, rows, side="right")
         for group in np.unique(at):
-            inside = [row for row, one in zip(rows, at, strict=True) if one == group]
+            inside = [row for row, own in zip(rows, at, strict=True) if own == group]
             yield inside[0], inside[-1] + 1, 0
     else:
         yield rows[0], rows[-1] + 1, 0

@@ -50,9 +50,9 @@ class _Gzip:
         self._inner, self.needs_input = zlib.decompressobj(wbits=31), True
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        found = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-        self.needs_input = not self._inner.unconsumed_tail and len(found) < max_length
-        return found
+        output = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self.needs_input = not self._inner.unconsumed_tail and len(output) < max_length
+        return output
 
     @property
     def eof(self) -> bool:

@@ -51,10 +51,10 @@ def records(source: Source, start: int, offset: int) -> Iterator[Record]:
         ValueError: quotes do not match: what follows could be read in several ways.
     """
     with opened(source.path) as file:
-        found = _Records(file, source)
+        lines = _Records(file, source)
         if offset and file.seekable():
-            found.go_to(start, offset)
-        for row, values, _ in found:
+            lines.go_to(start, offset)
+        for row, values, _ in lines:
             if row >= start:
                 yield row, values
 
@@ -138,11 +138,11 @@ class _Records:
                 reason, self._undecodable = "invalid UTF-8", False
             elif len(values) != len(self.header):
                 reason = f"{len(values)} values, but the header names {len(self.header)}"
-            found = Skipped(None, None, self._name, self._row, reason) if reason else values
-            yield self._row, found, begins
+            record = Skipped(None, None, self._name, self._row, reason) if reason else values
+            yield self._row, record, begins
             self._row += 1
 
 
 def _delimiter(line: bytes) -> str:
     """A comma, unless the header has none but what some spreadsheets write instead."""
-    return next((one for one in ",;\t" if one.encode() in line), ",")
+    return next((sign for sign in ",;\t" if sign.encode() in line), ",")

@@ -74,7 +74,9 @@ def _require_lines(first: bytes, value: Any, name: str) -> None:
     """Refuse a file that is one JSON value, as its first line shows."""
     is_open = isinstance(value, Skipped)
     what = ""
-    if first.lstrip().startswith(b"[") and (is_open or any(isinstance(one, dict) for one in value)):
+    if first.lstrip().startswith(b"[") and (
+        is_open or any(isinstance(item, dict) for item in value)
+    ):
         what = "a JSON array"
     elif is_open and first.strip() == b"{":
         what = "one JSON object over several lines"

@@ -44,16 +44,16 @@ class LineIndex:
             if self._before[-1] < row and not self._ended:
                 file.seek((len(self._before) - 1) * _BLOCK)
             while self._before[-1] < row and not self._ended:
-                found = file.read(_BLOCK)
-                self._ended = len(found) < _BLOCK
-                self._before.append(self._before[-1] + found.count(b"\n"))
+                data = file.read(_BLOCK)
+                self._ended = len(data) < _BLOCK
+                self._before.append(self._before[-1] + data.count(b"\n"))
             if self._before[-1] < row:
                 return None
             block = bisect.bisect_left(self._before, row) - 1
             if block != self._block:
                 file.seek(block * _BLOCK)
-                found = file.read(_BLOCK)
+                data = file.read(_BLOCK)
                 self._block = block
-                self._ends = np.flatnonzero(np.frombuffer(found, np.uint8) == ord("\n"))
+                self._ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
         end = int(self._ends[row - self._before[block] - 1])
         return block * _BLOCK + end + 1

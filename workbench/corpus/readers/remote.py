@@ -234,18 +234,18 @@ def files_below(path: str) -> tuple[str, list[str]]:
     if is_pattern(path):
         below = _MAGIC.split(below)[0].rpartition("/")[0]
     top = "::".join([*before, f"{scheme}://{below.rstrip('/')}", *after])
-    found: list[Any] = []
+    places: list[Any] = []
     with reached(path):
         files, place = _files(path)
         if is_pattern(path):
             with contextlib.suppress(FileNotFoundError):
-                found = [one for one in files.glob(place) if not files.isdir(one)]
+                places = [each for each in files.glob(place) if not files.isdir(each)]
         else:
-            found = files.find(place)
+            places = files.find(place)
         root = _files(top)[1].rstrip("/") + "/"
-    inside = [str(one).removeprefix(root).removeprefix("/") for one in found]
+    inside = [str(each).removeprefix(root).removeprefix("/") for each in places]
     # What web servers list beside files: the same folder in another order.
-    return top, sorted(one for one in inside if scheme in _NO_QUERY or "?" not in one)
+    return top, sorted(each for each in inside if scheme in _NO_QUERY or "?" not in each)
 
 
 def child(folder: str, place: str) -> str:

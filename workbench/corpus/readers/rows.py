@@ -75,14 +75,14 @@ def paths_of(corpus: Any) -> list[Any] | None:
     Returns:
         The paths; None for a corpus that was given in another way.
     """
-    given = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
-    if not isinstance(given, list | tuple):
+    paths = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    if not isinstance(paths, list | tuple):
         return None
-    return list(given) if all(isinstance(one, str | os.PathLike) for one in given) else None
+    return list(paths) if all(isinstance(path, str | os.PathLike) for path in paths) else None
 
 
-def _paths(given: Iterable[Any], columns: Columns) -> Rows:
-    sources = sources_of(given)  # refuses wrong paths now, not when the first row is asked for
+def _paths(paths: Iterable[Any], columns: Columns) -> Rows:
+    sources = sources_of(paths)  # refuses wrong paths now, not when the first row is asked for
     return (row for source in sources for row in read_source(source, columns))
 
 
@@ -233,7 +233,7 @@ def _lacking(
             return None, []
         if isinstance(item, Mapping):
             missing = columns.missing(item)
-            lacking = [one for one in lacking if one in missing] if first else missing
+            lacking = [column for column in lacking if column in missing] if first else missing
             first = first or (row, item)
             if not lacking or only_first:
                 break
@@ -320,23 +320,23 @@ def _batches(
         row += over
         run = max(1, min(_RUN_ROWS, _RUN_BYTES * kept.num_rows // max(kept.nbytes, 1)))
         for place in range(over, kept.num_rows, run):
-            for found in _values(kept.slice(place, run)):
-                if isinstance(found, str):
-                    yield Skipped(None, None, source, row, found)
+            for values in _values(kept.slice(place, run)):
+                if isinstance(values, str):
+                    yield Skipped(None, None, source, row, values)
                 else:
-                    yield columns.pick(dict(zip(names, found, strict=True)), source, row)
+                    yield columns.pick(dict(zip(names, values, strict=True)), source, row)
                 row += 1
 
 
 def _values(batch: Any) -> Iterator[tuple[Any, ...] | str]:
     """The values of each row of a batch, or why they cannot be had."""
     try:
-        found: Iterable[Any] = list(zip(*map(_column_values, batch.columns), strict=True))
+        rows: Iterable[Any] = list(zip(*map(_column_values, batch.columns), strict=True))
     except (ValueError, OverflowError) as error:
-        found = [f"a value cannot be decoded: {error!s:.300}"]
+        rows = [f"a value cannot be decoded: {error!s:.300}"]
         if batch.num_rows > 1:  # so that such a value costs one row
-            found = (row for i in range(batch.num_rows) for row in _values(batch.slice(i, 1)))
-    yield from found
+            rows = (row for i in range(batch.num_rows) for row in _values(batch.slice(i, 1)))
+    yield from rows
 
 
 def _column_values(column: Any) -> list[Any]:
@@ -353,7 +353,7 @@ def _frame(frame: Any, columns: Columns) -> Rows:
 
     def rows() -> Iterator[tuple[int, Any]]:
         values = zip(*(frame[name] for name in names), strict=True)
-        return enumerate(dict(zip(names, one, strict=True)) for one in values)
+        return enumerate(dict(zip(names, row, strict=True)) for row in values)
 
     return _items(rows(), "memory", columns, rows)
 
@@ -386,7 +386,7 @@ def _hub(source: Source, columns: Columns) -> Rows:
     repository, config, split = hub.groups()
     load = datasets_package().load_dataset
     try:
-        found = load(repository, config or None, split=split or "train", streaming=True)
+        dataset = load(repository, config or None, split=split or "train", streaming=True)
     except Exception as error:  # the library's own errors, the hub's and the network's alike
         raise CorpusError(f"hf://{source.name} cannot be opened: {error}") from error
-    yield from _dataset(found, source.name, columns)
+    yield from _dataset(dataset, source.name, columns)

@@ -29,8 +29,8 @@ def is_saved_dataset(folder: Path) -> bool:
     Args:
         folder: the folder.
     """
-    one = (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
-    return one or (folder / "dataset_dict.json").is_file()
+    single = (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
+    return single or (folder / "dataset_dict.json").is_file()
 
 
 def splits(folder: Path) -> dict[str, Path]:
@@ -70,10 +70,10 @@ def data_files(folder: Path) -> list[Path]:
     files = stated.get("_data_files") if isinstance(stated, dict) else None
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise ValueError('state.json lists no files: expected {"_data_files": [{"filename": ...}]}')
-    found = [plain_file(folder, file.get("filename")) for file in files]
-    if len(set(found)) < len(found):
+    paths = [plain_file(folder, file.get("filename")) for file in files]
+    if len(set(paths)) < len(paths):
         raise ValueError("state.json lists a file twice")
-    return found
+    return paths
 
 
 def schema_of(path: Path) -> pa.Schema:
@@ -107,12 +107,12 @@ def batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         reader = pa.ipc.open_stream(stream)
         check_single(reader.schema, columns)
         for batch in reader:
-            found = []
+            arrays = []
             for name in columns:
                 batch.column(steps_to(batch.schema, name)[0]).validate()  # before it is looked into
-                found.append(column_at(batch, name))
-                _check(found[-1])
-            yield pa.RecordBatch.from_arrays(found, columns)
+                arrays.append(column_at(batch, name))
+                _check(arrays[-1])
+            yield pa.RecordBatch.from_arrays(arrays, columns)
 
 
 def _check(column: pa.Array) -> None:
