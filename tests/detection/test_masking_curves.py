@@ -36,14 +36,14 @@ def scores(model, probes):
 @pytest.fixture
 def asked(monkeypatch):
     """The head sets of every pass over a probe, in order."""
-    room = sys.modules["workbench.detection.masking_curves"]  # `wb.masking_curve` is the function
-    sets, really = [], room.answered
+    module = sys.modules["workbench.detection.masking_curves"]  # `wb.masking_curve` is the function
+    sets, really = [], module.answered
 
     def answered(model, probe, heads, mode):
         sets.append((probe, list(heads)))
         return really(model, probe, heads, mode)
 
-    monkeypatch.setattr(room, "answered", answered)
+    monkeypatch.setattr(module, "answered", answered)
     return sets
 
 

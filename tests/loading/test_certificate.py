@@ -275,9 +275,9 @@ def test_a_model_too_small_to_be_tried_out_fails_with_the_reason():
 def test_one_planted_head_is_the_one_that_is_found(name):
     """Planted in one layer alone, no head of another layer is found with it."""
     model = make_model(name)
-    trial = certificate_passes.Trial(model)
-    trial.every = wb.HeadSet.of([(1, 2)], model)
-    planted, natural = trial.copied
+    passes = certificate_passes.CertificatePasses(model)
+    passes.every = wb.HeadSet.of([(1, 2)], model)
+    planted, natural = passes.copied
     assert planted[1, 2] == 1
     assert natural[1, 2] < 1
     planted[1, 2] = 0

@@ -1,6 +1,6 @@
 """Files on disk: writing so that a reader never sees half a file, hashing, and refusing odd paths.
 
-Scores, receipts and manifests are all published through this one door.
+Scores, receipts and manifests are all published through `write_atomically`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,21 @@ _MENTIONED = re.compile(
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> pathlib.Path:
-    """Write `data` to `path` whole or not at all, and return the path.
+    """Write bytes to a file whole or not at all.
 
     The bytes go to a temporary file in the same folder (a rename is atomic only inside one file
     system), are forced to disk, and replace the target in one step. An error leaves the old file,
-    or no file, and no temporary one. The folder must exist.
+    or no file, and no temporary one.
 
-    Raises OSError when the folder cannot be written.
+    Args:
+        path: the file to write; its folder must exist.
+        data: the bytes.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: the folder cannot be written.
     """
     target = pathlib.Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
@@ -54,7 +62,11 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> pathlib.Path:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's bytes as 64 lower-case hexadecimal digits."""
+    """The SHA-256 of a file's bytes as 64 lower-case hexadecimal digits.
+
+    Args:
+        path: the file.
+    """
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -62,14 +74,20 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 def read_json(
     path: str | os.PathLike[str], most: int = LARGEST_JSON, *, any_unicode: bool = False
 ) -> Any:
-    """Return the JSON value that a file of up to `most` bytes holds.
+    """The JSON value that a file holds.
 
-    any_unicode: take UTF-16 and UTF-32 and a byte order mark too, which editors and PowerShell
-    write. What is published has to be plain UTF-8, as JSON between machines is (RFC 8259).
+    Args:
+        path: the file.
+        most: the largest size of the file in bytes.
+        any_unicode: whether UTF-16, UTF-32 and a byte order mark are read, too, which editors and
+            PowerShell write. What is published has to be plain UTF-8, as JSON between machines is
+            (RFC 8259).
 
-    Raises ValueError, with the reason, for anything else: bytes that are not UTF-8, text that is
-    not JSON or nested too deeply, and an object with a key twice, which two readers may take for
-    two different things. OSError when the file cannot be read.
+    Raises:
+        ValueError: with the reason, for anything else: bytes that are not UTF-8, text that is not
+            JSON or nested too deeply, and an object with a key twice, which two readers may take
+            for two different things.
+        OSError: the file cannot be read.
     """
     name = pathlib.Path(path).name
     with open(path, "rb") as stream:
@@ -86,23 +104,33 @@ def read_json(
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r:.100} stands twice in an object")
-    return found
+    return value
 
 
 def canonical_json(value: Any) -> str:
-    """A JSON value as text that is the same however it was indented and its keys were ordered."""
+    """A JSON value as text that is the same however it was indented and its keys were ordered.
+
+    Args:
+        value: the JSON value.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def lines_of(stream: IO[bytes]) -> Iterator[bytes | None]:
-    """Yield the lines of a stream, ends included; None for one of more than LONGEST_LINE bytes.
+    """The lines of a stream, ends included.
 
-    Such a line is passed over without being held.
+    A line of more than LONGEST_LINE bytes is passed over without being held.
+
+    Args:
+        stream: open for reading bytes.
+
+    Yields:
+        One line after the other; None in place of one that is too long.
     """
     while line := stream.readline(LONGEST_LINE + 1):
         if len(line) <= LONGEST_LINE:
@@ -114,12 +142,20 @@ def lines_of(stream: IO[bytes]) -> Iterator[bytes | None]:
 
 
 def plain_file(folder: str | os.PathLike[str], relative: object) -> pathlib.Path:
-    """Return `folder / relative` if that is an ordinary file reached by an ordinary path.
+    """An ordinary file of a folder, reached by an ordinary path.
 
     A manifest comes from elsewhere, so the names in it may try to reach outside its folder.
-    Raises ValueError, with the reason, for anything but a relative path in forward slashes
-    without `.`, `..` or empty parts, and for a path with a symbolic link on it or without a
-    regular file at its end.
+
+    Args:
+        folder: the folder that the file must lie in.
+        relative: the path in it, with forward slashes.
+
+    Returns:
+        `folder / relative`.
+
+    Raises:
+        ValueError: with the reason, for anything but a relative path without `.`, `..` or empty
+            parts, and for a path with a symbolic link on it or without a regular file at its end.
     """
     if not isinstance(relative, str) or not relative:
         raise ValueError(f"a file path must be a non-empty string, got {relative!r:.200}")
@@ -150,19 +186,33 @@ def plain_file(folder: str | os.PathLike[str], relative: object) -> pathlib.Path
 
 
 def is_absolute(text: str) -> bool:
-    """Whether a whole string looks like an absolute path (POSIX, home, Windows or file: URL)."""
+    """Whether a whole string looks like an absolute path (POSIX, home, Windows or file: URL).
+
+    Args:
+        text: the string.
+    """
     return _ABSOLUTE.match(text) is not None
 
 
 def mentions_absolute(text: str) -> bool:
-    """Whether an absolute path stands anywhere in a sentence."""
+    """Whether an absolute path stands anywhere in a sentence.
+
+    Args:
+        text: the sentence.
+    """
     return _MENTIONED.search(text) is not None
 
 
 def without_paths(value: Any) -> Any:
-    """Return JSON in which every absolute path, alone or in a sentence, is its last component.
+    """A JSON value in which every absolute path is its last component.
 
-    What is published must not tell where on somebody's machine a thing lay.
+    What is published must not say where on somebody's machine a thing lay.
+
+    Args:
+        value: the JSON value; paths in it stand alone or in a sentence.
+
+    Returns:
+        The value, copied.
     """
     if isinstance(value, dict):
         return {key: without_paths(item) for key, item in value.items()}
@@ -171,7 +221,7 @@ def without_paths(value: Any) -> Any:
     if isinstance(value, str) and is_absolute(value):
         return _last_component(value)  # the whole of it, since folder names may hold spaces
     if isinstance(value, str):
-        return _MENTIONED.sub(lambda found: _last_component(found.group()), value)
+        return _MENTIONED.sub(lambda path: _last_component(path.group()), value)
     return value
 
 

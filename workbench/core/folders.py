@@ -8,13 +8,18 @@ from pathlib import Path
 
 
 def replace_folder(made: Path, folder: Path) -> None:
-    """Put the finished folder `made` in the place of `folder`; both lie in one file system.
+    """Put a finished folder in the place of an older one.
 
     No portable call swaps two folders, so an older one waits as `.NAME.old` until the new one
     stands. Whatever ends this process, `standing_folder` names a whole one. One process at a time
     may replace a folder.
 
-    Raises OSError where the file system refuses; an older folder can then still be read.
+    Args:
+        made: the finished folder, in the same file system as `folder`.
+        folder: the folder to replace; it need not be there.
+
+    Raises:
+        OSError: the file system refuses; an older folder can then still be read.
     """
     for path in made.rglob("*"):
         if path.is_file():
@@ -37,10 +42,15 @@ def replace_folder(made: Path, folder: Path) -> None:
 
 
 def standing_folder(folder: Path) -> Path:
-    """Where a whole `folder` can be read: itself, or the older one if a crash took its place away.
+    """Where a whole folder can be read: itself, or the older one if a crash took its place away.
 
-    Nothing is moved, since another process may be replacing it; a folder that never was is returned
-    as it is.
+    Nothing is moved, since another process may be replacing it.
+
+    Args:
+        folder: a folder that `replace_folder` makes.
+
+    Returns:
+        The folder to read; `folder` itself if there never was one.
     """
     old = _aside(folder, "old")
     return old if old.exists() and not folder.exists() else folder

@@ -10,11 +10,18 @@ import pyarrow.compute as pc
 
 
 def steps_to(kind: pa.Schema | pa.StructType, path: str) -> tuple[str, ...]:
-    """The names from the outermost column to the one that `path` means; () if there is none.
+    """The names from the outermost column to the one that a path means.
 
     Names may hold dots themselves, and the longest one that is there is meant.
+
+    Args:
+        kind: a schema, or the type of a nested column.
+        path: a name, or a path such as "meta.source".
+
+    Returns:
+        The names; () if there is no such column.
     """
-    names = [one.name for one in kind]
+    names = [field.name for field in kind]
     if path in names:
         return (path,)
     for head in outer_names(path):
@@ -27,7 +34,12 @@ def steps_to(kind: pa.Schema | pa.StructType, path: str) -> tuple[str, ...]:
 
 
 def type_at(schema: pa.Schema, path: str) -> pa.DataType:
-    """The type of the column that `path` means in a schema that has it."""
+    """The type of the column that a path means.
+
+    Args:
+        schema: a schema that has the column.
+        path: a name, or a path into nested columns.
+    """
     kind: Any = schema
     for step in steps_to(schema, path):
         kind = kind.field(step).type
@@ -35,15 +47,23 @@ def type_at(schema: pa.Schema, path: str) -> pa.DataType:
 
 
 def column_at(batch: Any, path: str) -> Any:
-    """The values of the column that `path` means in a batch or table that has it; null where an
-    outer column is null."""
+    """The values of the column that a path means; null where an outer column is null.
+
+    Args:
+        batch: a record batch or table that has the column.
+        path: a name, or a path into nested columns.
+    """
     steps = steps_to(batch.schema, path)
     outer = batch.column(steps[0])
     return outer if len(steps) == 1 else pc.struct_field(outer, list(steps[1:]))
 
 
 def outer_names(path: str) -> Iterable[str]:
-    """What of a path may be the name of the outermost column, the longest first."""
+    """What of a path may be the name of the outermost column, the longest first.
+
+    Args:
+        path: a path into nested columns.
+    """
     while "." in path:
         path = path.rpartition(".")[0]
         yield path

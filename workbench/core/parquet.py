@@ -35,8 +35,14 @@ _DELTA_BYTE_ARRAY = 7  # stores of each value what the one before does not have
 
 
 class Page(NamedTuple):
-    """What the header of a page says: its bytes in the file and in memory, the memory that its
-    values may take, and whether many rows may share the bytes of one value."""
+    """What the header of a page says.
+
+    Attributes:
+        stored: bytes of the page in the file.
+        declared: bytes of the page when decompressed.
+        taken: bytes of memory that its values may take.
+        shared: whether many rows may share the bytes of one value.
+    """
 
     stored: int
     declared: int
@@ -45,9 +51,12 @@ class Page(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A row group: its rows, and where the pages of each column lie, as (start, end) by its path.
+    """A row group.
 
-    Two columns may share a path: one whose name holds a dot, and a nested one.
+    Attributes:
+        rows: how many rows it holds.
+        chunks: where the pages of each column lie, as (start, end) by its path. Two columns may
+            share a path: one whose name holds a dot, and a nested one.
     """
 
     rows: int
@@ -58,7 +67,12 @@ def groups_of(stream: IO[bytes]) -> list[Group]:
     """The row groups that the footer of a Parquet file states.
 
     Read here and not asked of Arrow, whose metadata object ends the process over a damaged one.
-    Raises pa.ArrowInvalid (a ValueError) if there is no footer, or one of odd values.
+
+    Args:
+        stream: the file, open for reading bytes, seekable.
+
+    Raises:
+        pa.ArrowInvalid: (a ValueError) there is no footer, or one of odd values.
     """
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(size - 8, 0))
@@ -71,7 +85,7 @@ def groups_of(stream: IO[bytes]) -> list[Group]:
     stream.seek(size - 8 - length)
     try:
         footer, _ = thrift.struct(stream.read(length))
-        groups = [_group(one) for one in footer[4]]
+        groups = [_group(stated) for stated in footer[4]]
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise pa.ArrowInvalid(f"its footer is damaged ({error!r:.100})") from None
     if sum(group.rows for group in groups) != footer[3]:
@@ -100,17 +114,26 @@ def batches(
     groups: Sequence[int] | None = None,
     most_rows: int = BATCH_ROWS,
 ) -> Iterator[pa.RecordBatch]:
-    """The `columns` of some row groups (default: all) in batches of `most_rows` rows or fewer.
+    """The rows of some row groups, batch by batch, within bounds of memory.
 
-    file: opened with pre_buffer=False, so that it holds no more than it needs; stream: the same
-    file, for the headers of the pages. Raises pa.ArrowInvalid (a ValueError) for nested columns,
-    for pages that would expand beyond bounds, and for row groups that hold other than the rows
-    that they state.
+    Args:
+        file: opened with pre_buffer=False, so that it holds no more than it needs.
+        stream: the same file, for the headers of the pages.
+        columns: names of the columns to read, or paths into nested columns.
+        groups: numbers of the row groups (default: all).
+        most_rows: the most rows of a batch.
+
+    Yields:
+        Batches of `most_rows` rows or fewer.
+
+    Raises:
+        pa.ArrowInvalid: (a ValueError) for nested columns, for pages that would expand beyond
+            bounds, and for row groups that hold other than the rows that they state.
     """
     check_single(file.schema_arrow, columns)
     stated = groups_of(stream)
     for place in range(len(stated)) if groups is None else groups:
-        group, found = stated[place], 0
+        group, read = stated[place], 0
         if not group.rows:  # writers give such a group no pages, and nothing of it is read
             continue
         rows = min(most_rows, BATCH_BYTES // _longest_shared(group, stream, columns) or 1)
@@ -118,16 +141,21 @@ def batches(
         threads, names = rows > BATCH_ROWS, list(columns)
         for batch in file.iter_batches(rows, [place], names, use_threads=threads):
             yield batch
-            found += batch.num_rows
-        if found != group.rows:
-            raise pa.ArrowInvalid(f"row group {place} states {group.rows} rows and holds {found}")
+            read += batch.num_rows
+        if read != group.rows:
+            raise pa.ArrowInvalid(f"row group {place} states {group.rows} rows and holds {read}")
 
 
 def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
     """A whole file as a table, its values checked; for files that are small beside the memory.
 
-    Raises pa.ArrowInvalid (a ValueError) for what `batches` refuses, and for a table that would
-    take both more than SMALL_TABLE and more than MOST_EXPANSION times the bytes of its file.
+    Args:
+        path: the Parquet file.
+        columns: names of the columns to read (default: all).
+
+    Raises:
+        pa.ArrowInvalid: (a ValueError) for what `batches` refuses, and for a table that would take
+            both more than SMALL_TABLE and more than MOST_EXPANSION times the bytes of its file.
     """
     with open(path, "rb") as stream, pq.ParquetFile(path, pre_buffer=False) as file:
         names = list(file.schema_arrow.names if columns is None else columns)
@@ -146,8 +174,17 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
 
 
 def check_pages(path: str | os.PathLike[str], columns: Sequence[str]) -> None:
-    """Raise pa.ArrowInvalid for pages that `batches` refuses, having read only their headers: for
-    files that something else than Arrow is to read."""
+    """Require pages that `batches` accepts, reading only their headers.
+
+    For files that something else than Arrow is to read.
+
+    Args:
+        path: the Parquet file.
+        columns: names of the columns, or paths into nested columns.
+
+    Raises:
+        pa.ArrowInvalid: (a ValueError) for pages that `batches` refuses.
+    """
     with open(path, "rb") as stream:
         for group in groups_of(stream):
             if group.rows:
@@ -155,9 +192,14 @@ def check_pages(path: str | os.PathLike[str], columns: Sequence[str]) -> None:
 
 
 def check_single(schema: pa.Schema, columns: Sequence[str]) -> None:
-    """Raise pa.ArrowInvalid if a column is nested: one such value may be of any size.
+    """Require columns of single values: one nested value may be of any size.
 
-    columns: names, or paths into nested columns.
+    Args:
+        schema: the schema of the file.
+        columns: names of the columns, or paths into nested columns.
+
+    Raises:
+        pa.ArrowInvalid: (a ValueError) a column is nested.
     """
     for name in columns:
         kind = type_at(schema, name)
@@ -179,7 +221,7 @@ def _longest_shared(group: Group, stream: IO[bytes], columns: Sequence[str]) -> 
         if name not in group.chunks:
             raise pa.ArrowInvalid(f"a row group lacks the column {name!r:.100}")
         chunks = group.chunks[name]
-        for page in itertools.chain.from_iterable(pages(stream, *one) for one in chunks):
+        for page in itertools.chain.from_iterable(pages(stream, *chunk) for chunk in chunks):
             if page.taken > max(SMALL_PAGE, MOST_EXPANSION * page.stored):
                 raise pa.ArrowInvalid(
                     f"a page of column {name!r:.100} would take {page.taken:,} "
@@ -192,7 +234,17 @@ def _longest_shared(group: Group, stream: IO[bytes], columns: Sequence[str]) -> 
 
 
 def pages(stream: IO[bytes], start: int, end: int) -> Iterator[Page]:
-    """The headers of the pages from `start` to `end`, the place of one column's pages."""
+    """The headers of the pages of one column of a row group.
+
+    Args:
+        stream: the file, open for reading bytes, seekable.
+        start: the byte at which the pages begin.
+        end: the byte at which they end.
+
+    Raises:
+        pa.ArrowInvalid: (a ValueError) a header is damaged, or states more bytes than the column
+            has.
+    """
     while start < end:
         page, length = _page_at(stream, start)
         start += length + page.stored

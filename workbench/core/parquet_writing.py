@@ -17,7 +17,11 @@ import pyarrow.parquet as pq
 
 @contextmanager
 def scratch_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder beside the results, on the same disk, that is gone afterwards."""
+    """A folder beside the results, on the same disk, that is gone after the `with` block.
+
+    Args:
+        folder: the folder of the results.
+    """
     path = folder / f".selection.{secrets.token_hex(8)}.tmp"
     path.mkdir()
     try:
@@ -54,7 +58,16 @@ class _Hashed:
 def written(
     path: pathlib.Path, batches: Iterator[pa.RecordBatch], schema: pa.Schema
 ) -> tuple[str, int]:
-    """Write batches to a new Parquet file as they come; return its sha256 and bytes."""
+    """Write batches to a new Parquet file as they come.
+
+    Args:
+        path: the file; it must not exist.
+        batches: the batches, in order.
+        schema: the schema of the file, to which each batch is cast.
+
+    Returns:
+        The file's sha256 and its size in bytes.
+    """
     stream = _Hashed(path)
     try:
         sink = pa.PythonFile(stream, mode="w")

@@ -1,10 +1,10 @@
 """Progress with time left for long loops, and the way to stop them.
 
 In a notebook cell or a terminal a loop shows a tqdm bar, and Ctrl-C or Interrupt stops it. Work
-that runs in a thread on somebody's behalf is `watched` instead: it tells its progress to whoever
-watches, ends with `Cancelled` once it is told to, and steps aside for work that is urgent.
-TQDM_DISABLE=1 in the environment silences the bars (notebook tests do that: a bar cannot be
-compared).
+that runs in a thread on somebody's behalf is `watched` instead: it reports its progress to whoever
+watches, ends with `Cancelled` once its stop event is set, and steps aside for work of high
+priority. TQDM_DISABLE=1 in the environment silences the bars (notebook tests do that: a bar cannot
+be compared).
 """
 
 from __future__ import annotations
@@ -26,13 +26,23 @@ P = ParamSpec("P")
 
 
 class Cancelled(BaseException):
-    """Watched work was told to stop. Like KeyboardInterrupt it is no error, so no handler of errors
-    takes it for one."""
+    """Watched work was cancelled.
+
+    Like KeyboardInterrupt it is no error, so no handler of errors takes it for one.
+    """
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a loop is: done of total (None: unknown) units, and the seconds since it began."""
+    """How far a loop is.
+
+    Attributes:
+        title: what the loop does.
+        unit: the name of a unit of its work.
+        done: how many units are finished.
+        total: how many units there are; None: unknown.
+        seconds: seconds since the loop began.
+    """
 
     title: str
     unit: str
@@ -61,12 +71,12 @@ class _Watch:
     sign: Callable[[], object] | None
 
 
-class _GaveWay(BaseException):
-    """A pass was left because urgent work came; it is begun again afterwards."""
+class _Preempted(BaseException):
+    """A pass was preempted by urgent work; it is begun again afterwards."""
 
 
 _WATCH: ContextVar[_Watch | None] = ContextVar("workbench_watch", default=None)
-_CAN_GIVE_WAY: ContextVar[bool] = ContextVar("workbench_can_give_way", default=False)
+_PREEMPTIBLE: ContextVar[bool] = ContextVar("workbench_preemptible", default=False)
 _NOTHING_URGENT = threading.Condition()
 _urgent = 0  # pieces of urgent work that run or wait for the model
 
@@ -79,11 +89,18 @@ def watched(
     urgent: bool = False,
     sign: Callable[[], object] | None = None,
 ) -> Iterator[None]:
-    """Inside the block, loops of this thread tell `hear` how far they are, and end when `stop` is
-    set: with Cancelled, at the next attention layer or the next unit of work.
+    """Report the progress of this thread's loops inside the block, and let them be cancelled.
 
-    urgent: other watched work leaves the pass that it is in, and repeats it after the block. sign:
-    called each time that the work looks whether it is to stop, which is a sign that it goes on.
+    When `stop` is set, work in the block ends with Cancelled at the next attention layer or the
+    next unit of work.
+
+    Args:
+        hear: called with the progress of each loop, at each unit of work.
+        stop: the event that cancels the work.
+        urgent: whether other watched work leaves the pass that it is in, and repeats it after the
+            block.
+        sign: called each time that the work looks whether it is to stop, which is a sign that it
+            goes on.
     """
     global _urgent
     token = _WATCH.set(_Watch(hear, stop, urgent, sign))
@@ -99,7 +116,13 @@ def watched(
 
 
 def stop_if_asked() -> None:
-    """Raise Cancelled in work that was told to stop; called wherever stopping leaves no trace."""
+    """Leave the work of this thread if it is cancelled, or must step aside.
+
+    Called wherever stopping leaves no trace.
+
+    Raises:
+        Cancelled: the work was cancelled.
+    """
     watch = _WATCH.get()
     if watch is None:
         return
@@ -107,36 +130,51 @@ def stop_if_asked() -> None:
         watch.sign()
     if watch.stop.is_set():
         raise Cancelled
-    if _urgent and not watch.urgent and _CAN_GIVE_WAY.get():
-        raise _GaveWay
+    if _urgent and not watch.urgent and _PREEMPTIBLE.get():
+        raise _Preempted
 
 
 def gives_way(compute: Callable[P, T]) -> Callable[P, T]:
-    """One pass, which takes the model's lock itself and can be begun again at no loss but time."""
+    """Decorate a pass that may be preempted by urgent work and is then begun again.
+
+    The pass takes the model's lock itself, and repeating it costs nothing but time.
+
+    Args:
+        compute: the pass.
+    """
 
     @wraps(compute)
-    def patient(*args: P.args, **kwargs: P.kwargs) -> T:
+    def repeated(*args: P.args, **kwargs: P.kwargs) -> T:
         watch = _WATCH.get()
-        if watch is None or _CAN_GIVE_WAY.get():
+        if watch is None or _PREEMPTIBLE.get():
             return compute(*args, **kwargs)  # a pass inside a pass ends with the outer one
         while True:
-            token = _CAN_GIVE_WAY.set(True)
+            token = _PREEMPTIBLE.set(True)
             try:
                 return compute(*args, **kwargs)
-            except _GaveWay:
+            except _Preempted:
                 pass
             finally:
-                _CAN_GIVE_WAY.reset(token)
+                _PREEMPTIBLE.reset(token)
             with _NOTHING_URGENT:
                 while _urgent and not watch.stop.is_set():
                     _NOTHING_URGENT.wait(0.1)  # nobody notifies of a stop
             stop_if_asked()
 
-    return patient
+    return repeated
 
 
 def tracked(items: Sequence[T], title: str, unit: str) -> Iterator[T]:
-    """Yield `items` behind a bar with rate and time left; Ctrl-C and Interrupt stop the loop."""
+    """Iterate behind a bar with rate and time left; Ctrl-C and Interrupt stop the loop.
+
+    Args:
+        items: what to iterate over.
+        title: what stands before the bar.
+        unit: the name of one item.
+
+    Yields:
+        The items.
+    """
     with counted(title, unit, len(items)) as done:
         for item in items:
             yield item
@@ -152,14 +190,22 @@ def counted(
     bar: bool = True,
     note: Callable[[], str] | None = None,
 ) -> Iterator[Callable[[int], object]]:
-    """A bar that the block moves on by calling what it is given with a number of finished units.
+    """A progress bar that the `with` block moves on itself.
 
-    bar=False: no bar, where the work is too short for one in a cell; who watches is told. note:
-    what stands behind the bar, asked for at every step.
+    Args:
+        title: what stands before the bar.
+        unit: the name of a unit of work.
+        total: how many units there are; None: unknown.
+        bar: False where the work is too short for a bar in a cell; a watcher still gets its
+            progress.
+        note: what stands behind the bar, asked for at every step.
+
+    Yields:
+        A function to call with a number of finished units.
     """
     watch = _WATCH.get()
     if watch is not None:
-        yield _told(watch, title, unit, total)
+        yield _reporting(watch, title, unit, total)
         return
     if not bar:
         yield lambda units: None
@@ -176,7 +222,7 @@ def counted(
         yield moved
 
 
-def _told(watch: _Watch, title: str, unit: str, total: int | None) -> Callable[[int], None]:
+def _reporting(watch: _Watch, title: str, unit: str, total: int | None) -> Callable[[int], None]:
     began, finished = time.monotonic(), 0
 
     def done(units: int) -> None:

@@ -18,7 +18,11 @@ def strict(value: Any) -> Any:
     Null stands for what is not finite or missing; text for dates, decimals, identifiers and paths;
     a list of rows for a frame; an object for a dataclass. Numbers keep all their digits.
 
-    Raises ValueError for what has no such form, such as bytes.
+    Args:
+        value: a value of Python, numpy or pandas.
+
+    Raises:
+        ValueError: JSON has no form for the value, such as bytes.
     """
     if value is None or isinstance(value, str | bool | int):
         return value
@@ -37,7 +41,9 @@ def strict(value: Any) -> Any:
     if hasattr(value, "to_dict") and hasattr(value, "columns"):
         return strict(value.to_dict("records"))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: strict(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return {
+            field.name: strict(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
     if hasattr(value, "tolist"):  # an array or a number of numpy
         return strict(value.tolist())
     raise ValueError(f"JSON has no form for a value of type {type(value).__name__}")

@@ -12,7 +12,15 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def visible(text: str, newline: str = "\N{SYMBOL FOR NEWLINE}") -> str:
-    """`text` with `newline` for line ends, \\uXXXX for what has no glyph or turns the direction."""
+    r"""A text with everything invisible in it written out.
+
+    Args:
+        text: the text.
+        newline: what stands for a line end.
+
+    Returns:
+        The text with \uXXXX for what has no glyph or turns the direction.
+    """
     return "".join(
         newline if c == "\n"
         else f"\\u{ord(c):04x}" if unicodedata.category(c) in _UNSEEN

@@ -12,13 +12,23 @@ _INTEGERS = (4, 5, 6)  # of 16, 32 and 64 bits
 
 
 def struct(data: bytes, at: int = 0) -> tuple[dict[int, Any], int]:
-    """The fields of the struct at `at` by number, and where it ends.
+    """The fields of a struct by number, and where it ends.
 
     Integers are int, bytes and text bytes, lists and structs what they hold; booleans, floats and
-    maps are passed over as None. Raises IndexError if the data end before it does, ValueError or
-    RecursionError if there is none.
+    maps are passed over as None.
+
+    Args:
+        data: the encoded bytes.
+        at: the byte at which the struct begins.
+
+    Returns:
+        The fields by number, and the byte behind the struct.
+
+    Raises:
+        IndexError: the data end before the struct does.
+        ValueError: there is no struct (or RecursionError).
     """
-    found: dict[int, Any] = {}
+    fields: dict[int, Any] = {}
     field = 0
     while head := data[at]:
         at += 1
@@ -28,11 +38,11 @@ def struct(data: bytes, at: int = 0) -> tuple[dict[int, Any], int]:
             number, at = _integer(data, at)
             field = number
         kind = head & 15
-        if kind in (_TRUE, _FALSE):  # told by the kind alone
-            found[field] = None
+        if kind in (_TRUE, _FALSE):  # the kind says it all
+            fields[field] = None
         else:
-            found[field], at = _value(data, at, kind)
-    return found, at + 1
+            fields[field], at = _value(data, at, kind)
+    return fields, at + 1
 
 
 def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:

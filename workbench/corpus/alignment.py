@@ -12,16 +12,25 @@ from workbench.corpus.reading import Document, read_corpus, text_sha256
 def documents_of(table: pd.DataFrame, corpus: Any, **columns: Any) -> list[Document]:
     """The document of each row of a score table, in the order of the rows.
 
-    corpus: what the table was scored from, in any form that `read_corpus` takes, with the names of
-    its columns in `columns` (id, text, domain). Documents without a row are passed over.
+    Documents without a row are passed over.
 
-    Raises ValueError where a row has no document in the corpus, or one of another text.
+    Args:
+        table: a score table with the columns source, row, text_sha256 and doc_id.
+        corpus: what the table was scored from, in any form that `read_corpus` takes.
+        **columns: the names of its columns, as `read_corpus` takes them (id, text, domain).
+
+    Returns:
+        One document a row.
+
+    Raises:
+        ValueError: a row has no document in the corpus, or one of another text.
+        CorpusError: the corpus cannot be read.
     """
     wanted = {
-        (str(one.source), int(one.row)): (place, one.text_sha256)  # type: ignore[arg-type]
-        for place, one in enumerate(table[["source", "row", "text_sha256"]].itertuples())
+        (str(row.source), int(row.row)): (place, row.text_sha256)  # type: ignore[arg-type]
+        for place, row in enumerate(table[["source", "row", "text_sha256"]].itertuples())
     }
-    found: list[Document | None] = [None] * len(table)
+    documents: list[Document | None] = [None] * len(table)
     for document in read_corpus(corpus, **columns):
         here = wanted.get((document.source, document.row))
         if here is None or not isinstance(document, Document):
@@ -31,11 +40,11 @@ def documents_of(table: pd.DataFrame, corpus: Any, **columns: Any) -> list[Docum
                 f"document {document.doc_id!r:.100} has another text than the one that was scored: "
                 "give the corpus of the score table"
             )
-        found[here[0]] = document
-    if None in found:
-        lacking = [place for place, one in enumerate(found) if one is None]
+        documents[here[0]] = document
+    if None in documents:
+        lacking = [place for place, document in enumerate(documents) if document is None]
         raise ValueError(
             f"{len(lacking)} rows of the table have no document in the corpus, the first "
             f"{table['doc_id'].iloc[lacking[0]]!r:.100}: give the corpus of the score table"
         )
-    return [one for one in found if one is not None]
+    return [document for document in documents if document is not None]

@@ -1,7 +1,7 @@
 """The columns that the user named, found in rows and schemas of any format.
 
 A column is named by its literal name, or by a path into nested columns ("meta.pile_set_name"). The
-domain may also come from the folder that a file lies in; which of them it was is told on the way.
+domain may also come from the folder that a file lies in; `Document.domain_from` says which it was.
 """
 
 from __future__ import annotations
@@ -26,8 +26,14 @@ _NESTED = 'A dot looks into nested columns, as in "meta.source". '
 class RawRow(NamedTuple):
     """A row as its reader found it, before anything is known of its values.
 
-    folder: the domain of its file, for a row that has none of its own; carried: the values of the
-    other columns that were asked for.
+    Attributes:
+        source: the name of its source.
+        row: its number in the source, from 0.
+        id: the value of the id's column; None where there is none.
+        text: the value of the text's column; None where there is none.
+        domain: the value of the domain's column; None where there is none.
+        folder: the domain of its file, for a row that has none of its own.
+        carried: the values of the other columns that were asked for.
     """
 
     source: str
@@ -40,7 +46,13 @@ class RawRow(NamedTuple):
 
 
 class Named(TypedDict):
-    """The names by role, as `read_corpus` takes them."""
+    """The names by role, as `read_corpus` takes them.
+
+    Attributes:
+        id: the column of the id.
+        text: the column of the text.
+        domain: the column of the domain, FOLDER, or None for one domain.
+    """
 
     id: str
     text: str
@@ -51,12 +63,19 @@ class Named(TypedDict):
 class Columns:
     """The column names that the user gave, by their roles.
 
-    domain: the default "domain" is a column where there is one, and the sub-folder of the file
-    elsewhere; any other name is a column that has to be there (or a key of a folder `key=value`);
-    FOLDER is the sub-folder whatever columns there are; None is one domain for all.
-    carry: other columns, whose values go along with each document; each has to be there.
+    The last three fields belong to the source that is being read, see `within` and `labelled`.
 
-    The other fields are of the source that is being read, see `within` and `labelled`.
+    Attributes:
+        id: the column of the id.
+        text: the column of the text.
+        domain: the default "domain" is a column where there is one, and the sub-folder of the file
+            elsewhere; any other name is a column that has to be there (or a key of a folder
+            `key=value`); FOLDER is the sub-folder whatever columns there are; None is one domain
+            for all.
+        carry: other columns, whose values go along with each document; each has to be there.
+        folder: the domain of the source by its folder.
+        keyed: whether a folder `key=value` names the domain, if with null.
+        labels: the names of the classes, where the domain is a ClassLabel.
     """
 
     id: str = "id"
@@ -80,16 +99,21 @@ class Columns:
         """
         keys = dict(_pairs(name.split("/")[:-1]))
         if self.domain == FOLDER:
-            found = folder
+            value = folder
         elif self.domain == "domain":
-            found = keys.get("domain", folder)
+            value = keys.get("domain", folder)
         else:
-            found = None if self.domain is None else keys.get(self.domain)
-        return replace(self, folder=found, keyed=self.domain in keys)
+            value = None if self.domain is None else keys.get(self.domain)
+        return replace(self, folder=value, keyed=self.domain in keys)
 
     def labelled(self, schema: pa.Schema) -> Columns:
-        """These columns with the names of the classes, if the domain is a ClassLabel of `datasets`,
-        which stores their numbers."""
+        """These columns with the names of the classes, if the domain is a ClassLabel of `datasets`.
+
+        A ClassLabel stores the numbers of its classes.
+
+        Args:
+            schema: the schema of the source, whose metadata may hold the names.
+        """
         if self._domain_column is None:
             return self
         try:
@@ -108,18 +132,21 @@ class Columns:
     @property
     def _roles(self) -> list[tuple[str, str, bool]]:
         """Role and name of each column, and whether it must be there."""
-        found = [("id", self.id, self.id != "id"), ("text", self.text, True)]
+        roles = [("id", self.id, self.id != "id"), ("text", self.text, True)]
         if (domain := self._domain_column) is not None:
-            found.append(("domain", domain, domain != "domain" and not self.keyed))
-        return found + [("carry", name, True) for name in self.carry]
+            roles.append(("domain", domain, domain != "domain" and not self.keyed))
+        return roles + [("carry", name, True) for name in self.carry]
 
     def check(self, present: pa.Schema | Iterable[Any], source: str) -> list[str]:
-        """The wanted columns of those that are `present`; CorpusError if a needed one is not.
+        """The wanted columns of those that are present.
 
         Args:
             present: a schema, whose nested columns come out as their paths, or the names of the
                 outermost columns, of which those that may hold a wanted one come out.
             source: what to call it in an error.
+
+        Raises:
+            CorpusError: a needed column is not there, or there are several of one name.
         """
         schema = present if isinstance(present, pa.Schema) else None
         names = list(present.names if isinstance(present, pa.Schema) else present)
@@ -129,22 +156,35 @@ class Columns:
                 raise CorpusError(f"{source}: several columns are called {name!r}; keep one.")
             if name in names or (schema is not None and steps_to(schema, name)):
                 wanted[name] = None
-            elif schema is None and (outer := [one for one in outer_names(name) if one in names]):
+            elif schema is None and (
+                outer := [head for head in outer_names(name) if head in names]
+            ):
                 wanted |= dict.fromkeys(outer)
             elif needed:
                 raise self.lacking(role, name, source, names)
         return list(wanted)
 
     def lacking(self, role: str, name: str, source: str, present: Iterable[Any]) -> CorpusError:
-        """The error for a column that is not there."""
-        said = "to carry along" if role == "carry" else f"for the {role}"
+        """The error for a column that is not there.
+
+        Args:
+            role: "id", "text", "domain" or "carry".
+            name: the name of the column.
+            source: what to call the source.
+            present: the columns that are there.
+        """
+        purpose = "to carry along" if role == "carry" else f"for the {role}"
         return CorpusError(
-            f"{source}: no column {name!r} {said}; present: {list(present)!r:.300}. "
+            f"{source}: no column {name!r} {purpose}; present: {list(present)!r:.300}. "
             f"{_NESTED if '.' in name else ''}Name the right one with {role}=..."
         )
 
     def missing(self, fields: Mapping[Any, Any]) -> list[tuple[str, str]]:
-        """Role and name of the needed columns that a row does not have."""
+        """Role and name of the needed columns that a row does not have.
+
+        Args:
+            fields: the row, as a dict.
+        """
         return [
             (role, name)
             for role, name, needed in self._roles
@@ -152,7 +192,13 @@ class Columns:
         ]
 
     def pick(self, fields: Mapping[Any, Any], source: str, row: int) -> RawRow:
-        """The values of a row of dicts, or of a row whose names are those that `check` gave."""
+        """The values of a row of dicts, or of a row whose names are those that `check` gave.
+
+        Args:
+            fields: the row, as a dict.
+            source: the name of its source.
+            row: its number in the source.
+        """
         domain = None
         if (column := self._domain_column) is not None:
             domain = self._label(_value(fields, column))
@@ -161,7 +207,11 @@ class Columns:
         return RawRow(source, row, own_id, text, domain, self.folder, carried)
 
     def carried(self, document: Document) -> dict[str, Any] | None:
-        """What is to go along with a document that was read before, null where it has no such."""
+        """What is to go along with a document that was read before, null where it has no such.
+
+        Args:
+            document: the document.
+        """
         return {name: document.carried.get(name) for name in self.carry} or None
 
     def _label(self, value: Any) -> Any:
@@ -173,10 +223,14 @@ class Columns:
 
 
 def folder_domain(above: list[str]) -> str | None:
-    """The domain of a file by the folders that it lies in, the outermost first; None without any.
+    """The domain of a file by the folders that it lies in.
 
-    It is the name of the first one; of a folder `key=value`, as Hive and Spark write them, the
-    value.
+    Args:
+        above: the names of the folders, the outermost first.
+
+    Returns:
+        The name of the first one; of a folder `key=value`, as Hive and Spark write them, the value;
+        None without any folder.
     """
     if not above:
         return None
@@ -201,12 +255,12 @@ def _value_at(fields: Mapping[Any, Any], path: str) -> Any:
     for head in outer_names(path):
         inner = fields.get(head)
         if isinstance(inner, Mapping):
-            found = _value_at(inner, path[len(head) + 1 :])
-            if found is not _ABSENT:
-                return found
+            value = _value_at(inner, path[len(head) + 1 :])
+            if value is not _ABSENT:
+                return value
     return _ABSENT
 
 
 def _value(fields: Mapping[Any, Any], path: str) -> Any:
-    found = _value_at(fields, path)
-    return None if found is _ABSENT else found
+    value = _value_at(fields, path)
+    return None if value is _ABSENT else value

@@ -37,13 +37,13 @@ _BATCH = 1024  # documents written at a time, and signatures compared at a time
 class NearDuplicates:
     """The clusters of a corpus.
 
-    Fields:
+    Attributes:
         table: source (str), row (int64), cluster (int64) of every document that has a duplicate,
-            sorted by source and row; clusters are numbered from 0 in the order of their first
-            rows. A document that is not here is alone. A cluster lies inside one domain.
-        domains: one row a domain: domain, documents, duplicated (documents in a cluster),
-            clusters, exact (documents whose very text another document of the domain has),
-            largest (documents of the largest cluster, 0 without one).
+            sorted by source and row; clusters are numbered from 0 in the order of their first rows.
+            A document that is not here is alone. A cluster lies inside one domain.
+        domains: one row a domain: domain, documents, duplicated (documents in a cluster), clusters,
+            exact (documents whose very text another document of the domain has), largest (documents
+            of the largest cluster, 0 without one).
         settings: threshold, permutations, ngram, unit, seed and skipped (rows without a document).
     """
 
@@ -79,19 +79,6 @@ def near_duplicates(
 ) -> NearDuplicates:
     """Cluster the near-duplicates of each domain of a corpus; the corpus is streamed once.
 
-    Args:
-        corpus, id, text, domain: as `read_corpus` takes them.
-        threshold: the least Jaccard similarity of two documents' n-gram sets, in (0, 1), at which
-            they are joined. It is estimated from the signatures: the standard error is
-            sqrt(s (1 - s) / permutations), 0.035 at 0.8. None: exact duplicates only, which needs
-            no library.
-        permutations: length of a signature.
-        ngram, unit: words of an n-gram (5; case and punctuation do not count, and a character of a
-            script without spaces between words, such as Chinese or Thai, is a word), or characters
-            (13). A shorter text is one n-gram.
-        seed: of the permutations.
-        out: where to write `to_parquet()`, replaced atomically.
-
     A cluster is a connected component of such pairs, so its ends may be less alike than the
     threshold. Documents of the same text are always in one cluster. The result does not depend on
     the order of the documents.
@@ -101,8 +88,26 @@ def near_duplicates(
     disk in the temporary folder (TMPDIR). Comparing is quadratic only in documents that share a
     band and are not alike.
 
-    Raises ValueError for settings out of range, CorpusError as `read_corpus`, ImportError without
-    datasketch.
+    Args:
+        corpus: any corpus that `read_corpus` takes.
+        threshold: the least Jaccard similarity of two documents' n-gram sets, in (0, 1), at which
+            they are joined. It is estimated from the signatures: the standard error is sqrt(s (1 -
+            s) / permutations), 0.035 at 0.8. None: exact duplicates only, which needs no library.
+        permutations: length of a signature, at least 16.
+        ngram: words or characters of an n-gram (default: 5 words, 13 characters). A shorter text is
+            one n-gram.
+        unit: "words" (case and punctuation do not count, and a character of a script without spaces
+            between words, such as Chinese or Thai, is a word) or "characters".
+        seed: seed of the permutations.
+        out: where to write `to_parquet()`, replaced atomically (default: nowhere).
+        id: the column of the id, as `read_corpus` takes it.
+        text: the column of the text, as `read_corpus` takes it.
+        domain: the column of the domain, as `read_corpus` takes it.
+
+    Raises:
+        ValueError: settings out of range.
+        CorpusError: the corpus cannot be read.
+        ImportError: the package datasketch is missing.
     """
     if unit not in NGRAM:
         raise ValueError(f"unit must be 'words' or 'characters', got {unit!r}")
@@ -137,10 +142,10 @@ def near_duplicates(
         "threshold": threshold, "permutations": permutations, "ngram": size, "unit": unit,
         "seed": seed, "skipped": skipped,
     }  # fmt: skip
-    found = places.summary(_roots(root, np.arange(len(root))), first, settings)
+    clusters = places.summary(_roots(root, np.arange(len(root))), first, settings)
     if out is not None:
-        write_atomically(out, found.to_parquet())
-    return found
+        write_atomically(out, clusters.to_parquet())
+    return clusters
 
 
 class _Places:
@@ -271,13 +276,14 @@ def _join_band(
     for group in places.groups(band, first):
         stop_if_asked()
         while len(group) > 1:
-            one, group = group[0], group[1:]
-            apart = group[_roots(root, group) != _roots(root, one)]
+            leader, group = group[0], group[1:]
+            apart = group[_roots(root, group) != _roots(root, leader)]
             for start in range(0, len(apart), _BATCH):
-                some = apart[start : start + _BATCH]
-                alike = some[(signatures[some] == signatures[one]).mean(axis=1) >= threshold]
+                batch = apart[start : start + _BATCH]
+                agree = (signatures[batch] == signatures[leader]).mean(axis=1)
+                alike = batch[agree >= threshold]
                 for other in _roots(root, alike):
-                    low, high = sorted((int(_roots(root, one)), int(_roots(root, other))))
+                    low, high = sorted((int(_roots(root, leader)), int(_roots(root, other))))
                     root[high] = low
             if len(np.unique(_roots(root, group))) < 2:
                 break
@@ -285,8 +291,8 @@ def _join_band(
 
 def _roots(root: np.ndarray, of: Any) -> np.ndarray:
     """The root of the component of each document; paths are shortened on the way."""
-    found = of
-    while not (root[found] == found).all():
-        found = root[found]
-    root[of] = found
-    return found
+    roots = of
+    while not (root[roots] == roots).all():
+        roots = root[roots]
+    root[of] = roots
+    return roots

@@ -13,11 +13,17 @@ DomainFrom = Literal["column", "folder", "default"]
 class Document:
     """One text to score.
 
-    `source` and `row` (from 0) say where it stands, never by a path of the machine. They are the
-    key of a document: no two of a corpus share them. `doc_id` is a label, and may be that of
-    others. `domain_from`: whether the domain is a value of the corpus, the folder of the file, or
-    the one that is taken where there is neither. `carried`: the values of other columns, where they
-    were asked for, by the names of these.
+    `source` and `row` are the key of a document: no two of a corpus share them.
+
+    Attributes:
+        doc_id: a label, which other documents may share.
+        text: the text.
+        domain: the domain that the document is ranked in.
+        source: the name of its source, never a path of the machine.
+        row: its number in the source, from 0.
+        domain_from: whether the domain is a value of the corpus ("column"), the folder of the file
+            ("folder"), or the one that is taken where there is neither ("default").
+        carried: the values of other columns, where they were asked for, by the names of these.
     """
 
     doc_id: str
@@ -31,7 +37,15 @@ class Document:
 
 @dataclass(frozen=True)
 class Skipped:
-    """One row that gives no document, and why. Id and domain are None where unreadable."""
+    """One row that gives no document, and why.
+
+    Attributes:
+        doc_id: its id; None where unreadable.
+        domain: its domain; None where unreadable.
+        source: the name of its source.
+        row: its number in the source, from 0.
+        reason: why it gives no document.
+    """
 
     doc_id: str | None
     domain: str | None

@@ -63,20 +63,29 @@ def environment_corpus(
 ) -> list[Document]:
     """A sample of the text of this Python environment, in up to four domains with equal shares.
 
-    `code`: modules of the standard library and of PACKAGES with what they need, no tests;
-    `math`: docstrings of public functions, classes and methods of sympy, mpmath and scipy, at most
-    three from a file; `readme`: long descriptions of those distributions; `reference`: the topics
-    of Python's `help`. What one domain cannot fill goes to the others. `max_documents=None` takes
-    everything there is, thousands of documents.
+    `code`: modules of the standard library and of PACKAGES with what they need, no tests; `math`:
+    docstrings of public functions, classes and methods of sympy, mpmath and scipy, at most three
+    from a file; `readme`: long descriptions of those distributions; `reference`: the topics of
+    Python's `help`. What one domain cannot fill goes to the others.
 
-    Documents have `min_characters` to `max_characters` characters. Longer ones are left out, but
-    a long `reference` or `readme` is cut at its last end of a paragraph before the limit. Exact
-    duplicates are taken once.
+    Exact duplicates are taken once. The choice is by the smallest SHA-256 of seed, domain and name,
+    so a package more or less changes few documents. The order is by domain, then by that hash: the
+    same on every call.
 
-    The choice is by the smallest SHA-256 of seed, domain and name, so a package more or less
-    changes few documents. The order is by domain, then by that hash: the same on every call.
+    Args:
+        max_documents: how many documents are taken; None for everything there is, thousands of
+            documents.
+        seed: seed of the choice.
+        domains: the domains to take (default: all four).
+        min_characters: the least length of a document.
+        max_characters: the largest length of a document. Longer ones are left out, but a long
+            `reference` or `readme` is cut at its last end of a paragraph before the limit.
 
-    Raises ValueError for an unknown domain and for limits that leave no document.
+    Returns:
+        The documents, with their domains.
+
+    Raises:
+        ValueError: an unknown domain, or limits that leave no document.
     """
     chosen = sorted(_CANDIDATES if domains is None else set(domains))
     unknown = [domain for domain in chosen if domain not in _CANDIDATES]

@@ -31,7 +31,27 @@ _SLICE = 1 << 15  # shingles permuted at a time, since each becomes a row of per
 
 
 class Sketch:
-    """Signatures by datasketch, and how they are cut into bands."""
+    """MinHash signatures by datasketch, and how they are cut into bands.
+
+    Attributes:
+        bands: how many bands a signature has.
+        rows: numbers of a signature in one band.
+        permutations: length of a signature.
+        ngram: words or characters of an n-gram.
+        unit: "words" or "characters".
+        threshold: the least similarity at which two documents are joined.
+
+    Args:
+        threshold: the least Jaccard similarity, in (0, 1).
+        permutations: length of a signature.
+        ngram: words or characters of an n-gram.
+        unit: "words" or "characters".
+        seed: seed of the permutations.
+
+    Raises:
+        ValueError: the threshold lies outside its range.
+        ImportError: the package datasketch is missing.
+    """
 
     def __init__(self, threshold: float, permutations: int, ngram: int, unit: Unit, seed: int):
         try:
@@ -52,7 +72,14 @@ class Sketch:
         self._hash = MinHash(permutations, seed=seed, hashfunc=int)
 
     def signature(self, text: str) -> np.ndarray | None:
-        """uint32 (permutations,), or None for a text without a word."""
+        """The signature of a text.
+
+        Args:
+            text: the text.
+
+        Returns:
+            uint32 (permutations,), or None for a text without a word.
+        """
         shingles = _shingles(text, self.ngram, self.unit)
         if not len(shingles):
             return None
@@ -81,5 +108,10 @@ def _part_hash(part: str) -> int:
 
 
 def mix(state: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """One step of a polynomial hash modulo 2**64; the multiplier is odd, so nothing is lost."""
+    """One step of a polynomial hash modulo 2**64; the multiplier is odd, so nothing is lost.
+
+    Args:
+        state: hashes so far, uint64.
+        value: the numbers to mix into them, of the same shape.
+    """
     return state * np.uint64(0x9E3779B97F4A7C15) + value.astype(np.uint64) + np.uint64(1)

@@ -1,7 +1,7 @@
 """Where in a corpus texts stand that are not where they were scored.
 
 A corpus that was sorted, cut into other files or compressed anew holds the same texts at other
-places. That is told apart from changed texts by looking for their hashes, once something is amiss.
+places. Looking for their hashes tells this apart from changed texts, once something is amiss.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ _COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 
 
 class Place(NamedTuple):
-    """Source and row of a document."""
+    """Where a document lies.
+
+    Attributes:
+        source: the name of its source.
+        row: its number in the source, from 0.
+    """
 
     source: str
     row: int
@@ -29,35 +34,47 @@ class Place(NamedTuple):
 
 
 def places_of(corpus: Any, digests: Iterable[bytes], **columns: Any) -> dict[bytes, Place] | None:
-    """The first place of each text that the corpus holds; None if it can be read only once.
-
-    Args:
-        corpus: as `read_corpus` takes it, with the names of its `columns` (id, text, domain).
-        digests: SHA-256 of the texts in UTF-8, 32 bytes each.
+    """The first place of each text that the corpus holds.
 
     Reads the corpus until all are found. What breaks it off ends the search with what was found.
+
+    Args:
+        corpus: any corpus that `read_corpus` takes.
+        digests: SHA-256 of the texts in UTF-8, 32 bytes each.
+        **columns: the names of the columns, as `read_corpus` takes them (id, text, domain).
+
+    Returns:
+        The places by digest; None for a corpus that can be read only once.
     """
     if isinstance(corpus, Iterator):
         return None
-    left, found = set(digests), {}
+    left, places = set(digests), {}
     try:
         with counted("looking for the texts", "doc", None) as done:
-            for one in read_corpus(corpus, **columns):
+            for item in read_corpus(corpus, **columns):
                 if not left:
                     break
-                if isinstance(one, Document):
-                    digest = hashlib.sha256(one.text.encode()).digest()
+                if isinstance(item, Document):
+                    digest = hashlib.sha256(item.text.encode()).digest()
                     if digest in left:
                         left.discard(digest)
-                        found[digest] = Place(one.source, one.row)
+                        places[digest] = Place(item.source, item.row)
                 done(1)
     except (CorpusError, OSError):
-        pass  # what stopped the search is told by the check that came before it
-    return found
+        pass  # the check that came before this search reports what stopped it
+    return places
 
 
 def renamed(source: str, names: Iterable[str]) -> str | None:
-    """Of the names of a corpus, the one of a file that may be `source` in another compression."""
+    """Of the names of a corpus, the one of a file that may be another one in another compression.
+
+    Args:
+        source: the name that is looked for.
+        names: the names of the corpus.
+
+    Returns:
+        The name; None if there is none.
+    """
     plain = _plain(source)
     return next((name for name in names if name != source and _plain(name) == plain), None)
 

@@ -1,4 +1,4 @@
-"""What is said of how a corpus was read: where its domains came from, and why rows were skipped."""
+"""Notes on how a corpus was read: where its domains came from, and why rows were skipped."""
 
 from __future__ import annotations
 
@@ -16,31 +16,40 @@ _FROM = {
 
 
 def kind_of(reason: str) -> str:
-    """A reason without what is particular to one row: its place, and what is behind the colon."""
+    """A reason without what is particular to one row: its place, and what is behind the colon.
+
+    Args:
+        reason: the reason of a Skipped.
+    """
     return _PARTICULARS.split(reason, maxsplit=1)[0][:80]
 
 
 def note_on_domains(domain_from: Mapping[str, int]) -> str:
     """A line on where the domains came from; "" if all are values of the corpus.
 
-    domain_from: documents by `Document.domain_from`.
+    Args:
+        domain_from: number of documents by `Document.domain_from`.
     """
-    some = [(kind, domain_from.get(kind, 0)) for kind in _FROM]
-    if not any(count for kind, count in some if kind != "column"):
+    counts = [(kind, domain_from.get(kind, 0)) for kind in _FROM]
+    if not any(count for kind, count in counts if kind != "column"):
         return ""
-    said = ", ".join(f"{count:,} documents {_FROM[kind]}" for kind, count in some if count)
-    return f"domains: {said} (choose with domain= or --domain: a column, or / for the sub-folder)"
+    sources = ", ".join(f"{count:,} documents {_FROM[kind]}" for kind, count in counts if count)
+    return (
+        f"domains: {sources} (choose with domain= or --domain: a column, or / for the sub-folder)"
+    )
 
 
 def note_on_skipped(read: int, reasons: Mapping[str, int]) -> str:
     """A line on why rows were skipped; "" if they are no more than WORTH_SAYING of those read.
 
-    reasons: rows by kind of reason.
+    Args:
+        read: how many rows were read.
+        reasons: number of skipped rows by kind of reason.
     """
     skipped = sum(reasons.values())
     if skipped <= WORTH_SAYING * read:
         return ""
-    most = sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+    most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     more = f", and {len(most) - _MOST_REASONS} other reasons" if len(most) > _MOST_REASONS else ""
     why = ", ".join(f"{reason} ({count:,})" for reason, count in most[:_MOST_REASONS])
     return f"{skipped:,} of {read:,} documents were skipped ({skipped / read:.0%}): {why}{more}"

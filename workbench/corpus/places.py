@@ -16,11 +16,15 @@ from workbench.corpus.sources import Source, sources_of, stamp
 
 
 class CorpusPlaces:
-    """A corpus, any that `read_corpus` takes, of which single documents are asked for.
+    """A corpus of which single documents are asked for.
 
     A plain JSON Lines file is read at the place of the line, a Parquet file from the row group on,
     a compressed file over the lines before; rows in memory are taken out. What comes as a stream
     (the hub, documents that were put together by hand) is read from its beginning.
+
+    Args:
+        corpus: any corpus that `read_corpus` takes.
+        **columns: the names of the columns by role, as `read_corpus` takes them.
     """
 
     def __init__(self, corpus: Any, **columns: Any) -> None:
@@ -30,12 +34,23 @@ class CorpusPlaces:
         self._indexes: dict[str, tuple[Any, LineIndex]] = {}
 
     def find(self, source: str, row: int) -> Document | Skipped | None:
-        """What lies at a place; None where nothing does. Raises CorpusError as `read_corpus`."""
+        """What lies at a place.
+
+        Args:
+            source: the name of the source.
+            row: the number of the row, from 0.
+
+        Returns:
+            The document or the skipped row; None where nothing lies there.
+
+        Raises:
+            CorpusError: the corpus cannot be read, as in `read_corpus`.
+        """
         paths = paths_of(self._corpus)
         if paths is None:
             return self._in_memory(source, row) or self._in_stream(source, row)
         if source not in self._sources:
-            self._sources = {one.name: one for one in sources_of(paths)}
+            self._sources = {each.name: each for each in sources_of(paths)}
         here = self._sources.get(source)
         if here is None:
             return None
@@ -47,8 +62,8 @@ class CorpusPlaces:
             raise CorpusError(f"{source}: the file cannot be read: {error!s:.300}") from error
         if offset is None:
             return None
-        found = next(read_source(here, self._columns, row, row + 1, offset), None)
-        return judge(found) if isinstance(found, RawRow) else found
+        item = next(read_source(here, self._columns, row, row + 1, offset), None)
+        return judge(item) if isinstance(item, RawRow) else item
 
     def _offset(self, source: Source, row: int) -> int | None:
         """Where to begin to read, as far as that is known; None if the file ends before the row."""
@@ -65,7 +80,7 @@ class CorpusPlaces:
         corpus = self._corpus
         part: Any = None
         if isinstance(corpus, Sequence):
-            part = [one for one in corpus[row : row + 1] if isinstance(one, Mapping)]
+            part = [item for item in corpus[row : row + 1] if isinstance(item, Mapping)]
         elif hasattr(corpus, "itertuples"):
             part = corpus.iloc[row : row + 1]
         elif hasattr(corpus, "slice") and hasattr(corpus, "num_rows"):  # an Arrow table
@@ -75,17 +90,17 @@ class CorpusPlaces:
         if part is None:
             return None
         try:
-            found = next(open_corpus(part, self._columns), None)
+            item = next(open_corpus(part, self._columns), None)
         except CorpusError:  # this row lacks a column that others have
             return None
-        if found is None or found.source != source:
+        if item is None or item.source != source:
             return None
-        return judge(found._replace(row=row)) if isinstance(found, RawRow) else None
+        return judge(item._replace(row=row)) if isinstance(item, RawRow) else None
 
     def _in_stream(self, source: str, row: int) -> Document | Skipped | None:
         with counted("looking for the text", "doc", None) as done:
-            for one in read_corpus(self._corpus, **self._columns.named()):
+            for item in read_corpus(self._corpus, **self._columns.named()):
                 done(1)
-                if (one.source, one.row) == (source, row):
-                    return one
+                if (item.source, item.row) == (source, row):
+                    return item
         return None

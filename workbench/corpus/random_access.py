@@ -1,4 +1,4 @@
-"""The corpus that something is held against: files found by name, or a stream that is read once.
+"""A corpus that a manifest is compared with: files found by name, or a stream that is read once.
 
 Files are looked at without being read whole where that can be done: how far they reach, and the
 rows at given places.
@@ -26,9 +26,18 @@ _BLOCK = 1 << 20
 
 
 class GivenCorpus:
-    """The corpus that a manifest is held against: files, or a stream that may be read only once.
+    """The corpus that a manifest is compared with: files, or a stream that may be read only once.
 
-    files: the Source of each name where the corpus is made of files, else None.
+    Attributes:
+        columns: the names of the columns.
+        files: the Source of each name where the corpus is made of files, else None.
+
+    Args:
+        corpus: any corpus that `read_corpus` takes.
+        columns: the names of the columns.
+
+    Raises:
+        CorpusError: where `read_corpus` would raise it.
     """
 
     def __init__(self, corpus: Any, columns: Columns) -> None:
@@ -37,17 +46,22 @@ class GivenCorpus:
         self._given = corpus
         self.files: dict[str, Source] | None = None
         if (paths := paths_of(corpus)) is not None:
-            found = {one.name: one for one in sources_of(paths)}
+            sources = {source.name: source for source in sources_of(paths)}
             if all(
-                one.kind in ("jsonl", "csv", "parquet", "text", "stray") for one in found.values()
+                source.kind in ("jsonl", "csv", "parquet", "text", "stray")
+                for source in sources.values()
             ):
-                self.files = found
+                self.files = sources
         self._stream: Iterator[Document | Skipped] | None = None
         if self.files is None:
             self._stream = read_corpus(corpus, **columns.named())
 
     def places_of(self, digests: Iterable[bytes]) -> dict[bytes, Place] | None:
-        """As `moved_texts.places_of`, by a pass of its own over the corpus."""
+        """The first place of each text, by a pass of its own over the corpus.
+
+        Args:
+            digests: SHA-256 of the texts in UTF-8, 32 bytes each.
+        """
         return places_of(self._given, digests, **self.columns.named())
 
     def stream(self) -> Iterator[Document | Skipped]:
@@ -57,7 +71,12 @@ class GivenCorpus:
 
 
 def reaches(source: Source, row: int) -> bool:
-    """Whether a source has a row of this number; of JSON Lines, a line."""
+    """Whether a source has a row of this number.
+
+    Args:
+        source: the source.
+        row: the number of the row, from 0; of JSON Lines, of the line.
+    """
     if source.kind == "stray":
         return False
     if source.kind == "text":
@@ -70,13 +89,22 @@ def reaches(source: Source, row: int) -> bool:
 
 
 def row_groups(source: Source) -> list[int]:
-    """Rows of each row group of a Parquet file."""
+    """Rows of each row group of a Parquet file.
+
+    Args:
+        source: the source.
+    """
     with opened(source.path) as file:
         return [group.rows for group in groups_of(file)]
 
 
 def count_lines(source: Source, row: int | None) -> int:
-    """Lines of a JSON Lines file; stops behind line number `row`, where there is one."""
+    """Count the lines of a JSON Lines file.
+
+    Args:
+        source: the source.
+        row: the number of a line behind which counting stops (None: the end of the file).
+    """
     lines, ended = 0, True  # ended: the last byte so far was the end of a line
     with opened(source.path) as file:
         stream = decompressed(file, source.compression)
@@ -86,10 +114,17 @@ def count_lines(source: Source, row: int | None) -> int:
 
 
 def ranges(source: Source, rows: list[int], ranked: int) -> Iterator[tuple[int, int, int]]:
-    """Pieces (start, stop, byte offset) of a source that hold its wanted rows, given ascending.
+    """Parts of a source that hold its wanted rows.
 
-    ranked: how many rows of the source are ranked. A sample is read at its places: single lines of
-    plain JSON Lines, row groups of Parquet.
+    A sample is read at its places: single lines of plain JSON Lines, row groups of Parquet.
+
+    Args:
+        source: the source.
+        rows: the wanted rows, ascending, at least one.
+        ranked: how many rows of the source are ranked.
+
+    Yields:
+        (start, stop, byte offset) of each part.
     """
     if is_plain_lines(source) and 4 * len(rows) < ranked:
         yield from _lines_at(source, rows)
@@ -97,14 +132,18 @@ def ranges(source: Source, rows: list[int], ranked: int) -> Iterator[tuple[int, 
         ends = np.cumsum(row_groups(source))
         at = np.searchsorted(ends, rows, side="right")
         for group in np.unique(at):
-            inside = [row for row, one in zip(rows, at, strict=True) if one == group]
+            inside = [row for row, own in zip(rows, at, strict=True) if own == group]
             yield inside[0], inside[-1] + 1, 0
     else:
         yield rows[0], rows[-1] + 1, 0
 
 
 def is_plain_lines(source: Source) -> bool:
-    """Whether single lines can be read at their places."""
+    """Whether single lines can be read at their places.
+
+    Args:
+        source: the source.
+    """
     return source.kind == "jsonl" and source.compression is None
 
 

@@ -1,4 +1,4 @@
-"""The corpus room: one stream of documents, each with id, domain, text and its place in the source.
+"""One stream of documents out of any corpus, each with id, domain, text and place in its source.
 
 `read_corpus` turns whatever holds the documents into that stream. What cannot be scored comes out
 of it as a `Skipped` with its reason, so that documents plus skipped rows always add up to what was
@@ -24,7 +24,14 @@ LONGEST_LABEL = 4096  # characters of an id or a domain; they stand in every tab
 
 
 def text_sha256(text: str) -> str:
-    """SHA-256 of the UTF-8 bytes of `text`, 64 hex digits; lone surrogates: UnicodeEncodeError."""
+    """SHA-256 of the UTF-8 bytes of a text, 64 hexadecimal digits.
+
+    Args:
+        text: the text.
+
+    Raises:
+        UnicodeEncodeError: the text holds a lone surrogate.
+    """
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -37,9 +44,10 @@ def read_corpus(
     default_domain: str = "all",
     carry: Sequence[str] = (),
 ) -> Iterator[Document | Skipped]:
-    """Stream the documents of `corpus`, each row exactly once, as a Document or a Skipped.
+    """Stream the documents of a corpus, each row exactly once, as a Document or a Skipped.
 
     `corpus` is one of
+
     - a path, a pattern ("corpus/*.jsonl"), or a list of them: JSON Lines, CSV or TSV with a header
       (each plain, .gz, .zst, .xz or .bz2), Parquet, any other file (one text), or a folder, read
       recursively in sorted order without hidden entries. Names count in upper and lower case; of
@@ -53,13 +61,9 @@ def read_corpus(
       among them. The query of a URL, which may be a credential, is no part of any name;
     - "hf://owner/name", "hf://owner/name@config" or "hf://owner/name@config:split" (`@:split` for
       the default configuration; the default split is train), streamed from the Hugging Face hub;
-    - a `datasets` data set or a dict of them, a pandas frame, an Arrow table, or anything else
-      that exports an Arrow stream;
+    - a `datasets` data set or a dict of them, a pandas frame, an Arrow table, or anything else that
+      exports an Arrow stream;
     - an iterable of dicts, or of Document and Skipped, which are passed on.
-
-    `id`, `text` and `domain` name the columns; a dot looks into nested ones
-    ("meta.pile_set_name"), unless a column is called so itself. A column of a `datasets`
-    ClassLabel gives the names of the classes.
 
     The key of a document is its source and row: `source` is the file relative to the given folder,
     or the file name (with several given paths, a folder's files carry its name in front); "memory"
@@ -67,21 +71,33 @@ def read_corpus(
     from 0. The id is a label: it may be that of other documents, and without one it is
     `source#row`.
 
-    The domain of a document, by what `domain` is:
+    The domain of a document, by what `domain` is (`Document.domain_from` says which it was):
+
     - "domain": the column of that name where a row has one, else the sub-folder of the given folder
       that its file lies in (of a folder "lang=en", as Hive and Spark name them, "en"), else
       `default_domain`;
     - any other name: that column, or that key of folders "key=value"; else `default_domain`;
     - "/": the sub-folder, whatever columns there are; else `default_domain`;
     - None: `default_domain`.
-    `Document.domain_from` says which it was.
 
-    `carry` names more columns, whose values come along in `Document.carried`.
+    Args:
+        corpus: what holds the documents, see above.
+        id: the column of the id. A dot looks into nested columns ("meta.pile_set_name"), unless a
+            column is called so itself.
+        text: the column of the text.
+        domain: the column of the domain, "/" or None, see above. A column of a `datasets`
+            ClassLabel gives the names of the classes.
+        default_domain: the domain of documents that have none.
+        carry: more columns, whose values come along in `Document.carried`.
 
-    Raises CorpusError: at once for a path that is missing, a pattern that matches nothing, an
-    unknown kind of corpus, or two paths of one name; while reading for a file of a format that is
-    not read, a named column that no row of a file has, a file that breaks off, or an unreachable
-    hub.
+    Yields:
+        A Document or a Skipped for each row.
+
+    Raises:
+        CorpusError: at once for a path that is missing, a pattern that matches nothing, an unknown
+            kind of corpus, or two paths of one name; while reading for a file of a format that is
+            not read, a named column that no row of a file has, a file that breaks off, or an
+            unreachable hub.
     """
     rows = open_corpus(corpus, Columns(id, text, domain, tuple(carry)))
     # Rows of files come in order; the places of what was put together by hand may be any.
@@ -133,7 +149,12 @@ class _Places:
 
 
 def judge(raw: RawRow, default_domain: str = "all") -> Document | Skipped:
-    """A row as the document that it is, taken alone, or as Skipped with the reason."""
+    """A row as the document that it is, taken alone, or as Skipped with the reason.
+
+    Args:
+        raw: the row as its reader found it.
+        default_domain: the domain of a row that has none.
+    """
     doc_id = domain = None
     try:
         doc_id = _label(raw.id, "id") or f"{raw.source}#{raw.row}"

@@ -3,7 +3,7 @@
 A source is one file (or one split of a saved data set, or one data set of the hub) with the name
 that stands in every row and every receipt: relative to what was given, never a path of the machine
 and never the query of a URL. Whoever is given the same paths elsewhere finds the same sources, so a
-name and a range of rows are enough to send a piece of work to another process.
+name and a range of rows are enough to send a part of the work to another process.
 
 Remote paths (s3://, gs://, https:// and the like) go through fsspec, see
 `workbench.corpus.readers.remote`.
@@ -48,12 +48,12 @@ class Source(NamedTuple):
     """One source of rows.
 
     Attributes:
-        name: as it stands in rows, receipts and manifests.
+        name: its name in rows, receipts and manifests.
         path: where it is opened; may hold a credential, and is never written down.
-        kind: how it is read; "stray" is not, for `reason`.
-        domain: that of a file by the sub-folder that it lies in.
-        split: that of a saved data set.
-        compression: of the file as a whole.
+        kind: how it is read; a "stray" is of no supported format and is not read, for `reason`.
+        domain: the domain of a file by the sub-folder that it lies in.
+        split: the split of a saved data set.
+        compression: the compression of the file as a whole.
         reason: why a stray is not read.
     """
 
@@ -79,27 +79,31 @@ def sources_of(given: Iterable[Any]) -> Iterator[Source]:
     A path that is not there and has a `*`, `?` or `[` in it stands for all files that match it
     (`**` for folders inside each other), each called as in the folder that the pattern begins with.
 
-    Raises CorpusError: at once for a path that is not there, or two of one name (so that no two
-    sources are the same); on the way for a folder that cannot be read through, and for a file of a
-    format that is not read.
+    Args:
+        given: paths, patterns and URLs.
+
+    Raises:
+        CorpusError: at once for a path that is not there, or two of one name (so that no two
+            sources are the same); on the way for a folder that cannot be read through, and for a
+            file of a format that is not read.
     """
-    found: dict[str, _Given] = {}
+    by_name: dict[str, _Given] = {}
     for path in map(os.fsdecode, given):
-        name, one = _found(path)
-        before = found.get(name)
-        if before and before.files is not None and one.files and before.path == one.path:
-            files = sorted({*before.files, *one.files})  # two patterns in one folder
-            one = one._replace(files=files)
+        name, entry = _look_up(path)
+        before = by_name.get(name)
+        if before and before.files is not None and entry.files and before.path == entry.path:
+            files = sorted({*before.files, *entry.files})  # two patterns in one folder
+            entry = entry._replace(files=files)
         elif before:
             raise CorpusError(
-                f"two given paths are both called {name!r}, so their rows could not be told apart; "
+                f"two given paths are both called {name!r}, so their rows could not be kept apart; "
                 "give their common parent folder, or rename one."
             )
-        found[name] = one
-    return _walk(found)
+        by_name[name] = entry
+    return _walk(by_name)
 
 
-def _found(path: str) -> tuple[str, _Given]:
+def _look_up(path: str) -> tuple[str, _Given]:
     """A given path and its name, if there is such a thing."""
     if path.startswith("hf://"):
         if HUB.fullmatch(path) and not _HUB_FILES.match(path):
@@ -112,7 +116,7 @@ def _found(path: str) -> tuple[str, _Given]:
     if page := _HUB_PAGE.fullmatch(path):
         raise CorpusError(f"{path!r} is a page about a data set: give hf://{page[1]}")
     if is_remote(path):
-        return _found_remote(path)
+        return _look_up_remote(path)
     if not os.path.exists(path):
         if not glob.has_magic(path):
             raise CorpusError(f"{path!r} does not exist; give a file, a folder or hf://owner/name.")
@@ -126,7 +130,7 @@ def _found(path: str) -> tuple[str, _Given]:
     return utf8_name(os.path.basename(os.path.abspath(path))), _Given(path)
 
 
-def _found_remote(path: str) -> tuple[str, _Given]:
+def _look_up_remote(path: str) -> tuple[str, _Given]:
     if remote.is_pattern(path):
         root, files = remote.files_below(path)
         if not files:
@@ -148,9 +152,9 @@ def _matching(pattern: str) -> tuple[str, _Given]:
     root = os.path.abspath(os.path.join("", *parts[:fixed]))
     below = os.path.join(*parts[fixed:])
     files = [
-        one.replace(os.sep, "/")
-        for one in sorted(glob.glob(below, root_dir=root, recursive=True))
-        if os.path.isfile(os.path.join(root, one))
+        place.replace(os.sep, "/")
+        for place in sorted(glob.glob(below, root_dir=root, recursive=True))
+        if os.path.isfile(os.path.join(root, place))
     ]
     if not files:
         raise CorpusError(f"{pattern!r} matches no file.")
@@ -158,24 +162,35 @@ def _matching(pattern: str) -> tuple[str, _Given]:
 
 
 def stamp(source: Source) -> tuple[int | None, str]:
-    """The size of a source's file in bytes, None where it is not one file or nobody says, and a
-    text that is another one when the file was changed."""
+    """The signature of a source's file, which differs when the file was changed.
+
+    Args:
+        source: the source.
+
+    Returns:
+        The size in bytes, None where it is not one file or nobody says, and a text that is another
+        one when the file was changed.
+    """
     if source.kind in ("hub", "dataset"):
         return None, ""
     if is_remote(source.path):
         return remote.stamp(source.path)
-    found = os.stat(source.path)
-    return found.st_size, f"{found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}"
+    state = os.stat(source.path)
+    return state.st_size, f"{state.st_ino} {state.st_mtime_ns} {state.st_ctime_ns}"
 
 
 def utf8_name(name: str) -> str:
-    """A name, or a message with one, that UTF-8 can hold: what it cannot is written as escapes."""
+    """A name, or a message with one, that UTF-8 can hold: what it cannot is written as escapes.
+
+    Args:
+        name: the name.
+    """
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _walk(found: dict[str, _Given]) -> Iterator[Source]:
-    for name, (path, files) in found.items():
-        prefix = f"{name}/" if len(found) > 1 else ""
+def _walk(by_name: dict[str, _Given]) -> Iterator[Source]:
+    for name, (path, files) in by_name.items():
+        prefix = f"{name}/" if len(by_name) > 1 else ""
         if HUB.fullmatch(path):
             yield Source(name, path, "hub")
         elif files is not None:
@@ -197,7 +212,7 @@ def _remote(name: str, path: str, prefix: str) -> Iterator[Source]:
     # Web servers send the whole file to whoever asks whether it is a folder.
     if not (remote.is_web(path) and tells_format(name)) and remote.is_folder(path):
         root, places = remote.files_below(path)
-        yield from _folder(root, prefix, [one for one in places if "/." not in f"/{one}"])
+        yield from _folder(root, prefix, [place for place in places if "/." not in f"/{place}"])
     else:
         yield _given_file(name, path)
 
@@ -216,36 +231,36 @@ def _folder(root: str, prefix: str, places: list[str], given: bool = False) -> I
             "export it to Parquet and give that folder."
         )
     formats = [_format_in_folder(root, place, given) for place in places]
-    if not any(isinstance(one, Format) for one in formats):
+    if not any(isinstance(form, Format) for form in formats):
         raise CorpusError(f"{utf8_name(prefix + places[0])}: {formats[0]}")
     shards = _are_shards(places, formats)
-    for place, one in zip(places, formats, strict=True):
+    for place, form in zip(places, formats, strict=True):
         name, path = utf8_name(prefix + place), _below(root, place)
         domain = folder_domain(utf8_name(place).split("/")[:-1])
-        if isinstance(one, str):
-            yield Source(name, path, "stray", reason=one)
-        elif shards and one.kind == "text":
+        if isinstance(form, str):
+            yield Source(name, path, "stray", reason=form)
+        elif shards and form.kind == "text":
             reason = "not a JSONL, CSV or Parquet file, in a folder of such shards"
             yield Source(name, path, "stray", reason=reason)
-        elif one.kind == "text":
+        elif form.kind == "text":
             yield Source(name, path, "text", domain)
         elif shards:
-            yield Source(name, path, one.kind, domain, compression=one.compression)
+            yield Source(name, path, form.kind, domain, compression=form.compression)
         else:
-            what = "CSV" if one.kind == "csv" else "JSON Lines"
+            what = "CSV" if form.kind == "csv" else "JSON Lines"
             reason = f"a file of {what} in a folder of texts: give it by itself"
             yield Source(name, path, "stray", reason=reason)
 
 
 def _are_shards(places: list[str], formats: list[Format | str]) -> bool:
     """Whether the files of a folder are rows, and not texts with a table among them."""
-    rows = [one for one in formats if isinstance(one, Format) and one.kind != "text"]
-    if any(one.sure for one in rows):
+    rows = [form for form in formats if isinstance(form, Format) and form.kind != "text"]
+    if any(form.sure for form in rows):
         return True
     return bool(rows) and all(
         _ABOUT.search(place)
-        for place, one in zip(places, formats, strict=True)
-        if isinstance(one, Format) and one.kind == "text"
+        for place, form in zip(places, formats, strict=True)
+        if isinstance(form, Format) and form.kind == "text"
     )
 
 
@@ -263,10 +278,10 @@ def _below(root: str, place: str) -> str:
 
 def _given_file(name: str, path: str) -> Source:
     try:
-        found = format_of(name, path, given=True)
+        form = format_of(name, path, given=True)
     except (NotReadError, OSError) as error:
         raise CorpusError(f"{name}: {error}") from error
-    return Source(name, path, found.kind, compression=found.compression)
+    return Source(name, path, form.kind, compression=form.compression)
 
 
 def _files(folder: Path, above: tuple[str, ...] = (), below: str = "") -> Iterator[str]:
@@ -290,15 +305,20 @@ def _files(folder: Path, above: tuple[str, ...] = (), below: str = "") -> Iterat
 
 def _splits(path: str, name: str) -> Iterator[Source]:
     try:
-        found = splits(Path(path))
+        folders = splits(Path(path))
     except (OSError, ValueError) as error:
         raise CorpusError(f"{name}: the saved data set cannot be read: {error!s:.500}") from error
-    for split, folder in found.items():
+    for split, folder in folders.items():
         below = f"/{utf8_name(split)}" if split else ""
         yield Source(f"dataset:{name}{below}", str(folder), "dataset", split=split or None)
 
 
 def datasets_package() -> Any:
+    """The package `datasets`, imported when it is needed.
+
+    Raises:
+        CorpusError: it is not installed.
+    """
     try:
         import datasets
     except ImportError as error:

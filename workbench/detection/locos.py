@@ -33,9 +33,13 @@ class CannotSplit(ValueError):
 
 @dataclass(frozen=True)
 class Parts:
-    """What the heads of one layer put out in some rows, by source: (rows, H, head size), float32.
+    """What the heads of one layer put out in some rows, split by source position.
 
-    needle: from the keys of a span; elsewhere: from all others. Their sum is the head's output.
+    The sum of both is the head's output. Shape (rows, H, head size), float32.
+
+    Attributes:
+        needle: what comes from the keys of a span.
+        elsewhere: what comes from all other keys.
     """
 
     needle: torch.Tensor
@@ -43,8 +47,10 @@ class Parts:
 
 
 def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.DataFrame:
-    """LOCOS score of every head, in logits: how much more it writes towards the answer from the
-    value's place in the object (the needle) than from as many tokens elsewhere.
+    """LOCOS score of every head: how much more it writes towards the answer from the needle.
+
+    The needle is the value's place in the JSON object; it is compared with as many tokens
+    elsewhere.
 
     At the position that predicts answer token y, a head's output from source j is passed through
     the head's columns of the output projection and multiplied with the unembedding row of y. The
@@ -54,11 +60,21 @@ def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.D
     gains are left out, as in the paper. Unlike the paper, the true answer is fed and no probe is
     left out for a wrong answer.
 
-    Returns a frame as `retrieval_scores` does (layer, head, score, low, high), with two columns
-    more: needle and elsewhere, the two sums before the rescaling.
+    Source: Gema, Alex, Minervini, arXiv 2607.01002.
 
-    Raises CannotSplit where a model's output projection is not found or its attention weights
-    cannot be reproduced.
+    Args:
+        model: the model, with no head masked.
+        probes: probes made with the model's tokenizer.
+        bootstrap: draws over probes behind the interval.
+
+    Returns:
+        A frame as `retrieval_scores` gives it (layer, head, score, low, high), with two columns
+        more: needle and elsewhere, the two sums before the rescaling, in logits.
+
+    Raises:
+        CannotSplit: an output projection is not found, the vocabulary projection does not read the
+            residual stream directly, or the attention weights cannot be reproduced.
+        ValueError: the probes were made with another tokenizer.
     """
     require_tokenizer(model, probes)
     projections = output_projections(model)
@@ -74,7 +90,7 @@ def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.D
         _written(model, probe, projections, unembed)
         for probe in tracked(probes.items, "what heads write", "probe")
     ]
-    needle, elsewhere, contrast = (np.stack(one) for one in zip(*rows, strict=True))
+    needle, elsewhere, contrast = (np.stack(values) for values in zip(*rows, strict=True))
     frame = score_frame(model, contrast, "LOCOS score", probes, bootstrap)
     at = frame["layer"].to_numpy(), frame["head"].to_numpy()
     return frame.assign(needle=needle.mean(axis=0)[at], elsewhere=elsewhere.mean(axis=0)[at])
@@ -98,8 +114,8 @@ def _written(
         needle = (parts.needle * wanted).sum(dim=-1)  # (R, H)
         elsewhere = (parts.elsewhere * wanted).sum(dim=-1)
         contrast = needle - ratio[:, None] * elsewhere
-        for row, one in enumerate((needle, elsewhere, contrast)):
-            sums[row, seen.layer] = one.mean(dim=0).cpu().double().numpy()
+        for row, values in enumerate((needle, elsewhere, contrast)):
+            sums[row, seen.layer] = values.mean(dim=0).cpu().double().numpy()
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
@@ -110,10 +126,19 @@ def _written(
 
 
 def split_output(seen: Seen, rows: torch.Tensor, first: int, last: int) -> Parts:
-    """What each head puts out in the queries `rows` (of batch row 0), split at keys [first, last).
+    """What each head puts out in some queries of batch row 0, split at a span of keys.
 
     The attention weights of these rows are computed anew from queries and keys, with the kernel's
-    own scaling, soft cap and mask. Raises CannotSplit unless the parts sum to what the kernel gave.
+    own scaling, soft cap and mask.
+
+    Args:
+        seen: one attention call, as an observer gets it.
+        rows: the positions of the queries, (R,).
+        first: the first key of the span.
+        last: the key behind the span's last one.
+
+    Raises:
+        CannotSplit: the parts do not sum to what the kernel gave.
     """
     kv_heads, keys, size = seen.key.shape[1:]
     query = seen.query[0, :, rows].float().reshape(kv_heads, -1, size)  # groups are neighbours
@@ -136,8 +161,8 @@ def split_output(seen: Seen, rows: torch.Tensor, first: int, last: int) -> Parts
         needle.reshape(heads, len(rows), -1).transpose(0, 1).contiguous(),
         elsewhere.reshape(heads, len(rows), -1).transpose(0, 1).contiguous(),
     )
-    given = seen.output[0, rows].float()
-    off, largest = (parts.needle + parts.elsewhere - given).abs().max(), given.abs().max()
+    output = seen.output[0, rows].float()
+    off, largest = (parts.needle + parts.elsewhere - output).abs().max(), output.abs().max()
     if not off <= TOLERANCE.get(seen.output.dtype, 6e-2) * largest:
         raise CannotSplit(
             f"the attention weights of layer {seen.layer} cannot be reproduced from its queries "
@@ -150,18 +175,27 @@ def split_output(seen: Seen, rows: torch.Tensor, first: int, last: int) -> Parts
 def output_projections(model: Model) -> dict[int, torch.Tensor]:
     """The output projection of each layer with heads, as a matrix (width, heads * head size).
 
-    Found by watching one short pass: the submodule of the attention module that is given the heads'
-    outputs, side by side, and multiplies them with its weight. Raises CannotSplit if a layer has no
-    such module (the heads are mixed or gated first, or the weights are packed).
+    Found by watching one short pass: the submodule of the attention module that gets the heads'
+    outputs, side by side, and multiplies them with its weight.
+
+    Args:
+        model: the model, with no head masked.
+
+    Returns:
+        The matrices by layer.
+
+    Raises:
+        CannotSplit: a layer has no such module (the heads are mixed or gated first, or the weights
+            are packed).
     """
     heads: dict[int, torch.Tensor] = {}  # what the heads of each layer put out, side by side
-    found: dict[int, list[torch.Tensor | None]] = {}
+    matrices_of: dict[int, list[torch.Tensor | None]] = {}
 
     def look(seen: Seen) -> None:
         heads[seen.layer] = seen.output.flatten(start_dim=2)
 
     hooks = [
-        module.register_forward_hook(_watch(heads, found, site.layer))
+        module.register_forward_hook(_watch(heads, matrices_of, site.layer))
         for site in model.sites
         for module in site.module.modules()
         if isinstance(getattr(module, "weight", None), torch.Tensor)
@@ -172,12 +206,12 @@ def output_projections(model: Model) -> dict[int, torch.Tensor]:
             with carrying(model.sites, observer=look):
                 model.hidden(sample_ids(model.hf))
     finally:
-        for one in hooks:
-            one.remove()
+        for hook in hooks:
+            hook.remove()
     matrices = {}
     for site in model.sites:
         # More than one reader means that something is added to the plain projection (an adapter).
-        readers = found.get(site.layer, [])
+        readers = matrices_of.get(site.layer, [])
         if len(readers) != 1 or readers[0] is None:
             raise CannotSplit(
                 f"{type(model.hf).__name__} has no plain output projection in layer {site.layer}: "
@@ -189,22 +223,22 @@ def output_projections(model: Model) -> dict[int, torch.Tensor]:
 
 
 def _watch(
-    heads: dict[int, torch.Tensor], found: dict[int, list[torch.Tensor | None]], layer: int
+    heads: dict[int, torch.Tensor], matrices_of: dict[int, list[torch.Tensor | None]], layer: int
 ) -> Callable[..., None]:
     """A forward hook: if the module reads what the heads put out, note its matrix (or None)."""
 
     def hook(module: torch.nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        given, wanted = inputs[0] if inputs else None, heads.get(layer)
-        if not isinstance(given, torch.Tensor) or wanted is None:
+        read, wanted = inputs[0] if inputs else None, heads.get(layer)
+        if not isinstance(read, torch.Tensor) or wanted is None:
             return
-        if given.shape == wanted.shape and torch.equal(given, wanted):
-            found.setdefault(layer, []).append(_matrix(module, given, output))
+        if read.shape == wanted.shape and torch.equal(read, wanted):
+            matrices_of.setdefault(layer, []).append(_matrix(module, read, output))
 
     return hook
 
 
-def _matrix(module: torch.nn.Module, given: torch.Tensor, output: object) -> torch.Tensor | None:
-    """The matrix (out, in) with which the module made `output` of `given`; None if there is none.
+def _matrix(module: torch.nn.Module, read: torch.Tensor, output: object) -> torch.Tensor | None:
+    """The matrix (out, in) with which the module made `output` of `read`; None if there is none.
 
     Linear keeps (out, in), GPT-2's Conv1D (in, out); only one of them gives this output.
     """
@@ -213,8 +247,8 @@ def _matrix(module: torch.nn.Module, given: torch.Tensor, output: object) -> tor
         return None
     plain = output if bias is None else output - bias
     for matrix in (weight, weight.T) if weight.dim() == 2 else ():
-        if matrix.shape == (output.shape[-1], given.shape[-1]) and torch.allclose(
-            (given @ matrix.T).float(), plain.float(), rtol=0, atol=float(plain.abs().max()) / 50
+        if matrix.shape == (output.shape[-1], read.shape[-1]) and torch.allclose(
+            (read @ matrix.T).float(), plain.float(), rtol=0, atol=float(plain.abs().max()) / 50
         ):
             return matrix.detach()
     return None

@@ -39,17 +39,33 @@ def masking_curve(
 ) -> pd.DataFrame:
     """Loss and retrieval accuracy with the first k heads masked, in detected and in random order.
 
-    scores: a frame with layer, head, score, whose descending order is the detected one (equal
-    scores: lower layer and head first); influence: another such frame, for one order more (for
-    example `head_effects(...).table()`, the loss rise of each head masked alone); sizes: the k
-    (default: 0 to a fifth of all heads in steps); draws: random orders, each over all heads that
-    the largest detected set leaves over.
+    Args:
+        model: the model, with no head masked.
+        scores: a frame with layer, head, score, whose descending order is the detected one (equal
+            scores: lower layer and head first).
+        probes: the probes whose answers are predicted, made with the model's tokenizer.
+        texts: texts whose loss is measured, too; without texts there is no text_loss.
+        influence: another frame like `scores`, for one order more (for example
+            `head_effects(...).table()`, the loss rise of each head masked alone).
+        sizes: the numbers k of masked heads, at most half of all heads (default: 0 to a fifth of
+            all heads in steps).
+        draws: how many random orders, each over all heads that the largest detected set leaves
+            over.
+        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        max_tokens: how many tokens of each text are read (None: all).
+        seed: seed of the random orders.
 
-    Returns one row a set: order ("detected", "influence" or "random"), draw, heads (k), lookup_loss
-    (mean nats a token of the probes' answers), accuracy (share of answer tokens that are the first
-    choice, the true answer being fed), text_loss (mean nats a predicted token of `texts`, of which
-    the first max_tokens are read; NaN without texts), retention (accuracy by that without a mask;
-    NaN if 0 is not among the sizes or the accuracy is 0 there).
+    Returns:
+        One row a head set with order ("detected", "influence" or "random"), draw, heads (k),
+        lookup_loss (mean nats a token of the probes' answers), accuracy (share of answer tokens
+        that are the first choice, the true answer being fed), text_loss (mean nats a predicted
+        token of `texts`; NaN without texts) and retention (accuracy divided by that without a mask;
+        NaN if 0 is not among the sizes or the accuracy is 0 there).
+
+    Raises:
+        ValueError: sizes or draws outside their range, scores of another model, or probes of
+            another tokenizer.
+        TypeError: `texts` is a single string.
     """
     require_tokenizer(model, probes)
     require_fitting(model, HeadSet.top(scores, allow_ties=True), mode)
@@ -78,8 +94,8 @@ def masking_curve(
         for name, draw, members in orders
         for k in sizes
     ]
-    once: dict[HeadSet, tuple[float, float, float]] = {}  # no head masked is the same for all
-    sets = list(dict.fromkeys(one for _, _, one in rows))
+    measured: dict[HeadSet, tuple[float, float, float]] = {}  # no head masked is the same for all
+    sets = list(dict.fromkeys(head_set for _, _, head_set in rows))
     ids = [encode_start(model, text, max_tokens) for text in texts]
     groups = [sets[i : i + SETS] for i in range(0, len(sets), SETS)]
     total = len(sets) * (len(probes) + len(ids))
@@ -91,13 +107,13 @@ def masking_curve(
                 done(len(group))
             texts_lost = _text_losses(model, ids, group, mode)
             done(len(group) * len(ids))
-            for one, (loss, accuracy), lost in zip(
+            for head_set, (loss, accuracy), lost in zip(
                 group, np.mean(answers, axis=0), texts_lost, strict=True
             ):
-                once[one] = (float(loss), float(accuracy), lost)
+                measured[head_set] = (float(loss), float(accuracy), lost)
     columns = ["order", "draw", "heads", "lookup_loss", "accuracy", "text_loss"]
-    found = [(name, draw, len(one), *once[one]) for name, draw, one in rows]
-    table = pd.DataFrame(found, columns=columns)
+    values = [(name, draw, len(head_set), *measured[head_set]) for name, draw, head_set in rows]
+    table = pd.DataFrame(values, columns=columns)
     whole = table.loc[table["heads"] == 0, "accuracy"].max()
     return table.assign(retention=table["accuracy"] / whole if whole > 0 else np.nan)
 
@@ -111,10 +127,14 @@ def _ranked(scores: pd.DataFrame) -> list[tuple[int, int]]:
 
 
 def default_sizes(total: int) -> list[int]:
-    """0, 1, and up to seven steps more, each by the same factor, to a fifth of all heads."""
+    """Sizes from 0 and 1 to a fifth of all heads, up to nine, each larger by the same factor.
+
+    Args:
+        total: how many heads the model has.
+    """
     last = max(1, total // 5)
     steps = np.geomspace(1, last, num=min(8, last)) if last > 1 else [1.0]
-    return sorted({0, *(round(one) for one in steps)})
+    return sorted({0, *(round(step) for step in steps)})
 
 
 def _text_losses(

@@ -26,8 +26,14 @@ def shuffled_keys(model: Model, probes: Probes, seed: int = 0) -> Probes:
     answer stay: the asked key now stands beside a wrong value, and the value that is fed as the
     answer beside a key that nobody asks for.
 
-    Raises ValueError for probes that hold fewer than two pairs besides the demonstrated ones, or
-    that make_probes did not make with this model's tokenizer.
+    Args:
+        model: the model whose tokenizer made the probes.
+        probes: probes of `make_probes`, unchanged.
+        seed: seed of how keys are dealt.
+
+    Raises:
+        ValueError: a probe holds fewer than two pairs besides the demonstrated ones, or make_probes
+            did not make it with this model's tokenizer.
     """
     rng = np.random.default_rng(seed)
     items = []
@@ -48,11 +54,20 @@ def shuffled_keys(model: Model, probes: Probes, seed: int = 0) -> Probes:
 
 
 def shortened(model: Model, probes: Probes, max_tokens: int, seed: int = 0) -> Probes:
-    """The same lookups among fewer pairs, each at most `max_tokens` long with BOS.
+    """The same lookups among fewer pairs.
 
     Demonstrations, asked key and answer stay; of the other pairs as many as fit are kept, in their
-    order. Raises ValueError if a probe does not fit even without all of them, or if make_probes did
-    not make it with this model's tokenizer.
+    order.
+
+    Args:
+        model: the model whose tokenizer made the probes.
+        probes: probes of `make_probes`, unchanged.
+        max_tokens: the largest length of a probe in tokens, BOS included.
+        seed: seed of which pairs are left out.
+
+    Raises:
+        ValueError: a probe does not fit even without all other pairs, or make_probes did not make
+            it with this model's tokenizer.
     """
     rng = np.random.default_rng(seed)
     prefix = len(model.special_prefix)

@@ -1,6 +1,6 @@
 """Lookup probes: text in which the answer can only be copied from one known place.
 
-One probe is a 3-shot key-value lookup (METHOD section 1): an instruction, a JSON object whose keys
+One probe is a 3-shot key-value lookup (arXiv 2505.07293): an instruction, a JSON object whose keys
 are random and whose values are natural sentences, three demonstrations, and a query key whose value
 is the answer. Probes are drawn from a seed, can be saved, and have a digest, since a head set means
 nothing without the text that it was detected on.
@@ -34,9 +34,11 @@ _ALPHABET = np.array(list(string.ascii_letters + string.digits))
 class Probe:
     """One lookup as token ids.
 
-    ids: (T,) prompt and true answer, without special tokens; answer: positions [start, stop) of
-    the answer in ids; value: positions [start, stop) of the same value inside the JSON object;
-    pairs: how many pairs the object holds.
+    Attributes:
+        ids: (T,) prompt and true answer, without special tokens.
+        answer: positions [start, stop) of the answer in ids.
+        value: positions [start, stop) of the same value inside the JSON object.
+        pairs: how many pairs the object holds.
     """
 
     ids: tuple[int, ...]
@@ -55,7 +57,15 @@ class Probe:
 
 @dataclass(frozen=True)
 class Probes:
-    """A seeded, savable sequence of probes made with one tokenizer."""
+    """A seeded, savable sequence of probes made with one tokenizer.
+
+    Attributes:
+        items: the probes.
+        max_tokens: the largest length of a probe in tokens, BOS included.
+        seed: the seed that they were drawn with.
+        tokenizer_sha256: digest of the tokenizer that made them.
+        variant: what was changed after they were drawn; "" for probes as drawn.
+    """
 
     items: tuple[Probe, ...]
     max_tokens: int
@@ -73,7 +83,7 @@ class Probes:
         return self.items[index]
 
     def __repr__(self) -> str:
-        tokens = [len(one.ids) for one in self.items]
+        tokens = [len(probe.ids) for probe in self.items]
         return (
             f"<Probes: {len(self)} lookups of {min(tokens)} to {max(tokens)} tokens, "
             f"{self.items[0].pairs} pairs in the first, seed {self.seed}"
@@ -86,12 +96,23 @@ class Probes:
         return hashlib.sha256(self._json().encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:
-        """Write the probes as JSON."""
+        """Write the probes as JSON.
+
+        Args:
+            path: the file to write.
+        """
         Path(path).write_text(self._json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Probes:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Args:
+            path: the file to read.
+
+        Raises:
+            ValueError: the file was not written by `save`.
+        """
         try:
             stored = json.loads(Path(path).read_text(encoding="utf-8"))
             items = tuple(
@@ -116,13 +137,22 @@ def make_probes(
     seed: int = 0,
     texts: Iterable[str | Document] | None = None,
 ) -> Probes:
-    """Draw `n` probes, each close to and never above `max_tokens` tokens, answer and BOS included.
+    """Draw lookup probes, each close to and never above `max_tokens` tokens.
 
-    texts: texts or Documents, in any language, that the sentences come from (default: the
-    environment corpus). The paper uses 800 probes of 4,096 tokens.
+    The paper (arXiv 2505.07293) uses 800 probes of 4,096 tokens.
 
-    Raises ValueError if max_tokens is too small for a lookup with one pair more than the
-    demonstrations, larger than the model's context, or if the texts hold too few sentences.
+    Args:
+        model: the model whose tokenizer makes the probes.
+        n: how many probes.
+        max_tokens: the largest length of a probe in tokens, answer and BOS included.
+        seed: seed of keys, values and places.
+        texts: texts or Documents, in any language, that the sentences come from (default: the
+            environment corpus).
+
+    Raises:
+        ValueError: max_tokens is too small for a lookup with one pair more than the demonstrations,
+            or larger than the model's context; the texts hold too few sentences; or the tokenizer
+            cannot say which characters a token covers.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
@@ -133,12 +163,14 @@ def make_probes(
             "probes need to know which characters each token covers; this tokenizer cannot say. "
             "Load the model with a fast tokenizer"
         )
-    given = _default_texts() if texts is None else texts
-    plain = [one.text if isinstance(one, Document) else one for one in given]
-    room, digest = max_tokens - len(model.special_prefix), tokenizer_sha256(model.tokenizer)
+    plain = [
+        text.text if isinstance(text, Document) else text
+        for text in (_default_texts() if texts is None else texts)
+    ]
+    budget, digest = max_tokens - len(model.special_prefix), tokenizer_sha256(model.tokenizer)
     for rule in rules(plain):
         try:
-            return Probes(_drawn(model, plain, rule, n, room, seed), max_tokens, seed, digest)
+            return Probes(_drawn(model, plain, rule, n, budget, seed), max_tokens, seed, digest)
         except TooFewSentences as error:
             lacking = error
     raise lacking
@@ -154,10 +186,10 @@ def _default_texts() -> list[Document]:
 
 
 def _drawn(
-    model: Model, texts: Sequence[str], rule: Rule, n: int, room: int, seed: int
+    model: Model, texts: Sequence[str], rule: Rule, n: int, budget: int, seed: int
 ) -> tuple[Probe, ...]:
     """`n` lookups of values that this rule finds in the texts; TooFewSentences if it does not."""
-    kept = sentences(texts, rule, lambda one: len(model.encode(one)) <= VALUE_TOKENS)
+    kept = sentences(texts, rule, lambda value: len(model.encode(value)) <= VALUE_TOKENS)
     if len(kept) < 4 * SHOTS:
         raise TooFewSentences(
             f"only {len(kept)} usable sentences in the texts; at least {4 * SHOTS} sentences of "
@@ -165,35 +197,35 @@ def _drawn(
             "tokens are needed. Give more or longer prose"
         )
     rng = np.random.default_rng(seed)
-    return tuple(_draw(model, kept, room, rng) for _ in range(n))
+    return tuple(_draw(model, kept, budget, rng) for _ in range(n))
 
 
-def _draw(model: Model, values: Sequence[str], room: int, rng: np.random.Generator) -> Probe:
+def _draw(model: Model, values: Sequence[str], budget: int, rng: np.random.Generator) -> Probe:
     """The largest lookup that fits, with demonstrations and query at random places in it."""
     order = rng.permutation(len(values))
     keys = ["".join(rng.choice(_ALPHABET, KEY_LENGTH)) for _ in range(len(order))]
     pairs = [(key, values[i]) for key, i in zip(keys, order, strict=True)]
-    asked = rng.permutation(_fitting(model, pairs, room))
-    # From the largest that might fit downwards: the size cannot be told before it is tokenized.
+    asked = rng.permutation(_fitting(model, pairs, budget))
+    # From the largest that might fit downwards: the size is not known before it is tokenized.
     for size in range(len(asked), SHOTS, -1):
         chosen = [int(i) for i in asked if i < size][: SHOTS + 1]
         probe = build_probe(model, pairs[:size], chosen)
-        if len(probe.ids) <= room and size == len(pairs) and len(probe.ids) < 0.8 * room:
+        if len(probe.ids) <= budget and size == len(pairs) and len(probe.ids) < 0.8 * budget:
             raise TooFewSentences(
-                f"{len(pairs)} usable sentences fill only {len(probe.ids)} of {room} tokens: give "
-                "more text, or lower max_tokens"
+                f"{len(pairs)} usable sentences fill only {len(probe.ids)} of {budget} tokens: "
+                "give more text, or lower max_tokens"
             )
-        if len(probe.ids) <= room:
+        if len(probe.ids) <= budget:
             return probe
     raise ValueError(
-        f"{room} tokens are too few for a lookup with {SHOTS} demonstrations and a query: "
+        f"{budget} tokens are too few for a lookup with {SHOTS} demonstrations and a query: "
         "raise max_tokens (about 500 is the least for most tokenizers)"
     )
 
 
-def _fitting(model: Model, pairs: Sequence[tuple[str, str]], room: int) -> int:
-    """How many pairs may fit at most: a whole tokenization of as many as `room` could ever hold."""
-    likely = min(len(pairs), max(SHOTS + 1, room // 12))
+def _fitting(model: Model, pairs: Sequence[tuple[str, str]], budget: int) -> int:
+    """How many pairs may fit at most, by tokenizing as many as `budget` could ever hold."""
+    likely = min(len(pairs), max(SHOTS + 1, budget // 12))
     whole = _object(pairs[:likely])
     starts = [m.start() for m in re.finditer(r'(?<=[\n{])"', whole)]
     offsets = model.tokenizer(
@@ -202,7 +234,7 @@ def _fitting(model: Model, pairs: Sequence[tuple[str, str]], room: int) -> int:
     token_starts = np.array([start for start, _ in offsets])
     # The demonstrations and the query repeat four pairs; 60 tokens is a floor for the rest.
     used = np.searchsorted(token_starts, starts)
-    return int(np.clip((used < room - 60).sum(), SHOTS + 1, likely))
+    return int(np.clip((used < budget - 60).sum(), SHOTS + 1, likely))
 
 
 def _object(pairs: Sequence[tuple[str, str]]) -> str:
@@ -215,9 +247,13 @@ def build_probe(
     chosen: Sequence[int],
     asked_key: str | None = None,
 ) -> Probe:
-    """The probe that demonstrates the first three of `chosen` and asks for the last.
+    """The probe that demonstrates the first three of some pairs and asks for the last of them.
 
-    asked_key: another key to ask with (a control: then no key leads to the answer).
+    Args:
+        model: the model whose tokenizer makes the probe.
+        pairs: keys and values of the JSON object, in order.
+        chosen: indices into `pairs`: those demonstrated, and last the one asked for.
+        asked_key: another key to ask with (a control: then no key leads to the answer).
     """
     text = INSTRUCTION + _object(pairs) + "\n\n"
     beside, value = pairs[chosen[-1]]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     pass
 
 # The thresholds of the verdict. Public score files of larger models show halves that agree at 0.88
-# to 0.95 (METHOD section 1); below 0.6 a quarter of each half's set is not in the other's.
+# to 0.95 (`workbench/METHOD.md`); below 0.6 a quarter of each half's set is not in the other's.
 SURE, UNSURE = 0.95, 0.05  # membership of a head that is in, or out, beyond doubt
 AGREE = 0.6  # halves, lengths: mostly the same set
 SECOND = 0.5  # second detector, and share of the score that is there without the key
@@ -27,17 +27,31 @@ SECOND = 0.5  # second detector, and share of the score that is there without th
 class HeadReport:
     """What is known about a head set; made by `head_report`.
 
-    table: one row a head in model order: layer, head, score, chosen, membership (probability of the
-    top set when probes are drawn anew); with a model also shuffled (score when no key leads to the
-    answer), lookup (the part of the score that this takes away, over the same probes) with
-    lookup_low and lookup_high (95 %), locos and locos_share (membership of the second top set).
-    halves: agreement (Jaccard) of two halves of the probes, mean and 95 % range; gap: the cut (see
-    stability.gap_at_cut); zeros: heads that score 0, and ties; counts: agreement by number of
-    probes. checked: how many probes the rest was measured on; chance: what random looking scores;
-    shuffled: share of the set's score that survives shuffled keys (low, high: 95 %) and the null
-    band, the 95 % and 99 % quantiles of the heads outside the set under them; lengths: agreement by
-    probe length; locos: agreement with the second detector. missing: what was not measured, and
-    why.
+    Attributes:
+        heads: the head set.
+        fraction: the share of all heads that it was cut at.
+        by: the name of the score.
+        probes: how many probes the scores come from.
+        draws: bootstrap draws behind each interval.
+        table: one row a head in model order: layer, head, score, chosen, membership (probability of
+            the top set when probes are drawn anew); with a model also shuffled (score when no key
+            leads to the answer), lookup (the part of the score that this takes away, over the same
+            probes) with lookup_low and lookup_high (95 %), locos and locos_share (membership of the
+            second top set).
+        halves: agreement (Jaccard) of the top sets of two halves of the probes: jaccard (mean), low
+            and high (95 % range).
+        gap: the scores at the cut (see `stability.gap_at_cut`).
+        zeros: heads that score 0: in all (heads) and in the set (in_set), and how many tie at the
+            cut (tied_at_cut).
+        counts: agreement by number of probes (see `stability.count_series`).
+        checked: how many probes the measurements with the model were made on.
+        chance: what random looking scores (see `chance_band`).
+        shuffled: share of the set's score that survives shuffled keys (survives, with low and high:
+            95 %), and the null band: the 95 % and 99 % quantiles (band_95, band_99) of the heads
+            outside the set with shuffled keys.
+        lengths: agreement by probe length: tokens, pairs, probes, jaccard, spearman.
+        locos: agreement with the second detector: jaccard, spearman.
+        missing: what was not measured, and why.
     """
 
     heads: HeadSet
@@ -105,23 +119,23 @@ class HeadReport:
     def reasons(self) -> tuple[str, ...]:
         """What the verdict rests on, and what to do about it; one sentence or two each."""
         gap, zeros, halves = self.gap, self.zeros, self.halves
-        found = [
+        reasons = [
             f"Two halves of the {self.probes} probes agree at Jaccard {halves['jaccard']:.2f} "
             f"(95 % range {halves['low']:.2f} to {halves['high']:.2f}); below {AGREE} the set "
             "counts as not determined."
         ]
         if zeros["in_set"]:
-            found.append(
+            reasons.append(
                 f"{zeros['in_set']} heads of the set score 0 and were taken by their order: use a "
                 "smaller fraction, or more or longer probes."
             )
         elif zeros["tied_at_cut"]:
-            found.append(
+            reasons.append(
                 f"{zeros['tied_at_cut']} heads tie at the cut (score {gap['at_cut']:.3g}) and were "
                 "taken by their order: use more probes or another fraction."
             )
         else:
-            found.append(
+            reasons.append(
                 f"The gap at the cut, {gap['last']} {gap['at_cut']:.3f} over {gap['first']} "
                 f"{gap['after_cut']:.3f}, is {_times(gap)} its standard error"
                 + (
@@ -131,18 +145,18 @@ class HeadReport:
                 )
             )
         if self.edge:
-            found.append(
+            reasons.append(
                 f"Uncertain: {self.edge}. Show results with and without them, or use more probes."
             )
         if self.within_chance:
-            found.append(
+            reasons.append(
                 f"No better than random looking: {self.within_chance}. Use a smaller fraction."
             )
         if self.shuffled is not None:
-            found.append(self._lookup_words())
+            reasons.append(self._lookup_words())
         if self.lengths is not None:
             columns = (self.lengths[name] for name in ("pairs", "tokens", "jaccard", "spearman"))
-            found += [
+            reasons += [
                 f"With {pairs:.0f} pairs in {tokens} tokens "
                 f"{'mostly the same set' if jaccard >= AGREE else 'another set'} comes out "
                 f"(Jaccard {jaccard:.2f}, rank correlation {rank:.2f})."
@@ -151,12 +165,15 @@ class HeadReport:
         if self.locos is not None:
             jaccard, size = self.locos["jaccard"], len(self.heads)
             shared = round(2 * size * jaccard / (1 + jaccard))
-            found.append(
+            reasons.append(
                 f"LOCOS, which asks what a head writes, has {shared} of the {size} heads in its "
                 f"own top set (Jaccard {jaccard:.2f}, rank correlation "
                 f"{self.locos['spearman']:.2f})."
             )
-        return (*found, *(f"{name[0].upper()}{name[1:]}: {why}." for name, why in self._missing()))
+        return (
+            *reasons,
+            *(f"{name[0].upper()}{name[1:]}: {why}." for name, why in self._missing()),
+        )
 
     def _lookup_words(self) -> str:
         assert self.shuffled is not None
@@ -197,7 +214,7 @@ class HeadReport:
         lines = [
             f"Head set: {size} of {total} heads by {self.by}, {self.probes} probes",
             f"Verdict: {self.verdict}",
-            *(f"  - {one}" for one in self.reasons),
+            *(f"  - {reason}" for reason in self.reasons),
             f"Heads (membership): {self._named(self.table['chosen'])}",
         ]
         if self.edge:
@@ -219,7 +236,7 @@ class HeadReport:
     def _named(self, rows: pd.Series) -> str:
         part = self.table[rows].sort_values(["membership", "score"], ascending=False)
         return " ".join(
-            f"L{one.layer}H{one.head} {one.membership:.2f}" for one in part.itertuples()
+            f"L{row.layer}H{row.head} {row.membership:.2f}" for row in part.itertuples()
         )
 
     def _repr_html_(self) -> str:
@@ -229,7 +246,7 @@ class HeadReport:
             0, "name", [f"L{a}H{b}" for a, b in zip(near["layer"], near["head"], strict=True)]
         )
         shown = near.drop(columns=["layer", "head"]).round(3)
-        items = "".join(f"<li>{escape(one)}</li>" for one in self.reasons)
+        items = "".join(f"<li>{escape(reason)}</li>" for reason in self.reasons)
         return (
             f"<div><p><b>{len(self.heads)} of {len(self.table)} heads by {escape(self.by)}: "
             f"{escape(self.verdict)}</b></p><ul>{items}</ul>"
@@ -237,7 +254,7 @@ class HeadReport:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Everything in the report as JSON-able values; numbers that do not exist are None."""
+        """Everything in the report as plain JSON values; numbers that do not exist are None."""
         plain = {
             "verdict": self.verdict, "reasons": list(self.reasons), "heads": self.heads.to_json(),
             "fraction": self.fraction, "by": self.by, "probes": self.probes, "draws": self.draws,
@@ -261,9 +278,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, pd.DataFrame):
         return [_plain(row) for row in value.to_dict(orient="records")]
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

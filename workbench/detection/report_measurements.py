@@ -42,14 +42,26 @@ def head_report(
 ) -> HeadReport:
     """Say how far the top `fraction` of the heads can be trusted, with reasons.
 
-    scores: what `retrieval_scores` returned; model, probes: those that the scores came from, given
-    together or not at all. With them the model runs over the first `limit` probes again: with
-    shuffled keys, at each share of the probe length in `lengths` that is possible, and for LOCOS
-    (each about as long as the detection took). draws: bootstrap draws; seed: of all draws.
+    With a model and probes the model runs over the first `limit` probes again: with shuffled keys,
+    at each share of the probe length in `lengths` that is possible, and for LOCOS (each about as
+    long as the detection took).
 
-    Raises ValueError for scores without their per-probe parts or from fewer than 4 probes, for a
-    model or probes that the scores do not come from, and for a cut among ties or zeros unless
-    allow_ties is set (see HeadSet.top).
+    Args:
+        scores: what `retrieval_scores` returned.
+        model: the model that the scores came from; given together with `probes` or not at all.
+        probes: the probes that the scores came from.
+        fraction: the share of all heads in the set, rounded up to whole heads.
+        draws: bootstrap draws, at least 100.
+        allow_ties: whether a cut among heads of equal score, or of score 0, is allowed (see
+            `HeadSet.top`).
+        limit: how many probes the measurements with the model take, at least 4.
+        lengths: shares of the probe length to measure at, each between 0 and 1.
+        seed: seed of all draws.
+
+    Raises:
+        ValueError: scores without their per-probe parts or from fewer than 4 probes; a model or
+            probes that the scores do not come from; or a cut among ties or zeros without
+            allow_ties.
     """
     ordered, per_probe = _checked(scores)
     # Sums in another order differ in the last bits: equal scores must be seen as equal.
@@ -123,18 +135,18 @@ def _measured(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table with the columns of the controls, and the report's parts that need the model."""
     every = replace(probes, items=tuple(probes[i] for i in kept))
-    some = replace(every, items=every.items[:limit])
+    checked = replace(every, items=every.items[:limit])
     before = per_probe[:limit]
     chosen = table["chosen"].to_numpy()
     size = int(chosen.sum())
     missing: dict[str, str] = {}
     parts: dict[str, Any] = {
-        "checked": len(some),
+        "checked": len(checked),
         "chance": chance_band(every, len(model.special_prefix), len(table)),
         "missing": missing,
     }
     try:
-        shuffled = shuffled_keys(model, some, seed)
+        shuffled = shuffled_keys(model, checked, seed)
     except ValueError as error:
         missing["shuffled keys"] = f"not measured: {error}"
     else:
@@ -151,29 +163,29 @@ def _measured(
     for share in sorted(lengths, reverse=True):
         tokens = round(share * probes.max_tokens)
         try:
-            short = shortened(model, some, tokens, seed)
+            short = shortened(model, checked, tokens, seed)
         except ValueError as error:
             missing[f"probes of {tokens} tokens"] = f"not measured: {error}"
             continue
-        found = _per_probe(retrieval_scores(model, short)).mean(axis=0)
+        scores = _per_probe(retrieval_scores(model, short)).mean(axis=0)
         rows.append(
             {
                 "tokens": tokens,
-                "pairs": float(np.mean([one.pairs for one in short])),
+                "pairs": float(np.mean([probe.pairs for probe in short])),
                 "probes": len(short),
-                **_compared(whole, found, size),
+                **_compared(whole, scores, size),
             }
         )
     if rows:
         parts["lengths"] = pd.DataFrame(rows)
     try:
-        second = locos_scores(model, some)
+        second = locos_scores(model, checked)
     except CannotSplit as error:
         missing["LOCOS"] = f"not applicable to this model: {error}"
     else:
-        found = second["score"].to_numpy()
-        table = table.assign(locos=found, locos_share=stability.top_shares(found, size))
-        parts["locos"] = _compared(table["score"].to_numpy(), found, size)
+        locos = second["score"].to_numpy()
+        table = table.assign(locos=locos, locos_share=stability.top_shares(locos, size))
+        parts["locos"] = _compared(table["score"].to_numpy(), locos, size)
     return table, parts
 
 
@@ -196,9 +208,16 @@ def _survival(
 def chance_band(probes: Probes, prefix: int, heads: int) -> dict[str, float]:
     """What a head that looks at one visible key at random would score on these probes.
 
-    prefix: special tokens before each probe; heads: how many heads the model has. expected: mean;
-    band_95, band_99: what one such head stays below or at with that probability; best_99: what the
-    best of all `heads` stays below or at. Hits are counted as Poisson, being rare.
+    Hits are counted as Poisson, being rare.
+
+    Args:
+        probes: the probes.
+        prefix: how many special tokens stand before each probe.
+        heads: how many heads the model has.
+
+    Returns:
+        expected: the mean; band_95 and band_99: what one such head stays below or at with that
+            probability; best_99: what the best of all `heads` stays below or at with 99 %.
     """
     rates, tokens = [], []
     for probe in probes:
@@ -207,7 +226,7 @@ def chance_band(probes: Probes, prefix: int, heads: int) -> dict[str, float]:
         hits = np.array([(inside == probe.ids[t]).sum() for t in answer])
         rates.append(hits / (prefix + answer))  # the query at t-1 sees t keys, and the prefix
         tokens.append(len(answer))
-    expected = float(np.mean([one.mean() for one in rates]))
+    expected = float(np.mean([hits.mean() for hits in rates]))
     count, total = expected * sum(tokens), sum(tokens)
     return {
         "expected": expected,
@@ -225,7 +244,7 @@ def _compared(one: np.ndarray, other: np.ndarray, size: int) -> dict[str, float]
     return {"jaccard": float(stability.agreement(*tops)), "spearman": rank}
 
 
-# ---- what is given ------------------------------------------------------------------------------
+# ---- the scores --------------------------------------------------------------------------------
 
 
 def _checked(scores: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
@@ -264,10 +283,10 @@ def _require_origin(
             "with a model the report compares retrieval scores with their controls, got "
             f"{scores.attrs.get('by', 'score')!r}: give the frame of retrieval_scores"
         )
-    theirs = HeadSet.top(scores, allow_ties=True).geometry
-    if theirs != geometry_of(model):
+    geometry = HeadSet.top(scores, allow_ties=True).geometry
+    if geometry != geometry_of(model):
         raise ValueError(
-            f"these scores are not of this model: it has {geometry_of(model)}, they have {theirs}"
+            f"these scores are not of this model: it has {geometry_of(model)}, they have {geometry}"
         )
     kept = scores.attrs.get("kept", ())
     if scores.attrs["origin"]["probes_sha256"] != probes.digest or len(kept) != len(per_probe):

@@ -26,27 +26,43 @@ from workbench.models.model import Model
 
 
 class Answerable(Protocol):
-    """Token ids, without special tokens, and the positions [start, stop) of the answer in them."""
+    """Token ids and the place of an answer in them: what `answered` and `answer_rows` read."""
 
     @property
-    def ids(self) -> tuple[int, ...]: ...
+    def ids(self) -> tuple[int, ...]:
+        """Token ids of prompt and answer, without special tokens."""
 
     @property
-    def answer(self) -> tuple[int, int]: ...
+    def answer(self) -> tuple[int, int]:
+        """Positions [start, stop) of the answer in `ids`."""
 
 
 def retrieval_scores(
     model: Model, probes: Probes, *, only_solved: bool = False, bootstrap: int = 1000
 ) -> pd.DataFrame:
-    """Retrieval score of every head: the share of answer tokens that it copies (METHOD section 1).
+    """Retrieval score of every head: the share of answer tokens that it copies.
 
-    Returns one row a head with layer, head, score (mean over probes, in [0, 1]) and low, high (95 %
-    percentile bootstrap over probes). attrs["per_probe"] keeps the scores behind the means, one
-    list with a value a row for each probe; attrs["origin"] says which probes. Layers that have no
-    heads have no rows; attrs["headless"] lists them. only_solved leaves out probes in whose answer
-    the model gets fewer than half of the tokens right, and records how many.
+    A head copies an answer token when, at the position that predicts it, the key it attends to most
+    lies in the value inside the JSON object and is that very token. See `workbench/METHOD.md`.
 
     Source: Wu et al., arXiv 2404.15574; Hua et al., arXiv 2505.07293.
+
+    Args:
+        model: the model, with no head masked.
+        probes: probes made with the model's tokenizer.
+        only_solved: whether to leave out probes in whose answer the model gets fewer than half of
+            the tokens right; how many is recorded in attrs["origin"].
+        bootstrap: draws over probes behind the interval.
+
+    Returns:
+        One row a head with layer, head, score (mean over probes, in [0, 1]) and low, high (95 %
+        percentile bootstrap over probes). attrs["per_probe"] keeps the scores behind the means, one
+        list with a value a row for each probe; attrs["origin"] says which probes. Layers that have
+        no heads have no rows; attrs["headless"] lists them.
+
+    Raises:
+        ValueError: the probes were made with another tokenizer, heads are masked, or the model
+            solves none of the probes with only_solved.
     """
     require_tokenizer(model, probes)
     rows, kept = [], []
@@ -64,7 +80,15 @@ def retrieval_scores(
 
 
 def require_tokenizer(model: Model, probes: Probes) -> None:
-    """Raise ValueError unless the probes were made with this model's tokenizer."""
+    """Require that probes were made with this model's tokenizer.
+
+    Args:
+        model: the model.
+        probes: the probes.
+
+    Raises:
+        ValueError: they were made with another one.
+    """
     if probes.tokenizer_sha256 != tokenizer_sha256(model.tokenizer):
         raise ValueError(
             "these probes were made with another tokenizer than this model's: make them with "
@@ -80,10 +104,16 @@ def score_frame(
     bootstrap: int,
     kept: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """The frame that `retrieval_scores` describes, of per_probe (probes, layers, heads).
+    """The frame that `retrieval_scores` describes.
 
-    by: the name of the score; kept: the indices of the probes behind the rows (default: all). They
-    are in attrs["kept"].
+    Args:
+        model: the model whose heads are scored.
+        per_probe: the scores of all heads on each probe, (probes, layers, heads).
+        by: the name of the score, kept in attrs["by"].
+        probes: the probes that the scores come from.
+        bootstrap: draws over probes behind the interval.
+        kept: the indices of the probes behind the rows of per_probe (default: all), kept in
+            attrs["kept"].
     """
     kept = range(len(probes)) if kept is None else kept
     every = HeadSet.of([], model).complement()
@@ -118,9 +148,16 @@ def lookup_losses(
 ) -> pd.DataFrame:
     """How well the model answers the probes under each head set.
 
-    Returns one row a probe and head set: column (index into heads), probe (index), loss (mean nats
-    a token of the answer) and accuracy (share of answer tokens that are the model's first choice,
-    the true answer being fed).
+    Args:
+        model: the model, with no head masked.
+        probes: the probes, made with the model's tokenizer.
+        heads: the head sets to mask, one after the other (None: no head masked).
+        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+
+    Returns:
+        One row a probe and head set: column (index into heads), probe (index), loss (mean nats a
+        token of the answer) and accuracy (share of answer tokens that are the model's first choice,
+        the true answer being fed).
     """
     rows = []
     for number, probe in enumerate(tracked(probes.items, "answering probes", "probe")):
@@ -132,7 +169,18 @@ def lookup_losses(
 def answered(
     model: Model, probe: Answerable, heads: Sequence[HeadSet | None], mode: Mode = "uniform"
 ) -> Iterator[tuple[float, float]]:
-    """Mean nats a token of one answer, and the share of first choices, for each set."""
+    """Loss and accuracy of one answer under each head set.
+
+    Args:
+        model: the model, with no head masked.
+        probe: the token ids and the place of the answer in them.
+        heads: the head sets to mask, one after the other (None: no head masked).
+        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+
+    Yields:
+        For each set the mean nats a token of the answer, and the share of its tokens that are the
+        model's first choice.
+    """
     ids, positions, targets = answer_rows(model, probe)
     for logits in _logits(model, ids, positions, heads, mode):
         loss = torch.nn.functional.cross_entropy(logits, targets)
@@ -148,22 +196,22 @@ def _logits(
     mode: Mode,
 ) -> Iterator[torch.Tensor]:
     """Logits (positions, vocabulary) in float32 of one row of ids, for each head set in turn."""
-    engine = engine_of(model)
-    if engine is not None and model.head is not None:
+    batches = engine_of(model)
+    if batches is not None and model.head is not None:
         try:
-            every = engine.hidden(ids.tolist(), heads, mode)
+            every = batches.hidden(ids.tolist(), heads, mode)
         except torch.OutOfMemoryError:
             if len(heads) == 1:
                 raise
-            for one in heads:  # one after the other takes less
-                yield from _logits(model, ids, positions, [one], mode)
+            for head_set in heads:  # one after the other takes less
+                yield from _logits(model, ids, positions, [head_set], mode)
             return
         for states in every:
             with torch.inference_mode():
                 yield model.head(states[positions]).float()
         return
-    for one in heads:
-        with masked(model, one, mode), torch.inference_mode():
+    for head_set in heads:
+        with masked(model, head_set, mode), torch.inference_mode():
             logits = model.logits(ids, positions).float()
         yield logits
 
@@ -171,8 +219,13 @@ def _logits(
 def lookup_summary(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Mean loss and accuracy of each head set with 95 % intervals (bootstrap over probes).
 
-    table: what `lookup_losses` returned; labels: a name for each of its columns, the index of the
-    result. Columns: loss, loss_low, loss_high, accuracy, accuracy_low, accuracy_high.
+    Args:
+        table: what `lookup_losses` returned.
+        labels: a name for each of its columns, the index of the result.
+
+    Returns:
+        One row a head set: loss, loss_low, loss_high (nats a token), accuracy, accuracy_low,
+        accuracy_high.
     """
     parts: dict[str, np.ndarray] = {}
     for measure in ("loss", "accuracy"):
@@ -183,7 +236,16 @@ def lookup_summary(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def answer_rows(model: Model, probe: Answerable) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """ids (1, T) with BOS, the positions that *predict* the answer, and the answer's tokens."""
+    """The token ids of a probe, and the rows that predict its answer.
+
+    Args:
+        model: the model that will read them.
+        probe: the token ids and the place of the answer in them.
+
+    Returns:
+        ids (1, T) with the special prefix, the positions (R,) that *predict* the answer, and the
+        answer's tokens (R,), all on the model's device.
+    """
     prefix = model.special_prefix
     ids = torch.tensor([[*prefix, *probe.ids]], device=model.device)
     start, stop = (len(prefix) + edge for edge in probe.answer)
@@ -217,10 +279,17 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
 
 
 def strongest_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
-    """The key at the peak of each head's attention row, (H, R), for the queries `rows` of row 0.
+    """The key at the peak of each head's attention row, for some queries of batch row 0.
 
     Softmax, scaling and soft-capping keep the order of the scores, so none of them is computed. An
     attention sink is no key: what is compared are tokens.
+
+    Args:
+        seen: one attention call, as an observer gets it.
+        rows: the positions of the queries, (R,).
+
+    Returns:
+        The positions of the keys, (H, R).
     """
     kv_heads, keys, size = seen.key.shape[1:]
     query = seen.query[0, :, rows].float()  # (H, R, D)
@@ -230,7 +299,15 @@ def strongest_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
 
 
 def hidden_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
-    """Which keys the queries `rows` of row 0 may not see: bool (1 or H, 1 or R, 1 or keys)."""
+    """Which keys some queries of batch row 0 may not see.
+
+    Args:
+        seen: one attention call, as an observer gets it.
+        rows: the positions of the queries, (R,).
+
+    Returns:
+        True for hidden keys; bool (1 or H, 1 or R, 1 or keys).
+    """
     if isinstance(seen.visible, torch.Tensor):
         return ~seen.visible[0][:, rows]
     if seen.visible == "causal":

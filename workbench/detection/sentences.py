@@ -46,9 +46,16 @@ class TooFewSentences(ValueError):
 
 
 def rules(texts: Sequence[str]) -> list[Rule]:
-    """The rules to try for these texts, one after the other while there are too few sentences."""
+    """The rules to try for some texts, one after the other while there are too few sentences.
+
+    Args:
+        texts: plain texts.
+
+    Returns:
+        `english` and then `unicode` where at least half of the letters are A to Z, else `unicode`.
+    """
     letters = sum(map(str.isalpha, "".join(texts)))
-    latin = sum(len(re.findall("[A-Za-z]", one)) for one in texts)
+    latin = sum(len(re.findall("[A-Za-z]", text)) for text in texts)
     return [english, unicode] if 2 * latin >= letters else [unicode]
 
 
@@ -60,18 +67,22 @@ def sentences(texts: Iterable[str], rule: Rule, fits: Callable[[str], bool]) -> 
         rule: `english` or `unicode`.
         fits: whether a sentence is short enough.
     """
-    found: dict[str, None] = {}
+    kept: dict[str, None] = {}
     for text in texts:
         for choices in rule(text):
             if fits(choices[0]):
-                found[choices[0]] = None
+                kept[choices[0]] = None
             else:
-                found.update((one, None) for one in choices[1:] if fits(one))
-    return list(found)
+                kept.update((clause, None) for clause in choices[1:] if fits(clause))
+    return list(kept)
 
 
 def english(text: str) -> Iterator[Sequence[str]]:
-    """Sentences of ASCII letters, digits and few signs, each alone in a sequence."""
+    """Sentences of ASCII letters, digits and few signs, each alone in a sequence.
+
+    Args:
+        text: a plain text.
+    """
     for piece in re.split(r"(?<=[.!?])\s+|\n\s*\n", text):
         sentence = " ".join(piece.split()).rstrip(".!?")
         words = sentence.split()
@@ -81,23 +92,27 @@ def english(text: str) -> Iterator[Sequence[str]]:
 
 
 def unicode(text: str) -> Iterator[Sequence[str]]:
-    """Sentences in any script; behind each its clauses, to be taken where it is too long."""
+    """Sentences in any script; behind each its clauses, to be taken where it is too long.
+
+    Args:
+        text: a plain text.
+    """
     for block in _blocks(unicodedata.normalize("NFC", text)):
         for piece in _END.split(block):
             clauses = _PAUSE.split(piece)
             if _JOINED.search(piece):
-                clauses = [part for one in clauses for part in one.split()]
-            choices = [one for one in map(_bare, (piece, *clauses)) if _natural(one)]
+                clauses = [part for clause in clauses for part in clause.split()]
+            choices = [bare for bare in map(_bare, (piece, *clauses)) if _natural(bare)]
             if choices and choices[0] == _bare(piece):
                 yield choices
             else:
-                yield from ([one] for one in choices)
+                yield from ([choice] for choice in choices)
 
 
 def _blocks(text: str) -> Iterator[str]:
     """Lines, with those that were only wrapped: the next one goes on in lower case."""
     block: list[str] = []
-    for line in (" ".join(one.split()) for one in text.splitlines()):
+    for line in (" ".join(raw.split()) for raw in text.splitlines()):
         if block and not line[:1].islower():
             yield " ".join(block)
             block = []
@@ -108,7 +123,9 @@ def _blocks(text: str) -> Iterator[str]:
 
 def _bare(piece: str) -> str:
     """Without the signs around it, but for parentheses, which belong to something inside."""
-    around = {one for one in piece if unicodedata.category(one)[0] in "PSZ"} - set("()\uff08\uff09")
+    around = {sign for sign in piece if unicodedata.category(sign)[0] in "PSZ"} - set(
+        "()\uff08\uff09"
+    )
     return piece.strip("".join(around))
 
 

@@ -18,9 +18,14 @@ DECIMALS = 12  # sums of the same numbers in another order differ after this, an
 
 
 def top_shares(scores: np.ndarray, size: int) -> np.ndarray:
-    """Membership of each head in the top `size`: 1, 0, or a share for those that tie at the cut.
+    """Membership of each head in the top set: 1, 0, or a share for those that tie at the cut.
 
-    scores (..., heads) -> (..., heads); each row sums to size.
+    Args:
+        scores: scores (..., heads).
+        size: how many heads the top set holds.
+
+    Returns:
+        Shares (..., heads); each row sums to size.
     """
     scores = np.round(scores, DECIMALS)
     cut = -np.partition(-scores, size - 1, axis=-1)[..., size - 1 : size]
@@ -30,19 +35,33 @@ def top_shares(scores: np.ndarray, size: int) -> np.ndarray:
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Jaccard index of two top sets of equal size, given as shares (..., heads) -> (...).
+    """Jaccard index of two top sets of equal size.
 
     With ties it is that of the expected overlap when either side breaks its ties by lot, so two
     sides that know nothing (all scores 0) agree by chance only.
+
+    Args:
+        one: shares (..., heads) of one top set, from `top_shares`.
+        other: shares (..., heads) of the other.
+
+    Returns:
+        The index, (...), in [0, 1].
     """
     both = (one * other).sum(axis=-1)
     return both / (one.sum(axis=-1) + other.sum(axis=-1) - both)
 
 
 def membership(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> np.ndarray:
-    """Probability that each head is in the top `size` when the probes are drawn anew (bootstrap).
+    """Probability that each head is in the top set when the probes are drawn anew (bootstrap).
 
-    per_probe (probes, heads) -> (heads,).
+    Args:
+        per_probe: scores (probes, heads).
+        size: how many heads the top set holds.
+        draws: bootstrap draws.
+        seed: seed of the draws.
+
+    Returns:
+        Probabilities (heads,).
     """
     total = np.zeros(per_probe.shape[1])
     for weights in _chunks(bootstrap_weights(len(per_probe), draws, seed)):
@@ -51,10 +70,19 @@ def membership(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> n
 
 
 def halves(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> dict[str, float]:
-    """Agreement of the top sets of two random halves of the probes: mean and 95 % range.
+    """Agreement of the top sets of two random halves of the probes.
 
     An odd probe is left out. A half holds fewer probes than the whole, so the whole agrees with a
     fresh sample of its own size better than this.
+
+    Args:
+        per_probe: scores (probes, heads).
+        size: how many heads the top set holds.
+        draws: how many times the probes are halved.
+        seed: seed of the draws.
+
+    Returns:
+        jaccard: the mean agreement; low, high: its 95 % range.
     """
     count = len(per_probe)
     order = _orders(count, draws, seed)
@@ -65,17 +93,26 @@ def halves(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> dict[
 def count_series(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> pd.DataFrame:
     """Agreement with the set of all probes by number of probes: 4, 8, 16 ... and all.
 
-    Columns: probes, jaccard (mean over random subsets), low and high (95 % range). Subsets are
-    parts of the whole, so the last steps are higher than fresh probes would give, and all is 1 by
-    construction (if no heads tie at the cut).
+    Subsets are parts of the whole, so the last steps are higher than fresh probes would give, and
+    all is 1 by construction (if no heads tie at the cut).
+
+    Args:
+        per_probe: scores (probes, heads).
+        size: how many heads the top set holds.
+        draws: random subsets of each number of probes.
+        seed: seed of the draws.
+
+    Returns:
+        One row a number of probes: probes, jaccard (mean over random subsets), low and high (95 %
+        range).
     """
     count = len(per_probe)
     whole = top_shares(per_probe.mean(axis=0), size)
     order, rows = _orders(count, draws, seed), []
     steps = [4 * 2**i for i in range(32) if 4 * 2**i < count]
     for step in steps:
-        found = _summary(agreement(_tops(per_probe, order[:, :step], size), whole))
-        rows.append({"probes": step, **found})
+        summary = _summary(agreement(_tops(per_probe, order[:, :step], size), whole))
+        rows.append({"probes": step, **summary})
     own = float(agreement(whole, whole))
     rows.append({"probes": count, "jaccard": own, "low": own, "high": own})
     return pd.DataFrame(rows)
@@ -84,10 +121,17 @@ def count_series(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) ->
 def gap_at_cut(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> dict[str, Any]:
     """The scores beside the cut and how sure their order is.
 
-    at_cut, after_cut: the last score inside and the first outside (last and first: their columns);
-    difference, and its standard_error over resampled probes; swapped: how often the order is turned
-    round (a tie counts half); probes_needed: with how many probes the same difference would be two
-    standard errors (None if there is no difference).
+    Args:
+        per_probe: scores (probes, heads).
+        size: how many heads the top set holds.
+        draws: bootstrap draws.
+        seed: seed of the draws.
+
+    Returns:
+        at_cut, after_cut: the last score inside and the first outside (last and first: their
+        columns); difference, and its standard_error over resampled probes; swapped: how often the
+        order is turned round (a tie counts half); probes_needed: with how many probes the same
+        difference would be two standard errors (None if there is no difference).
     """
     mean = np.round(per_probe.mean(axis=0), DECIMALS)
     ranked = np.argsort(-mean, kind="stable")
@@ -110,9 +154,16 @@ def gap_at_cut(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> d
 def paired_change(
     before: np.ndarray, after: np.ndarray, draws: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of before - after over paired probes, and its 95 % bootstrap interval; (heads,) each.
+    """Mean of before - after over paired probes, and its 95 % bootstrap interval.
 
-    before, after: (probes, heads), the same probes in the same order.
+    Args:
+        before: scores (probes, heads).
+        after: scores (probes, heads) of the same probes in the same order.
+        draws: bootstrap draws.
+        seed: seed of the draws.
+
+    Returns:
+        The mean, and the low and high end of its interval, (heads,) each.
     """
     difference = before - after
     low, high = mean_interval(difference, draws, seed)
@@ -128,7 +179,7 @@ def _tops(per_probe: np.ndarray, chosen: np.ndarray, size: int) -> np.ndarray:
     """Shares (draws, heads) of the top sets of the chosen probes (draws, n)."""
     weights = np.zeros((len(chosen), len(per_probe)))
     np.put_along_axis(weights, chosen, 1 / chosen.shape[1], axis=1)
-    return np.concatenate([top_shares(one @ per_probe, size) for one in _chunks(weights)])
+    return np.concatenate([top_shares(part @ per_probe, size) for part in _chunks(weights)])
 
 
 def _chunks(weights: np.ndarray, rows: int = 500) -> Iterator[np.ndarray]:

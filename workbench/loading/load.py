@@ -23,7 +23,7 @@ from workbench.loading.certificate import certify as certificate_of
 from workbench.loading.weights import commit_of, holds, read_weights, require_reachable
 from workbench.models.model import Model, from_transformers
 
-_TOLD = 700  # characters of another library's message that ours repeats
+_MESSAGE_CHARACTERS = 700  # characters of another library's message that ours repeats
 
 
 def load_model(
@@ -36,24 +36,35 @@ def load_model(
     trust_remote_code: bool = False,
     certify: bool = True,
 ) -> Model:
-    """Load a causal language model and put it on the bench.
-
-    source: None for the embedded default (SmolLM2-135M-Instruct, fetched once into the user's
-    cache); a folder or a .gguf file; or a Hugging Face id, with `revision`. A folder or id with a
-    LoRA adapter loads its base model too and merges the adapter into it (with the package `peft`:
-    pip install 'attention-influence-workbench[lora]'). device "auto" takes
-    CUDA, then Apple's MPS, then the CPU; dtype "auto" takes the checkpoint's own on an accelerator
-    and float32 on a CPU. context limits the tokens of one pass (default: the model's own). certify
-    tries out that masks and losses are right on this model (a dozen short passes, see
-    `workbench.loading.certificate`) and warns where they are not.
+    """Load a causal language model and wrap it as a workbench model.
 
     Only safetensors and GGUF weights are read, never pickles, and no code from the checkpoint runs
     unless `trust_remote_code` is set. A checkpoint that lacks a weight of the model is refused by
     name, since transformers would put random numbers there.
 
-    Raises FileNotFoundError if there is no such folder or file, RuntimeError if the default model
-    cannot be had, ValueError with what to do for everything else that does not load, and
-    `CannotMask` if the architecture cannot be masked head by head.
+    Args:
+        source: None for the embedded default (SmolLM2-135M-Instruct, fetched once into the user's
+            cache); a folder or a .gguf file; or a Hugging Face id. A folder or id with a LoRA
+            adapter loads its base model too and merges the adapter into it (with the package
+            `peft`: pip install 'attention-influence-workbench[lora]').
+        revision: the branch, tag or commit of a Hugging Face id (default: its main branch).
+        device: a torch device such as "cpu" or "cuda:1"; "auto" takes CUDA, then Apple's MPS, then
+            the CPU.
+        dtype: "float32", "bfloat16" or "float16", or the torch dtype; "auto" takes the checkpoint's
+            own on an accelerator and float32 on a CPU.
+        context: the largest number of tokens in one pass (default: the model's own limit).
+        trust_remote_code: whether Python code that comes with the checkpoint may run.
+        certify: whether to check that masks and losses are right on this model (a dozen short
+            passes, see `workbench.loading.certificate`), with a warning where they are not.
+
+    Returns:
+        The model with its tokenizer, in eval mode, on the device.
+
+    Raises:
+        FileNotFoundError: there is no such folder or file.
+        RuntimeError: the default model cannot be had.
+        ValueError: anything else that does not load; the message says what to do.
+        CannotMask: the architecture cannot be masked head by head.
     """
     call = _call(source, revision=revision, dtype=dtype, context=context,
                  trust_remote_code=trust_remote_code)  # fmt: skip
@@ -68,9 +79,13 @@ def load_model(
         hf.to(device)  # type: ignore[arg-type]
     # Broken files make the readers beneath raise nearly anything; it is always the same message.
     except Exception as error:
-        told = str(error) if len(str(error)) <= _TOLD else f"{str(error)[:_TOLD]} [...]"
+        message = (
+            str(error)
+            if len(str(error)) <= _MESSAGE_CHARACTERS
+            else f"{str(error)[:_MESSAGE_CHARACTERS]} [...]"
+        )
         raise ValueError(
-            f"could not load {name!r} as a causal language model: {told}. Expected a folder or "
+            f"could not load {name!r} as a causal language model: {message}. Expected a folder or "
             "Hugging Face id with config.json, tokenizer files and safetensors weights, or a .gguf "
             "file. Pickled weights (.bin, .pt, .pth) are not read, since pickles can run any code: "
             "if you trust them, load them with transformers and store them again with "
@@ -129,26 +144,39 @@ def _read(
 
 
 def _call(source: str | Path | None, **options: Any) -> str:
-    """The call of load_model that loads the same model, without the device, which machines differ
-    in."""
-    usual = inspect.signature(load_model).parameters
-    given = [] if source is None else [repr(str(source))]
-    given += [
+    """The call of load_model that loads the same model.
+
+    Without the device, in which machines differ.
+    """
+    defaults = inspect.signature(load_model).parameters
+    arguments = [] if source is None else [repr(str(source))]
+    arguments += [
         f"{name}={str(value).removeprefix('torch.')!r}" if name == "dtype" else f"{name}={value!r}"
         for name, value in options.items()
-        if value != usual[name].default
+        if value != defaults[name].default
     ]
-    return f"wb.load_model({', '.join(given)})"
+    return f"wb.load_model({', '.join(arguments)})"
 
 
 def _warn_unless_certified(model: Model) -> None:
-    found = certificate_of(model)
-    if not found.ok:
-        warnings.warn(f"{model.source}: {found.complaint()}", stacklevel=3)
+    certificate = certificate_of(model)
+    if not certificate.ok:
+        warnings.warn(f"{model.source}: {certificate.complaint()}", stacklevel=3)
 
 
 def pick_device(device: str) -> str:
-    """The device meant by a name, "auto" included; ValueError if it is not there."""
+    """The device meant by a name.
+
+    Args:
+        device: a torch device such as "cpu" or "cuda:1", or "auto": CUDA, then Apple's MPS, then
+            the CPU.
+
+    Returns:
+        The name of a device that this torch sees.
+
+    Raises:
+        ValueError: the device is not there.
+    """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         return next((name for name, present in there.items() if present), "cpu")
@@ -165,10 +193,10 @@ def _pick_dtype(dtype: str | torch.dtype, device: str) -> str | torch.dtype:
         return torch.float32 if device == "cpu" else "auto"
     names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
     known = {name: getattr(torch, name) for name in names.values()}
-    found = known.get(names.get(str(dtype), str(dtype).removeprefix("torch.")))
-    if found is None:
+    named = known.get(names.get(str(dtype), str(dtype).removeprefix("torch.")))
+    if named is None:
         raise ValueError(f"dtype must be auto, {', '.join(known)}, got {dtype!r}")
-    return found
+    return named
 
 
 def keep_torch_within_cores() -> None:

@@ -41,8 +41,17 @@ def read_weights(
 ) -> PreTrainedModel:
     """The causal language model in a folder or at a Hugging Face id, on the CPU.
 
-    Raises ValueError if its weights are no safetensors or not all there, or if it is no causal
-    language model; whatever else transformers raises for broken files passes through.
+    Whatever else transformers raises for broken files passes through.
+
+    Args:
+        source: a folder or Hugging Face id with config.json and safetensors weights.
+        dtype: the dtype of the weights, or "auto" for the checkpoint's own.
+        revision: the branch, tag or commit of a Hugging Face id; None for its main branch.
+        trust_remote_code: whether Python code that comes with the checkpoint may run.
+
+    Raises:
+        ValueError: the weights are no safetensors or not all there, or it is no causal language
+            model.
     """
     _refuse_pickles(source, revision)
     options: dict[str, Any] = {"revision": revision} if revision else {}
@@ -54,9 +63,14 @@ def read_weights(
 
 
 def whole_model(source: str | Path, **options: Any) -> PreTrainedModel:
-    """What AutoModelForCausalLM.from_pretrained(source, **options) loads, if it is whole.
+    """What `AutoModelForCausalLM.from_pretrained` loads, if every weight of it came from a file.
 
-    Raises ValueError, as `require_whole` does, if it is not.
+    Args:
+        source: a folder or Hugging Face id.
+        **options: handed to `from_pretrained`.
+
+    Raises:
+        ValueError: the checkpoint is not whole, as `require_whole` says.
     """
     # A tensor of another shape is refused by name below; transformers' own error names none.
     loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -67,31 +81,39 @@ def whole_model(source: str | Path, **options: Any) -> PreTrainedModel:
     return hf
 
 
-def require_whole(hf: PreTrainedModel, found: Mapping[str, Any]) -> None:
-    """Raise ValueError unless every weight of `hf` came from a file and none was left half read.
+def require_whole(hf: PreTrainedModel, report: Mapping[str, Any]) -> None:
+    """Require that every weight of a model came from a file and none was left half read.
 
-    found: what transformers' from_pretrained tells with output_loading_info=True: the keys that are
-    missing (tied weights are not), of another shape, or unexpected.
+    Tensors of the checkpoint that no layer would need are only warned of.
+
+    Args:
+        hf: the model that transformers loaded.
+        report: the report of transformers' from_pretrained with output_loading_info=True: the keys
+            that are missing (tied weights are not), of another shape, or unexpected.
+
+    Raises:
+        ValueError: a weight is missing or of another shape, a layer would be computed without its
+            scale or bias, or a weight is quantised in a way that is not read.
     """
-    missing, unexpected = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
+    missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     problems = []
     if missing:
         problems.append(
             f"{len(missing)} of its {len(hf.state_dict())} weights are in no file and would be "
             f"random numbers: {_some(missing)}"
         )
-    if found["mismatched_keys"]:
+    if report["mismatched_keys"]:
         shapes = [
             f"{name} has {tuple(stored)}, the model {tuple(wanted)}"
-            for name, stored, wanted in sorted(found["mismatched_keys"])
+            for name, stored, wanted in sorted(report["mismatched_keys"])
         ]
         problems.append(f"tensors of another shape than config.json gives: {_some(shapes)}")
     halves = [key for key in unexpected if _belongs_to_a_layer(hf, key)]
     if halves:
         problems.append(f"layers would be computed without their {_some(halves)}")
     packed = [
-        name for name, one in hf.named_parameters()
-        if one.dtype.itemsize == 1 or not one.dtype.is_floating_point
+        name for name, weight in hf.named_parameters()
+        if weight.dtype.itemsize == 1 or not weight.dtype.is_floating_point
     ]  # fmt: skip
     if packed and getattr(hf, "hf_quantizer", None) is None:
         problems.append(f"quantised without a scale to read them by: {_some(packed)}")
@@ -112,9 +134,16 @@ def require_whole(hf: PreTrainedModel, found: Mapping[str, Any]) -> None:
 
 
 def require_reachable(source: str | Path, revision: str | None) -> None:
-    """Raise OSError if a Hugging Face id is neither known to the hub nor in the local cache.
+    """Require that a Hugging Face id is known to the hub or stands in the local cache.
 
     Without a network every look-up is tried for half a minute, so one has to do.
+
+    Args:
+        source: a folder, which always passes, or a Hugging Face id.
+        revision: the branch, tag or commit of a Hugging Face id; None for its main branch.
+
+    Raises:
+        OSError: it is neither on the hub nor in the cache, as transformers says.
     """
     if Path(source).exists():
         return
@@ -133,19 +162,35 @@ def require_reachable(source: str | Path, revision: str | None) -> None:
 
 
 def commit_of(source: str | Path, revision: str | None) -> str | None:
-    """The commit of a Hugging Face id at `revision`, told by where its files lie in the cache;
-    `revision` itself for a folder."""
+    """The commit that a Hugging Face id was loaded from, told by where its files lie in the cache.
+
+    Args:
+        source: a folder or Hugging Face id.
+        revision: the branch, tag or commit that was asked for; None for the main branch.
+
+    Returns:
+        The commit's hash; `revision` itself for a folder, and where no file of the id is cached.
+    """
     if Path(source).exists():
         return revision
-    found = [holds(source, name, revision) for name in (CONFIG_NAME, "adapter_config.json")]
-    commits = [extract_commit_hash(str(one), None) for one in found if one]
+    paths = [holds(source, name, revision) for name in (CONFIG_NAME, "adapter_config.json")]
+    commits = [extract_commit_hash(str(path), None) for path in paths if path]
     return next(filter(None, commits), revision)
 
 
 def holds(source: str | Path, name: str, revision: str | None = None) -> Path | None:
-    """The local path of a file of a folder or Hugging Face id, None where there is none."""
-    found = cached_file(str(source), name, revision=revision, **_QUIET)
-    return None if found is None else Path(found)
+    """The local path of a file of a folder or Hugging Face id.
+
+    Args:
+        source: a folder or Hugging Face id.
+        name: the file's name inside of it.
+        revision: the branch, tag or commit of a Hugging Face id; None for its main branch.
+
+    Returns:
+        The path, of the cached file for a Hugging Face id; None where there is no such file.
+    """
+    path = cached_file(str(source), name, revision=revision, **_QUIET)
+    return None if path is None else Path(path)
 
 
 def _belongs_to_a_layer(hf: PreTrainedModel, key: str) -> bool:
@@ -185,10 +230,10 @@ def _refuse_pickles(source: str | Path, revision: str | None) -> None:
 
     transformers asks for safetensors by the name of the index, and then opens what stands in it.
     """
-    found = holds(source, SAFE_WEIGHTS_INDEX_NAME, revision)
-    if found is None:
+    index = holds(source, SAFE_WEIGHTS_INDEX_NAME, revision)
+    if index is None:
         return
-    names = set(read_json(found)["weight_map"].values())
+    names = set(read_json(index)["weight_map"].values())
     odd = sorted(str(name) for name in names if not _SAFETENSORS.fullmatch(str(name)))
     if odd:
         raise ValueError(f"{SAFE_WEIGHTS_INDEX_NAME} names {odd[:3]!r:.200}, no safetensors files")

@@ -6,7 +6,7 @@ passes. The gradient map is a first-order estimate from one forward and one back
 to look at while the exact map is computed, never a substitute.
 
 Heads that do the same work hide each other here: masking one alone costs nothing while the other
-stays. What a set of heads is worth is told by masking the set.
+stays. What a set of heads is worth shows when the set is masked.
 """
 
 from __future__ import annotations
@@ -40,11 +40,16 @@ Method = Literal["exact", "gradient"]
 class HeadEffects:
     """How much the loss of a text rises when each head is masked alone.
 
-    effect: (layers, heads) in nats, NaN where a map was stopped before it came there: the mean over
-    the predicted tokens, or the rise at `token` alone. per_token: (layers, heads, predicted tokens)
-    for exact maps of a whole text, else None. base: the unmasked losses behind it, one a predicted
-    token. method: "exact", or "gradient" for the estimate. headless:
-    the layers that have no heads (NaN).
+    Attributes:
+        effect: (layers, heads) in nats, NaN where a map was stopped before it came there: the mean
+            over the predicted tokens, or the rise at `token` alone.
+        base: the unmasked losses behind it in nats, one a predicted token.
+        per_token: (layers, heads, predicted tokens) in nats for exact maps of a whole text, else
+            None.
+        token: the index of the token that the map is of; None for a whole text.
+        mode: what a masked head did instead, "uniform", "zero" or "mean".
+        method: "exact", or "gradient" for the estimate.
+        headless: the layers that have no heads (NaN).
     """
 
     effect: np.ndarray
@@ -56,8 +61,12 @@ class HeadEffects:
     headless: tuple[int, ...] = ()
 
     def table(self) -> pd.DataFrame:
-        """One row a head: layer, head, score (the effect in nats); the form of `head_map`."""
-        layers = [one for one in range(len(self.effect)) if one not in self.headless]
+        """The map as a frame; the form that `head_map` draws.
+
+        Returns:
+            One row a head: layer, head, score (the effect in nats).
+        """
+        layers = [layer for layer in range(len(self.effect)) if layer not in self.headless]
         layer, head = np.indices(self.effect.shape)[:, layers]
         frame = pd.DataFrame(
             {"layer": layer.ravel(), "head": head.ravel(), "score": self.effect[layers].ravel()}
@@ -80,17 +89,26 @@ def head_effects(
     max_tokens: int | None = None,
     on_layer: Callable[[int, np.ndarray], object] | None = None,
 ) -> HeadEffects:
-    """The loss rise of `text` when each head of the model is masked alone.
+    """The loss rise of a text when each head of the model is masked alone.
 
-    token: the reverse question, "which heads does this token need?": the rise at that token of
-    `model.encode(text)` alone; what comes after it is not read. method "exact" masks each head;
-    "gradient" estimates all of them to first order. max_tokens reads only the beginning.
+    Args:
+        model: the model, with no head masked.
+        text: the text, no longer than the model's context.
+        token: for the reverse question, "which heads does this token need?": the rise at that token
+            of `model.encode(text)` alone; what comes after it is not read (default: all tokens).
+        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        method: "exact" masks each head; "gradient" estimates all of them to first order.
+        max_tokens: how many tokens of the text are read (default: all).
+        on_layer: called as on_layer(layer, effects (heads,)) when a layer is done, from the last
+            layer downwards: heads that retrieve sit high, and high layers are cheap. If it raises
+            `StopIteration`, an exact map ends there and what is missing stays NaN.
 
-    on_layer(layer, effects (heads,)) hears of every layer as it is done, from the last layer
-    downwards: heads that retrieve sit high, and high layers are cheap. If it raises
-    `StopIteration`, an exact map ends there and what is missing stays NaN.
+    Returns:
+        The map of all heads, in nats.
 
-    Raises ValueError for a text that is too long or has no prediction, or a token without one.
+    Raises:
+        ValueError: the text is too long or has no prediction, the token has none, or heads of the
+            model are masked already.
     """
     require_fitting(model, None, mode)
     if method not in ("exact", "gradient"):
@@ -167,8 +185,8 @@ def _exact(
                     final, _ = run_from(model, ids, (layer, states), {layer: overrides})
                     losses = _nats(model, final, ids, positions)
                 else:
-                    one = HeadSet.of([(layer, start)], model)
-                    losses = plain_losses(model, ids, one, mode)[None, -len(positions) :]
+                    single = HeadSet.of([(layer, start)], model)
+                    losses = plain_losses(model, ids, single, mode)[None, -len(positions) :]
                 rises[layer, heads.start : heads.stop] = losses - base
                 done(len(heads))
             entering.pop(layer, None)  # its heads are done
@@ -218,8 +236,8 @@ def _gradient(
         at = torch.tensor(positions, device=model.device)
         states = hidden[0, at].detach().requires_grad_()
         losses = []
-        for some, targets in zip(states.split(256), row[0, at + 1].split(256), strict=True):
-            logits = model.head(some).float()
+        for part, targets in zip(states.split(256), row[0, at + 1].split(256), strict=True):
+            logits = model.head(part).float()
             losses.append(torch.nn.functional.cross_entropy(logits, targets, reduction="none"))
         loss = torch.cat(losses)
         (toward,) = torch.autograd.grad(loss.mean(), states)

@@ -30,12 +30,27 @@ def token_losses(
 ) -> list[list[np.ndarray]]:
     """Cross-entropy in nats of every predicted token of every text under every head set.
 
-    Returns losses with losses[i][k] the float32 array of text i under heads[k] (None: no head
-    masked), one value for each predicted token, in order. A text longer than `window` tokens
-    (default: the model's context) is cut into windows; the tokenizer's own BOS, if it has one, goes
-    before each. The first token of a window without BOS has no prediction, so a text of n tokens in
-    w windows gives n - w values (n with BOS), and a text of fewer than two tokens may give none.
-    max_tokens reads only the beginning of each text. (METHOD section 3.)
+    A text longer than `window` tokens is cut into windows; the tokenizer's own BOS, if it has one,
+    goes before each. The first token of a window without BOS has no prediction, so a text of n
+    tokens in w windows gives n - w values (n with BOS), and a text of fewer than two tokens may
+    give none. See `workbench/METHOD.md`.
+
+    Args:
+        model: the model, with no head masked.
+        texts: the texts.
+        heads: the head sets to mask, one after the other (None: no head masked).
+        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        window: tokens of a window with its BOS (default: the model's context).
+        max_tokens: how many tokens of each text are read (default: all).
+
+    Returns:
+        losses with losses[i][k] the float32 array of text i under heads[k], one value for each
+        predicted token, in order.
+
+    Raises:
+        TypeError: `texts` is a single text or holds anything else, or `heads` is a single set.
+        ValueError: a window or number of tokens that the model cannot read, heads of another model,
+            or heads that are masked already.
     """
     if isinstance(texts, str):
         raise TypeError("texts is a list of texts, got a single string: pass [text]")
@@ -57,17 +72,30 @@ def losses_of_ids(
     mode: Mode = "uniform",
     window: int | None = None,
 ) -> Iterator[list[np.ndarray]]:
-    """`token_losses` of texts that are tokens already (without BOS), one text after the other."""
-    for one in heads:
-        require_fitting(model, one, mode)
+    """`token_losses` of texts that are tokens already, one text after the other.
+
+    Args:
+        model: the model, with no head masked.
+        texts: token ids of each text, without special tokens.
+        heads: the head sets to mask, one after the other (None: no head masked).
+        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        window: tokens of a window with its BOS (default: the model's context).
+
+    Yields:
+        For each text one float32 array of nats a head set.
+    """
+    for head_set in heads:
+        require_fitting(model, head_set, mode)
     require_unmasked(model)
     cut = [list(windows(model, ids, window)) for ids in texts]
-    every = [one for pieces in cut for one in pieces]
-    engine = engine_of(model) if heads else None
-    if engine is not None:
-        stream = engine.losses(every, heads, mode)
+    every = [tokens for pieces in cut for tokens in pieces]
+    batches = engine_of(model) if heads else None
+    if batches is not None:
+        stream = batches.losses(every, heads, mode)
     else:
-        stream = ([plain_losses(model, w, one, mode) for one in heads] for w in every)
+        stream = (
+            [plain_losses(model, tokens, head_set, mode) for head_set in heads] for tokens in every
+        )
     nothing = [np.zeros(0, np.float32)] * len(heads)
     for pieces in cut:
         parts = [next(stream) for _ in pieces] or [nothing]

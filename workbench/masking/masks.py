@@ -24,21 +24,32 @@ def masked(
     *,
     means: torch.Tensor | None = None,
 ) -> Iterator[Model]:
-    """Inside the block, every pass through the model (forward, generate) runs with `heads` masked.
+    """Mask heads in every pass through the model (forward, generate) inside a `with` block.
 
-    mode: "uniform" spreads each query over the positions that it may see (METHOD section 2, the
-    paper's choice); "zero" puts out nothing; "mean" puts out the head's average output over a
-    reference set, given as `means` (see `head_means`; by default that of a small sample of the
-    environment corpus). Query heads that share keys and values with a masked one are untouched.
-    Where a model has attention sinks, uniform attention leaves to a sink the part of the row that
-    it takes, and spreads the rest.
+    Query heads that share keys and values with a masked one are untouched. Where a model has
+    attention sinks, uniform attention leaves to a sink the part of the row that it takes, and
+    spreads the rest.
 
     The model is the stock one again after the block, however it is left. Other threads that call
     the Model wait until then (the bare `model.hf` knows no lock, and a deep copy of it that is made
     inside the block stays masked).
 
-    Raises TypeError for anything but a HeadSet, ValueError for heads of another geometry, an
-    unknown mode, or a model that is masked already (combine the sets with `|` instead).
+    Args:
+        model: the model whose heads are masked.
+        heads: the head set; None or an empty set masks nothing.
+        mode: what a masked head does instead. "uniform" spreads each query over the positions that
+            it may see (the choice of the paper, arXiv 2505.07293; see `workbench/METHOD.md`);
+            "zero" puts out nothing; "mean" puts out the head's average output over a reference set.
+        means: for mode "mean", the average outputs (layers, heads, head size) from `head_means`
+            (default: those of a small sample of the environment corpus).
+
+    Yields:
+        The model.
+
+    Raises:
+        TypeError: `heads` is anything but a HeadSet or None.
+        ValueError: heads of another geometry, an unknown mode, or a model that is masked already
+            (combine the sets with `|` instead).
     """
     require_fitting(model, heads, mode)
     with model.lock:
@@ -50,7 +61,17 @@ def masked(
 
 
 def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
-    """Raise TypeError or ValueError unless `heads` are heads of `model` and the mode is known."""
+    """Require heads of this model and a known mode.
+
+    Args:
+        model: the model.
+        heads: a head set, or None for no head.
+        mode: "uniform", "zero" or "mean".
+
+    Raises:
+        TypeError: `heads` is anything but a HeadSet or None.
+        ValueError: the heads belong to a model of another geometry, or the mode is unknown.
+    """
     if heads is not None and not isinstance(heads, HeadSet):
         raise TypeError(
             f"heads must be a HeadSet or None, got {type(heads).__name__}: make one with "
@@ -65,7 +86,14 @@ def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
 
 
 def require_unmasked(model: Model) -> None:
-    """Raise ValueError if this thread masks heads of `model`; wait while another thread does."""
+    """Require that no head of a model is masked; waits while another thread masks some.
+
+    Args:
+        model: the model.
+
+    Raises:
+        ValueError: this thread masks heads of the model.
+    """
     with model.lock:
         already = is_overridden(model.sites)
     if already:
@@ -76,10 +104,21 @@ def require_unmasked(model: Model) -> None:
 
 
 def head_means(model: Model, texts: Iterable[str], max_tokens: int = 256) -> torch.Tensor:
-    """Mean output of every head, (layers, heads, head size), float32, over all positions.
+    """Mean output of every head over all positions of some texts.
 
-    texts: the reference set; the first `max_tokens` tokens of each are read. This is the reference
-    that masking with mode "mean" puts in a head's place.
+    This is the reference that masking with mode "mean" puts in a head's place.
+
+    Args:
+        model: the model, with no head masked.
+        texts: the reference set.
+        max_tokens: how many tokens of each text are read, BOS included; at most the model's
+            context.
+
+    Returns:
+        The means (layers, heads, head size), float32, on the CPU.
+
+    Raises:
+        ValueError: there is no text with tokens, or heads of the model are masked.
     """
     sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
     positions = 0
@@ -114,7 +153,17 @@ def overrides_of(
     means: torch.Tensor | None = None,
     rows: slice = slice(None),
 ) -> dict[int, list[Override]]:
-    """What each layer must carry so that `heads` are masked in the given rows of a batch."""
+    """What each layer must carry so that heads are masked in some rows of a batch.
+
+    Args:
+        heads: the head set; None masks nothing.
+        mode: what a masked head does instead, "uniform", "zero" or "mean".
+        means: for mode "mean", the average outputs (layers, heads, head size).
+        rows: the rows of the batch (default: all).
+
+    Returns:
+        The overrides by layer.
+    """
     return {
         layer: [
             Override(tuple(inside), mode, None if means is None else means[layer, inside], rows)
@@ -124,7 +173,14 @@ def overrides_of(
 
 
 def default_means(model: Model) -> torch.Tensor:
-    """Means over 32 documents of the environment corpus, computed once for these weights."""
+    """Means over 32 documents of the environment corpus, computed once for these weights.
+
+    Args:
+        model: the model, with no head masked.
+
+    Returns:
+        The means (layers, heads, head size), as `head_means` gives them.
+    """
     state = state_of(model)
     kept = model.__dict__.get("workbench_means")
     if kept is None or kept[0] != state:

@@ -10,8 +10,8 @@ Four facts make it fast, and none of them changes what is computed:
 - The vocabulary is worked through in tiles; the logits of a whole window are never held.
 
 `workbench.masking.reference` keeps the plain path, one window and one head set at a time. Every
-model is held against it once before the engine is used (`engine_of`); a model that the engine gets
-wrong goes the plain way, with a warning.
+model is compared with it once before packed batches are used (`engine_of`); a model whose losses
+they get wrong goes the plain way, with a warning.
 """
 
 from __future__ import annotations
@@ -46,7 +46,16 @@ Sets = Sequence[HeadSet | None]
 
 
 class Engine:
-    """The fast path of one model; made by `engine_of`."""
+    """Packed batches of one model; made by `engine_of`.
+
+    Attributes:
+        model: the model.
+        blocks: its decoder layers.
+        row_tokens: about how many tokens of windows share a row of the batch.
+
+    Args:
+        model: the model, whose vocabulary projection can be run alone.
+    """
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -60,9 +69,18 @@ class Engine:
     def losses(
         self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
     ) -> Iterator[list[np.ndarray]]:
-        """For each window in order, one float32 array a head set: nats of each predicted token.
+        """Losses of windows under head sets, many windows in one pass.
 
-        windows hold token ids with the special prefix, as `losses.windows` gives them.
+        Args:
+            windows: token ids with the special prefix, as `reference.windows` gives them.
+            sets: the head sets to mask (None: no head masked).
+            mode: what a masked head does instead, "uniform", "zero" or "mean".
+
+        Yields:
+            For each window in order one float32 array a head set: nats of each predicted token.
+
+        Raises:
+            torch.OutOfMemoryError: a single window under a single set does not fit the memory.
         """
         for packed in self._rows(windows):
             yield from self._row_losses(packed, sets, mode)
@@ -86,8 +104,8 @@ class Engine:
             self.row_tokens = max(1, sum(map(len, packed)) // 2)  # later rows: the same would come
             half = len(packed) // 2
             parts = (packed[:half], packed[half:])
-            return [one for part in parts for one in self._row_losses(part, sets, mode)]
-        columns = [self._row_losses(packed, [one], mode)[0][0] for one in sets]
+            return [losses for part in parts for losses in self._row_losses(part, sets, mode)]
+        columns = [self._row_losses(packed, [head_set], mode)[0][0] for head_set in sets]
         return [columns]
 
     def _whole_row_losses(
@@ -95,7 +113,7 @@ class Engine:
     ) -> list[list[np.ndarray]]:
         first = max(len(self.model.special_prefix), 1)  # the first token that is predicted
         starts = np.cumsum([0, *map(len, packed)])[:-1]
-        counts = [max(len(one) - first, 0) for one in packed]
+        counts = [max(len(window) - first, 0) for window in packed]
         at = np.concatenate(
             [start + first - 1 + np.arange(n) for start, n in zip(starts, counts, strict=True)]
         ).astype(np.int64)
@@ -103,33 +121,45 @@ class Engine:
             return [[np.zeros(0, np.float32)] * len(sets) for _ in packed]
         positions = torch.from_numpy(at).to(self.model.device)
         hidden = self.hidden(packed, sets, mode)[:, positions]
-        ids = torch.tensor([token for one in packed for token in one])
+        ids = torch.tensor([token for window in packed for token in window])
         targets = ids[at + 1].to(self.model.device).repeat(len(sets))
         assert self.model.head is not None  # `engine_of` makes none without it
         with torch.inference_mode():
             flat = self.model.head.cross_entropy(hidden.flatten(0, 1), targets)
         columns = flat.view(len(sets), -1).cpu().numpy()
         cuts = np.cumsum(counts)[:-1]
-        return [list(one) for one in zip(*(np.split(c, cuts) for c in columns), strict=True)]
+        return [
+            list(losses)
+            for losses in zip(*(np.split(column, cuts) for column in columns), strict=True)
+        ]
 
     @gives_way
     def hidden(
         self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
     ) -> torch.Tensor:
-        """Final hidden states (len(sets), tokens, width) of windows laid end to end."""
+        """Final hidden states of windows laid end to end, under each head set.
+
+        Args:
+            windows: token ids with the special prefix, as `reference.windows` gives them.
+            sets: the head sets to mask (None: no head masked).
+            mode: what a masked head does instead, "uniform", "zero" or "mean".
+
+        Returns:
+            The states (len(sets), tokens, width).
+        """
         model = self.model
-        lengths = [len(one) for one in windows]
-        ids = torch.tensor([[token for one in windows for token in one]], device=model.device)
+        lengths = [len(window) for window in windows]
+        ids = torch.tensor([[token for window in windows for token in window]], device=model.device)
         positions = torch.cat([torch.arange(n) for n in lengths])[None].to(model.device)
         stops = np.cumsum(lengths)
         bounds = list(zip((stops - lengths).tolist(), stops.tolist(), strict=True))
         spans = attention.Spans(bounds) if len(bounds) > 1 else None
         with model.lock, torch.inference_mode():
-            for one in sets:
-                require_fitting(model, one, mode)
+            for head_set in sets:
+                require_fitting(model, head_set, mode)
             require_unmasked(model)
-            overrides, widenings, row_of = _plan(model, sets, mode)
-            with carrying(model.sites, overrides, spans=spans), self._widened(widenings):
+            overrides, copies, row_of = _plan(model, sets, mode)
+            with carrying(model.sites, overrides, spans=spans), self._branching(copies):
                 states = model.decoder(
                     input_ids=ids, position_ids=positions, use_cache=False
                 ).last_hidden_state
@@ -138,22 +168,22 @@ class Engine:
     def _rows(self, windows: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
         """Consecutive windows that fit a row together; a longer one has a row to itself."""
         packed: list[Sequence[int]] = []
-        for one in windows:
-            if packed and sum(map(len, packed)) + len(one) > self.row_tokens:
+        for window in windows:
+            if packed and sum(map(len, packed)) + len(window) > self.row_tokens:
                 yield packed
                 packed = []
-            packed.append(one)
+            packed.append(window)
         if packed:
             yield packed
 
     @contextmanager
-    def _widened(self, widenings: dict[int, int]) -> Iterator[None]:
+    def _branching(self, copies: dict[int, int]) -> Iterator[None]:
         """Let the batch grow by so many copies of its first row in front of each given layer."""
 
         def hook(count: int) -> Any:
             def widen(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-                given = args[0] if args else kwargs["hidden_states"]
-                wide = torch.cat([given, given[:1].expand(count, -1, -1)])
+                states = args[0] if args else kwargs["hidden_states"]
+                wide = torch.cat([states, states[:1].expand(count, -1, -1)])
                 if args:
                     return (wide, *args[1:]), kwargs
                 return args, {**kwargs, "hidden_states": wide}
@@ -161,7 +191,7 @@ class Engine:
             return widen
 
         with ExitStack() as stack:
-            for layer, count in widenings.items():
+            for layer, count in copies.items():
                 block = self.blocks[layer]
                 handle = block.register_forward_pre_hook(hook(count), with_kwargs=True)
                 stack.callback(handle.remove)
@@ -169,36 +199,43 @@ class Engine:
 
 
 def engine_of(model: Model) -> Engine | None:
-    """The engine of `model`, or None (with one warning) where it does not reproduce the plain path.
+    """The packed batches of a model, where they reproduce the losses of the plain path.
 
-    Tried out on two short windows and three head sets, once for each dtype and device that the
-    model is moved to.
+    Compared on two short windows and three head sets, once for each dtype and device that the model
+    is moved to.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The packed batches; None, with one warning, where their losses are not those of the plain
+        path.
     """
-    engines = model.__dict__.setdefault("workbench_engines", {})
+    by_place = model.__dict__.setdefault("workbench_engines", {})
     place = model.dtype, model.device
-    if place not in engines:
-        engine, problem = None, None
+    if place not in by_place:
+        batches, problem = None, None
         try:
-            engine = Engine(model)
-            problem = _difference(engine)
+            batches = Engine(model)
+            problem = _difference(batches)
         except (torch.OutOfMemoryError, MaskNotSeen):
-            raise  # says nothing about the engine
+            raise  # says nothing about packed batches
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:
-            engine = None
+            batches = None
             warnings.warn(
                 f"{model.source}: the fast path does not fit this model ({problem}); losses are "
                 "computed one window and one head set at a time",
                 stacklevel=2,
             )
-        engines[place] = engine
-    return engines[place]
+        by_place[place] = batches
+    return by_place[place]
 
 
-def _difference(engine: Engine) -> str | None:
-    """How the engine's losses differ from the plain ones on a small sample; None if they do not."""
-    model = engine.model
+def _difference(batches: Engine) -> str | None:
+    """How packed losses differ from the plain ones on a small sample; None if they do not."""
+    model = batches.model
     if model.head is None:
         return "its vocabulary projection cannot be run alone"
     size = vocabulary_size(model.hf)
@@ -207,9 +244,9 @@ def _difference(engine: Engine) -> str | None:
     first, middle, last = layers[0], layers[(len(layers) - 1) // 2], layers[-1]
     sets = [HeadSet.of(pairs, model) for pairs in ([(middle, 0), (last, 0)], [(first, 0)])]
     tolerance = 1e-4 if model.dtype == torch.float32 else 0.1
-    for window, found in zip(windows, engine.losses(windows, [None, *sets]), strict=True):
-        for one, losses in zip([None, *sets], found, strict=True):
-            expected = plain_losses(model, window, one)
+    for window, packed in zip(windows, batches.losses(windows, [None, *sets]), strict=True):
+        for head_set, losses in zip([None, *sets], packed, strict=True):
+            expected = plain_losses(model, window, head_set)
             worst = float(np.abs(losses - expected).max())
             if not worst <= tolerance * max(1.0, float(expected.max())):
                 return f"a loss differs by {worst:.2g} nats"
@@ -237,18 +274,18 @@ def _plan(
     branches off from.
     """
     means = default_means(model) if mode == "mean" and any(sets) else None
-    first = [min(one.by_layer()) if one else math.inf for one in sets]
+    first = [min(head_set.by_layer()) if head_set else math.inf for head_set in sets]
     order = sorted(range(len(sets)), key=lambda i: first[i])
     row_of = [0] * len(sets)
     overrides: dict[int, list[Override]] = {}
-    widenings: dict[int, int] = {}
+    copies: dict[int, int] = {}
     for row, i in enumerate(order[:-1], start=1):
         if first[i] == math.inf:  # the same as the last, which has no mask either
             continue
         row_of[i] = row
-        widenings[int(first[i])] = widenings.get(int(first[i]), 0) + 1
-    for i, one in enumerate(sets):
+        copies[int(first[i])] = copies.get(int(first[i]), 0) + 1
+    for i, head_set in enumerate(sets):
         rows = slice(row_of[i], row_of[i] + 1)
-        for layer, loads in overrides_of(one, mode, means, rows).items():
+        for layer, loads in overrides_of(head_set, mode, means, rows).items():
             overrides.setdefault(layer, []).extend(loads)
-    return overrides, widenings, row_of
+    return overrides, copies, row_of

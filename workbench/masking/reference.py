@@ -1,6 +1,6 @@
 """Token losses the plain way: one window and one head set at a time, no packing, no padding.
 
-The packed passes (`workbench.masking.packed`) are held against this.
+The packed passes (`workbench.masking.packed`) are compared with this.
 """
 
 from __future__ import annotations
@@ -20,15 +20,35 @@ POSITIONS = 256  # logits in memory at once: 256 x vocabulary
 
 
 def windows(model: Model, ids: Sequence[int], window: int | None = None) -> Iterator[list[int]]:
-    """Cut token ids into windows of at most `window` tokens, each with the special prefix."""
+    """Cut token ids into windows, each with the special prefix.
+
+    Args:
+        model: the model that will read them.
+        ids: token ids of a text, without special tokens.
+        window: tokens of a window with its prefix (default: the model's context).
+
+    Yields:
+        The token ids of one window after the other.
+    """
     prefix = model.special_prefix
-    room = require_window(model, window) - len(prefix)
-    for start in range(0, len(ids), room):
-        yield [*prefix, *ids[start : start + room]]
+    budget = require_window(model, window) - len(prefix)
+    for start in range(0, len(ids), budget):
+        yield [*prefix, *ids[start : start + budget]]
 
 
 def require_window(model: Model, window: int | None) -> int:
-    """`window`, or the model's context for None; ValueError if the model cannot read it."""
+    """The number of tokens in a window, if the model can read so many.
+
+    Args:
+        model: the model.
+        window: tokens of a window with its special prefix (None: the model's context).
+
+    Returns:
+        `window`, or the model's context.
+
+    Raises:
+        ValueError: the window is longer than the context, or holds no prediction.
+    """
     least = max(2, 1 + len(model.special_prefix))
     window = model.context if window is None else window
     if not least <= window <= model.context:
@@ -40,7 +60,15 @@ def require_window(model: Model, window: int | None) -> int:
 
 
 def require_max_tokens(max_tokens: int | None, least: int = 2) -> None:
-    """Raise ValueError if reading `max_tokens` of a text would leave nothing to predict."""
+    """Require that the beginning of a text that is read holds something to predict.
+
+    Args:
+        max_tokens: how many tokens of a text are read (None: all).
+        least: the smallest number allowed.
+
+    Raises:
+        ValueError: max_tokens is smaller.
+    """
     if max_tokens is not None and max_tokens < least:
         raise ValueError(f"max_tokens must be at least {least}, got {max_tokens}")
 
@@ -49,7 +77,17 @@ def require_max_tokens(max_tokens: int | None, least: int = 2) -> None:
 def plain_losses(
     model: Model, ids: Sequence[int], heads: HeadSet | None = None, mode: Mode = "uniform"
 ) -> np.ndarray:
-    """Nats of each predicted token of one window under one head set, the plain way; float32."""
+    """Losses of one window under one head set, by a pass of their own.
+
+    Args:
+        model: the model, with no head masked.
+        ids: token ids of the window, with the special prefix.
+        heads: the head set to mask (None: no head masked).
+        mode: what a masked head does instead, "uniform", "zero" or "mean".
+
+    Returns:
+        Nats of each predicted token, float32.
+    """
     row = torch.tensor([list(ids)], device=model.device)
     # With a prefix of several special tokens only the document's own tokens are predictions.
     first = max(len(model.special_prefix), 1)
@@ -63,8 +101,8 @@ def plain_losses(
             return _cross_entropy(logits, targets).cpu().numpy()
         hidden = model.hidden(row)[0]
         parts = [
-            _cross_entropy(model.head(hidden[some]), targets[some - first + 1])
-            for some in positions.split(POSITIONS)
+            _cross_entropy(model.head(hidden[part]), targets[part - first + 1])
+            for part in positions.split(POSITIONS)
         ]
     return torch.cat(parts).cpu().numpy()
 

@@ -36,8 +36,11 @@ SHARED = 1 << 29  # bytes for the streams of all sessions with a model
 class Stream:
     """What one pass over one window left behind.
 
-    heads, mode: what was masked; entering: {layer: (1, T, width)}, the residual stream in front of
-    the stored layers; final: (1, T, width), after the last layer and the final norm.
+    Attributes:
+        heads: the heads that were masked.
+        mode: what they did instead.
+        entering: {layer: (1, T, width)}, the residual stream in front of the stored layers.
+        final: (1, T, width), after the last layer and the final norm.
     """
 
     heads: HeadSet
@@ -46,6 +49,7 @@ class Stream:
     final: torch.Tensor
 
     def tensors(self) -> list[torch.Tensor]:
+        """All tensors of the stream."""
         return [*self.entering.values(), self.final]
 
 
@@ -58,11 +62,22 @@ def run_from(
     keep: Sequence[int] = (),
     reached: Callable[[int], object] = lambda layers: None,
 ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
-    """Final hidden states (B, T, width) of a window, and what entered the layers in `keep`.
+    """Run a window from a layer on, and keep what enters some layers.
 
-    start: a layer and the residual stream (B, T, width) that enters it; layers below are not
-    computed. None: a whole pass over one row. reached: is told 1 at each layer in `keep`. Runs
-    under the lock; the caller sees to it that the model is unmasked.
+    Runs under the lock; the caller sees to it that the model is unmasked.
+
+    Args:
+        model: the model.
+        ids: token ids of the window, with the special prefix.
+        start: a layer and the residual stream (B, T, width) that enters it; layers below are not
+            computed. None: a whole pass over one row.
+        overrides: the overrides by layer, as `overrides_of` gives them; those below the start are
+            left out.
+        keep: the layers whose input is kept.
+        reached: called with 1 at each layer in `keep`.
+
+    Returns:
+        The final hidden states (B, T, width), and what entered the layers in `keep`, by layer.
     """
     layers = decoder_layers(model.hf, model.sites) if keep or start is not None else []
     kept: dict[int, torch.Tensor] = {}
@@ -119,10 +134,13 @@ def _starting_at(
 
 
 def can_resume(model: Model) -> bool:
-    """Whether passes of `model` can start from a stored stream; else there is one warning.
+    """Whether passes of a model can start from a stored stream; else there is one warning.
 
-    Tried out once for each dtype and device that the model is moved to. Layers that hand more than
+    Compared once for each dtype and device that the model is moved to. Layers that hand more than
     the residual stream to each other (shared keys and values, say) would show here.
+
+    Args:
+        model: the model, with no head masked.
     """
     verdicts = model.__dict__.setdefault("workbench_can_resume", {})
     place = model.dtype, model.device
@@ -153,9 +171,18 @@ def can_resume(model: Model) -> bool:
 class ResidualCache:
     """Losses of texts under changing head sets, each computed from its lowest changed layer.
 
-    memory: bytes that stored residual streams may take. The least recently used ones go first. A
-    stream that alone would take more than half is stored at every second, third, ... layer only,
-    and a pass then starts at the nearest stored layer below the change.
+    The least recently used streams go first. A stream that alone would take more than half of the
+    memory is stored at every second, third, ... layer only, and a pass then starts at the nearest
+    stored layer below the change.
+
+    Attributes:
+        model: the model.
+        memory: bytes that stored residual streams may take.
+        computed_layers: layers computed over all passes so far: what a session has really cost.
+
+    Args:
+        model: the model whose streams are stored.
+        memory: bytes that stored residual streams may take.
     """
 
     def __init__(self, model: Model, memory: int = 1 << 30) -> None:
@@ -190,11 +217,20 @@ class ResidualCache:
         heads: HeadSet | None = None,
         mode: Mode = "uniform",
     ) -> np.ndarray:
-        """Nats of each predicted token of a text, or of its token ids, as in `token_losses`."""
+        """Losses of a text under a head set, as in `token_losses`.
+
+        Args:
+            text: the text, or its token ids without special tokens.
+            heads: the head set to mask (None: no head masked).
+            mode: what a masked head does instead, "uniform", "zero" or "mean".
+
+        Returns:
+            Nats of each predicted token, float32.
+        """
         model = self.model
         require_fitting(model, heads, mode)
         ids = model.encode(text) if isinstance(text, str) else list(text)
-        parts = [self._window_losses(one, heads, mode) for one in windows(model, ids)]
+        parts = [self._window_losses(window, heads, mode) for window in windows(model, ids)]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
     def _window_losses(self, ids: list[int], heads: HeadSet | None, mode: Mode) -> np.ndarray:
@@ -213,7 +249,16 @@ class ResidualCache:
     def hidden(
         self, ids: Sequence[int], heads: HeadSet | None = None, mode: Mode = "uniform"
     ) -> torch.Tensor:
-        """Final hidden states (T, width) of one window (with the special prefix)."""
+        """Final hidden states of one window under a head set.
+
+        Args:
+            ids: token ids of the window, with the special prefix.
+            heads: the head set to mask (None: no head masked).
+            mode: what a masked head does instead, "uniform", "zero" or "mean".
+
+        Returns:
+            The states (T, width).
+        """
         model = self.model
         require_fitting(model, heads, mode)
         heads = heads if heads is not None else HeadSet.of([], model)
@@ -260,12 +305,16 @@ class ResidualCache:
         """Store every how many-th layer, so that two streams of this window fit the memory."""
         width = self.model.hf.config.get_text_config().hidden_size
         one_layer = tokens * width * torch.finfo(self.model.dtype).bits // 8
-        room = max(self.memory // 2, 1)
-        return max(1, math.ceil(one_layer * (self.model.layers + 1) / room))
+        budget = max(self.memory // 2, 1)
+        return max(1, math.ceil(one_layer * (self.model.layers + 1) / budget))
 
 
 def streams_of(model: Model) -> ResidualCache:
-    """The cache that sessions with `model` share: a session made anew costs no memory anew."""
+    """The cache that sessions with a model share: a session made anew costs no memory anew.
+
+    Args:
+        model: the model.
+    """
     if "workbench_streams" not in model.__dict__:
         model.__dict__["workbench_streams"] = ResidualCache(model, SHARED)
     return model.__dict__["workbench_streams"]
@@ -275,4 +324,4 @@ def _first_difference(stream: Stream, heads: HeadSet, mode: Mode, layers: int) -
     """The lowest layer whose heads a pass must compute anew; the last one if nothing differs."""
     # Under another mode a head that stays masked puts out something else, too.
     changed = stream.heads ^ heads if stream.mode == mode else stream.heads | heads
-    return min((one.layer for one in changed), default=layers - 1)
+    return min((head.layer for head in changed), default=layers - 1)

@@ -24,9 +24,13 @@ CONTINUED = "\N{MIDLINE HORIZONTAL ELLIPSIS}"  # a token that holds only part of
 class TokenChanges:
     """The losses of every token of a text under two head sets.
 
-    pieces: the text of each token (n of them, together the text read); ids: (n,); before, after:
-    (n,) float32 nats under the set compared with and under the set of interest, NaN where a token
-    has no prediction (the first of a window without BOS). left_out: tokens of the text not read.
+    Attributes:
+        pieces: the text of each token (n of them, together the text read).
+        ids: the token ids (n,).
+        before: (n,) float32 nats under the set compared with, NaN where a token has no prediction
+            (the first of a window without BOS).
+        after: (n,) float32 nats under the set of interest, NaN as in `before`.
+        left_out: tokens of the text not read.
     """
 
     pieces: tuple[str, ...]
@@ -37,14 +41,19 @@ class TokenChanges:
 
     @property
     def change(self) -> np.ndarray:
-        """after - before, nats a token; positive where the token became harder to predict."""
+        """The change of each loss, after - before, in nats a token.
+
+        Positive where the token became harder to predict.
+        """
         return self.after - self.before
 
     @property
     def rise(self) -> float:
-        """Relative rise of the mean loss: the AttentionInfluence score when compared with no mask
-        (equation 5 of the paper); NaN for a text without a prediction."""
-        before, after = (_mean(one) for one in (self.before, self.after))
+        """Relative rise of the mean loss; NaN for a text without a prediction.
+
+        The AttentionInfluence score when compared with no mask (equation 5 of arXiv 2505.07293).
+        """
+        before, after = (_mean(losses) for losses in (self.before, self.after))
         return (after - before) / before if before else float("nan")
 
     @property
@@ -62,8 +71,10 @@ class TokenChanges:
 
     @property
     def reach(self) -> float:
-        """End of the colour scale in nats: the least of 1, 1.5, 2, 3, 4, 6, ... that holds 99 % of
-        the tokens. In steps, so that the colours of two head sets are alike most of the time.
+        """End of the colour scale in nats, a step that holds 99 % of the tokens.
+
+        The least of 1, 1.5, 2, 3, 4, 6, ...; in steps, so that the colours of two head sets are
+        alike most of the time.
         """
         change = np.abs(self.change[np.isfinite(self.change)])
         top = float(np.quantile(change, 0.99, method="inverted_cdf")) if len(change) else 1.0
@@ -71,7 +82,11 @@ class TokenChanges:
         return next(r for r in (2.0**step, 1.5 * 2**step, 2.0 ** (step + 1)) if r >= top)
 
     def table(self) -> pd.DataFrame:
-        """One row a token: token (index), text, before, after, change."""
+        """The tokens as a frame.
+
+        Returns:
+            One row a token: token (index), text, before, after, change (nats).
+        """
         columns = {"text": self.pieces, "before": self.before, "after": self.after}
         frame = pd.DataFrame({**columns, "change": self.change})
         frame.index.name = "token"
@@ -79,16 +94,30 @@ class TokenChanges:
 
 
 class Guess(NamedTuple):
-    """One of the most probable next tokens."""
+    """One of the most probable next tokens.
+
+    Attributes:
+        text: the token's text.
+        probability: its probability, in [0, 1].
+    """
 
     text: str
     probability: float
 
 
 def pieces_of(model: Model, text: str, ids: Sequence[int]) -> tuple[str, ...]:
-    """The part of `text` that each of its tokens `ids` (`model.encode(text)`, or their beginning)
-    stands for. White space belongs to the token after it; a token that begins inside a character
-    is CONTINUED."""
+    """The part of a text that each of its tokens stands for.
+
+    White space belongs to the token after it; a token that begins inside a character is CONTINUED.
+
+    Args:
+        model: the model whose tokenizer made the tokens.
+        text: the text.
+        ids: its tokens, `model.encode(text)` or their beginning.
+
+    Returns:
+        One piece a token.
+    """
     if not model.tokenizer.is_fast:
         return tuple(str(model.tokenizer.decode([i])) for i in ids)
     encoded = model.tokenizer(
@@ -104,7 +133,16 @@ def pieces_of(model: Model, text: str, ids: Sequence[int]) -> tuple[str, ...]:
 
 
 def aligned(model: Model, ids: Sequence[int], losses: np.ndarray) -> np.ndarray:
-    """`losses` of the predicted tokens as one value a token of `ids`, NaN without a prediction."""
+    """Losses of the predicted tokens as one value a token.
+
+    Args:
+        model: the model that computed them.
+        ids: token ids of the text, without special tokens.
+        losses: nats of each predicted token, in order.
+
+    Returns:
+        Nats (len(ids),) float32, NaN without a prediction.
+    """
     spread = np.full(len(ids), np.nan, np.float32)
     skipped = max(1 - len(model.special_prefix), 0)  # without BOS, the first of each window
     taken = place = 0
@@ -125,9 +163,22 @@ def guesses(
     mode: Mode = "uniform",
     count: int = 5,
 ) -> list[Guess]:
-    """The `count` most probable tokens in the place of token number `token` of `ids`.
+    """The most probable tokens in the place of one token of a text.
 
-    Raises ValueError for a token without a prediction.
+    Args:
+        model: the model, with no head masked.
+        streams: the cache of the model's residual streams.
+        ids: token ids of the text, without special tokens.
+        token: the index of the token in `ids`.
+        heads: the head set to mask (None: no head masked).
+        mode: what a masked head does instead, "uniform", "zero" or "mean".
+        count: how many tokens are wanted.
+
+    Returns:
+        The tokens with their probabilities, the most probable first.
+
+    Raises:
+        ValueError: the token has no prediction.
     """
     prefix = len(model.special_prefix)
     start = 0

@@ -40,15 +40,23 @@ def carrying(
     spans: Spans | None = None,
     planted: Mapping[int, Planted] | None = None,
 ) -> Iterator[None]:
-    """Let the layers carry overrides and planted attention (both by layer), an observer and spans.
+    """Attach overrides, an observer, packed texts or planted attention to layers, for one block.
 
     Blocks may nest: overrides add up, every observer is shown every call, and what an outer block
     gave is there again after the inner one. All is taken away on every way out, so an error or an
     interrupt leaves the stock model behind. Compiled models run uncompiled meanwhile, since
     compiled code may keep what it saw before.
 
-    Raises MaskNotSeen at the end of a forward pass in which a layer did not use what it carries, or
-    at once where the model no longer calls this package's attention function.
+    Args:
+        sites: the attention layers, `Model.sites`.
+        overrides: what replaces the output of heads, by layer.
+        observer: called with each attention call of these layers.
+        spans: the bounds of packed texts, for all layers.
+        planted: attention with a known pattern, by layer.
+
+    Raises:
+        MaskNotSeen: at the end of a forward pass in which a layer did not use what it carries, or
+            at once where the model no longer calls this package's attention function.
     """
     reached: set[int] = set()
     loads = {}
@@ -70,7 +78,7 @@ def carrying(
                 f"{len(missing)} of {len(wanted)} layers (layer {missing[0]} first) did not use in "
                 "this forward pass what they carry (a mask, an observer, the bounds of packed "
                 "texts), so its numbers would be wrong. Something replaced the attention of the "
-                "model, or the kernel that it calls, after it was put on the bench: undo that, or "
+                "model, or the kernel that it calls, after the model was wrapped: undo that, or "
                 "call from_transformers anew"
             )
 
@@ -101,7 +109,7 @@ def _require_ours(sites: Sequence[Site]) -> None:
         if not name.startswith(OURS):
             raise MaskNotSeen(
                 f"the attention implementation of this model is {name!r} by now, so nothing can be "
-                "masked or watched. Something set it after the model was put on the bench: call "
+                "masked or watched. Something set it after the model was wrapped: call "
                 f"model.hf.set_attn_implementation({OURS + (name if name in KERNELS else 'sdpa')!r}"
                 ") to go on, or from_transformers anew"
             )
@@ -130,5 +138,9 @@ def _uncompiled() -> Iterator[None]:
 
 
 def is_overridden(sites: Sequence[Site]) -> bool:
-    """Whether any layer carries an override at this moment."""
+    """Whether any layer carries an override at this moment.
+
+    Args:
+        sites: the attention layers, `Model.sites`.
+    """
     return any(site.module.__dict__.get(SLOT, NOTHING).overrides for site in sites)

@@ -39,7 +39,13 @@ SLOT = "workbench_load"  # on attention modules
 class Spans:
     """Texts that lie end to end in every row of a batch: each attends to itself alone.
 
-    bounds: (start, stop) of each text. One object serves all layers of a pass.
+    One object serves all layers of a pass.
+
+    Attributes:
+        slices: the positions of each text in the row.
+
+    Args:
+        bounds: (start, stop) of each text.
     """
 
     def __init__(self, bounds: Sequence[tuple[int, int]]) -> None:
@@ -47,12 +53,19 @@ class Spans:
         self._masks: dict[int, tuple[torch.Tensor, list[torch.Tensor | None]]] = {}
 
     def masks(self, whole: torch.Tensor | None) -> list[torch.Tensor | None]:
-        """The part of the layer's mask (B, 1, T, T) for each text; None where that is causal."""
+        """The part of a layer's mask for each text.
+
+        Args:
+            whole: the mask (B, 1, T, T) of the whole row, or None for a causal one.
+
+        Returns:
+            One mask a text; None where it is causal.
+        """
         if whole is None:
             return [None] * len(self.slices)
         if id(whole) not in self._masks:  # layers of one kind share their mask
-            parts = [whole[..., one, one] for one in self.slices]
-            self._masks[id(whole)] = whole, [None if _is_causal(one) else one for one in parts]
+            parts = [whole[..., text, text] for text in self.slices]
+            self._masks[id(whole)] = whole, [None if _is_causal(part) else part for part in parts]
         return self._masks[id(whole)][1]
 
 
@@ -68,9 +81,16 @@ def _is_causal(mask: torch.Tensor) -> bool:
 class Seen:
     """What one attention call saw and gave, as an observer gets it.
 
-    query (B, H, Tq, D); key and value (B, KV, Tk, D), not repeated over the group; visible: see
-    `visible_keys`; output (B, Tq, H, D); options: the kernel's other arguments (scaling, softcap);
-    share (B, H, Tq): what part of each row goes to tokens where the layer has attention sinks.
+    Attributes:
+        layer: the decoder layer.
+        query: (B, H, Tq, D).
+        key: (B, KV, Tk, D), not repeated over the group.
+        value: (B, KV, Tk, D), not repeated over the group.
+        visible: which keys each query may see, as `visible_keys` gives it.
+        output: (B, Tq, H, D).
+        options: the kernel's other arguments (scaling, softcap).
+        share: (B, H, Tq): what part of each row goes to tokens where the layer has attention sinks;
+            None without sinks.
     """
 
     layer: int
@@ -92,7 +112,13 @@ Planted = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tenso
 class Load:
     """What one attention module carries: all that `carrying` blocks around the pass gave it.
 
-    reached: one set for each of these blocks, told the layer whenever it has used its load.
+    Attributes:
+        overrides: what replaces the output of heads.
+        observers: called with each attention call.
+        spans: the bounds of packed texts.
+        planted: attention with a known pattern.
+        reached: one set for each of these blocks, to which the layer is added whenever it has used
+            its load.
     """
 
     overrides: tuple[Override, ...] = ()
@@ -102,7 +128,11 @@ class Load:
     reached: tuple[set[int], ...] = ()
 
     def inside(self, outer: Load | None) -> Load:
-        """This load and that of an outer block; spans and patterns of the inner one hold."""
+        """This load and that of an outer block; spans and patterns of the inner one hold.
+
+        Args:
+            outer: the load of the outer block, if there is one.
+        """
         if outer is None:
             return self
         return Load(
@@ -121,8 +151,13 @@ NOTHING = Load()
 class Site:
     """One decoder layer's attention, as the install pass found it.
 
-    decoder: the module around all layers, whose forward call is one pass; head_size: that of the
-    values, hence of what a head puts out.
+    Attributes:
+        module: the attention module.
+        decoder: the module around all layers, whose forward call is one pass.
+        layer: the number of the layer, from 0.
+        heads: query heads of the layer.
+        kv_heads: key-value heads of the layer.
+        head_size: size of a head's values, hence of what a head puts out.
     """
 
     module: torch.nn.Module
@@ -135,9 +170,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Call:
-    """One attention call of the install pass, and what an override would get wrong (None: nothing).
+    """One attention call of the install pass.
 
-    layer: None where the module does not know it.
+    Attributes:
+        module: the attention module.
+        layer: the number of its layer; None where the module does not know it.
+        heads: query heads of the layer.
+        kv_heads: key-value heads of the layer.
+        head_size: size of a head's values.
+        problem: what an override would get wrong here; None: nothing.
     """
 
     module: torch.nn.Module
@@ -169,8 +210,8 @@ def _attention(
         return _attend(load, kernel_name, module, query, key, value, attention_mask, **kwargs)
     parts = []
     masks = load.spans.masks(attention_mask)
-    for one, mask in zip(load.spans.slices, masks, strict=True):
-        q, k, v = query[:, :, one], key[:, :, one], value[:, :, one]
+    for text, mask in zip(load.spans.slices, masks, strict=True):
+        q, k, v = query[:, :, text], key[:, :, text], value[:, :, text]
         parts.append(_attend(load, kernel_name, module, q, k, v, mask, **kwargs)[0])
     return torch.cat(parts, dim=1), None
 
@@ -190,9 +231,9 @@ def _attend(
     output, weights = _kernel(kernel_name, module)(
         module, query, key, value, attention_mask, **kwargs
     )
-    found = discovered.get()
-    if found is not None:
-        found.append(_call(module, query, value, weights, attention_mask, kwargs))
+    calls = discovered.get()
+    if calls is not None:
+        calls.append(_call(module, query, value, weights, attention_mask, kwargs))
     if load is NOTHING:
         return output, weights
     layer = int(module.layer_idx)  # type: ignore[arg-type]

@@ -20,8 +20,11 @@ class CannotMask(ValueError):
 class Override:
     """What replaces the output of some query heads of one layer.
 
-    heads: the query heads; mode: what they put out instead; means: (len(heads), head size), the
-    output of each under mode "mean"; rows: the rows of the batch that it holds for.
+    Attributes:
+        heads: the query heads.
+        mode: what they put out instead, "uniform", "zero" or "mean".
+        means: (len(heads), head size), the output of each under mode "mean".
+        rows: the rows of the batch that it holds for (default: all).
     """
 
     heads: tuple[int, ...]
@@ -37,10 +40,23 @@ def visible_keys(
     attention_mask: torch.Tensor | None,
     kwargs: dict[str, Any],
 ) -> Visible:
-    """Which keys each query may see: "causal", "all", or a bool tensor (B, 1 or H, Tq, Tk).
+    """Which keys each query may see.
 
     Mirrors how the kernels read their mask: no mask means causal for SDPA (when there is more than
     one query) and everything for eager.
+
+    Args:
+        kernel_name: the kernel, "sdpa" or "eager".
+        module: the attention module.
+        query: (B, H, Tq, D).
+        attention_mask: the mask that the kernel gets, bool or to be added to the scores, or None.
+        kwargs: the kernel's other arguments.
+
+    Returns:
+        "causal", "all", or a bool tensor (B, 1 or H, Tq, Tk), True where visible.
+
+    Raises:
+        CannotMask: the mask carries a bias instead of only "visible" and "hidden".
     """
     if attention_mask is None:
         causal = kwargs.get("is_causal")
@@ -60,14 +76,23 @@ def visible_keys(
 def uniform_output(value: torch.Tensor, kv_heads: list[int], visible: Visible) -> torch.Tensor:
     """What uniform attention puts out: the mean of the values that each query may see.
 
-    value (B, KV, Tk, D) and the KV head behind each wanted query head -> (B, len, Tq, D). Query i
-    of a causal row spreads 1/(i+1) (METHOD section 2), so its output is a running mean; a query
-    that sees nothing (padding) puts out 0. Sums are in float32. `visible` as in `visible_keys`; a
-    tensor must have one row a wanted head, or one for all.
+    Query i of a causal row spreads 1/(i+1) over the positions up to itself (the mask of arXiv
+    2505.07293, see `workbench/METHOD.md`), so its output is a running mean; a query that sees
+    nothing (padding) puts out 0. Sums are in float32.
+
+    Args:
+        value: (B, KV, Tk, D).
+        kv_heads: the KV head behind each wanted query head.
+        visible: as `visible_keys` gives it; a tensor must have one row a wanted head, or one for
+            all.
+
+    Returns:
+        The outputs (B, len(kv_heads), Tq, D) in the dtype of `value`; Tq is 1 where all queries see
+        the same.
     """
     # Sibling query heads share their values: sum each KV head once.
     unique = sorted(set(kv_heads))
-    back = [unique.index(one) for one in kv_heads]
+    back = [unique.index(head) for head in kv_heads]
     chosen = value[:, unique].float()
     if isinstance(visible, str):
         if visible == "all":
@@ -93,12 +118,12 @@ def _mean_of_visible(values: torch.Tensor, visible: torch.Tensor) -> torch.Tenso
     text takes memory in proportion to its length.
     """
     parts = []
-    for some in visible.split(BLOCK, dim=2):
+    for part in visible.split(BLOCK, dim=2):
         keys = slice(None)
         if visible.shape[2] > BLOCK:
-            seen = some.flatten(0, 2).any(dim=0).nonzero()
+            seen = part.flatten(0, 2).any(dim=0).nonzero()
             keys = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 1)
-        shares = some[..., keys].float()
+        shares = part[..., keys].float()
         shares /= shares.sum(dim=-1, keepdim=True).clamp(min=1)
         parts.append(shares @ values[:, :, keys])
     return torch.cat(parts, dim=2)
@@ -114,10 +139,14 @@ def override_output(
 ) -> None:
     """Replace, in place, what the override's heads put out in its rows.
 
-    output (B, Tq, H, D); weights (B, H, Tq, Tk), the attention pattern where the kernel gives one;
-    value (B, KV, Tk, D); visible as in `visible_keys`; share (B, H, Tq): what part of each row goes
-    to tokens where an attention sink takes the rest, which uniform attention leaves to it (None:
-    there are no sinks).
+    Args:
+        override: the heads, the rows, and what they put out instead.
+        output: (B, Tq, H, D), the kernel's output; changed in place.
+        weights: (B, H, Tq, Tk), the attention pattern where the kernel gives one; changed in place.
+        value: (B, KV, Tk, D).
+        visible: which keys each query may see, as `visible_keys` gives it.
+        share: (B, H, Tq): what part of each row goes to tokens where an attention sink takes the
+            rest, which uniform attention leaves to it (None: there are no sinks).
     """
     heads, rows = list(override.heads), override.rows
     output, value = output[rows], value[rows]

@@ -24,7 +24,12 @@ _NAME = re.compile(r"L([0-9]{1,5})H([0-9]{1,5})", re.IGNORECASE)
 
 
 class Head(NamedTuple):
-    """One query head: decoder layer and position inside the layer, both from 0."""
+    """One query head.
+
+    Attributes:
+        layer: the decoder layer, from 0.
+        head: the position inside the layer, from 0.
+    """
 
     layer: int
     head: int
@@ -40,19 +45,31 @@ class HasGeometry(Protocol):
     """
 
     @property
-    def layers(self) -> int: ...
+    def layers(self) -> int:
+        """Number of decoder layers."""
+
     @property
-    def heads(self) -> int: ...
+    def heads(self) -> int:
+        """Number of query heads in each layer that has any."""
 
 
 @dataclass(frozen=True)
 class HeadSet:
     """An immutable set of heads of a model with `layers` x `heads_per_layer` query heads.
 
-    The members are kept in model order (layer, then head) and each stands once. `|`, `&`, `-`, `^`
-    and `~` combine sets of the same geometry. `origin` says where the set came from and travels
-    into manifests; it takes no part in equality. `headless` are the layers without attention heads
-    (the recurrent or convolutional ones of a hybrid model): no head of theirs can be a member.
+    `|`, `&`, `-`, `^` and `~` combine sets of the same geometry.
+
+    Attributes:
+        members: the heads in model order (layer, then head), each once.
+        layers: decoder layers of the model.
+        heads_per_layer: query heads in each layer that has any.
+        origin: where the set came from; it travels into manifests and takes no part in equality.
+        headless: the layers without attention heads (the recurrent or convolutional ones of a
+            hybrid model): no head of theirs can be a member.
+
+    Raises:
+        ValueError: a member is not a head of the model, or no model has so many layers and heads.
+        TypeError: a member is not a pair of whole numbers.
     """
 
     members: tuple[Head, ...]
@@ -78,15 +95,16 @@ class HeadSet:
                 "heads are (layer, head) pairs of whole numbers, both from 0, such as (17, 3); got "
                 f"{list(self.members)!r:.100}"
             ) from error
-        for one in members:
-            if not (0 <= one.layer < self.layers and 0 <= one.head < self.heads_per_layer):
+        for member in members:
+            layer, head = member
+            if not (0 <= layer < self.layers and 0 <= head < self.heads_per_layer):
                 raise ValueError(
-                    f"{one} is not a head of this model: layers go from 0 to {self.layers - 1}, "
+                    f"{member} is not a head of this model: layers go from 0 to {self.layers - 1}, "
                     f"query heads from 0 to {self.heads_per_layer - 1}"
                 )
-            if one.layer in self.headless:
+            if layer in self.headless:
                 raise ValueError(
-                    f"{one} does not exist: layer {one.layer} has no attention heads (of layers 0 "
+                    f"{member} does not exist: layer {layer} has no attention heads (of layers 0 "
                     f"to {self.layers - 1}, these have none: {', '.join(map(str, self.headless))})"
                 )
         object.__setattr__(self, "members", members)
@@ -95,16 +113,31 @@ class HeadSet:
 
     @classmethod
     def of(cls, members: Iterable[tuple[int, int]], model: HasGeometry) -> HeadSet:
-        """The heads given as (layer, head) pairs of `model`."""
+        """The heads given as (layer, head) pairs.
+
+        Args:
+            members: pairs of layer and head, both from 0.
+            model: the model, or anything with its geometry.
+
+        Raises:
+            ValueError: a pair is not a head of `model`.
+            TypeError: a member is not a pair of whole numbers.
+        """
         headless = tuple(getattr(model, "headless", ()))
         heads = tuple(Head(*pair) for pair in members)
         return cls(heads, model.layers, model.heads, headless=headless)
 
     @classmethod
     def parse(cls, text: str, model: HasGeometry) -> HeadSet:
-        """Read `"L17H3 L18H6"` (spaces or commas between; upper or lower case; "" is empty).
+        """Read a head set from text such as `"L17H3 L18H6"`.
 
-        Raises ValueError for anything that is not a head name, or not a head of `model`.
+        Args:
+            text: head names with spaces or commas between them, in upper or lower case; "" is
+                empty.
+            model: the model, or anything with its geometry.
+
+        Raises:
+            ValueError: the text holds anything that is not a head name, or not a head of `model`.
         """
         words = text.replace(",", " ").split()
         for word in words:
@@ -113,20 +146,30 @@ class HeadSet:
                     f"{word[:40]!r} is not a head: expected names like 'L17H3' (layer 17, query "
                     "head 3, both from 0) with spaces or commas between them"
                 )
-        found = [_NAME.fullmatch(word) for word in words]
-        return cls.of([(int(m[1]), int(m[2])) for m in found if m], model)
+        names = [_NAME.fullmatch(word) for word in words]
+        return cls.of([(int(m[1]), int(m[2])) for m in names if m], model)
 
     @classmethod
     def top(
         cls, scores: pd.DataFrame, fraction: float = 0.05, *, allow_ties: bool = False
     ) -> HeadSet:
-        """The `fraction` of all heads with the highest scores, rounded up (METHOD section 1).
+        """The heads with the highest scores.
 
-        `scores` has one row for each head of the model, with columns layer, head and score; layers
-        that have no heads are listed in `scores.attrs["headless"]` and do not count. A cut
-        that falls among heads of equal score, or that takes heads of score 0, would be decided by
-        the order of the rows, so it raises ValueError unless `allow_ties` is set (then the lower
-        layer and head wins).
+        The paper (arXiv 2505.07293) takes the top 5 % by retrieval score; see
+        `workbench/METHOD.md`. A cut that falls among heads of equal score, or that takes heads of
+        score 0, would be decided by the order of the rows, so it is an error unless `allow_ties` is
+        set (then the lower layer and head wins).
+
+        Args:
+            scores: one row for each head of the model, with columns layer, head and score; layers
+                that have no heads are listed in `scores.attrs["headless"]` and do not count.
+            fraction: the share of all heads that is taken, between 0 and 1, rounded up to whole
+                heads.
+            allow_ties: whether the lower layer and head may decide a tie at the cut.
+
+        Raises:
+            ValueError: the scores are not complete or not finite, `fraction` takes all heads or
+                lies outside its range, or the cut is not determined.
         """
         geometry = _geometry(scores)
         if not 0 < fraction < 1:
@@ -170,9 +213,19 @@ class HeadSet:
         seed: int = 0,
         size: int | None = None,
     ) -> HeadSet:
-        """A control: `size` heads (default: as many as `exclude`) drawn from the others.
+        """Heads drawn at random, as a baseline for a head set.
 
         The draw depends on the seed alone, and can never contain an excluded head.
+
+        Args:
+            scores: a score frame as in `top`, or the model, for the geometry.
+            exclude: heads that are not drawn (default: none).
+            seed: seed of the draw.
+            size: how many heads are drawn (default: as many as `exclude` holds).
+
+        Raises:
+            ValueError: neither `exclude` nor `size` is given, or there are too few heads to draw
+                from.
         """
         geometry = _geometry(scores) if hasattr(scores, "columns") else scores  # type: ignore[arg-type]
         everything = cls.of((), geometry).complement()
@@ -193,9 +246,9 @@ class HeadSet:
     def complement(self) -> HeadSet:
         """Every head of the model that is not in this set."""
         inside = set(self.members)
-        layers = [one for one in range(self.layers) if one not in self.headless]
+        layers = [layer for layer in range(self.layers) if layer not in self.headless]
         every = (Head(x, y) for x in layers for y in range(self.heads_per_layer))
-        return self._same([one for one in every if one not in inside])
+        return self._same([head for head in every if head not in inside])
 
     def __or__(self, other: HeadSet) -> HeadSet:
         return self._same([*self.members, *self._checked(other)])
@@ -213,7 +266,11 @@ class HeadSet:
         return self.complement()
 
     def jaccard(self, other: HeadSet) -> float:
-        """|both| / |either|, 1.0 for two empty sets."""
+        """Jaccard index of two sets: |both| / |either|, 1.0 for two empty sets.
+
+        Args:
+            other: a set of the same geometry.
+        """
         either = len(self | other)
         return len(self & other) / either if either else 1.0
 
@@ -253,8 +310,8 @@ class HeadSet:
     def by_layer(self) -> dict[int, list[int]]:
         """{layer: [heads]} for the layers that have members, in order."""
         grouped: dict[int, list[int]] = {}
-        for one in self.members:
-            grouped.setdefault(one.layer, []).append(one.head)
+        for layer, head in self.members:
+            grouped.setdefault(layer, []).append(head)
         return grouped
 
     # ---- storing ----------------------------------------------------------------------------
@@ -271,7 +328,14 @@ class HeadSet:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any] | str) -> HeadSet:
-        """The set that `to_json` stored, from its dict or its JSON text."""
+        """The set that `to_json` stored.
+
+        Args:
+            stored: its dict, or that as JSON text.
+
+        Raises:
+            ValueError: `stored` is anything else.
+        """
         try:
             stored = json.loads(stored) if isinstance(stored, str) else stored
             if isinstance(stored, str):
@@ -281,19 +345,25 @@ class HeadSet:
                 raise TypeError("layers and heads_per_layer are whole numbers, heads is text")
             origin = dict(stored.get("origin") or {})
             headless = tuple(stored.get("headless") or ())
-            if any(type(one) is not int for one in headless):
+            if any(type(layer) is not int for layer in headless):
                 raise TypeError("headless is a list of whole numbers")
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
                 "not a stored head set: expected an object with 'heads' (\"L17H3 L18H6\"), "
                 f"'layers' and 'heads_per_layer' ({error!r:.200})"
             ) from error
-        found = cls.parse(text, Geometry(layers, width, headless))
-        return replace(found, origin=origin)
+        heads = cls.parse(text, Geometry(layers, width, headless))
+        return replace(heads, origin=origin)
 
 
 class Geometry(NamedTuple):
-    """How many layers a model has, how many query heads a layer, and which layers have none."""
+    """The shape of a model as far as its heads go.
+
+    Attributes:
+        layers: how many decoder layers it has.
+        heads: how many query heads a layer has.
+        headless: the layers that have none.
+    """
 
     layers: int
     heads: int
@@ -310,7 +380,11 @@ class Geometry(NamedTuple):
 
 
 def geometry_of(model: HasGeometry) -> Geometry:
-    """The geometry of a model, or of anything that has one."""
+    """The geometry of a model.
+
+    Args:
+        model: the model, or anything that has a geometry.
+    """
     return Geometry(model.layers, model.heads, tuple(getattr(model, "headless", ())))
 
 
@@ -326,19 +400,24 @@ def _geometry(scores: pd.DataFrame) -> Geometry:
         raise ValueError("the score frame has no rows: expected one for each head of the model")
     headless = tuple(sorted(scores.attrs.get("headless", ())))
     layers = max(int(scores["layer"].max()), *headless, 0) + 1
-    found = Geometry(layers, int(scores["head"].max()) + 1, headless)
+    geometry = Geometry(layers, int(scores["head"].max()) + 1, headless)
     misplaced = scores["layer"].isin(headless) | scores.duplicated(["layer", "head"])
-    if len(scores) != found.total or misplaced.any():
+    if len(scores) != geometry.total or misplaced.any():
         raise ValueError(
-            f"expected one row for each head of {found}, got {len(scores)} rows (layers that have "
-            'no heads are listed in scores.attrs["headless"])'
+            f"expected one row for each head of {geometry}, got {len(scores)} rows (layers that "
+            'have no heads are listed in scores.attrs["headless"])'
         )
     if not np.isfinite(scores["score"].to_numpy(dtype=float)).all():
         raise ValueError("some scores are not finite: heads cannot be ranked by them")
-    return found
+    return geometry
 
 
 def cut_size(fraction: float, total: int) -> int:
-    """How many of `total` heads are `fraction` of them, rounded up, at least one."""
+    """How many heads a share of all heads is, rounded up, at least one.
+
+    Args:
+        fraction: the share, between 0 and 1.
+        total: how many heads there are.
+    """
     # Not rounded up because 0.05 * 20 is 1.0000000000000002 in floating point.
     return max(1, math.ceil(fraction * total - 1e-9))

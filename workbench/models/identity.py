@@ -14,13 +14,21 @@ if TYPE_CHECKING:
 
 
 def state_of(model: Model) -> tuple[Any, ...]:
-    """What certificates, digests and cached passes of `model` hold for; differs after any change.
+    """What certificates, digests and cached passes of a model hold for; differs after any change.
 
-    Told without reading the weights: every in-place change of a parameter that torch knows of
+    Found without reading the weights: every in-place change of a parameter that torch knows of
     counts up its version; only one through `.data` goes unseen.
+
+    Args:
+        model: the model.
+
+    Returns:
+        A tuple to be compared with `==`: dtype, device, attention implementation, training mode,
+        versions of the weights, adapters in use.
     """
     weights = tuple(
-        (one.data_ptr(), 0 if one.is_inference() else one._version) for one in model.hf.parameters()
+        (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        for weight in model.hf.parameters()
     )
     implementation = str(model.hf.config._attn_implementation)
     adapters = tuple(adapters_of(model.hf).items())
@@ -28,8 +36,16 @@ def state_of(model: Model) -> tuple[Any, ...]:
 
 
 def adapters_of(hf: torch.nn.Module) -> dict[str, str]:
-    """Which PEFT adapters each module that has some uses at the moment; switching them on and off
-    changes no weight."""
+    """Which PEFT adapters are in use at the moment.
+
+    Switching adapters on and off changes no weight.
+
+    Args:
+        hf: the transformers model.
+
+    Returns:
+        A description of the adapters in use for each module that has some, by the module's name.
+    """
     return {
         name: f"{module._active_adapter} disabled={module._disable_adapters}"
         for name, module in hf.named_modules()
@@ -38,8 +54,14 @@ def adapters_of(hf: torch.nn.Module) -> dict[str, str]:
 
 
 def weights_sha256(hf: torch.nn.Module) -> str:
-    """sha256 over (name, dtype, shape, bytes) of every tensor in the state dict, by name, and over
-    the adapters in use, if there are any."""
+    """Digest of all weights of a model, and of the adapters in use, if there are any.
+
+    Args:
+        hf: the transformers model.
+
+    Returns:
+        sha256 over (name, dtype, shape, bytes) of every tensor in the state dict, by name.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(hf.state_dict().items()):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
@@ -51,9 +73,15 @@ def weights_sha256(hf: torch.nn.Module) -> str:
 
 
 def tokenizer_sha256(tokenizer: Tokenizer) -> str:
-    """sha256 over the whole pipeline of a fast tokenizer, or the vocabulary of a slow one.
+    """Digest of a tokenizer.
 
     Truncation and padding are left out: they are what the last caller asked for, not who it is.
+
+    Args:
+        tokenizer: the transformers tokenizer.
+
+    Returns:
+        sha256 over the whole pipeline of a fast tokenizer, or the vocabulary of a slow one.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

@@ -23,22 +23,32 @@ _BEFORE = "workbench_before"  # on the model
 
 @dataclass(frozen=True)
 class _Before:
-    """How a model was when it came: attention implementation by configuration, and which modules
-    were in training mode."""
+    """How a model was when it came.
+
+    implementations: attention implementation by configuration; training: the modules that were in
+    training mode.
+    """
 
     implementations: tuple[tuple[Any, str | None], ...]
     training: tuple[torch.nn.Module, ...]
 
 
 def install(hf: PreTrainedModel) -> tuple[Site, ...]:
-    """Route all attention of `hf` through ours, in eval mode; return its sites in layer order.
+    """Route all attention of a model through this package's function, in eval mode.
 
     Layers without attention heads of their own (recurrent, convolutional: hybrid models) have no
     site. `uninstall` takes the model back to how it came.
 
-    Raises CannotMask, and leaves the model as it was, if some attention layer does not go through
-    the interface (ALiBi models with code of their own), adds a position bias, has sinks whose
-    share the kernel does not tell, or is not causal.
+    Args:
+        hf: the transformers model; changed in place.
+
+    Returns:
+        The attention layers, in layer order.
+
+    Raises:
+        CannotMask: some attention layer does not go through the interface (ALiBi models with code
+            of their own), adds a position bias, has sinks whose share the kernel does not give, or
+            is not causal. The model is then as it was.
     """
     before = hf.config._attn_implementation
     kernel = str(before).removeprefix(OURS)
@@ -47,7 +57,7 @@ def install(hf: PreTrainedModel) -> tuple[Site, ...]:
             f"attention implementation {before!r} cannot be overridden head by head; load the "
             f"model with attn_implementation set to one of {', '.join(map(repr, KERNELS))}"
         )
-    if _BEFORE not in hf.__dict__:  # else it is on the bench already: it came as it came then
+    if _BEFORE not in hf.__dict__:  # else it is wrapped already: it came as it came then
         hf.__dict__[_BEFORE] = _Before(
             tuple((config, config._attn_implementation) for config in _configs(hf)),
             tuple(module for module in hf.modules() if module.training),
@@ -62,7 +72,14 @@ def install(hf: PreTrainedModel) -> tuple[Site, ...]:
 
 
 def inside_adapters(hf: Any) -> PreTrainedModel:
-    """The transformers model that a PEFT model wraps, adapters in place; TypeError for others."""
+    """The transformers model that a PEFT model wraps, adapters in place.
+
+    Args:
+        hf: a transformers model, which is returned as it is, or a PEFT model.
+
+    Raises:
+        TypeError: `hf` is neither, or its adapter puts learned vectors before every text.
+    """
     if isinstance(hf, PreTrainedModel):
         return hf
     name = type(hf).__name__
@@ -81,8 +98,11 @@ def inside_adapters(hf: Any) -> PreTrainedModel:
 
 
 def uninstall(hf: PreTrainedModel) -> None:
-    """Put back the attention implementation and the training mode that `hf` came with, if it is on
-    the bench."""
+    """Put back the attention implementation and the training mode that a model came with.
+
+    Args:
+        hf: the transformers model; one that `install` did not change stays as it is.
+    """
     before: _Before | None = hf.__dict__.pop(_BEFORE, None)
     if before is None:
         return
@@ -94,25 +114,33 @@ def uninstall(hf: PreTrainedModel) -> None:
 
 def _configs(hf: PreTrainedModel) -> list[Any]:
     """The configurations of `hf` and of its parts, the outer ones first."""
-    found: list[Any] = []
+    configs: list[Any] = []
     queue: list[Any] = [
         module.config for module in hf.modules() if isinstance(module, PreTrainedModel)
     ]
     while queue:
         config = queue.pop(0)
-        if config is not None and not any(config is one for one in found):
-            found.append(config)
+        if config is not None and not any(config is known for known in configs):
+            configs.append(config)
             queue += [getattr(config, name, None) for name in config.sub_configs]
-    return found
+    return configs
 
 
 def sample_ids(hf: PreTrainedModel) -> torch.Tensor:
-    """Eight valid token ids, (1, 8): enough to see how a model computes."""
+    """Eight valid token ids, (1, 8): enough to see how a model computes.
+
+    Args:
+        hf: the transformers model.
+    """
     return torch.arange(8, device=hf.device)[None] % vocabulary_size(hf)
 
 
 def vocabulary_size(hf: PreTrainedModel) -> int:
-    """How many tokens the model embeds."""
+    """How many tokens the model embeds.
+
+    Args:
+        hf: the transformers model.
+    """
     weight = hf.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)
     return len(weight)
@@ -131,32 +159,36 @@ def _discover(hf: PreTrainedModel) -> list[Call]:
 def _sites(hf: PreTrainedModel, calls: list[Call]) -> tuple[Site, ...]:
     """The sites of a model's attention calls, in layer order; CannotMask for what is not right."""
     name = type(hf).__name__
-    problems = sorted({one.problem for one in calls if one.problem})
+    problems = sorted({call.problem for call in calls if call.problem})
     if problems:
         raise CannotMask(f"{name} cannot be masked rightly: it uses {'; '.join(problems)}")
     expected = _layers_with_heads(hf)
-    if not calls or sorted(int(one.layer or 0) for one in calls) != expected:
+    if not calls or sorted(int(call.layer or 0) for call in calls) != expected:
         raise CannotMask(
             f"{name} sends {len(calls)} of its {len(expected)} layers with attention through "
             "transformers' attention interface; the others (recurrent layers, ALiBi or other "
             "attention with code of its own) cannot be masked. Models such as Llama, Mistral, "
             "Qwen, Gemma, GPT-2, GPT-NeoX, OLMo 2 and Phi can"
         )
-    shapes = {(one.heads, one.kv_heads) for one in calls}
+    shapes = {(call.heads, call.kv_heads) for call in calls}
     if len({heads for heads, _ in shapes}) > 1 or any(heads % kv for heads, kv in shapes):
         raise CannotMask(
             f"{name} has layers of different head counts (query heads, KV heads): {sorted(shapes)}"
         )
-    decoder = _decoder(hf, [one.module for one in calls])
+    decoder = _decoder(hf, [call.module for call in calls])
     sites = [
-        Site(one.module, decoder, int(one.layer or 0), one.heads, one.kv_heads, one.head_size)
-        for one in calls
+        Site(call.module, decoder, int(call.layer or 0), call.heads, call.kv_heads, call.head_size)
+        for call in calls
     ]
     return tuple(sorted(sites, key=lambda site: site.layer))
 
 
 def layer_count(hf: PreTrainedModel) -> int:
-    """How many decoder layers the model has, with attention or without."""
+    """How many decoder layers the model has, with attention or without.
+
+    Args:
+        hf: the transformers model.
+    """
     return int(hf.config.get_text_config().num_hidden_layers)
 
 
@@ -176,8 +208,13 @@ def _layers_with_heads(hf: PreTrainedModel) -> list[int]:
 
 
 def is_recurrent(hf: PreTrainedModel) -> bool:
-    """Whether something besides attention takes part of a text on to the next token, which the
-    bounds of packed texts would not stop."""
+    """Whether something besides attention takes part of a text on to the next token.
+
+    The bounds of packed texts would not stop it.
+
+    Args:
+        hf: the transformers model.
+    """
     return bool(hf._is_stateful) or len(_layers_with_heads(hf)) < layer_count(hf)
 
 
@@ -201,11 +238,16 @@ def _decoder(hf: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> torch.n
 def decoder_layers(hf: PreTrainedModel, sites: Sequence[Site]) -> list[torch.nn.Module]:
     """The decoder layers, found as the one list of modules that holds each attention in its place.
 
-    Raises LookupError if there is no such list.
+    Args:
+        hf: the transformers model.
+        sites: its attention layers, from `install`.
+
+    Raises:
+        LookupError: there is no such list.
     """
     for module in hf.modules():
         if not isinstance(module, torch.nn.ModuleList) or len(module) != layer_count(hf):
             continue
-        if all(any(m is one.module for m in module[one.layer].modules()) for one in sites):
+        if all(any(m is site.module for m in module[site.layer].modules()) for site in sites):
             return list(module)
     raise LookupError("its decoder layers do not lie in one list")

@@ -1,4 +1,4 @@
-"""From final hidden states to logits: the vocabulary head of a model, run on a part at a time."""
+"""From final hidden states to logits: the LM head of a model, run on a part at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ class VocabularyHead:
     """From final hidden states to logits, as the model itself does it, on any part of either.
 
     Running it on a few positions, or on a tile of the vocabulary, means that all logits of a text
-    are never in memory. scale multiplies the logits (Cohere, Granite), cap soft-caps them (Gemma).
+    are never in memory.
+
+    Attributes:
+        projection: the output embedding.
+        scale: what the logits are multiplied by (Cohere, Granite).
+        cap: the soft cap of the logits (Gemma); None for none.
     """
 
     projection: torch.nn.Linear
@@ -30,13 +35,27 @@ class VocabularyHead:
         return self.projection.out_features
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits (..., vocabulary) of hidden states (..., width)."""
+        """Logits of hidden states.
+
+        Args:
+            hidden: final hidden states (..., width).
+
+        Returns:
+            Logits (..., vocabulary).
+        """
         return self._finished(self.projection(hidden))
 
     def cross_entropy(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Nats (N,) in float32 that hidden states (N, width) need for their targets (N,).
+        """Nats that hidden states need for their targets.
 
         The vocabulary is worked through in tiles: the logits of all states are never in memory.
+
+        Args:
+            hidden: final hidden states (N, width).
+            targets: token ids (N,).
+
+        Returns:
+            Nats (N,) in float32.
         """
         parts = []
         for states, wanted in zip(hidden.split(POSITIONS), targets.split(POSITIONS), strict=True):
@@ -45,8 +64,8 @@ class VocabularyHead:
                 loss = self._tiled(states, wanted, shifted=True)
             if loss is None:
                 pieces = [
-                    torch.nn.functional.cross_entropy(self(some).float(), w, reduction="none")
-                    for some, w in zip(states.split(256), wanted.split(256), strict=True)
+                    torch.nn.functional.cross_entropy(self(part).float(), w, reduction="none")
+                    for part, w in zip(states.split(256), wanted.split(256), strict=True)
                 ]
                 loss = torch.cat(pieces)
             parts.append(loss)
@@ -86,7 +105,17 @@ class VocabularyHead:
     def tile(
         self, hidden: torch.Tensor, start: int, stop: int, buffer: torch.Tensor
     ) -> torch.Tensor:
-        """Logits (N, tile) of hidden states (N, width) for tokens [start, stop), in `buffer`."""
+        """Logits of hidden states for some tokens of the vocabulary, computed in `buffer`.
+
+        Args:
+            hidden: final hidden states (N, width).
+            start: the first token.
+            stop: the token behind the last one; may lie behind the vocabulary's end.
+            buffer: memory for at least N times (stop - start) values of the states' dtype.
+
+        Returns:
+            Logits (N, tile).
+        """
         weight = self.projection.weight[start:stop]
         out = buffer[: len(hidden) * len(weight)].view(len(hidden), len(weight))
         torch.mm(hidden, weight.T, out=out)
@@ -95,7 +124,15 @@ class VocabularyHead:
         return self._finished(out)
 
     def of(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """The one logit (N,) that each hidden state (N, width) gives its token (N,)."""
+        """The one logit that each hidden state gives its token.
+
+        Args:
+            hidden: final hidden states (N, width).
+            tokens: token ids (N,).
+
+        Returns:
+            Logits (N,).
+        """
         products = hidden.float() * self.projection.weight[tokens].float()
         logits = products.sum(dim=-1).to(hidden.dtype)
         if self.projection.bias is not None:
@@ -113,9 +150,14 @@ class VocabularyHead:
 
 
 def head_of(hf: PreTrainedModel, decoder: torch.nn.Module) -> VocabularyHead | None:
-    """The head of `hf`, or None if running it alone does not give the model's own logits.
+    """The LM head of a model, if running it alone gives the model's own logits.
 
-    decoder: the part of `hf` that turns ids into final hidden states.
+    Args:
+        hf: the transformers model.
+        decoder: the part of `hf` that turns ids into final hidden states.
+
+    Returns:
+        The head; None where its logits are not those of the model.
     """
     projection, config = hf.get_output_embeddings(), hf.config.get_text_config()
     if not isinstance(projection, torch.nn.Linear):

@@ -34,13 +34,24 @@ BATCH_CHARACTERS = 1 << 18  # of texts that are tokenized together
 
 @dataclass(eq=False)
 class Model:
-    """A causal language model on the bench.
+    """A causal language model whose heads can be masked and watched.
 
-    hf and tokenizer are the plain transformers objects; sites are the attention layers; context is
-    the largest number of tokens in one forward pass; source and revision say where the weights came
-    from; from_nowhere names the weights that no file held (load_model refuses such a checkpoint, so
-    none), None where that is not known. Calling the model, or `generate`, calls `hf`. One thread
-    computes at a time: whoever uses the model holds `lock`.
+    Calling the model, or `generate`, calls `hf`. One thread computes at a time: whoever uses the
+    model holds `lock`.
+
+    Attributes:
+        hf: the plain transformers model.
+        tokenizer: the plain transformers tokenizer.
+        sites: the attention layers.
+        context: the largest number of tokens in one forward pass.
+        source: where the weights came from: the name of a folder or file, or a Hugging Face id.
+        revision: the commit or revision of a Hugging Face id.
+        head: the LM head; None where it cannot be run alone.
+        loaded_by: the call of load_model that loads the same model, as Python; None for a model
+            that was handed over.
+        from_nowhere: the weights that no file held (load_model refuses such a checkpoint, so none);
+            None where that is not known.
+        lock: held by the thread that computes with the model.
     """
 
     hf: PreTrainedModel
@@ -87,29 +98,48 @@ class Model:
 
     @property
     def device(self) -> torch.device:
+        """The device that the model computes on."""
         return self.hf.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype of the model's weights."""
         return self.hf.dtype
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call `hf` under the lock.
+
+        Args:
+            *args: handed to `hf`.
+            **kwargs: handed to `hf`.
+        """
         with self.lock:
             return self.hf(*args, **kwargs)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """Call `hf.generate` under the lock.
+
+        Args:
+            *args: handed to `hf.generate`.
+            **kwargs: handed to `hf.generate`.
+        """
         with self.lock:
             return self.hf.generate(*args, **kwargs)  # type: ignore[operator]
 
-    # ---- leaving the bench ------------------------------------------------------------------
+    # ---- giving it back ---------------------------------------------------------------------
 
     def restore(self) -> PreTrainedModel:
-        """Give the transformers model back as it came: its attention implementation, and training
-        mode where it was in it. Its weights are never changed.
+        """Give the transformers model back as it came.
 
-        Masks and observers need `from_transformers` anew afterwards (they say so). A `with` block,
-        `with from_transformers(hf, tokenizer) as model:`, restores at its end. Raises ValueError
-        inside a `masked` block.
+        Its attention implementation is put back, and training mode where it was in it. Its weights
+        are never changed. Masks and observers need `from_transformers` anew afterwards (they say
+        so). A `with` block, `with from_transformers(hf, tokenizer) as model:`, restores at its end.
+
+        Returns:
+            The transformers model.
+
+        Raises:
+            ValueError: the call stands inside a `masked` block.
         """
         with self.lock:
             self._require_free("restored")
@@ -125,7 +155,7 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         """For copies and other processes: all but the lock and what was computed on the way."""
         self._require_free("copied")
-        kept = {name: one for name, one in self.__dict__.items() if not name.startswith(OURS)}
+        kept = {name: value for name, value in self.__dict__.items() if not name.startswith(OURS)}
         del kept["lock"]
         return kept
 
@@ -161,22 +191,32 @@ class Model:
         return special_prefix_of(self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text` alone, no special token added.
+        """Token ids of a text alone, no special token added.
 
         A text that spells out a control token ("<|im_end|>") is text: it is split like any other.
+
+        Args:
+            text: the text.
         """
         return list(self.tokenizer(text, **text_options(self.tokenizer)).input_ids)
 
     def encode_all(self, texts: Sequence[str]) -> Iterator[list[int]]:
-        """`encode` of each text, some of them at a time, which fast tokenizers do in parallel."""
-        some: list[str] = []
+        """`encode` of each text, a batch at a time, which fast tokenizers do in parallel.
+
+        Args:
+            texts: the texts.
+
+        Yields:
+            The token ids of one text after the other.
+        """
+        batch: list[str] = []
         for text in texts:
-            some.append(text)
-            if sum(map(len, some)) >= BATCH_CHARACTERS:
-                yield from self._encoded(some)
-                some = []
-        if some:
-            yield from self._encoded(some)
+            batch.append(text)
+            if sum(map(len, batch)) >= BATCH_CHARACTERS:
+                yield from self._encoded(batch)
+                batch = []
+        if batch:
+            yield from self._encoded(batch)
 
     def _encoded(self, texts: list[str]) -> list[list[int]]:
         encoded = self.tokenizer(texts, **text_options(self.tokenizer))
@@ -185,11 +225,26 @@ class Model:
     # ---- tokens to numbers ------------------------------------------------------------------
 
     def hidden(self, ids: torch.Tensor) -> torch.Tensor:
-        """Final hidden states (B, T, width) of `ids` (B, T), before the vocabulary projection."""
+        """Final hidden states, before the vocabulary projection.
+
+        Args:
+            ids: token ids (B, T) on the model's device.
+
+        Returns:
+            The states (B, T, width).
+        """
         return self.decoder(input_ids=ids, use_cache=False).last_hidden_state
 
     def logits(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Logits (len(positions), vocabulary) of one row of `ids` (1, T) at some positions."""
+        """Logits of one row at some positions.
+
+        Args:
+            ids: token ids (1, T) on the model's device.
+            positions: the positions (P,) whose logits are wanted.
+
+        Returns:
+            Logits (P, vocabulary).
+        """
         if self.head is None:
             return self.hf(input_ids=ids, use_cache=False).logits[0, positions]
         return self.head(self.hidden(ids)[0, positions])
@@ -231,32 +286,37 @@ def from_transformers(
     revision: str | None = None,
     context: int | None = None,
 ) -> Model:
-    """Put a transformers model that you already hold on the bench.
-
-    hf: a causal language model in which every attention layer goes through transformers' attention
-    interface; layers without attention are left alone. A PEFT model is taken with its adapters as
-    they are: the transformers model inside is put on the bench. tokenizer: the one it was trained
-    with. source, revision: where it came from, for records. context: the largest number of tokens
-    in one pass (default: the model's own limit).
+    """Wrap a transformers model that you already hold as a workbench model.
 
     The model is switched to eval mode and its attention to this package's function, which computes
-    what its own does until heads are masked. `Model.restore()`, or the end of a
-    `with from_transformers(...) as model:` block, puts both back.
+    what its own does until heads are masked. `Model.restore()`, or the end of a `with
+    from_transformers(...) as model:` block, puts both back.
 
-    Raises CannotMask for attention that cannot be masked head by head, TypeError for what is no
-    transformers model, ValueError for a context or tokenizer that does not fit. The model is then
-    as it was.
+    Args:
+        hf: a causal language model in which every attention layer goes through transformers'
+            attention interface; layers without attention are left alone. A PEFT model is taken with
+            its adapters as they are: the transformers model inside is wrapped.
+        tokenizer: the tokenizer that the model was trained with.
+        source: where the model came from, for records (default: the kind of model that its
+            configuration states).
+        revision: the commit or revision of `source`, for records.
+        context: the largest number of tokens in one pass (default: the model's own limit).
+
+    Raises:
+        CannotMask: attention that cannot be masked head by head.
+        TypeError: `hf` is no transformers model.
+        ValueError: the context or the tokenizer does not fit. On any error the model is as it was.
     """
     hf = inside_adapters(hf)
     sites = install(hf)
     try:
-        return _on_the_bench(hf, tokenizer, sites, source, revision, context)
+        return _wrapped(hf, tokenizer, sites, source, revision, context)
     except BaseException:
         uninstall(hf)
         raise
 
 
-def _on_the_bench(
+def _wrapped(
     hf: PreTrainedModel,
     tokenizer: Tokenizer,
     sites: tuple[Site, ...],

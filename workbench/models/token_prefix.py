@@ -39,7 +39,16 @@ _PATTERNS = {
 
 
 def encode_start(model: Model, text: str, most: int | None) -> list[int]:
-    """`model.encode(text)[:most]`, exactly, at less cost for a text that is much longer."""
+    """The first tokens of a text, `model.encode(text)[:most]`, at less cost for a long text.
+
+    Args:
+        model: the model.
+        text: the text.
+        most: how many tokens are wanted (None: all).
+
+    Returns:
+        Token ids, without special tokens.
+    """
     if most is None:
         return model.encode(text)
     size = _CHARACTERS * max(most, 1)
@@ -53,11 +62,15 @@ def encode_start(model: Model, text: str, most: int | None) -> list[int]:
 
 
 def cuttable(tokenizer: Any) -> bool:
-    """Whether the words before a cut are the same tokens whatever comes after it."""
+    """Whether the words before a cut are the same tokens whatever comes after it.
+
+    Args:
+        tokenizer: the transformers tokenizer.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or not type(tokenizer).__module__.startswith("transformers."):
         return False  # Python code, of the checkpoint even, may do with a text what it likes
-    added = [one.content for one in backend.get_added_tokens_decoder().values()]
+    added = [token.content for token in backend.get_added_tokens_decoder().values()]
     normalizers = _parts(backend.normalizer, "normalizers")
     steps = _parts(backend.pre_tokenizer, "pretokenizers")
     while steps and steps[0]["type"] in _CHARACTER_WISE:
@@ -65,11 +78,11 @@ def cuttable(tokenizer: Any) -> bool:
     return (
         type(backend.model).__name__ in _MODELS
         and not getattr(backend.model, "dropout", None)
-        and all(one["type"] in _NORMALIZERS for one in normalizers)
+        and all(step["type"] in _NORMALIZERS for step in normalizers)
         and bool(steps)
         and _splits(steps[0])  # what comes after it is given one word at a time
-        and all(one["type"] in _CHARACTER_WISE | {"ByteLevel"} or _splits(one) for one in steps)
-        and not any(re.search("[A-Za-z] ", one) for one in added)  # a cut would go through it
+        and all(step["type"] in _CHARACTER_WISE | {"ByteLevel"} or _splits(step) for step in steps)
+        and not any(re.search("[A-Za-z] ", token) for token in added)  # a cut would go through it
     )
 
 
@@ -78,8 +91,8 @@ def _last_cut(text: str, size: int) -> int | None:
     if size >= len(text):
         return None
     end = None
-    for found in _CUT.finditer(text, max(size - 1000, 0), size + 2):
-        end = found.end()
+    for cut in _CUT.finditer(text, max(size - 1000, 0), size + 2):
+        end = cut.end()
     return end if end is not None else _last_cut(text, 2 * size)
 
 
@@ -93,7 +106,7 @@ def _parts(step: Any, name: str) -> list[dict[str, Any]]:
 def _flat(stated: dict[str, Any], name: str) -> list[dict[str, Any]]:
     if stated["type"] != "Sequence":
         return [stated]
-    return [step for one in stated[name] for step in _flat(one, name)]
+    return [step for inner in stated[name] for step in _flat(inner, name)]
 
 
 def _splits(step: dict[str, Any]) -> bool:

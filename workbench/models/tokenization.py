@@ -12,10 +12,16 @@ _TRIED = 256  # texts that are tried out for what stands before them
 
 
 def text_options(tokenizer: Tokenizer) -> dict[str, Any]:
-    """How to call `tokenizer` so that a text is nothing but text.
+    """How to call a tokenizer so that a text is nothing but text.
 
     No special token is added, and one that the text spells out ("<|im_end|>") is split like any
     other text.
+
+    Args:
+        tokenizer: the transformers tokenizer.
+
+    Returns:
+        Keyword arguments for its call.
     """
     options: dict[str, Any] = {"add_special_tokens": False, "verbose": False}
     # mistral-common never reads control tokens out of a text, and refuses to be asked not to.
@@ -25,12 +31,16 @@ def text_options(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def special_prefix_of(tokenizer: Tokenizer) -> list[int]:
-    """The ids that `tokenizer` puts before every text by itself (BOS, or nothing).
+    """The ids that a tokenizer puts before every text by itself (BOS, or nothing).
 
     Found by comparing a text with and without special tokens. Any text that becomes ordinary tokens
     will do, but not every tokenizer knows the same letters, so the texts are tokens of its own.
 
-    Raises ValueError where no text shows it.
+    Args:
+        tokenizer: the transformers tokenizer.
+
+    Raises:
+        ValueError: no text shows it.
     """
     special = set(tokenizer.all_special_ids)
     for text in islice(_texts(tokenizer, special), _TRIED):
@@ -46,7 +56,7 @@ def special_prefix_of(tokenizer: Tokenizer) -> list[int]:
                 return whole[:start]
     if list(tokenizer("").input_ids):
         raise ValueError(
-            "it cannot be told which tokens this tokenizer puts before a text: of its "
+            "it is not clear which tokens this tokenizer puts before a text: of its "
             f"{len(tokenizer)} tokens, {len(special)} of them special, none reads back as ordinary "
             "text"
         )

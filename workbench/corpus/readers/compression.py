@@ -50,9 +50,9 @@ class _Gzip:
         self._inner, self.needs_input = zlib.decompressobj(wbits=31), True
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        found = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-        self.needs_input = not self._inner.unconsumed_tail and len(found) < max_length
-        return found
+        output = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self.needs_input = not self._inner.unconsumed_tail and len(output) < max_length
+        return output
 
     @property
     def eof(self) -> bool:
@@ -92,7 +92,14 @@ _ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.
 
 
 def compression_of(start: bytes) -> Compression | None:
-    """How a file is compressed, by its first bytes (16 are enough); None if it is not."""
+    """How a file is compressed, by its first bytes.
+
+    Args:
+        start: the first bytes; 16 are enough.
+
+    Returns:
+        The compression; None if it is not compressed.
+    """
     return next((kind for kind, begins in _STARTS.items() if begins.match(start)), None)
 
 

@@ -1,7 +1,7 @@
 """CSV and TSV with a header: one row a record, each value a string as it stands in the file.
 
-A value in quotes may hold line ends, so a record begins at a byte that only reading from the start
-can tell; `offsets` does that once, and a reader of a range of rows then begins there.
+A value in quotes may hold line ends, so only reading from the start shows at which byte a record
+begins; `offsets` does that once, and a reader of a range of rows then begins there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ Record = tuple[int, list[str] | Skipped]
 
 
 def header(source: Source) -> list[str]:
-    """The names of the columns, from the first record; ValueError if there is none."""
+    """The names of the columns, from the first record.
+
+    Args:
+        source: the source.
+
+    Raises:
+        ValueError: there is no header.
+    """
     with opened(source.path) as file:
         return _Records(file, source).header
 
@@ -31,22 +38,34 @@ def header(source: Source) -> list[str]:
 def records(source: Source, start: int, offset: int) -> Iterator[Record]:
     """The records behind the header, numbered from 0; blank lines are none.
 
-    One that is not UTF-8, or has more or fewer values than the header, is a Skipped. start, offset:
-    as of `readers.read_source`.
+    Args:
+        source: the source.
+        start: the first record that is wanted.
+        offset: the byte at which it begins in an uncompressed file; 0 where that is not known.
 
-    Raises ValueError for quotes that do not match: what follows could be told in several ways.
+    Yields:
+        The number of a record and its values; a Skipped in their place if it is not UTF-8, or has
+        more or fewer values than the header.
+
+    Raises:
+        ValueError: quotes do not match: what follows could be read in several ways.
     """
     with opened(source.path) as file:
-        found = _Records(file, source)
+        lines = _Records(file, source)
         if offset and file.seekable():
-            found.go_to(start, offset)
-        for row, values, _ in found:
+            lines.go_to(start, offset)
+        for row, values, _ in lines:
             if row >= start:
                 yield row, values
 
 
 def offsets(source: Source, rows: Iterable[int]) -> dict[int, int]:
-    """The byte at which each of the wanted records of an uncompressed file begins."""
+    """The byte at which each of the wanted records of an uncompressed file begins.
+
+    Args:
+        source: the source.
+        rows: the numbers of the wanted records.
+    """
     wanted = set(rows)
     with opened(source.path) as file:
         return {row: begins for row, _, begins in _Records(file, source) if row in wanted}
@@ -101,10 +120,10 @@ class _Records:
         try:
             return next(self._reader, None)
         except csv.Error as error:
-            said = (
+            reason = (
                 "a line that ends in a lone carriage return" if "new-line" in str(error) else error
             )
-            raise ValueError(f"the record at byte {begins:,}: {said}") from error
+            raise ValueError(f"the record at byte {begins:,}: {reason}") from error
 
     def __iter__(self) -> Iterator[tuple[int, list[str] | Skipped, int]]:
         while True:
@@ -119,11 +138,11 @@ class _Records:
                 reason, self._undecodable = "invalid UTF-8", False
             elif len(values) != len(self.header):
                 reason = f"{len(values)} values, but the header names {len(self.header)}"
-            found = Skipped(None, None, self._name, self._row, reason) if reason else values
-            yield self._row, found, begins
+            record = Skipped(None, None, self._name, self._row, reason) if reason else values
+            yield self._row, record, begins
             self._row += 1
 
 
 def _delimiter(line: bytes) -> str:
     """A comma, unless the header has none but what some spreadsheets write instead."""
-    return next((one for one in ",;\t" if one.encode() in line), ",")
+    return next((sign for sign in ",;\t" if sign.encode() in line), ",")

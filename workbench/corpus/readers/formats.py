@@ -1,8 +1,8 @@
-"""What a file is: told by its name, in upper or lower case, or by its first bytes where the name
-says nothing.
+"""What a file is, by its name or, where the name says nothing, by its first bytes.
 
-A whole corpus must not pass for one document because its name is `part-00000`, and no format that
-is not read for a text: such a file is refused by name, with what it is and what to do.
+Names count in upper and lower case. A whole corpus must not pass for one document because its name
+is `part-00000`, and no format that is not read for a text: such a file is refused by name, with
+what it is and what to do.
 """
 
 from __future__ import annotations
@@ -102,13 +102,13 @@ def format_of(name: str, path: str, given: bool) -> Format:
     if ending == ".json" and (given or compression):
         return Format("jsonl", compression)
     if ending == ".json":
-        found = _look(name, path, None, 1 if is_part else 2)
-        return (found or Format("text"))._replace(sure=is_part)
+        seen = _look(name, path, None, 1 if is_part else 2)
+        return (seen or Format("text"))._replace(sure=is_part)
     if not compression and not is_part and not _SAYS_NOTHING.search(stem):
         return Format("text")
-    found = _look(name, path, compression, 1 if is_part or given else 2)
-    if found is not None:
-        return found._replace(sure=is_part or found.kind == "parquet")
+    seen = _look(name, path, compression, 1 if is_part or given else 2)
+    if seen is not None:
+        return seen._replace(sure=is_part or seen.kind == "parquet")
     if compression or is_part:
         what = f"text compressed with {compression}" if compression else "a part of something"
         raise NotReadError(
@@ -120,17 +120,27 @@ def format_of(name: str, path: str, given: bool) -> Format:
 
 
 def tells_format(name: str) -> bool:
-    """Whether a name says by its ending that the file holds rows."""
+    """Whether a name says by its ending that the file holds rows.
+
+    Args:
+        name: the name of the file.
+    """
     stem, dot, packed = name.lower().rpartition(".")
     stem = stem if dot + packed in ENDINGS else name.lower()
     return PurePosixPath(stem).suffix in (*_KINDS, ".json")
 
 
 def check_start(start: bytes) -> None:
-    """Raise ValueError if the first bytes (16 are enough) are not those of UTF-8 text, for files
-    of lines, of which every line would be found wrong."""
+    """Require that a file of lines begins as UTF-8 text, else every line would be found wrong.
+
+    Args:
+        start: the first bytes; 16 are enough.
+
+    Raises:
+        ValueError: they are those of a compressed file, of Parquet, or of UTF-16.
+    """
     if compression := compression_of(start):
-        ending = next(one for one, kind in ENDINGS.items() if kind == compression)
+        ending = next(name for name, kind in ENDINGS.items() if kind == compression)
         raise ValueError(f"it is compressed with {compression}: name it with {ending} at its end")
     if start.startswith(b"PAR1"):
         raise ValueError("it is Parquet: name it .parquet")
@@ -175,7 +185,7 @@ def _is_json_lines(head: bytes, lines: int) -> bool:
         whole.pop()
     first = [line for line in whole if line.strip()][:lines]
     try:
-        return len(first) == lines and all(isinstance(json.loads(one), dict) for one in first)
+        return len(first) == lines and all(isinstance(json.loads(line), dict) for line in first)
     except (ValueError, RecursionError):
         return False
 

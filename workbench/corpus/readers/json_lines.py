@@ -19,9 +19,20 @@ _LINES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$")  # a name that says 
 
 
 def values(source: Source, start: int, stop: int | None, offset: int) -> Iterator[tuple[int, Any]]:
-    """The JSON values of the lines that are not blank; a line that is no JSON is a Skipped.
+    """The JSON values of the lines that are not blank.
 
-    start, stop, offset: as of `readers.read_source`.
+    Args:
+        source: the source.
+        start: the first line that is wanted, from 0.
+        stop: the line behind the last one that is wanted (None: all).
+        offset: the byte at which line `start` begins in an uncompressed file; 0 where that is not
+            known.
+
+    Yields:
+        The number of a line and its value; a Skipped in its place if the line is no JSON.
+
+    Raises:
+        CorpusError: the file is one JSON value over several lines.
     """
     name = source.name
     with opened(source.path) as file:
@@ -63,7 +74,9 @@ def _require_lines(first: bytes, value: Any, name: str) -> None:
     """Refuse a file that is one JSON value, as its first line shows."""
     is_open = isinstance(value, Skipped)
     what = ""
-    if first.lstrip().startswith(b"[") and (is_open or any(isinstance(one, dict) for one in value)):
+    if first.lstrip().startswith(b"[") and (
+        is_open or any(isinstance(item, dict) for item in value)
+    ):
         what = "a JSON array"
     elif is_open and first.strip() == b"{":
         what = "one JSON object over several lines"

@@ -12,8 +12,13 @@ _BLOCK = 1 << 20
 
 
 class LineIndex:
-    """The line ends of a file that is not compressed, counted block by block as far as anybody has
-    asked: 8 bytes of memory a MiB of the file."""
+    """The line ends of a file that is not compressed.
+
+    Counted block by block as far as anybody has asked: 8 bytes of memory a MiB of the file.
+
+    Args:
+        source: the source.
+    """
 
     def __init__(self, source: Source) -> None:
         self._path = source.path
@@ -22,9 +27,16 @@ class LineIndex:
         self._block, self._ends = -1, np.zeros(0, np.int64)  # the last one that was looked into
 
     def offset(self, row: int) -> int | None:
-        """The byte at which line `row` (from 0) begins; None if the file has fewer line ends.
+        """The byte at which a line begins.
 
-        Raises OSError where the file cannot be read.
+        Args:
+            row: the number of the line, from 0.
+
+        Returns:
+            The byte; None if the file has fewer line ends.
+
+        Raises:
+            OSError: the file cannot be read.
         """
         if row == 0:
             return 0
@@ -32,16 +44,16 @@ class LineIndex:
             if self._before[-1] < row and not self._ended:
                 file.seek((len(self._before) - 1) * _BLOCK)
             while self._before[-1] < row and not self._ended:
-                found = file.read(_BLOCK)
-                self._ended = len(found) < _BLOCK
-                self._before.append(self._before[-1] + found.count(b"\n"))
+                data = file.read(_BLOCK)
+                self._ended = len(data) < _BLOCK
+                self._before.append(self._before[-1] + data.count(b"\n"))
             if self._before[-1] < row:
                 return None
             block = bisect.bisect_left(self._before, row) - 1
             if block != self._block:
                 file.seek(block * _BLOCK)
-                found = file.read(_BLOCK)
+                data = file.read(_BLOCK)
                 self._block = block
-                self._ends = np.flatnonzero(np.frombuffer(found, np.uint8) == ord("\n"))
+                self._ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
         end = int(self._ends[row - self._before[block] - 1])
         return block * _BLOCK + end + 1

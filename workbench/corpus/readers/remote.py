@@ -32,12 +32,20 @@ _MAGIC = re.compile(r"[*\[]")  # of patterns; a `?` begins a query
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is a URL or a chain of them, that of a data set of the hub included."""
+    """Whether a path is a URL or a chain of them, that of a data set of the hub included.
+
+    Args:
+        path: a path or URL.
+    """
     return _REMOTE.match(path) is not None
 
 
 def absolute(path: str) -> str:
-    """The same path for a process that stands in another folder; of a chain, its last link."""
+    """The same path for a process that stands in another folder; of a chain, its last link.
+
+    Args:
+        path: a path or URL.
+    """
     if not is_remote(path):
         return os.path.abspath(path)
     *links, last = path.split("::")
@@ -48,6 +56,9 @@ def name_of(path: str) -> str:
     """The last part of the path of a URL, without its query; "" for a URL that has no path.
 
     The root of an archive is called like the archive.
+
+    Args:
+        path: a URL.
     """
     for link in _uncached(path).split("::"):
         place = _without_query(link).rpartition("://")[2]
@@ -57,14 +68,23 @@ def name_of(path: str) -> str:
 
 
 def shown(path: str) -> str:
-    """The path as a message may tell it: without query and password."""
+    """The path as a message may show it: without query and password.
+
+    Args:
+        path: a path or URL.
+    """
     if not is_remote(path):
         return path
     return "::".join(_USER.sub(r"\1", _without_query(link)) for link in path.split("::"))
 
 
 def without_credentials(message: str, path: str) -> str:
-    """A message of another library about a path, without what `shown` leaves out."""
+    """A message of another library about a path, without what `shown` leaves out.
+
+    Args:
+        message: the message.
+        path: the path or URL that it is about.
+    """
     if not is_remote(path):
         return message
     query = path.partition("?")[2]
@@ -84,25 +104,38 @@ def reached(path: str) -> Iterator[None]:
     """Turn what a file system raises, which may be anything, into a CorpusError without secrets.
 
     Its cause is an OSError, as of all that may go well the next time.
+
+    Args:
+        path: the URL that is reached inside the `with` block.
+
+    Raises:
+        CorpusError: the block raised anything.
     """
     try:
         yield
     except Exception as error:
-        said = without_credentials(f"{error!s:.500}" or type(error).__name__, path)
-        if isinstance(error, ImportError) and "aiohttp" in said:
-            said = "https:// needs the package `aiohttp`; run: pip install '.[http]'"
+        text = without_credentials(f"{error!s:.500}" or type(error).__name__, path)
+        if isinstance(error, ImportError) and "aiohttp" in text:
+            text = "https:// needs the package `aiohttp`; run: pip install '.[http]'"
         elif path.startswith("hf://"):
-            said += (
+            text += (
                 " (a file of the hub is hf://datasets/OWNER/NAME/PATH, a data set hf://owner/name)"
             )
         # No trace of the error itself: a traceback would tell its text, and the URL in it.
-        raise CorpusError(f"{shown(path)!r} cannot be reached: {said}") from OSError(said)
+        raise CorpusError(f"{shown(path)!r} cannot be reached: {text}") from OSError(text)
 
 
 def opened(path: str) -> IO[bytes]:
     """A local or remote file, for reading bytes; with `peek`.
 
     It is not seekable where a web server sends files from their beginning only.
+
+    Args:
+        path: a path or URL.
+
+    Raises:
+        OSError: a local file cannot be opened.
+        CorpusError: a remote file cannot be reached.
     """
     if not is_remote(path):
         return open(path, "rb")
@@ -119,7 +152,11 @@ def opened(path: str) -> IO[bytes]:
 
 
 def is_web(path: str) -> bool:
-    """Whether a path is that of a web server, which knows of files alone."""
+    """Whether a path is that of a web server, which knows of files alone.
+
+    Args:
+        path: a path or URL.
+    """
     return _target(path)[1].lower().startswith(("http://", "https://"))
 
 
@@ -130,21 +167,42 @@ def _gives_ranges(files: Any, place: str) -> bool:
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file or folder; CorpusError if nobody can say."""
+    """Whether there is such a file or folder.
+
+    Args:
+        path: a URL.
+
+    Raises:
+        CorpusError: nobody can say.
+    """
     with reached(path):
         files, place = _files(path)
         return bool(files.exists(place))
 
 
 def is_folder(path: str) -> bool:
-    """Whether a remote path is a folder; CorpusError if nobody can say."""
+    """Whether a remote path is a folder.
+
+    Args:
+        path: a URL.
+
+    Raises:
+        CorpusError: nobody can say.
+    """
     with reached(path):
         files, place = _files(path)
         return bool(files.isdir(place))
 
 
 def stamp(path: str) -> tuple[int | None, str]:
-    """Bytes of a remote file, None if nobody says, and a text that changes with the file."""
+    """The signature of a remote file, which differs when the file was changed.
+
+    Args:
+        path: a URL.
+
+    Returns:
+        The size in bytes, None if nobody says, and a text that changes with the file.
+    """
     with reached(path):
         files, place = _files(path)
         info = files.info(place)
@@ -153,34 +211,50 @@ def stamp(path: str) -> tuple[int | None, str]:
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a URL stands for all files that match it: it has a `*` or a `[`."""
+    """Whether a URL stands for all files that match it: it has a `*` or a `[`.
+
+    Args:
+        path: a URL.
+    """
     return _MAGIC.search(_target(path)[1].partition("://")[2]) is not None
 
 
 def files_below(path: str) -> tuple[str, list[str]]:
-    """A remote folder, or the one that a pattern begins with, and the places in it, sorted, of all
-    its files or of those that match."""
+    """The files of a remote folder, or those that a pattern matches.
+
+    Args:
+        path: a URL of a folder, or a pattern.
+
+    Returns:
+        The folder, or the one that the pattern begins with, and the places of the files in it,
+        sorted.
+    """
     before, link, after = _target(path)
     scheme, _, below = _without_query(link).partition("://")
     if is_pattern(path):
         below = _MAGIC.split(below)[0].rpartition("/")[0]
     top = "::".join([*before, f"{scheme}://{below.rstrip('/')}", *after])
-    found: list[Any] = []
+    places: list[Any] = []
     with reached(path):
         files, place = _files(path)
         if is_pattern(path):
             with contextlib.suppress(FileNotFoundError):
-                found = [one for one in files.glob(place) if not files.isdir(one)]
+                places = [each for each in files.glob(place) if not files.isdir(each)]
         else:
-            found = files.find(place)
+            places = files.find(place)
         root = _files(top)[1].rstrip("/") + "/"
-    inside = [str(one).removeprefix(root).removeprefix("/") for one in found]
+    inside = [str(each).removeprefix(root).removeprefix("/") for each in places]
     # What web servers list beside files: the same folder in another order.
-    return top, sorted(one for one in inside if scheme in _NO_QUERY or "?" not in one)
+    return top, sorted(each for each in inside if scheme in _NO_QUERY or "?" not in each)
 
 
 def child(folder: str, place: str) -> str:
-    """The path of what lies at `place` below a remote folder, as `files_below` gives both."""
+    """The path of a file below a remote folder.
+
+    Args:
+        folder: the folder, as `files_below` gives it.
+        place: the place in it, as `files_below` gives it.
+    """
     before, link, after = _target(folder)
     between = "" if link.endswith("://") else "/"
     return "::".join([*before, f"{link}{between}{place}", *after])

@@ -1,7 +1,7 @@
-"""The readers of formats: each yields the rows of one kind of corpus, in order and one by one.
+"""The rows of a corpus of any kind, in order and one by one.
 
-A reader takes nothing for granted about the values of a row; `workbench.corpus.reading` judges
-them. A row that cannot even be decoded is a Skipped; what breaks a file, or all of the corpus, a
+Nothing is taken for granted about the values of a row; `workbench.corpus.reading` checks them. A
+row that cannot even be decoded is a Skipped; what breaks a file, or all of the corpus, a
 CorpusError.
 """
 
@@ -37,7 +37,15 @@ Rows = Iterator[RawRow | Skipped]
 
 
 def open_corpus(corpus: Any, columns: Columns) -> Rows:
-    """The rows of anything that `read_corpus` takes; CorpusError if it is of no known kind."""
+    """The rows of anything that `read_corpus` takes.
+
+    Args:
+        corpus: the corpus.
+        columns: the names of its columns.
+
+    Raises:
+        CorpusError: the corpus is of no known kind, or cannot be read.
+    """
     if (paths := paths_of(corpus)) is not None:
         return _paths(paths, columns)
     if _is_dataset(corpus):
@@ -59,26 +67,43 @@ def open_corpus(corpus: Any, columns: Columns) -> Rows:
 
 
 def paths_of(corpus: Any) -> list[Any] | None:
-    """The paths that a corpus was given as; None for one that was given in another way."""
-    given = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
-    if not isinstance(given, list | tuple):
+    """The paths that a corpus was given as.
+
+    Args:
+        corpus: anything that `read_corpus` takes.
+
+    Returns:
+        The paths; None for a corpus that was given in another way.
+    """
+    paths = [corpus] if isinstance(corpus, str | os.PathLike) else corpus
+    if not isinstance(paths, list | tuple):
         return None
-    return list(given) if all(isinstance(one, str | os.PathLike) for one in given) else None
+    return list(paths) if all(isinstance(path, str | os.PathLike) for path in paths) else None
 
 
-def _paths(given: Iterable[Any], columns: Columns) -> Rows:
-    sources = sources_of(given)  # refuses wrong paths now, not when the first row is asked for
+def _paths(paths: Iterable[Any], columns: Columns) -> Rows:
+    sources = sources_of(paths)  # refuses wrong paths now, not when the first row is asked for
     return (row for source in sources for row in read_source(source, columns))
 
 
 def read_source(
     source: Source, columns: Columns, start: int = 0, stop: int | None = None, offset: int = 0
 ) -> Rows:
-    """The rows of one source, or those from row `start` to before row `stop` of it.
+    """The rows of one source, or a range of them.
 
-    offset: where row `start` begins in a plain JSONL or CSV file, in bytes, if that is known (see
-    `row_offsets`). Without it, and in a compressed file, the rows before are read over; in a
+    Without an offset, and in a compressed file, the rows before the range are read over; in a
     Parquet file whole row groups are left out, in a saved data set all that comes before.
+
+    Args:
+        source: the source.
+        columns: the names of the columns.
+        start: the first row.
+        stop: the row behind the last one (None: all).
+        offset: where row `start` begins in a plain JSONL or CSV file, in bytes, if that is known
+            (see `row_offsets`); else 0.
+
+    Raises:
+        CorpusError: the file breaks off, or lacks a column.
     """
     columns = columns.within(source.name, source.domain)
     if source.kind == "hub":
@@ -113,10 +138,15 @@ def _range(rows: Rows, start: int, stop: int | None) -> Rows:
 
 
 def row_offsets(source: Source, rows: Iterable[int]) -> tuple[str, int, dict[int, int]]:
-    """SHA-256 and size in bytes of a file, and where the wanted rows of a plain JSONL or CSV file
-    begin.
+    """Digest and size of a file, and where the wanted rows of a plain JSONL or CSV file begin.
 
-    For any other kind of file no row has a place of its own, and the last is empty.
+    Args:
+        source: the source.
+        rows: the numbers of the wanted rows.
+
+    Returns:
+        The SHA-256, the size in bytes, and the byte at which each wanted row begins; for any other
+        kind of file no row has a place of its own, and the last is empty.
     """
     digest, size, places, wanted = hashlib.sha256(), 0, {}, set(rows)
     by_line = source.kind == "jsonl" and source.compression is None
@@ -150,11 +180,11 @@ def _guarded(rows: Rows, source: str, path: str = "") -> Rows:
     except Exception as error:
         if not is_remote(path) and not isinstance(error, OSError | ValueError | pa.ArrowException):
             raise
-        said = without_credentials(utf8_name(f"{error!s:.500}"), path)
+        message = without_credentials(utf8_name(f"{error!s:.500}"), path)
         cause: Exception = error
         if is_remote(path):
-            cause = ValueError(said) if isinstance(error, ValueError) else OSError(said)
-        raise CorpusError(f"{source}: reading broke off {reached}: {said}") from cause
+            cause = ValueError(message) if isinstance(error, ValueError) else OSError(message)
+        raise CorpusError(f"{source}: reading broke off {reached}: {message}") from cause
 
 
 def _whole_text(source: Source, columns: Columns) -> Rows:
@@ -203,7 +233,7 @@ def _lacking(
             return None, []
         if isinstance(item, Mapping):
             missing = columns.missing(item)
-            lacking = [one for one in lacking if one in missing] if first else missing
+            lacking = [column for column in lacking if column in missing] if first else missing
             first = first or (row, item)
             if not lacking or only_first:
                 break
@@ -290,23 +320,23 @@ def _batches(
         row += over
         run = max(1, min(_RUN_ROWS, _RUN_BYTES * kept.num_rows // max(kept.nbytes, 1)))
         for place in range(over, kept.num_rows, run):
-            for found in _values(kept.slice(place, run)):
-                if isinstance(found, str):
-                    yield Skipped(None, None, source, row, found)
+            for values in _values(kept.slice(place, run)):
+                if isinstance(values, str):
+                    yield Skipped(None, None, source, row, values)
                 else:
-                    yield columns.pick(dict(zip(names, found, strict=True)), source, row)
+                    yield columns.pick(dict(zip(names, values, strict=True)), source, row)
                 row += 1
 
 
 def _values(batch: Any) -> Iterator[tuple[Any, ...] | str]:
     """The values of each row of a batch, or why they cannot be had."""
     try:
-        found: Iterable[Any] = list(zip(*map(_column_values, batch.columns), strict=True))
+        rows: Iterable[Any] = list(zip(*map(_column_values, batch.columns), strict=True))
     except (ValueError, OverflowError) as error:
-        found = [f"a value cannot be decoded: {error!s:.300}"]
+        rows = [f"a value cannot be decoded: {error!s:.300}"]
         if batch.num_rows > 1:  # so that such a value costs one row
-            found = (row for i in range(batch.num_rows) for row in _values(batch.slice(i, 1)))
-    yield from found
+            rows = (row for i in range(batch.num_rows) for row in _values(batch.slice(i, 1)))
+    yield from rows
 
 
 def _column_values(column: Any) -> list[Any]:
@@ -323,7 +353,7 @@ def _frame(frame: Any, columns: Columns) -> Rows:
 
     def rows() -> Iterator[tuple[int, Any]]:
         values = zip(*(frame[name] for name in names), strict=True)
-        return enumerate(dict(zip(names, one, strict=True)) for one in values)
+        return enumerate(dict(zip(names, row, strict=True)) for row in values)
 
     return _items(rows(), "memory", columns, rows)
 
@@ -356,7 +386,7 @@ def _hub(source: Source, columns: Columns) -> Rows:
     repository, config, split = hub.groups()
     load = datasets_package().load_dataset
     try:
-        found = load(repository, config or None, split=split or "train", streaming=True)
+        dataset = load(repository, config or None, split=split or "train", streaming=True)
     except Exception as error:  # the library's own errors, the hub's and the network's alike
         raise CorpusError(f"hf://{source.name} cannot be opened: {error}") from error
-    yield from _dataset(found, source.name, columns)
+    yield from _dataset(dataset, source.name, columns)

@@ -24,15 +24,26 @@ _RECORDS, _DICTIONARY = "record batch", "dictionary"
 
 
 def is_saved_dataset(folder: Path) -> bool:
-    """Whether `datasets.save_to_disk` wrote this folder."""
-    one = (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
-    return one or (folder / "dataset_dict.json").is_file()
+    """Whether `datasets.save_to_disk` wrote this folder.
+
+    Args:
+        folder: the folder.
+    """
+    single = (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
+    return single or (folder / "dataset_dict.json").is_file()
 
 
 def splits(folder: Path) -> dict[str, Path]:
-    """The folders of the splits by name, or the folder itself under "" if it has none.
+    """The folders of the splits of a saved data set.
 
-    Raises ValueError, with the reason, for a list of splits that is none.
+    Args:
+        folder: the folder of the data set.
+
+    Returns:
+        The folders by name, or the folder itself under "" if it has no splits.
+
+    Raises:
+        ValueError: with the reason, for a list of splits that is none.
     """
     if not (folder / "dataset_dict.json").is_file():
         return {"": folder}
@@ -47,43 +58,61 @@ def splits(folder: Path) -> dict[str, Path]:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The Arrow files of one data set, in their order; ValueError, with the reason, if there is no
-    saying which they are."""
+    """The Arrow files of one data set, in their order.
+
+    Args:
+        folder: the folder of the data set or of one split.
+
+    Raises:
+        ValueError: with the reason, if there is no saying which they are.
+    """
     stated = read_json(plain_file(folder, "state.json"))
     files = stated.get("_data_files") if isinstance(stated, dict) else None
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise ValueError('state.json lists no files: expected {"_data_files": [{"filename": ...}]}')
-    found = [plain_file(folder, file.get("filename")) for file in files]
-    if len(set(found)) < len(found):
+    paths = [plain_file(folder, file.get("filename")) for file in files]
+    if len(set(paths)) < len(paths):
         raise ValueError("state.json lists a file twice")
-    return found
+    return paths
 
 
 def schema_of(path: Path) -> pa.Schema:
-    """The columns of an Arrow file; pa.ArrowInvalid or OSError if it is none."""
+    """The columns of an Arrow file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        pa.ArrowInvalid: (a ValueError, or OSError) the file is none.
+    """
     with pa.memory_map(str(path)) as stream:
         return pa.ipc.open_stream(stream).schema
 
 
 def batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The `columns` of an Arrow file, names or paths into nested columns, batch by batch, safe to
-    be looked at value by value.
+    """Columns of an Arrow file, batch by batch, safe to be looked at value by value.
 
-    The file is mapped, not read. Raises pa.ArrowInvalid (a ValueError) or OSError for values that
-    do not lie in the file, and for compressed ones: `datasets` writes none, and a few bytes of them
-    may state any size.
+    The file is mapped, not read.
+
+    Args:
+        path: the file.
+        columns: names of the columns, or paths into nested columns.
+
+    Raises:
+        pa.ArrowInvalid: (a ValueError, or OSError) values do not lie in the file, or are
+            compressed: `datasets` writes none such, and a few bytes of them may state any size.
     """
     _check_uncompressed(path)
     with pa.memory_map(str(path)) as stream:
         reader = pa.ipc.open_stream(stream)
         check_single(reader.schema, columns)
         for batch in reader:
-            found = []
+            arrays = []
             for name in columns:
                 batch.column(steps_to(batch.schema, name)[0]).validate()  # before it is looked into
-                found.append(column_at(batch, name))
-                _check(found[-1])
-            yield pa.RecordBatch.from_arrays(found, columns)
+                arrays.append(column_at(batch, name))
+                _check(arrays[-1])
+            yield pa.RecordBatch.from_arrays(arrays, columns)
 
 
 def _check(column: pa.Array) -> None:
