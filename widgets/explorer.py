@@ -241,8 +241,10 @@ class Explorer(w.VBox):
         self._static = display(self.snapshot(), display_id=True)
 
     def _renew_static(self) -> None:
-        """Bring the picture in the notebook up to date, once the reader pauses: JupyterLab takes
-        longer to lay it out than to recolour the tokens."""
+        """Bring the picture in the notebook up to date, once the reader pauses.
+
+        JupyterLab takes longer to lay it out than to recolour the tokens.
+        """
         if self._static is None or self._shown is None or not self.text.tokens.theme:
             return
         self._later.cancel()

@@ -60,6 +60,11 @@ class ProblemBox(ipywidgets.HBox):
         self._kept = True
 
     def __call__(self, error: BaseException) -> None:
+        """Show an error until the next success.
+
+        Args:
+            error: what went wrong; its kind and message are shown, as text.
+        """
         self.error, self._kept = error, False
         kind = type(error).__name__
         message = str(error) or "no message"

@@ -226,7 +226,7 @@ def _touched(counts: np.ndarray) -> np.ndarray:
 
 
 def _effective(counts: np.ndarray) -> np.ndarray:
-    """exp of the entropy of each row of counts (rows, clusters)."""
+    """The exponential of the entropy of each row of counts (rows, clusters)."""
     share = counts / counts.sum(axis=1, keepdims=True)
     logs = np.log(share, out=np.zeros_like(share), where=share > 0)
     return np.exp(-(share * logs).sum(axis=1))

@@ -257,8 +257,10 @@ def _client(base_url: str, api_key: str | None, timeout: float, count: int) -> I
 def _ask_all(
     client: InferenceClient, questions: Sequence[Question], folder: Path, workers: int
 ) -> dict[str, dict[str, Any]]:
-    """File name -> answer, or the problem, of each question. The first is asked alone, so that an
-    endpoint that is not there, or refuses, is reported once."""
+    """File name -> answer, or the problem, of each question.
+
+    The first is asked alone, so that an endpoint that is not there, or refuses, is reported once.
+    """
     answers = {}
     with counted("judging", "doc", len(questions)) as done:
         first, *rest = questions

@@ -127,6 +127,7 @@ def verify(
     domain: DomainColumn = "domain",
     as_json: AsJson = False,
 ) -> None:
+    """Check a manifest: `workbench verify`, whose help stands above."""
     with reported(as_json):
         import workbench as wb
 

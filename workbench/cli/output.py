@@ -32,6 +32,12 @@ class Command(typer.Typer):
     """The command, whose output has `?` in place of what the encoding of its reader lacks."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command.
+
+        Args:
+            *args: as typer takes them.
+            **kwargs: as typer takes them.
+        """
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
         return super().__call__(*args, **kwargs)

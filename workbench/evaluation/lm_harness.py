@@ -200,8 +200,10 @@ def _loaded(
 
 
 def _manager(names: Sequence[Any], folders: list[str | Path]) -> TaskManager:
-    """Knows the tasks in `folders`, and lm-eval's own only if they are asked for: reading their
-    thousands of files takes half a minute."""
+    """Knows the tasks in `folders`, and lm-eval's own only if they are asked for.
+
+    To read their thousands of files takes half a minute.
+    """
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=folders, include_defaults=False)

@@ -1,5 +1,4 @@
-"""Figures of training: heads along checkpoints, losses of mixtures, the mirror. Nothing is computed
-here."""
+"""Figures of training: heads along checkpoints, losses of mixtures, the mirror."""
 
 from __future__ import annotations
 

@@ -26,7 +26,13 @@ _TYPES: dict[str, type] = {
 
 
 class SourceRows(NamedTuple):
-    """The rows of one source: places `first` to before `last` in the arrays of SelectionRows."""
+    """The rows of one source.
+
+    Attributes:
+        name: the source.
+        first: the place of its first row in the arrays of SelectionRows.
+        last: the place behind its last row.
+    """
 
     name: str
     first: int

@@ -232,8 +232,11 @@ def _checked(runs: pd.DataFrame, law: Law, loss: str) -> tuple[np.ndarray, np.nd
 
 
 def _starts(law: Law, logs: np.ndarray, losses: np.ndarray, count: int) -> list[np.ndarray]:
-    """Variable projection: for each point of a grid of exponents the best E and A_i, which enter
-    linearly, by non-negative least squares of relative errors; the best `count` of them."""
+    """The best `count` starts by variable projection.
+
+    For each point of a grid of exponents the best E and A_i, which enter linearly, by non-negative
+    least squares of relative errors.
+    """
     found = []
     for exponents in product(EXPONENTS, repeat=len(law.inputs)):
         columns = list(np.exp(-logs * exponents).T)

@@ -121,7 +121,7 @@ class Law:
         return np.exp(np.clip(powers, -LARGEST, LARGEST))
 
     def log_loss(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
-        """log L of each run.
+        """The logarithm of L of each run.
 
         Args:
             theta: the parameters, shape (parameters,).

@@ -66,7 +66,12 @@ def _place(path: str) -> str:
 
 
 class Held(NamedTuple):
-    """What a folder holds: digests of some of its texts, and what to call their corpus."""
+    """What a folder holds.
+
+    Attributes:
+        texts: SHA-256 digests of some of its scored texts.
+        name: what to call their corpus.
+    """
 
     texts: frozenset[str]
     name: str

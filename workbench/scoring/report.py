@@ -42,7 +42,11 @@ class Failure:
 
 
 class ScoringFailed(RuntimeError):
-    """Some shards could not be scored. All others are done and kept; `report` is the RunReport."""
+    """Some shards could not be scored. All others are done and kept.
+
+    Args:
+        report: the RunReport, with at least one failure.
+    """
 
     def __init__(self, report: RunReport) -> None:
         self.report = report

@@ -271,7 +271,14 @@ def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> N
 
 
 def numbers_in(folder: Path) -> set[int]:
-    """Which shards have a score file or a receipt in a run folder; returns their numbers."""
+    """Which shards have a score file or a receipt.
+
+    Args:
+        folder: the run folder.
+
+    Returns:
+        The numbers of those shards.
+    """
     paths = [*folder.glob("scores/part-*.parquet"), *folder.glob("receipts/part-*.json")]
     return {shard_number(path.stem) for path in paths if SHARD_NAME.fullmatch(path.stem)}
 
@@ -329,7 +336,12 @@ def _json_bytes(value: dict[str, Any]) -> bytes:
 
 
 class SetAside(NamedTuple):
-    """What was set aside: how many shards, and how many documents were scored in them."""
+    """What was set aside.
+
+    Attributes:
+        shards: how many shards.
+        documents: how many documents were scored in them.
+    """
 
     shards: int
     documents: int
@@ -387,7 +399,11 @@ def _taken_back(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> R
 
 
 def keep_record(folder: Path) -> None:
-    """Keep a copy of the record of a run folder, where another one is about to replace it."""
+    """Keep a copy of the record, where another one is about to replace it.
+
+    Args:
+        folder: the run folder; the copy goes to its `superseded/`.
+    """
     path = folder / "run.json"
     aside = folder / SUPERSEDED
     aside.mkdir(exist_ok=True)

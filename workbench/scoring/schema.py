@@ -15,7 +15,13 @@ FORMULA = "(loss_ref - loss_base) / loss_base"
 
 
 class ScoreColumn(NamedTuple):
-    """A column of the score row: its name, its Arrow type, and what it holds."""
+    """A column of the score row.
+
+    Attributes:
+        name: the name of the column.
+        type: its Arrow type.
+        meaning: what it holds.
+    """
 
     name: str
     type: pa.DataType

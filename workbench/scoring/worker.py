@@ -27,7 +27,12 @@ _NOWHERE_TO_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class Step(NamedTuple):
-    """So many documents are through, over so many predicted tokens."""
+    """What was done since the last step.
+
+    Attributes:
+        documents: how many documents are through.
+        tokens: over how many predicted tokens.
+    """
 
     documents: int
     tokens: int

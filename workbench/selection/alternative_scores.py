@@ -1,5 +1,6 @@
-"""Other scores of the same documents, to hold AttentionInfluence against, and ways past its
-confounds that need no new pass through the model.
+"""Other scores of the same documents, to hold AttentionInfluence against.
+
+And ways past its confounds that need no new pass through the model.
 
 Every scorer is a column of the score table: higher is chosen first. A user's own column (an
 educational classifier, for example) stands beside them under its own name.

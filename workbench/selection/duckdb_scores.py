@@ -36,7 +36,13 @@ _PLACE = "s.place AS source, f.row AS row"
 
 
 class Domain(NamedTuple):
-    """A domain: its name, and how many documents and tokens it has."""
+    """A domain.
+
+    Attributes:
+        name: its name.
+        documents: how many documents it has.
+        tokens: how many tokens these have.
+    """
 
     name: str
     documents: int
@@ -297,8 +303,10 @@ def _groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _check_columns(path: pathlib.Path) -> None:
-    """Refuse a score file whose columns are missing, doubled, of another kind or expand beyond
-    bounds."""
+    """Refuse a score file whose columns are missing, doubled or of another kind.
+
+    And one whose columns expand beyond bounds.
+    """
     schema = pq.read_schema(path)
     names = [name.lower() for name in schema.names]  # DuckDB's names know no case
     odd = [name for name in SCORE_COLUMNS if names.count(name) != 1 or name not in schema.names]

@@ -153,8 +153,10 @@ class TextResults:
     def _kept(
         self, key: Hashable, compute: Callable[[], T], whole: Callable[[T], bool] = lambda _: True
     ) -> T:
-        """The result of `compute`, kept under `key` if it is `whole`; the least recently used go
-        first."""
+        """The result of `compute`, kept under `key` if it is `whole`.
+
+        The least recently used go first.
+        """
         key = (state_of(self.model), key)
         with self._lock:
             if key in self._results:

@@ -1,5 +1,6 @@
-"""How retrieval heads come up in training: scores of every head along checkpoints (the paper's
-Figure 2).
+"""How retrieval heads come up in training: scores of every head along checkpoints.
+
+This is the paper's Figure 2.
 
 Checkpoints are whatever `load_model` reads: folders that `pretrain` wrote, or revisions of a model
 on a hub. The same probes are put to all of them.

@@ -138,8 +138,11 @@ def formula(stored: StoredRows) -> tuple[bool, str]:
 
 
 class _Found(NamedTuple):
-    """What the walk gave: rows, how many rows of selection.parquet are others by column, the first
-    place where one is, and the figures that a manifest states."""
+    """What the walk gave.
+
+    Rows, how many rows of selection.parquet are others by column, the first place where one is, and
+    the figures that a manifest states.
+    """
 
     rows: int
     stored: int
