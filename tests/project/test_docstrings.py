@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+
+from workbench.cli import app
 
 ROOT = Path(__file__).parents[2]
 # Packages whose docstrings are complete, as "workbench/<package>" or "widgets". A new package is
@@ -186,3 +189,15 @@ def entries(docstring: str) -> set[str]:
             if indent and (entry := re.match(indent[0] + r"\*{0,2}(\w+)(?: \(.*?\))?: \S", line)):
                 names.add(entry[1])
     return names
+
+
+def test_every_option_of_every_command_has_a_help_text() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert len(commands) > 8
+    bare = [
+        f"{name}: {parameter.name}"
+        for name, command in commands.items()
+        for parameter in command.params
+        if not getattr(parameter, "help", None)
+    ]
+    assert bare == []
