@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets
 
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 
 Report = Callable[[BaseException], object]
 
@@ -32,7 +32,7 @@ def escaped(text: str) -> str:
     Returns:
         HTML without markup of the text's own.
     """
-    return html.escape(visible(text, newline="\n"), quote=True)
+    return html.escape(escape_control_characters(text, newline="\n"), quote=True)
 
 
 class ProblemBox(ipywidgets.HBox):

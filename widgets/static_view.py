@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from widgets.problem_box import escaped
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 from workbench.masking.token_changes import TokenChanges
 from workbench.models.model import Model
 from workbench.session.head_colours import HeadColours
@@ -83,6 +83,6 @@ def _text(changes: TokenChanges) -> str:
         colour = f"rgba({RISE if change >= 0 else FALL},{share:.2f})"
         spans.append(
             f'<span title="{words}" style="unicode-bidi:isolate;background-color:{colour}">'
-            f"{escaped(visible(piece))}</span>"
+            f"{escaped(escape_control_characters(piece))}</span>"
         )
     return f'<p class="aiw-snapshot-text" style="white-space:pre-wrap">{"".join(spans)}</p>'

@@ -17,7 +17,7 @@ TEXTS = ["some text", "another, longer text of more than a few words", "x" * 40,
 
 def plainly(model, text, limit=None):
     """One text at a time through the stock model, whose layers report their outputs."""
-    prefix = model.special_prefix
+    prefix = model.bos_ids
     ids = [*prefix, *model.encode(text)[:limit]]
     with torch.no_grad():
         out = model.hf(torch.tensor([ids]), output_hidden_states=True)

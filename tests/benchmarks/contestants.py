@@ -88,11 +88,11 @@ def _model(spec: Spec, kernel: str = "sdpa") -> wb.Model:
 
 def _workbench(spec: Spec) -> Perform:
     from workbench.masking.losses import losses_of_ids
-    from workbench.masking.packed import engine_of
+    from workbench.masking.packed import packed_passes
     from workbench.models.heads import HeadSet
 
     model = _model(spec)
-    engine = engine_of(model)
+    engine = packed_passes(model)
     if engine is None:
         raise RuntimeError("the engine does not fit this model: there is nothing to measure")
     usual = engine.row_tokens

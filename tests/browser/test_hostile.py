@@ -9,7 +9,7 @@ import pytest
 from support.hostile import TEXTS
 
 from browser.lab import PATIENCE, Lab, button, tab
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 from workbench.masking.token_changes import CONTINUED
 
 NOTEBOOK = """
@@ -63,14 +63,14 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
         seen |= set(page.locator(".aiw-doc-row [role=gridcell]:first-child").all_text_contents())
         page.locator(".aiw-doc-row:visible").first.press("PageDown")
         page.wait_for_timeout(150)
-    assert seen >= {visible(one) for one in TEXTS}
+    assert seen >= {escape_control_characters(one) for one in TEXTS}
     found = page.locator(".aiw-explorer select option").all_text_contents()
     options = [one.replace("\xa0", " ") for one in found]  # ipywidgets keeps spaces so
-    assert {visible(one) for one in TEXTS} <= set(options)
+    assert {escape_control_characters(one) for one in TEXTS} <= set(options)
     tab(page, "Selection")
     page.wait_for_selector(".aiw-explorer .js-plotly-plot .barlayer")
     domains = page.locator(".aiw-counts td:first-child").all_text_contents()
-    assert set(domains) == {visible(one) for one in TEXTS}
+    assert set(domains) == {escape_control_characters(one) for one in TEXTS}
     titles = " ".join(page.locator(".js-plotly-plot .annotation-text").all_text_contents())
     assert "<script>window.hacked = 1</script>: " in titles
     assert "H<sub>2</sub>O" in titles
@@ -84,12 +84,12 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
             "json.dumps([explorer.session.document, explorer.session.text]))[2]"
         )
         document, text = json.loads(name)
-        shown = visible(text)
+        shown = escape_control_characters(text)
         page.wait_for_function(
             f"([text, part]) => ({READ})().replaceAll(part, '') === text", arg=[shown, CONTINUED]
         )
         sources = page.locator(".aiw-source b").all_text_contents()
-        assert sources == [visible(document, newline="\n")], text
+        assert sources == [escape_control_characters(document, newline="\n")], text
         page.locator(".aiw-token").last.hover()
         head = page.locator(".aiw-details-head")
         head.filter(has_text=re.compile(r"^token \d+")).wait_for()
@@ -106,7 +106,9 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
         names.fill(text)
         names.press("Enter")
         word = text.split()[0][:40]
-        said = page.locator(".aiw-problem [role=alert]", has_text=visible(word)[:8])
+        said = page.locator(
+            ".aiw-problem [role=alert]", has_text=escape_control_characters(word)[:8]
+        )
         said.first.wait_for()
     assert page.evaluate("() => window.hacked") is None
     assert page.url == address
@@ -134,7 +136,7 @@ def test_the_picture_is_text(number, page):
         explorer.close()
     shown = "".join(page.locator(".aiw-snapshot p span").all_text_contents())
     read = shown.replace(CONTINUED, "")
-    assert read == visible(text)[: len(read)]
+    assert read == escape_control_characters(text)[: len(read)]
     assert len(read) >= min(len(text), 1000)  # of a long text, the beginning
     kinds = page.evaluate(
         "() => [...new Set([...document.querySelectorAll('.aiw-snapshot *')].map(e => e.tagName))]"

@@ -8,7 +8,7 @@ from support.hostile import TEXTS
 
 import workbench as wb
 from workbench import figures
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 
 CHUNK = 6
 CHUNKS = [
@@ -49,7 +49,7 @@ def shown_texts(page, selector):
 
 
 def spelled(text):
-    return visible(text).replace("\xa0", " ")
+    return escape_control_characters(text).replace("\xa0", " ")
 
 
 def hovers(page, curve, point):

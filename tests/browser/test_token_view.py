@@ -7,7 +7,7 @@ import pytest
 from support.hostile import TEXTS
 
 from browser.mounting import contrast, deliver, messages, mount, receive, saved, style
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 
 TOKENS = ["One", " two", "\u2424", " two", "!"]
 BEFORE = [np.nan, 4.0, 1.0, 0.5, 2.0]
@@ -208,7 +208,7 @@ def test_ink_is_readable_on_the_strongest_colours(page, theme):
 
 def test_hostile_tokens_are_text_and_keep_their_places(page):
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
-    tokens = [visible(one) for one in TEXTS]
+    tokens = [escape_control_characters(one) for one in TEXTS]
     losses = floats(np.ones(len(tokens)))
     mount(page, "token_view", traits(tokens=tokens, before=losses, after=losses, note=tokens[0],
                                      summary=tokens[1], labels=tokens[2:4]))  # fmt: skip

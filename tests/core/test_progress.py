@@ -14,7 +14,7 @@ from support.planted import planted_model, planted_probes
 
 import workbench as wb
 from workbench.core import progress
-from workbench.core.progress import Cancelled, Progress, counted, gives_way, tracked, watched
+from workbench.core.progress import Cancelled, Progress, preemptible, progress_bar, track, watched
 from workbench.masking.reference import plain_losses
 from workbench.models import attention_hook
 from workbench.models.attached_hooks import is_overridden
@@ -268,8 +268,8 @@ def test_who_watches_hears_every_unit_and_nobody_else_does(capfd, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     told = []
     with watched(told.append, threading.Event()):
-        assert list(tracked("abc", "letters", "letter")) == ["a", "b", "c"]
-        with counted("more", "bit", None, bar=False) as done:
+        assert list(track("abc", "letters", "letter")) == ["a", "b", "c"]
+        with progress_bar("more", "bit", None, bar=False) as done:
             done(4)
     assert [(one.title, one.unit, one.done, one.total) for one in told] == [
         *[("letters", "letter", i, 3) for i in range(4)], ("more", "bit", 0, None),
@@ -277,8 +277,8 @@ def test_who_watches_hears_every_unit_and_nobody_else_does(capfd, monkeypatch):
     ]  # fmt: skip
     assert all(one.seconds >= 0 for one in told)
     assert capfd.readouterr().err == ""  # no bar besides
-    assert list(tracked("ab", "letters", "letter")) == ["a", "b"]
-    with counted("short", "bit", 2, bar=False) as done:
+    assert list(track("ab", "letters", "letter")) == ["a", "b"]
+    with progress_bar("short", "bit", 2, bar=False) as done:
         done(2)
     assert len(told) == 6
     shown = capfd.readouterr().err
@@ -291,7 +291,7 @@ def test_a_stop_ends_a_loop_at_its_next_unit_and_is_no_error():
     stop, seen = threading.Event(), []
 
     def loop():
-        for item in tracked(range(9), "counting", "one"):
+        for item in track(range(9), "counting", "one"):
             seen.append(item)
             if item == 3:
                 stop.set()
@@ -299,16 +299,16 @@ def test_a_stop_ends_a_loop_at_its_next_unit_and_is_no_error():
     with watched(lambda told: None, stop), pytest.raises(Cancelled):
         loop()
     assert seen == [0, 1, 2, 3]
-    assert list(tracked(range(3), "counting", "one")) == [0, 1, 2]  # nobody watches any more
+    assert list(track(range(3), "counting", "one")) == [0, 1, 2]  # nobody watches any more
 
 
 def test_only_the_watched_pass_is_patient(monkeypatch):
     calls = []
 
-    @gives_way
+    @preemptible
     def inner(value):
         calls.append(value)
-        progress.stop_if_asked()
+        progress.check_cancelled()
         return value
 
     monkeypatch.setattr(progress, "_urgent", 1)  # urgent work of another thread
@@ -316,7 +316,7 @@ def test_only_the_watched_pass_is_patient(monkeypatch):
     with watched(lambda told: None, threading.Event(), urgent=True):
         assert inner(2) == 2
     with watched(lambda told: None, threading.Event()):
-        progress.stop_if_asked()  # outside of a pass nothing can be begun again
+        progress.check_cancelled()  # outside of a pass nothing can be begun again
 
         def urgent_ends():
             monkeypatch.setattr(progress, "_urgent", 0)

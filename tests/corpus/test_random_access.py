@@ -7,7 +7,7 @@ import gzip
 import pytest
 from support.corpus_files import COLUMNS, NAMES, ROWS, rows_of, write_source
 
-from workbench.corpus.random_access import GivenCorpus, count_lines, ranges, reaches
+from workbench.corpus.random_access import CorpusHandle, count_lines, ranges, reaches
 from workbench.corpus.readers.rows import Columns, read_source
 from workbench.corpus.sources import sources_of
 
@@ -26,7 +26,7 @@ def test_lines_are_counted_as_the_reader_counts_them(tmp_path, name, end):
 @pytest.mark.parametrize("name", NAMES)
 def test_pieces_of_a_source_hold_the_wanted_rows(tmp_path, name):
     write_source(tmp_path, name, rows_of(name))
-    source = GivenCorpus(tmp_path, Columns(**COLUMNS)).files[name]
+    source = CorpusHandle(tmp_path, Columns(**COLUMNS)).files[name]
     for wanted in ([0], [29], [0, 29], [3, 4, 5, 20], list(range(30))):
         found = [
             item.row

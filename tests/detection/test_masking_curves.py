@@ -49,7 +49,7 @@ def asked(monkeypatch):
 
 def alone(model, probes, heads, mode, max_tokens):
     """Answer loss, accuracy and text loss of one set: plain passes, whole logits."""
-    losses, first, prefix = [], [], model.special_prefix
+    losses, first, prefix = [], [], model.bos_ids
     for probe in probes:
         start, stop = probe.answer
         with wb.masked(model, heads, mode), torch.no_grad():

@@ -138,7 +138,7 @@ def test_each_number_is_what_a_plain_pass_gives(bos):
     for row in table.itertuples():
         item = next(one for one in tasks if one.name == row.task).items[row.item]
         prompt, answer = model.encode(item.prompt), model.encode(item.answer)
-        ids = torch.tensor([[*model.special_prefix, *prompt, *answer]])
+        ids = torch.tensor([[*model.bos_ids, *prompt, *answer]])
         with wb.masked(model, sets[row.masked, row.draw]), torch.no_grad():
             logits = model(input_ids=ids).logits[0, -len(answer) - 1 : -1].log_softmax(-1)
         target = torch.tensor(answer)

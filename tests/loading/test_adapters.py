@@ -59,7 +59,7 @@ def test_the_adapter_is_merged_into_its_base(base, tmp_path, settings):
     model = wb.load_model(tmp_path / "mine")
     assert wb.certify(model).ok
     assert model.from_nowhere == ()
-    assert model.special_prefix == [0]  # of the base's tokenizer
+    assert model.bos_ids == [0]  # of the base's tokenizer
     ids = torch.arange(70, 90)[None]
     with torch.inference_mode():
         expected = wrapped(input_ids=ids).logits
@@ -86,7 +86,7 @@ def test_who_it_is_covers_base_and_adapter(base, adapter):
 
 def test_a_tokenizer_beside_the_adapter_goes_before_that_of_the_base(adapter):
     make_tokenizer().save_pretrained(adapter)
-    assert wb.load_model(adapter, certify=False).special_prefix == []
+    assert wb.load_model(adapter, certify=False).bos_ids == []
 
 
 def test_a_base_beside_the_adapter_is_found_by_its_relative_path(adapter):

@@ -20,7 +20,7 @@ from workbench.loading.certificate import Certificate
 from workbench.loading.certificate_checks import CHECKS
 from workbench.masking import masks as masking
 from workbench.masking import reference
-from workbench.masking.packed import engine_of
+from workbench.masking.packed import packed_passes
 from workbench.models import attention_hook, attention_override
 
 NAMES = [claim.name for claim in CHECKS]
@@ -123,7 +123,7 @@ def losses_of_the_token_before(model, monkeypatch):
         before = torch.cat([targets[:1], targets[:-1]])
         return torch.nn.functional.cross_entropy(logits.float(), before, reduction="none")
 
-    engine_of(model)  # it was fine when it was tried out
+    packed_passes(model)  # it was fine when it was tried out
     monkeypatch.setattr(reference, "_cross_entropy", shifted)
 
 
@@ -183,7 +183,7 @@ def windows_that_see_each_other(model, monkeypatch):
         def masks(self, whole):
             return [None]
 
-    engine_of(model)  # it was fine when it was tried out
+    packed_passes(model)  # it was fine when it was tried out
     monkeypatch.setattr(attention_hook, "Spans", WholeRow)
 
 
@@ -265,7 +265,7 @@ def test_a_model_too_small_to_be_tried_out_fails_with_the_reason():
     found = wb.certify(wb.from_transformers(hf, make_tokenizer()))
     assert found.failed == NAMES[1:]
     assert all("too small to be tried out" in check.found for check in found.checks[1:])
-    assert found.complaint().count("too small to be tried out") == 1
+    assert found.failure_message().count("too small to be tried out") == 1
 
 
 # ---- planting -----------------------------------------------------------------------------------

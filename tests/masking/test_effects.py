@@ -22,7 +22,7 @@ def test_the_exact_map_is_that_of_masking_each_head_alone(name, mode, monkeypatc
     monkeypatch.setattr(room, "TOKENS", 70)  # several passes a layer
     model = make_model(name, bos=name == "llama")
     found = wb.head_effects(model, TEXT, mode=mode)
-    ids = [*model.special_prefix, *model.encode(TEXT)]
+    ids = [*model.bos_ids, *model.encode(TEXT)]
     base = plain_losses(model, ids)
     np.testing.assert_allclose(found.base, base, atol=2e-5, rtol=1e-5)
     for layer in range(model.layers):

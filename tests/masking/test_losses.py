@@ -55,7 +55,7 @@ def test_more_positions_than_one_piece_of_logits(monkeypatch, tiny):
 
 def test_windows_cover_every_token_once_and_fit_with_bos():
     model = make_model(bos=True)
-    assert model.special_prefix == [0]  # id 0 is false, but it is a BOS
+    assert model.bos_ids == [0]  # id 0 is false, but it is a BOS
     ids = list(range(64, 64 + 100))
     cut = list(windows(model, ids, 11))
     assert all(len(one) <= 11 for one in cut)

@@ -11,7 +11,7 @@ from support.models import EVERY_ARCHITECTURE, make_model, with_means
 
 import workbench as wb
 from workbench.masking import packed as engine
-from workbench.masking.packed import engine_of
+from workbench.masking.packed import packed_passes
 from workbench.masking.reference import plain_losses
 from workbench.models import attention_hook
 from workbench.models import lm_head as vocabulary
@@ -37,13 +37,13 @@ def test_losses_equal_the_plain_path(name, mode):
     with_means(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no fallback
-        assert engine_of(model) is not None
+        assert packed_passes(model) is not None
         found = wb.token_losses(model, TEXTS, sets_of(model), mode=mode, window=30)
     for text, columns in zip(TEXTS, found, strict=True):
         ids = model.encode(text)
         for heads, losses in zip(sets_of(model), columns, strict=True):
-            room = 30 - len(model.special_prefix)
-            cut = [model.special_prefix + ids[i : i + room] for i in range(0, len(ids), room)]
+            room = 30 - len(model.bos_ids)
+            cut = [model.bos_ids + ids[i : i + room] for i in range(0, len(ids), room)]
             plain = [plain_losses(model, one, heads, mode) for one in cut]
             expected = np.concatenate([np.zeros(0), *plain])
             np.testing.assert_allclose(losses, expected, rtol=2e-5, atol=2e-5)
@@ -99,15 +99,15 @@ def test_a_model_that_the_engine_gets_wrong_goes_the_plain_way_with_a_warning():
 def test_a_model_that_is_moved_to_another_dtype_is_tried_out_anew():
     model = make_model("gpt2")
     model.hf.to(torch.float64)
-    first = engine_of(model)
+    first = packed_passes(model)
     assert first is not None
     stock = model.hf.transformer.forward
     model.hf.to(torch.float32)
     model.hf.transformer.forward = lambda *a, position_ids=None, **k: stock(*a, **k)
     with pytest.warns(UserWarning, match="fast path does not fit"):
-        assert engine_of(model) is None
+        assert packed_passes(model) is None
     model.hf.to(torch.float64)
-    assert engine_of(model) is first
+    assert packed_passes(model) is first
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -145,7 +145,7 @@ def test_scores_of_the_default_model_agree_to_2e_5(default):
 def test_a_row_that_does_not_fit_the_memory_is_computed_in_parts(limit):
     """A layer that runs out of memory above `limit` tokens in its batch, as a small GPU would."""
     model = make_model()
-    fast = engine.Engine(model)
+    fast = engine.PackedPasses(model)
     windows = [model.encode(text) or [64] for text in TEXTS]
     expected = list(fast.losses(windows, sets_of(model)))
 
@@ -191,7 +191,7 @@ def test_logits_far_from_zero_lose_nothing(level):
 def test_tiles_in_half_precision_are_summed_in_float32(dtype, cap):
     """Three tiles, the last of another width: nothing of one may be left in the next."""
     torch.manual_seed(0)
-    head = vocabulary.VocabularyHead(
+    head = vocabulary.LMHead(
         torch.nn.Linear(64, 2 * vocabulary.TILE + 100, bias=False).to(dtype), cap=cap
     )
     states, wanted = torch.randn(90, 64).to(dtype), torch.randint(0, head.size, (90,))

@@ -18,7 +18,7 @@ TEXT = "Toggle one head, then another."
 
 
 def close(model, cache, text, heads, mode="uniform"):
-    ids = [*model.special_prefix, *model.encode(text)]
+    ids = [*model.bos_ids, *model.encode(text)]
     expected = plain_losses(model, ids, heads, mode)
     np.testing.assert_allclose(cache.losses(text, heads, mode), expected, atol=2e-5, rtol=1e-5)
 

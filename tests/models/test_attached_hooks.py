@@ -15,7 +15,7 @@ from support.planted import planted_probes
 import workbench as wb
 from workbench.analysis.embeddings import embed
 from workbench.evaluation.tasks import Item, Task
-from workbench.masking.packed import engine_of
+from workbench.masking.packed import packed_passes
 from workbench.models import attention_hook
 from workbench.models.attached_hooks import MaskNotSeen, carrying
 
@@ -123,7 +123,7 @@ def test_the_error_says_how_to_go_on_and_that_is_right():
     fresh.hf.set_attn_implementation("workbench_eager")
     found = wb.token_losses(fresh, [TEXT, TEXT], [None, heads_of(fresh)])
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert engine_of(fresh) is not None  # the error said nothing about the fast path
+    assert packed_passes(fresh) is not None  # the error said nothing about the fast path
 
 
 def test_a_change_inside_the_block_is_seen_in_the_next_pass():

@@ -120,9 +120,9 @@ def test_layers_without_attention_have_no_heads(model):
 
 
 def test_a_row_of_texts_does_not_carry_a_state_on(model):
-    from workbench.masking.packed import engine_of
+    from workbench.masking.packed import packed_passes
 
-    engine = engine_of(model)
+    engine = packed_passes(model)
     assert (engine.row_tokens == 1) == (model.name in ALONE)
 
 

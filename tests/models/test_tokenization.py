@@ -58,7 +58,7 @@ def test_what_is_put_before_counts_and_what_is_put_behind_does_not(single, prefi
         single=single, special_tokens=[("<s>", 0), ("</s>", 1)]
     )
     model = wb.from_transformers(hf, tokenizer)
-    assert model.special_prefix == prefix
+    assert model.bos_ids == prefix
     assert len(wb.token_losses(model, ["abcd"])[0][0]) == (4 if prefix else 3)
 
 
@@ -87,7 +87,7 @@ def test_stored_truncation_and_padding_change_no_text_and_no_identity(tmp_path):
     assert tokenizer_sha256(model.tokenizer) == plain
     assert len(model.encode(text)) == len(text)
     assert 2 not in model.encode(text)
-    assert model.special_prefix == [0]
+    assert model.bos_ids == [0]
     model.tokenizer(text, truncation=True, max_length=4, padding="max_length")
     assert tokenizer_sha256(model.tokenizer) == plain
     assert len(model.encode(text)) == len(text)
@@ -106,7 +106,7 @@ def test_control_tokens_that_a_text_spells_out_are_text():
 def test_a_byte_tokenizer_without_a_fast_backend_scores_and_probes_say_why_not():
     hf = tr.AutoModelForCausalLM.from_config(tr.LlamaConfig(**TINY | {"vocab_size": 400}))
     model = wb.from_transformers(hf.eval(), tr.ByT5Tokenizer())
-    assert model.special_prefix == []
+    assert model.bos_ids == []
     assert 0 not in model.encode("a <pad> b")
     heads = wb.HeadSet.of([(1, 1)], model)
     table = wb.score_corpus(model, heads, [{"id": "a", "text": "zwölf Boxkämpfer 日本 <pad> 🙂"}])
@@ -128,7 +128,7 @@ def test_a_model_of_four_bases_is_tried_out_and_scored():
     hf = make_hf("llama")
     hf.resize_token_embeddings(8)
     model = wb.from_transformers(hf, tokenizer)
-    assert model.special_prefix == [2]
+    assert model.bos_ids == [2]
     found = wb.certify(model)
     assert found.ok, found
     assert all(isinstance(check.measured, float) for check in found.checks[1:])

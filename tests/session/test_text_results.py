@@ -29,7 +29,7 @@ def test_changes_are_the_losses_of_two_plain_passes(name, bos, mode):
     model = make_model(name, bos=bos)
     with_means(model)
     session = wb.Session(model, TEXT, "L1H0 L2H1", mode=mode)
-    ids = [*model.special_prefix, *model.encode(TEXT)]
+    ids = [*model.bos_ids, *model.encode(TEXT)]
     for words, against in (("L1H0 L2H1", ""), ("L0H3", "L1H1"), ("", "L1H1"), ("L2H3 L2H0", "")):
         session.mask(words)
         session.compare_with(against)
@@ -50,7 +50,7 @@ def test_every_window_of_a_long_text_is_aligned(bos):
     found, window = session.changes(), 128 - bos
     assert (len(found.ids), found.left_out) == (300, 0)
     for start in range(0, 300, window):
-        ids = [*model.special_prefix, *found.ids[start : start + window]]
+        ids = [*model.bos_ids, *found.ids[start : start + window]]
         expected = plain_losses(model, ids, session.heads)
         own = found.after[start : start + window]
         np.testing.assert_allclose(own[not bos :], expected, atol=2e-5, rtol=1e-5)
@@ -80,7 +80,7 @@ def test_predictions_are_the_softmax_of_a_masked_pass(name, bos):
     window = 128 - bos
     for token in (1, 17, window - 1, window + 1, *([0, window] if bos else [])):
         start = token // window * window
-        ids = [*model.special_prefix, *session.ids()[start : start + window]]
+        ids = [*model.bos_ids, *session.ids()[start : start + window]]
         for found, heads in zip(
             session.predictions(token, 6), (session.state.against, session.heads), strict=True
         ):
@@ -113,7 +113,7 @@ def test_a_model_that_cannot_resume_predicts_the_same(tiny):
 def test_the_heads_that_a_token_needs_are_those_that_cost_it(name, bos, mode):
     model = make_model(name, bos=bos)
     session = wb.Session(model, LONG, mode=mode, max_tokens=40)
-    ids = [*model.special_prefix, *session.ids()]
+    ids = [*model.bos_ids, *session.ids()]
     base = plain_losses(model, ids)
     session.ask(12)
     asked = session.colours().values

@@ -19,7 +19,7 @@ from support.planted import planted_model, planted_probes
 import workbench as wb
 from widgets import Explorer, TokenView
 from widgets.tasks.interrupt import _interrupted
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 from workbench.scoring.corpus_folder import default_folder
 from workbench.session import session as session_module
 
@@ -175,7 +175,9 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
         tokens.revision,
     )
     before, _ = explorer.session.predictions(4)
-    assert message["before"] == [[visible(one.text), one.probability] for one in before]
+    assert message["before"] == [
+        [escape_control_characters(one.text), one.probability] for one in before
+    ]
     json.dumps(message)
     tokens.handle(tokens, {"action": "predict", "token": 4, "revision": tokens.revision - 1})
     assert explorer.wait(60)
@@ -362,11 +364,11 @@ def test_interrupt_between_cells_cancels(explorer):
     started = []
 
     def long():
-        from workbench.core.progress import stop_if_asked
+        from workbench.core.progress import check_cancelled
 
         started.append(True)
         while True:
-            stop_if_asked()
+            check_cancelled()
 
     explorer.queues.begin("for ever", long)
     _interrupted(signal.SIGINT, None)

@@ -11,7 +11,7 @@ import workbench as wb
 from widgets.problem_box import ProblemBox
 from widgets.tasks.task_queue import TaskQueue
 from widgets.tasks.task_queues import TaskQueues
-from workbench.core.progress import counted, stop_if_asked
+from workbench.core.progress import check_cancelled, progress_bar
 
 PATIENCE = 30
 
@@ -44,7 +44,7 @@ def busy(started, go):
     def work():
         started.set()
         while not go.wait(0.005):
-            stop_if_asked()
+            check_cancelled()
         return "finished"
 
     return work
@@ -117,7 +117,7 @@ def test_errors_of_work_and_of_listeners_are_reported_and_the_lane_goes_on(queue
 
 def test_progress_reaches_the_watcher_and_ends(queue, heard):
     def work():
-        with counted("counting", "unit", 3) as done:
+        with progress_bar("counting", "unit", 3) as done:
             for _ in range(3):
                 done(1)
 

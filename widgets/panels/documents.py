@@ -10,7 +10,7 @@ import ipywidgets as w
 from widgets.problem_box import ProblemBox, escaped
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.document_table import DocumentTable
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 from workbench.corpus.environment import environment_corpus
 from workbench.scoring.corpus_folder import default_folder
 from workbench.session.scored_corpus import Extreme
@@ -120,7 +120,10 @@ class DocumentsPanel(w.VBox):
         corpus = self.session.corpus
         if corpus is None:
             return
-        self.domain.options = [("all domains", EVERY), *((visible(d), d) for d in corpus.domains)]
+        self.domain.options = [
+            ("all domains", EVERY),
+            *((escape_control_characters(d), d) for d in corpus.domains),
+        ]
         self.origin.value = escaped(corpus.describe())
         self._by, self._ascending = "rank", True
         self.arrange()

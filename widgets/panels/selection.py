@@ -10,7 +10,7 @@ from widgets.problem_box import ProblemBox, escaped
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
 from widgets.views.own_changes import OwnChanges
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 from workbench.figures.selection import influence_histogram
 from workbench.selection.ranking import By
 from workbench.session.session import Session
@@ -75,7 +75,7 @@ class SelectionPanel(w.VBox):
             self.fraction.value, self.by.value = chosen.fraction, chosen.by
         head = "".join(f"<th>{one}</th>" for one in HEAD)
         rows = "".join(
-            f"<tr><td>{escaped(visible(str(d.domain)))}</td><td>{d.documents_selected:,}</td>"
+            f"<tr><td>{escaped(escape_control_characters(str(d.domain)))}</td><td>{d.documents_selected:,}</td>"
             f"<td>{d.documents_seen:,}</td><td>{d.documents_share:.1%}</td>"
             f"<td>{d.tokens_selected:,}</td><td>{d.tokens_seen:,}</td>"
             f"<td>{d.tokens_share:.1%}</td><td>{d.threshold:.4f}</td></tr>"

@@ -49,7 +49,7 @@ class TaskQueue:
             report: is called with errors.
             watch: is called with the title of the running task and how far it is: None when it
                 begins, and ("", None) when the queue is idle again.
-            urgent: tasks of other queues step aside (`workbench.core.progress.gives_way`).
+            urgent: tasks of other queues step aside (`workbench.core.progress.preemptible`).
         """
         self._report, self._watch, self._urgent = report, watch, urgent
         self._waiting: OrderedDict[str, Task] = OrderedDict()

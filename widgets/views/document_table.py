@@ -15,7 +15,7 @@ import traitlets
 
 from widgets.problem_box import Report, raises
 from widgets.views.browser_files import module, stylesheet
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 from workbench.session.scored_corpus import ScoredCorpus
 
 MOST = 1000  # rows in one answer; a screen holds fewer
@@ -139,5 +139,11 @@ class DocumentTable(anywidget.AnyWidget):
 
 def _shown(value: Any, digits: int | None) -> str:
     if digits is None:
-        return visible(str(value)) if not isinstance(value, bool) else "yes" if value else ""
+        return (
+            escape_control_characters(str(value))
+            if not isinstance(value, bool)
+            else "yes"
+            if value
+            else ""
+        )
     return "\N{EN DASH}" if value != value else f"{value:,.{digits}f}"  # NaN: no value

@@ -12,8 +12,8 @@ from ipywidgets.widgets.trait_types import CByteMemoryView
 
 from widgets.problem_box import Report, raises
 from widgets.views.browser_files import module, stylesheet
-from workbench.core.text import visible
-from workbench.masking.token_changes import Guess, TokenChanges
+from workbench.core.text import escape_control_characters
+from workbench.masking.token_changes import TokenChanges, TokenPrediction
 
 NOTHING = np.zeros(0, np.float32).tobytes()
 
@@ -80,7 +80,7 @@ class TokenView(anywidget.AnyWidget):
         """
         left_out = f"{changes.left_out:,} more tokens of this text are not read"
         with self.hold_sync():
-            self.tokens = [visible(piece) for piece in changes.pieces]
+            self.tokens = [escape_control_characters(piece) for piece in changes.pieces]
             self.before = changes.before.astype(np.float32).tobytes()
             self.after = changes.after.astype(np.float32).tobytes()
             self.color_max = changes.reach
@@ -91,7 +91,11 @@ class TokenView(anywidget.AnyWidget):
             self.revision += 1
 
     def show_predictions(
-        self, token: int, revision: int, before: Sequence[Guess], after: Sequence[Guess]
+        self,
+        token: int,
+        revision: int,
+        before: Sequence[TokenPrediction],
+        after: Sequence[TokenPrediction],
     ) -> None:
         """Show the predictions in the place of a token.
 
@@ -102,7 +106,7 @@ class TokenView(anywidget.AnyWidget):
             after: the most probable tokens under the masked heads.
         """
         sides = {"before": before, "after": after}
-        rows = {key: [[visible(one.text), one.probability] for one in side]
+        rows = {key: [[escape_control_characters(one.text), one.probability] for one in side]
                 for key, side in sides.items()}  # fmt: skip
         self.send({"kind": "predictions", "token": token, "revision": revision, **rows})
 

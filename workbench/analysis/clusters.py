@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 
 from workbench.analysis.words import word_counts
 from workbench.core.intervals import percentile_interval
-from workbench.core.progress import stop_if_asked
+from workbench.core.progress import check_cancelled
 from workbench.corpus.alignment import documents_of
 
 KEY = ["source", "row"]
@@ -54,7 +54,7 @@ def cluster_documents(
         raise ValueError(f"k must lie between 2 and the {len(table)} documents, got {k}")
     vectors = vectors - vectors.mean(axis=0)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    stop_if_asked()
+    check_cancelled()
     means = KMeans(k, n_init=STARTS, random_state=seed).fit(vectors)
     plane = PCA(n_components=2, svd_solver="full").fit(vectors)
     # The sign of a component is arbitrary: the document farthest out is on the positive side.

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from workbench.core.progress import counted, gives_way
+from workbench.core.progress import preemptible, progress_bar
 from workbench.masking.masks import require_unmasked
-from workbench.masking.packed import engine_of
+from workbench.masking.packed import packed_passes
 from workbench.masking.reference import require_max_tokens
 from workbench.models.model import Model
 from workbench.models.token_prefix import encode_start
@@ -45,16 +45,16 @@ def embed(texts: Sequence[str], model: Model | str, *, max_tokens: int | None = 
     if isinstance(model, str):
         return _sentences(texts, model, max_tokens)
     require_unmasked(model)
-    most = model.context - len(model.special_prefix)
+    most = model.context - len(model.bos_ids)
     most = most if max_tokens is None else min(most, max_tokens)
     windows = []
     for number, text in enumerate(texts):
         ids = encode_start(model, text, most)
         if not ids:
             raise ValueError(f"texts[{number}] has no token to embed: leave it out")
-        windows.append([*model.special_prefix, *ids])
+        windows.append([*model.bos_ids, *ids])
     rows = []
-    with counted("embedding", "doc", len(windows)) as done:
+    with progress_bar("embedding", "doc", len(windows)) as done:
         for packed in _packed(model, windows):
             rows += _means(model, packed)
             done(len(packed))
@@ -63,7 +63,7 @@ def embed(texts: Sequence[str], model: Model | str, *, max_tokens: int | None = 
 
 def _packed(model: Model, windows: Sequence[list[int]]) -> Iterator[list[list[int]]]:
     """Consecutive windows that share a row of the engine; one at a time without an engine."""
-    engine = engine_of(model)
+    engine = packed_passes(model)
     budget = engine.row_tokens if engine else 1
     row: list[list[int]] = []
     for window in windows:
@@ -76,14 +76,14 @@ def _packed(model: Model, windows: Sequence[list[int]]) -> Iterator[list[list[in
 
 def _means(model: Model, packed: Sequence[list[int]]) -> list[np.ndarray]:
     """Mean hidden state of each window, over its own tokens."""
-    engine = engine_of(model)
+    engine = packed_passes(model)
     states = engine.hidden(packed, [None])[0] if engine else _plain_hidden(model, packed[0])
-    skip = len(model.special_prefix)
+    skip = len(model.bos_ids)
     parts = states.split([len(one) for one in packed])
     return [part[skip:].float().mean(dim=0).cpu().numpy() for part in parts]
 
 
-@gives_way
+@preemptible
 def _plain_hidden(model: Model, ids: list[int]) -> torch.Tensor:
     """Final hidden states (tokens, width) of one window."""
     with model.lock, torch.inference_mode():

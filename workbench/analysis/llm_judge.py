@@ -22,7 +22,7 @@ from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 from scipy import stats
 
 from workbench.core.files import write_atomically
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.reading import Document, text_sha256
 
 PROMPT = Path(__file__).with_name("judge_prompt.txt")
@@ -262,7 +262,7 @@ def _ask_all(
     The first is asked alone, so that an endpoint that is not there, or refuses, is reported once.
     """
     answers = {}
-    with counted("judging", "doc", len(questions)) as done:
+    with progress_bar("judging", "doc", len(questions)) as done:
         first, *rest = questions
         answers[first.name] = _ask(client, first, folder, alone=True)
         done(1)

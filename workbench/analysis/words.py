@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from workbench.core.intervals import percentile_interval
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.alignment import documents_of
 from workbench.selection.alternative_scores import chosen_by
 from workbench.selection.ranking import By
@@ -121,7 +121,7 @@ def word_overlap(
         for fraction in fractions
     }
     every = sorted(set(domains))
-    with counted("comparing words", "selection", len(every) * len(fractions)) as done:
+    with progress_bar("comparing words", "selection", len(every) * len(fractions)) as done:
         for domain in every:
             members = np.flatnonzero(domains == domain)
             counts, names = word_counts([documents[i].text for i in members], stop_words)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from workbench.core.strict_json import strict
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -119,7 +119,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         table.add_column(name, overflow="fold")
     for row in rows:
         # Domain names come from the corpus: no markup, no escape sequences for the terminal.
-        table.add_row(*(visible(str(cell)) for cell in row))
+        table.add_row(*(escape_control_characters(str(cell)) for cell in row))
     target = _results or sys.stdout
     console = Console(file=target, markup=False, highlight=False)
     with console.capture() as shown:

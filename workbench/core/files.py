@@ -141,7 +141,7 @@ def lines_of(stream: IO[bytes]) -> Iterator[bytes | None]:
         yield None
 
 
-def plain_file(folder: str | os.PathLike[str], relative: object) -> pathlib.Path:
+def resolve_inside(folder: str | os.PathLike[str], relative: object) -> pathlib.Path:
     """An ordinary file of a folder, reached by an ordinary path.
 
     A manifest comes from elsewhere, so the names in it may try to reach outside its folder.
@@ -203,7 +203,7 @@ def mentions_absolute(text: str) -> bool:
     return _MENTIONED.search(text) is not None
 
 
-def without_paths(value: Any) -> Any:
+def redact_paths(value: Any) -> Any:
     """A JSON value in which every absolute path is its last component.
 
     What is published must not say where on somebody's machine a thing lay.
@@ -215,9 +215,9 @@ def without_paths(value: Any) -> Any:
         The value, copied.
     """
     if isinstance(value, dict):
-        return {key: without_paths(item) for key, item in value.items()}
+        return {key: redact_paths(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [without_paths(item) for item in value]
+        return [redact_paths(item) for item in value]
     if isinstance(value, str) and is_absolute(value):
         return _last_component(value)  # the whole of it, since folder names may hold spaces
     if isinstance(value, str):

@@ -115,7 +115,7 @@ def watched(
         _WATCH.reset(token)
 
 
-def stop_if_asked() -> None:
+def check_cancelled() -> None:
     """Leave the work of this thread if it is cancelled, or must step aside.
 
     Called wherever stopping leaves no trace.
@@ -134,7 +134,7 @@ def stop_if_asked() -> None:
         raise _Preempted
 
 
-def gives_way(compute: Callable[P, T]) -> Callable[P, T]:
+def preemptible(compute: Callable[P, T]) -> Callable[P, T]:
     """Decorate a pass that may be preempted by urgent work and is then begun again.
 
     The pass takes the model's lock itself, and repeating it costs nothing but time.
@@ -159,12 +159,12 @@ def gives_way(compute: Callable[P, T]) -> Callable[P, T]:
             with _NOTHING_URGENT:
                 while _urgent and not watch.stop.is_set():
                     _NOTHING_URGENT.wait(0.1)  # nobody notifies of a stop
-            stop_if_asked()
+            check_cancelled()
 
     return repeated
 
 
-def tracked(items: Sequence[T], title: str, unit: str) -> Iterator[T]:
+def track(items: Sequence[T], title: str, unit: str) -> Iterator[T]:
     """Iterate behind a bar with rate and time left; Ctrl-C and Interrupt stop the loop.
 
     Args:
@@ -175,14 +175,14 @@ def tracked(items: Sequence[T], title: str, unit: str) -> Iterator[T]:
     Yields:
         The items.
     """
-    with counted(title, unit, len(items)) as done:
+    with progress_bar(title, unit, len(items)) as done:
         for item in items:
             yield item
             done(1)
 
 
 @contextmanager
-def counted(
+def progress_bar(
     title: str,
     unit: str,
     total: int | None,
@@ -229,7 +229,7 @@ def _reporting(watch: _Watch, title: str, unit: str, total: int | None) -> Calla
         nonlocal finished
         finished += units
         watch.hear(Progress(title, unit, finished, total, time.monotonic() - began))
-        stop_if_asked()
+        check_cancelled()
 
     done(0)
     return done

@@ -11,7 +11,7 @@ import unicodedata
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
-def visible(text: str, newline: str = "\N{SYMBOL FOR NEWLINE}") -> str:
+def escape_control_characters(text: str, newline: str = "\N{SYMBOL FOR NEWLINE}") -> str:
     r"""A text with everything invisible in it written out.
 
     Args:

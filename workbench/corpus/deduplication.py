@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.core.files import write_atomically
-from workbench.core.progress import counted, stop_if_asked
+from workbench.core.progress import check_cancelled, progress_bar
 from workbench.corpus.document import Skipped
 from workbench.corpus.minhash import NGRAM, Sketch, Unit, mix
 from workbench.corpus.reading import read_corpus
@@ -122,7 +122,7 @@ def near_duplicates(
         places = _Places(Path(folder), sketch)
         skipped = 0
         try:
-            with counted("Signatures", "documents", None) as done:
+            with progress_bar("Signatures", "documents", None) as done:
                 for item in read_corpus(corpus, id=id, text=text, domain=domain):
                     if isinstance(item, Skipped):
                         skipped += 1
@@ -132,7 +132,7 @@ def near_duplicates(
             first = places.first_of_text()
             root = first.copy()
             if sketch and len(root):
-                with counted("Comparing", "bands", sketch.bands) as done:
+                with progress_bar("Comparing", "bands", sketch.bands) as done:
                     for band in range(sketch.bands):
                         _join_band(places, band, first, root, sketch.threshold)
                         done(1)
@@ -274,7 +274,7 @@ def _join_band(
     """
     signatures = places.signatures()
     for group in places.groups(band, first):
-        stop_if_asked()
+        check_cancelled()
         while len(group) > 1:
             leader, group = group[0], group[1:]
             apart = group[_roots(root, group) != _roots(root, leader)]

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.document import CorpusError, Document
 from workbench.corpus.reading import read_corpus
 
@@ -50,7 +50,7 @@ def places_of(corpus: Any, digests: Iterable[bytes], **columns: Any) -> dict[byt
         return None
     left, places = set(digests), {}
     try:
-        with counted("looking for the texts", "doc", None) as done:
+        with progress_bar("looking for the texts", "doc", None) as done:
             for item in read_corpus(corpus, **columns):
                 if not left:
                     break

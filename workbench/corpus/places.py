@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.columns import Columns, RawRow
 from workbench.corpus.document import CorpusError, Document, Skipped
 from workbench.corpus.random_access import is_plain_lines
 from workbench.corpus.readers.line_index import LineIndex
 from workbench.corpus.readers.rows import open_corpus, paths_of, read_source
-from workbench.corpus.reading import judge, read_corpus
+from workbench.corpus.reading import read_corpus, to_document
 from workbench.corpus.sources import Source, sources_of, stamp
 
 
@@ -63,7 +63,7 @@ class CorpusPlaces:
         if offset is None:
             return None
         item = next(read_source(here, self._columns, row, row + 1, offset), None)
-        return judge(item) if isinstance(item, RawRow) else item
+        return to_document(item) if isinstance(item, RawRow) else item
 
     def _offset(self, source: Source, row: int) -> int | None:
         """Where to begin to read, as far as that is known; None if the file ends before the row."""
@@ -95,10 +95,10 @@ class CorpusPlaces:
             return None
         if item is None or item.source != source:
             return None
-        return judge(item._replace(row=row)) if isinstance(item, RawRow) else None
+        return to_document(item._replace(row=row)) if isinstance(item, RawRow) else None
 
     def _in_stream(self, source: str, row: int) -> Document | Skipped | None:
-        with counted("looking for the text", "doc", None) as done:
+        with progress_bar("looking for the text", "doc", None) as done:
             for item in read_corpus(self._corpus, **self._columns.named()):
                 done(1)
                 if (item.source, item.row) == (source, row):

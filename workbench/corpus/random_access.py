@@ -25,7 +25,7 @@ from workbench.corpus.sources import Source, opened, sources_of
 _BLOCK = 1 << 20
 
 
-class GivenCorpus:
+class CorpusHandle:
     """The corpus that a manifest is compared with: files, or a stream that may be read only once.
 
     Attributes:

@@ -109,7 +109,7 @@ def _judged(
 ) -> Iterator[Document | Skipped]:
     """The rows as documents; those that cannot be, or whose place is taken, as Skipped."""
     for raw in rows:
-        item = raw if isinstance(raw, Skipped) else judge(raw, default_domain)
+        item = raw if isinstance(raw, Skipped) else to_document(raw, default_domain)
         if places is not None:
             new = places.take(item.source, item.row)
             if not new and isinstance(item, Document):
@@ -148,7 +148,7 @@ class _Places:
         return True
 
 
-def judge(raw: RawRow, default_domain: str = "all") -> Document | Skipped:
+def to_document(raw: RawRow, default_domain: str = "all") -> Document | Skipped:
     """A row as the document that it is, taken alone, or as Skipped with the reason.
 
     Args:

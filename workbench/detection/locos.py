@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workbench.core.progress import tracked
+from workbench.core.progress import track
 from workbench.detection.probes import Probe, Probes
 from workbench.detection.retrieval import answer_rows, hidden_keys, require_tokenizer, score_frame
 from workbench.masking.masks import require_unmasked
 from workbench.models.attached_hooks import carrying
-from workbench.models.attention_hook import Seen
+from workbench.models.attention_hook import AttentionCall
 from workbench.models.install import sample_ids
 from workbench.models.model import Model
 
@@ -88,7 +88,7 @@ def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.D
         )
     rows = [
         _written(model, probe, projections, unembed)
-        for probe in tracked(probes.items, "what heads write", "probe")
+        for probe in track(probes.items, "what heads write", "probe")
     ]
     needle, elsewhere, contrast = (np.stack(values) for values in zip(*rows, strict=True))
     frame = score_frame(model, contrast, "LOCOS score", probes, bootstrap)
@@ -101,13 +101,13 @@ def _written(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Needle, elsewhere and contrast of each head on one probe, (layers, heads) each."""
     ids, positions, targets = answer_rows(model, probe)
-    first, last = (len(model.special_prefix) + edge for edge in probe.value)
+    first, last = (len(model.bos_ids) + edge for edge in probe.value)
     answers = unembed[targets].float()  # (R, width)
     # Keys that are not the needle, for each row: the query at p has p + 1 keys before or at it.
     ratio = (last - first) / (positions + 1 - (last - first)).float()
     sums = np.zeros((3, model.layers, model.heads))
 
-    def look(seen: Seen) -> None:
+    def look(seen: AttentionCall) -> None:
         parts = split_output(seen, positions, first, last)
         # What direction of a head's output raises the answer's logit: (R, H, head size).
         wanted = (answers @ projections[seen.layer].float()).view_as(parts.needle)
@@ -125,7 +125,7 @@ def _written(
     return needle, elsewhere, contrast
 
 
-def split_output(seen: Seen, rows: torch.Tensor, first: int, last: int) -> Parts:
+def split_output(seen: AttentionCall, rows: torch.Tensor, first: int, last: int) -> Parts:
     """What each head puts out in some queries of batch row 0, split at a span of keys.
 
     The attention weights of these rows are computed anew from queries and keys, with the kernel's
@@ -191,7 +191,7 @@ def output_projections(model: Model) -> dict[int, torch.Tensor]:
     heads: dict[int, torch.Tensor] = {}  # what the heads of each layer put out, side by side
     matrices_of: dict[int, list[torch.Tensor | None]] = {}
 
-    def look(seen: Seen) -> None:
+    def look(seen: AttentionCall) -> None:
         heads[seen.layer] = seen.output.flatten(start_dim=2)
 
     hooks = [

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.detection.probes import Probes
 from workbench.detection.retrieval import answered, require_tokenizer
 from workbench.masking.losses import losses_of_ids
@@ -99,7 +99,7 @@ def masking_curve(
     ids = [encode_start(model, text, max_tokens) for text in texts]
     groups = [sets[i : i + SETS] for i in range(0, len(sets), SETS)]
     total = len(sets) * (len(probes) + len(ids))
-    with counted("masking more and more heads", "passes", total) as done:
+    with progress_bar("masking more and more heads", "passes", total) as done:
         for group in groups:
             answers = []
             for probe in probes.items:

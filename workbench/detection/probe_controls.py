@@ -70,7 +70,7 @@ def shortened(model: Model, probes: Probes, max_tokens: int, seed: int = 0) -> P
             it with this model's tokenizer.
     """
     rng = np.random.default_rng(seed)
-    prefix = len(model.special_prefix)
+    prefix = len(model.bos_ids)
     items = []
     for number in range(len(probes)):
         pairs, chosen = _read(model, probes, number)

@@ -167,7 +167,7 @@ def make_probes(
         text.text if isinstance(text, Document) else text
         for text in (_default_texts() if texts is None else texts)
     ]
-    budget, digest = max_tokens - len(model.special_prefix), tokenizer_sha256(model.tokenizer)
+    budget, digest = max_tokens - len(model.bos_ids), tokenizer_sha256(model.tokenizer)
     for rule in rules(plain):
         try:
             return Probes(_drawn(model, plain, rule, n, budget, seed), max_tokens, seed, digest)

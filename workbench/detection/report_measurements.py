@@ -142,7 +142,7 @@ def _measured(
     missing: dict[str, str] = {}
     parts: dict[str, Any] = {
         "checked": len(checked),
-        "chance": chance_band(every, len(model.special_prefix), len(table)),
+        "chance": chance_band(every, len(model.bos_ids), len(table)),
         "missing": missing,
     }
     try:

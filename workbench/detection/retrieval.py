@@ -14,12 +14,12 @@ import pandas as pd
 import torch
 
 from workbench.core.intervals import mean_interval
-from workbench.core.progress import gives_way, tracked
+from workbench.core.progress import preemptible, track
 from workbench.detection.probes import Probe, Probes
 from workbench.masking.masks import masked, require_unmasked
-from workbench.masking.packed import engine_of
+from workbench.masking.packed import packed_passes
 from workbench.models.attached_hooks import carrying
-from workbench.models.attention_hook import Mode, Seen
+from workbench.models.attention_hook import AttentionCall, Mode
 from workbench.models.heads import HeadSet
 from workbench.models.identity import tokenizer_sha256
 from workbench.models.model import Model
@@ -66,7 +66,7 @@ def retrieval_scores(
     """
     require_tokenizer(model, probes)
     rows, kept = [], []
-    for number, probe in enumerate(tracked(probes.items, "detecting heads", "probe")):
+    for number, probe in enumerate(track(probes.items, "detecting heads", "probe")):
         copied, solved = _copied(model, probe)
         if solved or not only_solved:
             rows.append(copied)
@@ -160,7 +160,7 @@ def lookup_losses(
         the true answer being fed).
     """
     rows = []
-    for number, probe in enumerate(tracked(probes.items, "answering probes", "probe")):
+    for number, probe in enumerate(track(probes.items, "answering probes", "probe")):
         for column, (loss, accuracy) in enumerate(answered(model, probe, heads, mode)):
             rows.append((column, number, loss, accuracy))
     return pd.DataFrame(rows, columns=["column", "probe", "loss", "accuracy"])
@@ -196,7 +196,7 @@ def _logits(
     mode: Mode,
 ) -> Iterator[torch.Tensor]:
     """Logits (positions, vocabulary) in float32 of one row of ids, for each head set in turn."""
-    batches = engine_of(model)
+    batches = packed_passes(model)
     if batches is not None and model.head is not None:
         try:
             every = batches.hidden(ids.tolist(), heads, mode)
@@ -246,14 +246,14 @@ def answer_rows(model: Model, probe: Answerable) -> tuple[torch.Tensor, torch.Te
         ids (1, T) with the special prefix, the positions (R,) that *predict* the answer, and the
         answer's tokens (R,), all on the model's device.
     """
-    prefix = model.special_prefix
+    prefix = model.bos_ids
     ids = torch.tensor([[*prefix, *probe.ids]], device=model.device)
     start, stop = (len(prefix) + edge for edge in probe.answer)
     positions = torch.arange(start - 1, stop - 1, device=model.device)
     return ids, positions, ids[0, start:stop]
 
 
-@gives_way
+@preemptible
 def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
     """Share of the answer copied by each head, (layers, heads), and whether the model solves it.
 
@@ -261,11 +261,11 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
     in the value's span inside the JSON object, and token j is token t.
     """
     ids, positions, targets = answer_rows(model, probe)
-    offset = len(model.special_prefix)
+    offset = len(model.bos_ids)
     first, last = (offset + edge for edge in probe.value)
     copied = np.zeros((model.layers, model.heads), dtype=np.float64)
 
-    def look(seen: Seen) -> None:
+    def look(seen: AttentionCall) -> None:
         top = strongest_keys(seen, positions)  # (H, R)
         inside = (top >= first) & (top < last) & (ids[0, top] == targets)
         copied[seen.layer] = inside.cpu().double().mean(dim=-1).numpy()
@@ -278,7 +278,7 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
     return copied, solved
 
 
-def strongest_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
+def strongest_keys(seen: AttentionCall, rows: torch.Tensor) -> torch.Tensor:
     """The key at the peak of each head's attention row, for some queries of batch row 0.
 
     Softmax, scaling and soft-capping keep the order of the scores, so none of them is computed. An
@@ -298,7 +298,7 @@ def strongest_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
     return scores.masked_fill(hidden_keys(seen, rows), -torch.inf).argmax(dim=-1)
 
 
-def hidden_keys(seen: Seen, rows: torch.Tensor) -> torch.Tensor:
+def hidden_keys(seen: AttentionCall, rows: torch.Tensor) -> torch.Tensor:
     """Which keys some queries of batch row 0 may not see.
 
     Args:

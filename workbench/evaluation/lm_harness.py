@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.evaluation.few_shot import lm_eval_folder
 from workbench.evaluation.mirror_effect import mirror_sets
 from workbench.masking.masks import masked, require_fitting
@@ -92,7 +92,7 @@ def evaluate(
         harness = _harness(model, hflm)
         from lm_eval import evaluate as run
 
-        with counted("evaluating", "head set", len(sets)) as done:
+        with progress_bar("evaluating", "head set", len(sets)) as done:
             for (name, draw), one in sets.items():
                 _seed()
                 # Not `simple_evaluate`, which starts a dozen programs to describe the machine.

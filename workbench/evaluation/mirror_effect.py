@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.intervals import percentile_interval
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.detection.retrieval import answered
 from workbench.evaluation.tasks import Task, asked
 from workbench.masking.masks import require_fitting
@@ -66,7 +66,7 @@ def mirror(
         (task, i, one.name, asked(model, one)) for task in tasks for i, one in enumerate(task.items)
     ]
     rows = []
-    with counted("answering tasks", "item", len(items)) as done:
+    with progress_bar("answering tasks", "item", len(items)) as done:
         for task, number, name, item in items:
             results = answered(model, item, list(sets.values()), mode)
             for (masked, draw), (loss, share) in zip(sets, results, strict=True):

@@ -120,7 +120,7 @@ def asked(model: Model, item: Item) -> Asked:
         whole = [*prompt, *model.encode(item.answer)]
     if len(whole) == len(prompt) or not prompt:
         raise ValueError(f"an item needs a prompt and an answer of a token at least: {item!r:.200}")
-    if len(whole) + len(model.special_prefix) > model.context:
+    if len(whole) + len(model.bos_ids) > model.context:
         raise ValueError(
             f"an item of {len(whole)} tokens is longer than the model's context of {model.context}"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from workbench.core.text import visible
+from workbench.core.text import escape_control_characters
 
 # Okabe-Ito: told apart by colour-blind readers, in this order.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
@@ -26,7 +26,9 @@ def shown(text: str) -> str:
         The text with what plotly would read as markup or formula escaped.
     """
     escapes = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"})
-    return visible(text).translate(escapes)  # dollars would be a formula where there is MathJax
+    return escape_control_characters(text).translate(
+        escapes
+    )  # dollars would be a formula where there is MathJax
 
 
 def styled(figure: go.Figure, height: int) -> go.Figure:

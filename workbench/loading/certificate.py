@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import torch
 
-from workbench.core.progress import counted, gives_way
+from workbench.core.progress import preemptible, progress_bar
 from workbench.loading.certificate_checks import CHECKS, CheckSpec
 from workbench.loading.certificate_passes import CertificatePasses
 from workbench.masking.masks import require_unmasked
@@ -43,7 +43,7 @@ class NotCertified(ValueError):
 
     def __init__(self, certificate: Certificate, source: str) -> None:
         self.certificate = certificate
-        super().__init__(f"{source}: {certificate.complaint()}")
+        super().__init__(f"{source}: {certificate.failure_message()}")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Certificate:
         """The names of the checks that failed."""
         return [check.name for check in self.checks if not check.passed]
 
-    def complaint(self) -> str:
+    def failure_message(self) -> str:
         """The failed checks with what was measured, and what to do; for errors and warnings."""
         failed = [check for check in self.checks if not check.passed]
         lines = [
@@ -204,7 +204,7 @@ class Certificate:
         )
 
 
-@gives_way  # as a whole: it holds the lock over many passes
+@preemptible  # as a whole: it holds the lock over many passes
 def certify(model: Model) -> Certificate:
     """Check on `model` itself that masking, losses and detection do what they should.
 
@@ -255,7 +255,7 @@ def _certified(model: Model) -> Certificate:
         size = sum(weight.numel() for weight in model.hf.parameters())
         checks = []
         title = f"trying out {model.source}"
-        with counted(title, "check", len(CHECKS), bar=size > _QUICK) as done:
+        with progress_bar(title, "check", len(CHECKS), bar=size > _QUICK) as done:
             for spec in CHECKS:
                 checks.append(_run_check(spec, passes))
                 done(1)

@@ -17,10 +17,10 @@ import torch
 from workbench.detection import retrieval
 from workbench.detection.probes import Probe
 from workbench.masking.masks import overrides_of
-from workbench.masking.packed import engine_of
+from workbench.masking.packed import packed_passes
 from workbench.masking.reference import plain_losses
 from workbench.models.attached_hooks import carrying
-from workbench.models.attention_hook import Planted, Seen, Site
+from workbench.models.attention_hook import AttentionCall, AttentionLayer, Planted
 from workbench.models.heads import HeadSet
 from workbench.models.install import vocabulary_size
 from workbench.models.model import Model
@@ -87,7 +87,7 @@ class CertificatePasses:
             ValueError: the model has too few ordinary tokens, or reads too few positions.
         """
         model, k = self.model, len(self.order)
-        longest = len(model.special_prefix) + FILLER + 2 * k
+        longest = len(model.bos_ids) + FILLER + 2 * k
         limit = getattr(model.hf.config.get_text_config(), "max_position_embeddings", None)
         few = len(self.ordinary)
         if few < k or longest > (limit or model.context):
@@ -106,7 +106,7 @@ class CertificatePasses:
     @cached_property
     def window(self) -> tuple[int, ...]:
         """The token ids that most checks read: the special prefix and WINDOW ordinary tokens."""
-        return (*self.model.special_prefix, *self.tokens[:WINDOW])
+        return (*self.model.bos_ids, *self.tokens[:WINDOW])
 
     @cached_property
     def edited(self) -> tuple[int, ...]:
@@ -144,7 +144,7 @@ class CertificatePasses:
         """
         hf, row = self.model.hf, self.row(self.window)
         labels = row.clone()
-        labels[:, : len(self.model.special_prefix)] = -100  # what transformers leaves out
+        labels[:, : len(self.model.bos_ids)] = -100  # what transformers leaves out
         ours = hf.config._attn_implementation
         try:
             hf.set_attn_implementation(str(ours).removeprefix("workbench_"))
@@ -161,7 +161,7 @@ class CertificatePasses:
             For each of the three the losses without and with the mask, in nats; None where the
             model's losses cannot be computed in packed batches.
         """
-        batches = engine_of(self.model)
+        batches = packed_passes(self.model)
         if batches is None:
             return None
         windows = [self.window, self.window[:-EDITED], self.edited]
@@ -175,13 +175,13 @@ class CertificatePasses:
         the same input with one head masked. The shapes are the same, so a mask without effect gives
         the same bits.
         """
-        seen: dict[int, Seen] = {}
+        seen: dict[int, AttentionCall] = {}
         layers: dict[int, Layer] = {}
 
-        def look(call: Seen) -> None:
+        def look(call: AttentionCall) -> None:
             seen[call.layer] = call
 
-        def again(site: Site) -> Callable[..., None]:
+        def again(site: AttentionLayer) -> Callable[..., None]:
             head = site.layer % site.heads
             overrides = overrides_of(HeadSet.of([(site.layer, head)], self.model), "uniform")
 
@@ -216,7 +216,7 @@ class CertificatePasses:
         value = self.tokens[FILLER : FILLER + k]
         ids = [*self.tokens[: FILLER + k], *(value[i] for i in self.order)]
         probe = Probe(tuple(ids), (FILLER + k, FILLER + 2 * k), (FILLER, FILLER + k), 1)
-        offset = len(model.special_prefix)
+        offset = len(model.bos_ids)
         source = torch.arange(offset + len(ids))  # all other rows look at themselves
         source[offset + FILLER + k - 1 : -1] = offset + FILLER + torch.tensor(self.order)
         planted = {layer: _copying(head, source) for layer, head in self.every}
@@ -241,7 +241,7 @@ def _first(output: Any) -> torch.Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-def _compared(before: Seen, after: Seen, head: int) -> tuple[float, float]:
+def _compared(before: AttentionCall, after: AttentionCall, head: int) -> tuple[float, float]:
     """Change of the other heads, and distance of `head` from the mean, computed row by row."""
     value = after.value[0, head // (after.query.shape[1] // after.value.shape[1])].cpu().double()
     scale = float(after.value.abs().max())

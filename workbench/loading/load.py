@@ -161,7 +161,7 @@ def _call(source: str | Path | None, **options: Any) -> str:
 def _warn_unless_certified(model: Model) -> None:
     certificate = certificate_of(model)
     if not certificate.ok:
-        warnings.warn(f"{model.source}: {certificate.complaint()}", stacklevel=3)
+        warnings.warn(f"{model.source}: {certificate.failure_message()}", stacklevel=3)
 
 
 def pick_device(device: str) -> str:

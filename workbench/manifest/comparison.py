@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.core.files import plain_file, read_json
+from workbench.core.files import read_json, resolve_inside
 from workbench.core.parquet import read_table
 from workbench.manifest.croissant import SELECTION_FILE
 from workbench.manifest.verification.verify import verify_manifest
@@ -88,14 +88,16 @@ def compare_manifests(
 def _read(folder: pathlib.Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """The manifest and the rows of a folder that holds what it states."""
     verify_manifest(folder)
-    manifest = read_json(plain_file(folder, MANIFEST_FILE))
-    return manifest, read_table(plain_file(folder, SELECTION_FILE)).to_pandas(ignore_metadata=True)
+    manifest = read_json(resolve_inside(folder, MANIFEST_FILE))
+    return manifest, read_table(resolve_inside(folder, SELECTION_FILE)).to_pandas(
+        ignore_metadata=True
+    )
 
 
 def _cut_of(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """What `select` has to be given to cut as this manifest did."""
     stated = manifest["aiw:selection"]
-    clusters = plain_file(folder, stated["clusters"]) if stated["clusters"] else None
+    clusters = resolve_inside(folder, stated["clusters"]) if stated["clusters"] else None
     asked = {name: stated[name] for name in ("fraction", "by", "duplicates", "cap")}
     return asked | {"clusters": clusters}
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.core.files import plain_file, read_json, write_atomically
+from workbench.core.files import read_json, resolve_inside, write_atomically
 from workbench.core.parquet_writing import scratch_folder, written
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
     SELECTION_FILE,
@@ -40,7 +40,7 @@ from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA, Duplicates, limit_of
 from workbench.selection.schema import SELECTION_SCHEMA
-from workbench.selection.streaming import RankingWalk
+from workbench.selection.streaming import StreamingSelection
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +81,7 @@ def is_large(folder: str | os.PathLike[str]) -> bool:
         False for a folder that is not one of a finished run: what reads it then says why.
     """
     try:
-        return read_json(plain_file(folder, RUN_FILE))["documents"]["scored"] > LARGE
+        return read_json(resolve_inside(folder, RUN_FILE))["documents"]["scored"] > LARGE
     except (ValueError, TypeError, LookupError, OSError):
         return False
 
@@ -148,7 +148,7 @@ def select_files(
         scratch_folder(folder) as scratch,
         ScoreFiles(paths, clusters_file, memory=memory, threads=threads, scratch=scratch) as scores,
     ):
-        walk = RankingWalk(scores, share, by, limit)
+        walk = StreamingSelection(scores, share, by, limit)
         if walk.documents != record["documents"]["scored"]:
             raise ValueError(
                 f"the score files hold {walk.documents} rows, the run scored "
@@ -159,7 +159,7 @@ def select_files(
         if clusters_file is not None:
             path = scratch / CLUSTERS_FILE
             made.append((CLUSTERS_FILE, *written(path, scores.clusters(), CLUSTER_SCHEMA)))
-        with counted("ranking", "doc", walk.documents) as done:
+        with progress_bar("ranking", "doc", walk.documents) as done:
             rows = walk.rows(done)
             made.insert(
                 0, (SELECTION_FILE, *written(scratch / SELECTION_FILE, rows, SELECTION_SCHEMA))
@@ -191,7 +191,7 @@ def _finished_run(
 ) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
     """The public record of the folder's run, its files, and its score files (path, sha256 ...)."""
     try:
-        run = read_json(plain_file(folder, RUN_FILE))
+        run = read_json(resolve_inside(folder, RUN_FILE))
     except ValueError as error:
         raise ValueError(f"{folder} is not the folder of a run: {error}") from error
     if isinstance(run, dict) and run.get("documents", 0) is None:
@@ -208,7 +208,7 @@ def _finished_run(
 
 def _unchanged(folder: pathlib.Path, files: list[dict[str, Any]]) -> list[pathlib.Path]:
     """The paths of the score files, whose bytes are those that the run wrote."""
-    with counted("checking score files", "file", len(files)) as done:
+    with progress_bar("checking score files", "file", len(files)) as done:
         paths = []
         for file in files:
             paths += check_files(folder, [file])

@@ -28,9 +28,9 @@ import pyarrow.parquet as pq
 from workbench.core.files import (
     is_absolute,
     lines_of,
-    plain_file,
     read_json,
-    without_paths,
+    redact_paths,
+    resolve_inside,
     write_atomically,
 )
 from workbench.core.parquet import read_table
@@ -165,7 +165,7 @@ def public_record(run: Any) -> dict[str, Any]:
             and isinstance(file.get("rows"), int)
         ):
             raise ValueError("each file of the run record needs a path (text) and rows (integer)")
-    record = without_paths(json.loads(json.dumps(run)))
+    record = redact_paths(json.loads(json.dumps(run)))
     local = is_absolute(str(run["model"].get("source")))
     record["model"]["source_kind"] = "last component of a local path" if local else "as given"
     return record
@@ -198,7 +198,7 @@ def run_files(folder: pathlib.Path, record: dict[str, Any]) -> list[str]:
     beside = [RUN_FILE, *(file["path"] for file in lists if file)]
     beside = [path for path in beside if os.path.lexists(folder / path)]
     for path in beside + present:
-        plain_file(folder, path)
+        resolve_inside(folder, path)
     return beside + present
 
 
@@ -301,7 +301,7 @@ def tally_skipped(path: pathlib.Path) -> list[dict[str, Any]]:
             if not isinstance(row, dict) or not isinstance(row.get("reason"), str):
                 raise ValueError(f"line {number} of {path.name} has no reason")
             reason = row["reason"].encode("utf-8", "backslashreplace").decode()
-            counts[without_paths(reason)] += 1
+            counts[redact_paths(reason)] += 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [{"reason": reason, "documents": count} for reason, count in ordered]
 
@@ -310,7 +310,7 @@ def _find_run(selection: Selection, folder: pathlib.Path) -> Any:
     """Return the run record of the selection or of the folder, which must be one and the same."""
     beside = None
     if os.path.lexists(folder / RUN_FILE):
-        beside = read_json(plain_file(folder, RUN_FILE))
+        beside = read_json(resolve_inside(folder, RUN_FILE))
     if selection.run is None:
         if beside is None:
             raise ValueError(

@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workbench.core.progress import counted, gives_way
+from workbench.core.progress import preemptible, progress_bar
 from workbench.masking.masks import default_means, require_fitting, require_unmasked
 from workbench.masking.reference import plain_losses, require_max_tokens
 from workbench.masking.residual_cache import can_resume, run_from
 from workbench.models.attached_hooks import carrying
-from workbench.models.attention_hook import Mode, Override, Seen
+from workbench.models.attention_hook import AttentionCall, Mode, Override
 from workbench.models.attention_override import override_output
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
@@ -114,8 +114,8 @@ def head_effects(
     if method not in ("exact", "gradient"):
         raise ValueError(f"method must be 'exact' or 'gradient', got {method!r}")
     require_max_tokens(max_tokens)
-    ids = [*model.special_prefix, *encode_start(model, text, max_tokens)]
-    first = max(len(model.special_prefix), 1)  # the first token that is predicted
+    ids = [*model.bos_ids, *encode_start(model, text, max_tokens)]
+    first = max(len(model.bos_ids), 1)  # the first token that is predicted
     if len(ids) <= first:
         raise ValueError("this text has no token that is predicted: give at least two tokens")
     if len(ids) > model.context:
@@ -124,11 +124,11 @@ def head_effects(
         )
     positions = list(range(first - 1, len(ids) - 1))
     if token is not None:
-        at = token + len(model.special_prefix)
+        at = token + len(model.bos_ids)
         if not first <= at < len(ids):
             raise ValueError(
-                f"token must lie between {first - len(model.special_prefix)} and "
-                f"{len(ids) - len(model.special_prefix) - 1}, the predicted tokens of this text; "
+                f"token must lie between {first - len(model.bos_ids)} and "
+                f"{len(ids) - len(model.bos_ids) - 1}, the predicted tokens of this text; "
                 f"got {token}"
             )
         ids, positions = ids[: at + 1], [at - 1]
@@ -167,7 +167,7 @@ def _exact(
     final, entering = run_from(model, ids, keep=range(model.layers) if resume else ())
     base = _nats(model, final, ids, positions)[0]
     rows = max(1, TOKENS // len(ids)) if resume else 1
-    with counted("masking each head", "head", model.head_count) as done:
+    with progress_bar("masking each head", "head", model.head_count) as done:
         for layer in reversed([site.layer for site in model.sites]):
             for start in range(0, model.heads, rows):
                 heads = range(start, min(start + rows, model.heads))
@@ -211,7 +211,7 @@ def _nats(model: Model, final: torch.Tensor, ids: list[int], positions: list[int
 # ---- gradient --------------------------------------------------------------------------------
 
 
-@gives_way
+@preemptible
 def _gradient(
     model: Model, ids: list[int], positions: list[int], mode: Mode
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -222,9 +222,9 @@ def _gradient(
     """
     assert model.head is not None
     means = default_means(model) if mode == "mean" else None
-    calls: dict[int, Seen] = {}
+    calls: dict[int, AttentionCall] = {}
 
-    def look(seen: Seen) -> None:
+    def look(seen: AttentionCall) -> None:
         if not seen.output.requires_grad:  # a model whose weights are frozen
             seen.output.requires_grad_()
         calls[seen.layer] = seen

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from workbench.masking.masks import require_fitting, require_unmasked
-from workbench.masking.packed import engine_of
+from workbench.masking.packed import packed_passes
 from workbench.masking.reference import plain_losses, require_max_tokens, windows
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
@@ -89,7 +89,7 @@ def losses_of_ids(
     require_unmasked(model)
     cut = [list(windows(model, ids, window)) for ids in texts]
     every = [tokens for pieces in cut for tokens in pieces]
-    batches = engine_of(model) if heads else None
+    batches = packed_passes(model) if heads else None
     if batches is not None:
         stream = batches.losses(every, heads, mode)
     else:

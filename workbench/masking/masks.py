@@ -8,9 +8,9 @@ from typing import get_args
 
 import torch
 
-from workbench.core.progress import gives_way
+from workbench.core.progress import preemptible
 from workbench.models.attached_hooks import carrying, is_overridden
-from workbench.models.attention_hook import Mode, Override, Seen
+from workbench.models.attention_hook import AttentionCall, Mode, Override
 from workbench.models.heads import HeadSet, geometry_of
 from workbench.models.identity import state_of
 from workbench.models.model import Model
@@ -123,7 +123,7 @@ def head_means(model: Model, texts: Iterable[str], max_tokens: int = 256) -> tor
     sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
     positions = 0
     for text in texts:
-        ids = (model.special_prefix + model.encode(text))[: min(max_tokens, model.context)]
+        ids = (model.bos_ids + model.encode(text))[: min(max_tokens, model.context)]
         if ids:
             sums += _summed_outputs(model, ids)
             positions += len(ids)
@@ -132,12 +132,12 @@ def head_means(model: Model, texts: Iterable[str], max_tokens: int = 256) -> tor
     return sums / positions
 
 
-@gives_way
+@preemptible
 def _summed_outputs(model: Model, ids: list[int]) -> torch.Tensor:
     """The output of every head, summed over the positions of one row; (layers, heads, size)."""
     sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
 
-    def add(seen: Seen) -> None:
+    def add(seen: AttentionCall) -> None:
         sums[seen.layer] = seen.output[0].float().sum(dim=0).cpu()
 
     with model.lock, torch.inference_mode():

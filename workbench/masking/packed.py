@@ -10,8 +10,8 @@ Four facts make it fast, and none of them changes what is computed:
 - The vocabulary is worked through in tiles; the logits of a whole window are never held.
 
 `workbench.masking.reference` keeps the plain path, one window and one head set at a time. Every
-model is compared with it once before packed batches are used (`engine_of`); a model whose losses
-they get wrong goes the plain way, with a warning.
+model is compared with it once before packed batches are used (`packed_passes`); a model whose
+losses they get wrong goes the plain way, with a warning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.core.progress import gives_way
+from workbench.core.progress import preemptible
 from workbench.masking.masks import (
     default_means,
     overrides_of,
@@ -45,8 +45,8 @@ ROW_TOKENS = 1024  # windows are packed into rows of about this length (CUDA: of
 Sets = Sequence[HeadSet | None]
 
 
-class Engine:
-    """Packed batches of one model; made by `engine_of`.
+class PackedPasses:
+    """Packed batches of one model; made by `packed_passes`.
 
     Attributes:
         model: the model.
@@ -111,7 +111,7 @@ class Engine:
     def _whole_row_losses(
         self, packed: Sequence[Sequence[int]], sets: Sets, mode: Mode
     ) -> list[list[np.ndarray]]:
-        first = max(len(self.model.special_prefix), 1)  # the first token that is predicted
+        first = max(len(self.model.bos_ids), 1)  # the first token that is predicted
         starts = np.cumsum([0, *map(len, packed)])[:-1]
         counts = [max(len(window) - first, 0) for window in packed]
         at = np.concatenate(
@@ -123,7 +123,7 @@ class Engine:
         hidden = self.hidden(packed, sets, mode)[:, positions]
         ids = torch.tensor([token for window in packed for token in window])
         targets = ids[at + 1].to(self.model.device).repeat(len(sets))
-        assert self.model.head is not None  # `engine_of` makes none without it
+        assert self.model.head is not None  # `packed_passes` makes none without it
         with torch.inference_mode():
             flat = self.model.head.cross_entropy(hidden.flatten(0, 1), targets)
         columns = flat.view(len(sets), -1).cpu().numpy()
@@ -133,7 +133,7 @@ class Engine:
             for losses in zip(*(np.split(column, cuts) for column in columns), strict=True)
         ]
 
-    @gives_way
+    @preemptible
     def hidden(
         self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
     ) -> torch.Tensor:
@@ -198,7 +198,7 @@ class Engine:
             yield
 
 
-def engine_of(model: Model) -> Engine | None:
+def packed_passes(model: Model) -> PackedPasses | None:
     """The packed batches of a model, where they reproduce the losses of the plain path.
 
     Compared on two short windows and three head sets, once for each dtype and device that the model
@@ -216,7 +216,7 @@ def engine_of(model: Model) -> Engine | None:
     if place not in by_place:
         batches, problem = None, None
         try:
-            batches = Engine(model)
+            batches = PackedPasses(model)
             problem = _difference(batches)
         except (torch.OutOfMemoryError, MaskNotSeen):
             raise  # says nothing about packed batches
@@ -233,13 +233,13 @@ def engine_of(model: Model) -> Engine | None:
     return by_place[place]
 
 
-def _difference(batches: Engine) -> str | None:
+def _difference(batches: PackedPasses) -> str | None:
     """How packed losses differ from the plain ones on a small sample; None if they do not."""
     model = batches.model
     if model.head is None:
         return "its vocabulary projection cannot be run alone"
     size = vocabulary_size(model.hf)
-    windows = [[*model.special_prefix, *(i * 37 % size for i in range(n))] for n in (9, 14)]
+    windows = [[*model.bos_ids, *(i * 37 % size for i in range(n))] for n in (9, 14)]
     layers = [site.layer for site in model.sites]
     first, middle, last = layers[0], layers[(len(layers) - 1) // 2], layers[-1]
     sets = [HeadSet.of(pairs, model) for pairs in ([(middle, 0), (last, 0)], [(first, 0)])]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from workbench.core.progress import gives_way
+from workbench.core.progress import preemptible
 from workbench.masking.masks import masked
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
@@ -30,7 +30,7 @@ def windows(model: Model, ids: Sequence[int], window: int | None = None) -> Iter
     Yields:
         The token ids of one window after the other.
     """
-    prefix = model.special_prefix
+    prefix = model.bos_ids
     budget = require_window(model, window) - len(prefix)
     for start in range(0, len(ids), budget):
         yield [*prefix, *ids[start : start + budget]]
@@ -49,7 +49,7 @@ def require_window(model: Model, window: int | None) -> int:
     Raises:
         ValueError: the window is longer than the context, or holds no prediction.
     """
-    least = max(2, 1 + len(model.special_prefix))
+    least = max(2, 1 + len(model.bos_ids))
     window = model.context if window is None else window
     if not least <= window <= model.context:
         raise ValueError(
@@ -73,7 +73,7 @@ def require_max_tokens(max_tokens: int | None, least: int = 2) -> None:
         raise ValueError(f"max_tokens must be at least {least}, got {max_tokens}")
 
 
-@gives_way
+@preemptible
 def plain_losses(
     model: Model, ids: Sequence[int], heads: HeadSet | None = None, mode: Mode = "uniform"
 ) -> np.ndarray:
@@ -90,7 +90,7 @@ def plain_losses(
     """
     row = torch.tensor([list(ids)], device=model.device)
     # With a prefix of several special tokens only the document's own tokens are predictions.
-    first = max(len(model.special_prefix), 1)
+    first = max(len(model.bos_ids), 1)
     positions = torch.arange(first - 1, len(ids) - 1, device=model.device)
     if not len(positions):
         return np.zeros(0, np.float32)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.core.progress import counted, gives_way
+from workbench.core.progress import preemptible, progress_bar
 from workbench.masking.masks import default_means, overrides_of, require_fitting, require_unmasked
 from workbench.masking.reference import plain_losses, windows
 from workbench.models.attached_hooks import MaskNotSeen, carrying
@@ -53,7 +53,7 @@ class Stream:
         return [*self.entering.values(), self.final]
 
 
-@gives_way
+@preemptible
 def run_from(
     model: Model,
     ids: Sequence[int],
@@ -237,7 +237,7 @@ class ResidualCache:
         model = self.model
         if model.head is None or not can_resume(model):
             return plain_losses(model, ids, heads, mode)
-        first = max(len(model.special_prefix), 1)
+        first = max(len(model.bos_ids), 1)
         if len(ids) <= first:
             return np.zeros(0, np.float32)
         states = self.hidden(ids, heads, mode)[first - 1 : -1]
@@ -245,7 +245,7 @@ class ResidualCache:
             targets = torch.tensor(ids[first:], device=model.device)
             return model.head.cross_entropy(states, targets).cpu().numpy()
 
-    @gives_way
+    @preemptible
     def hidden(
         self, ids: Sequence[int], heads: HeadSet | None = None, mode: Mode = "uniform"
     ) -> torch.Tensor:
@@ -287,7 +287,7 @@ class ResidualCache:
         stride = self._stride(len(ids))
         means = default_means(model) if mode == "mean" and heads else None
         keep = [layer for layer in range(start, model.layers) if layer % stride == 0]
-        with counted("reading the text", "layer", len(keep), bar=False) as done:
+        with progress_bar("reading the text", "layer", len(keep), bar=False) as done:
             final, entering = run_from(
                 model,
                 ids,

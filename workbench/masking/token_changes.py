@@ -93,7 +93,7 @@ class TokenChanges:
         return frame
 
 
-class Guess(NamedTuple):
+class TokenPrediction(NamedTuple):
     """One of the most probable next tokens.
 
     Attributes:
@@ -144,10 +144,10 @@ def aligned(model: Model, ids: Sequence[int], losses: np.ndarray) -> np.ndarray:
         Nats (len(ids),) float32, NaN without a prediction.
     """
     spread = np.full(len(ids), np.nan, np.float32)
-    skipped = max(1 - len(model.special_prefix), 0)  # without BOS, the first of each window
+    skipped = max(1 - len(model.bos_ids), 0)  # without BOS, the first of each window
     taken = place = 0
     for window in windows(model, ids):
-        own = len(window) - len(model.special_prefix)
+        own = len(window) - len(model.bos_ids)
         count = max(own - skipped, 0)
         spread[place + own - count : place + own] = losses[taken : taken + count]
         taken, place = taken + count, place + own
@@ -162,7 +162,7 @@ def guesses(
     heads: HeadSet | None = None,
     mode: Mode = "uniform",
     count: int = 5,
-) -> list[Guess]:
+) -> list[TokenPrediction]:
     """The most probable tokens in the place of one token of a text.
 
     Args:
@@ -180,7 +180,7 @@ def guesses(
     Raises:
         ValueError: the token has no prediction.
     """
-    prefix = len(model.special_prefix)
+    prefix = len(model.bos_ids)
     start = 0
     for window in windows(model, ids):
         own = len(window) - prefix
@@ -201,7 +201,7 @@ def _guesses(
     heads: HeadSet | None,
     mode: Mode,
     count: int,
-) -> list[Guess]:
+) -> list[TokenPrediction]:
     with torch.inference_mode():
         if model.head is not None and can_resume(model):
             hidden = streams.hidden(window, heads, mode)
@@ -213,7 +213,7 @@ def _guesses(
                 logits = model.logits(row, at)[0]
         top = logits.float().softmax(dim=-1).topk(min(count, logits.shape[-1]))
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-    return [Guess(str(model.tokenizer.decode([i])), value) for i, value in pairs]
+    return [TokenPrediction(str(model.tokenizer.decode([i])), value) for i, value in pairs]
 
 
 def _mean(losses: np.ndarray) -> float:

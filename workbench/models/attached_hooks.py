@@ -19,10 +19,10 @@ from workbench.models.attention_hook import (
     NOTHING,
     OURS,
     SLOT,
+    AttentionLayer,
     Load,
     Observer,
     Planted,
-    Site,
     Spans,
 )
 from workbench.models.attention_override import CannotMask, Override
@@ -34,7 +34,7 @@ class MaskNotSeen(CannotMask):
 
 @contextmanager
 def carrying(
-    sites: Sequence[Site],
+    sites: Sequence[AttentionLayer],
     overrides: Mapping[int, Sequence[Override]] | None = None,
     observer: Observer | None = None,
     spans: Spans | None = None,
@@ -101,7 +101,7 @@ def _put(module: torch.nn.Module, load: Load | None) -> None:
         module.__dict__[SLOT] = load
 
 
-def _require_ours(sites: Sequence[Site]) -> None:
+def _require_ours(sites: Sequence[AttentionLayer]) -> None:
     """Raise MaskNotSeen if the configuration of a layer names another attention function."""
     for site in sites:
         config: Any = getattr(site.module, "config", site.decoder.config)
@@ -137,7 +137,7 @@ def _uncompiled() -> Iterator[None]:
                 _stance.__exit__(None, None, None)
 
 
-def is_overridden(sites: Sequence[Site]) -> bool:
+def is_overridden(sites: Sequence[AttentionLayer]) -> bool:
     """Whether any layer carries an override at this moment.
 
     Args:

@@ -25,7 +25,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from workbench.core.progress import stop_if_asked
+from workbench.core.progress import check_cancelled
 from workbench.models.attention_override import CannotMask as CannotMask
 from workbench.models.attention_override import Mode as Mode
 from workbench.models.attention_override import Override as Override
@@ -78,7 +78,7 @@ def _is_causal(mask: torch.Tensor) -> bool:
 
 
 @dataclass(frozen=True)
-class Seen:
+class AttentionCall:
     """What one attention call saw and gave, as an observer gets it.
 
     Attributes:
@@ -103,7 +103,7 @@ class Seen:
     share: torch.Tensor | None = None
 
 
-Observer = Callable[[Seen], None]
+Observer = Callable[[AttentionCall], None]
 # (query, key) as the kernel would get them -> the ones that it gets: attention with a known pattern
 Planted = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -148,7 +148,7 @@ NOTHING = Load()
 
 
 @dataclass(frozen=True)
-class Site:
+class AttentionLayer:
     """One decoder layer's attention, as the install pass found it.
 
     Attributes:
@@ -204,7 +204,7 @@ def _attention(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    stop_if_asked()  # here a pass of any model can be left, and nothing stays behind
+    check_cancelled()  # here a pass of any model can be left, and nothing stays behind
     load: Load = module.__dict__.get(SLOT, NOTHING)
     if load.spans is None:
         return _attend(load, kernel_name, module, query, key, value, attention_mask, **kwargs)
@@ -247,7 +247,7 @@ def _attend(
     for override in load.overrides:
         override_output(override, output, weights, value, visible, share)
     for observer in load.observers:
-        observer(Seen(layer, query, key, value, visible, output, kwargs, share))
+        observer(AttentionCall(layer, query, key, value, visible, output, kwargs, share))
     for reached in load.reached:
         reached.add(layer)
     return output, weights

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from workbench.models.attention_hook import KERNELS, OURS, Call, Site, discovered
+from workbench.models.attention_hook import KERNELS, OURS, AttentionLayer, Call, discovered
 from workbench.models.attention_override import CannotMask
 
 _BEFORE = "workbench_before"  # on the model
@@ -33,7 +33,7 @@ class _Before:
     training: tuple[torch.nn.Module, ...]
 
 
-def install(hf: PreTrainedModel) -> tuple[Site, ...]:
+def install(hf: PreTrainedModel) -> tuple[AttentionLayer, ...]:
     """Route all attention of a model through this package's function, in eval mode.
 
     Layers without attention heads of their own (recurrent, convolutional: hybrid models) have no
@@ -156,7 +156,7 @@ def _discover(hf: PreTrainedModel) -> list[Call]:
         discovered.reset(token)
 
 
-def _sites(hf: PreTrainedModel, calls: list[Call]) -> tuple[Site, ...]:
+def _sites(hf: PreTrainedModel, calls: list[Call]) -> tuple[AttentionLayer, ...]:
     """The sites of a model's attention calls, in layer order; CannotMask for what is not right."""
     name = type(hf).__name__
     problems = sorted({call.problem for call in calls if call.problem})
@@ -177,7 +177,9 @@ def _sites(hf: PreTrainedModel, calls: list[Call]) -> tuple[Site, ...]:
         )
     decoder = _decoder(hf, [call.module for call in calls])
     sites = [
-        Site(call.module, decoder, int(call.layer or 0), call.heads, call.kv_heads, call.head_size)
+        AttentionLayer(
+            call.module, decoder, int(call.layer or 0), call.heads, call.kv_heads, call.head_size
+        )
         for call in calls
     ]
     return tuple(sorted(sites, key=lambda site: site.layer))
@@ -235,7 +237,7 @@ def _decoder(hf: PreTrainedModel, modules: Sequence[torch.nn.Module]) -> torch.n
     return hf.get_submodule(".".join(path))
 
 
-def decoder_layers(hf: PreTrainedModel, sites: Sequence[Site]) -> list[torch.nn.Module]:
+def decoder_layers(hf: PreTrainedModel, sites: Sequence[AttentionLayer]) -> list[torch.nn.Module]:
     """The decoder layers, found as the one list of modules that holds each attention in its place.
 
     Args:

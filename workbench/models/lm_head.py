@@ -13,7 +13,7 @@ POSITIONS, TILE = 2048, 4096  # logits in memory at once: 32 MiB in float32
 
 
 @dataclass(frozen=True, eq=False)
-class VocabularyHead:
+class LMHead:
     """From final hidden states to logits, as the model itself does it, on any part of either.
 
     Running it on a few positions, or on a tile of the vocabulary, means that all logits of a text
@@ -149,7 +149,7 @@ class VocabularyHead:
         return logits
 
 
-def head_of(hf: PreTrainedModel, decoder: torch.nn.Module) -> VocabularyHead | None:
+def head_of(hf: PreTrainedModel, decoder: torch.nn.Module) -> LMHead | None:
     """The LM head of a model, if running it alone gives the model's own logits.
 
     Args:
@@ -166,7 +166,7 @@ def head_of(hf: PreTrainedModel, decoder: torch.nn.Module) -> VocabularyHead | N
     scale = scale / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
     cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
     cap = cap or getattr(config, "logits_soft_cap", None)  # RecurrentGemma
-    head = VocabularyHead(projection, scale, cap)
+    head = LMHead(projection, scale, cap)
     ids = sample_ids(hf)
     with torch.inference_mode():
         whole = hf(input_ids=ids, use_cache=False).logits

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from workbench.models.attached_hooks import is_overridden
-from workbench.models.attention_hook import OURS, Site
+from workbench.models.attention_hook import OURS, AttentionLayer
 from workbench.models.identity import state_of, tokenizer_sha256, weights_sha256
 from workbench.models.install import (
     inside_adapters,
@@ -26,7 +26,7 @@ from workbench.models.install import (
     uninstall,
     vocabulary_size,
 )
-from workbench.models.lm_head import VocabularyHead, head_of
+from workbench.models.lm_head import LMHead, head_of
 from workbench.models.tokenization import special_prefix_of, text_options
 
 BATCH_CHARACTERS = 1 << 18  # of texts that are tokenized together
@@ -56,11 +56,11 @@ class Model:
 
     hf: PreTrainedModel
     tokenizer: Tokenizer
-    sites: tuple[Site, ...]
+    sites: tuple[AttentionLayer, ...]
     context: int
     source: str
     revision: str | None = None
-    head: VocabularyHead | None = None
+    head: LMHead | None = None
     loaded_by: str | None = None  # the call of load_model, as Python
     from_nowhere: tuple[str, ...] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
@@ -182,7 +182,7 @@ class Model:
     # ---- text to tokens ---------------------------------------------------------------------
 
     @cached_property
-    def special_prefix(self) -> list[int]:
+    def bos_ids(self) -> list[int]:
         """The ids that the tokenizer puts before a text by itself (BOS, or nothing).
 
         They go before every window. What a tokenizer would append is left out, since the loss is
@@ -274,7 +274,7 @@ class Model:
             "device": self.device.type,
             "layers": self.layers,
             "heads": self.heads,
-            "special_tokens_prepended": self.special_prefix,
+            "special_tokens_prepended": self.bos_ids,
         }
 
 
@@ -319,7 +319,7 @@ def from_transformers(
 def _wrapped(
     hf: PreTrainedModel,
     tokenizer: Tokenizer,
-    sites: tuple[Site, ...],
+    sites: tuple[AttentionLayer, ...],
     source: str | None,
     revision: str | None,
     context: int | None,

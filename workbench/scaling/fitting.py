@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.scaling.law import Law, ScalingFit, measured, numbers
 
 DELTA = 1e-2  # of the Huber loss, in log units: above the scatter of clean runs, below a spoilt one
@@ -79,7 +79,7 @@ def fit_law(
     best = refined[0]
     rng = np.random.default_rng(seed)
     drawn = []
-    with counted("resampling the runs", "fit", resamples) as done:
+    with progress_bar("resampling the runs", "fit", resamples) as done:
         for _ in range(resamples):
             pick = rng.integers(0, len(target), len(target))
             drawn.append(_refined(law, logs[pick], target[pick], best.x, delta).x)

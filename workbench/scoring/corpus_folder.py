@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.core.parquet import read_table
-from workbench.core.progress import stop_if_asked
+from workbench.core.progress import check_cancelled
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.reading import read_corpus, text_sha256
 from workbench.scoring.run_folder import SUPERSEDED
@@ -92,7 +92,7 @@ def held_by(folder: Path) -> Held | None:
     sources: list[str] = []
     first = None
     for place in sorted({*range(_FILES), *range(0, _FILES * step, step)} & {*range(len(paths))}):
-        stop_if_asked()
+        check_cancelled()
         try:
             rows = read_table(paths[place]).select(["doc_id", "source", "text_sha256"]).to_pydict()
         except (OSError, ValueError, KeyError):
@@ -119,7 +119,7 @@ def require_same(folder: Path, held: Held, rows: Iterable[Document | Skipped]) -
     sources: list[str] = []
     first = None
     for one in rows:
-        stop_if_asked()
+        check_cancelled()
         if not isinstance(one, Document):
             continue
         first = first or one.doc_id

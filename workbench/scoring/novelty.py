@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document, Skipped
 from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
@@ -84,17 +84,17 @@ def novel_scores(
     """
     require_max_tokens(max_tokens)
     documents = list(documents)
-    stride = require_window(model, window) - len(model.special_prefix)
+    stride = require_window(model, window) - len(model.bos_ids)
     settings = ScoringSettings(heads, mode, window, max_tokens)
     rows = []
-    with counted("scoring novel tokens", "doc", len(documents)) as done:
+    with progress_bar("scoring novel tokens", "doc", len(documents)) as done:
         for losses in document_losses(model, settings, documents):
             done(1)
             row = score_row(losses)
             if isinstance(row, Skipped):
                 continue
             predicted = np.ones(len(losses.ids), dtype=bool)
-            if not model.special_prefix:
+            if not model.bos_ids:
                 predicted[::stride] = False  # the first token of a window has no prediction
             novel = novel_tokens(losses.ids, context)[predicted]
             base, ref = mean_loss(losses.base[novel]), mean_loss(losses.ref[novel])

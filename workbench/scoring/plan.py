@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from workbench.core.intervals import percentile_interval
-from workbench.core.progress import counted, stop_if_asked
+from workbench.core.progress import check_cancelled, progress_bar
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.corpus.reading import read_corpus
@@ -185,7 +185,7 @@ class _Census:
 def _count(stream: Iterable[Document | Skipped], sample: int, rng: np.random.Generator) -> _Census:
     census = _Census()
     for one in stream:
-        stop_if_asked()
+        check_cancelled()
         if isinstance(one, Skipped):
             census.skipped[one.reason] += 1
             continue
@@ -208,7 +208,7 @@ def _measure(
     """Seconds that scoring the documents takes, and what came out."""
     _wait(model)
     begin, results = time.perf_counter(), []
-    with counted("measuring", "doc", len(documents)) as done:
+    with progress_bar("measuring", "doc", len(documents)) as done:
         for result in scored(model, settings, documents):
             results.append(result)
             done(1)

@@ -27,8 +27,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.core.files import lines_of, plain_file, read_json, sha256_of, write_atomically
-from workbench.core.progress import counted
+from workbench.core.files import lines_of, read_json, resolve_inside, sha256_of, write_atomically
+from workbench.core.progress import progress_bar
 from workbench.corpus.document import Skipped
 from workbench.corpus.sources import utf8_name
 from workbench.scoring.schema import DOMAIN_SUMS, SCHEMA, SUMMED_COLUMNS
@@ -188,7 +188,7 @@ def read_receipt(path: Path) -> Receipt:
         ValueError: it is not a receipt.
     """
     try:
-        stated = read_json(plain_file(path.parent, path.name), _MOST_BYTES)
+        stated = read_json(resolve_inside(path.parent, path.name), _MOST_BYTES)
         receipt = Receipt(**stated)
         _check(receipt)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -218,7 +218,7 @@ def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Rece
         receipt = read_receipt(where)
         untouched = receipt.checksum == _checksum(receipt)
         untouched &= where.read_bytes() == _json_bytes(receipt)
-        path = plain_file(folder, receipt.score_file["path"])
+        path = resolve_inside(folder, receipt.score_file["path"])
         found = describe(folder, path, receipt.scored)
     except (OSError, ValueError):
         return None
@@ -304,14 +304,14 @@ def receipts_of(folder: Path, stated: Mapping[str, Any]) -> Iterator[Receipt]:
     rows = stated["rows"]
     with (
         path.open("rb") as lines,
-        counted("reading receipts", "file", rows, bar=rows > _QUIET) as done,
+        progress_bar("reading receipts", "file", rows, bar=rows > _QUIET) as done,
     ):
         for line in lines_of(lines):
             entry = _LINE.fullmatch(line or b"")
             if entry is None:
                 raise ValueError(f"{path} is no list of receipts. {again}")
             digest, name = (one.decode() for one in entry.groups())
-            where = plain_file(folder, f"receipts/{name}.json")
+            where = resolve_inside(folder, f"receipts/{name}.json")
             if sha256_of(where) != digest:
                 raise ValueError(f"{where} was changed since the run ended. {again}")
             receipt = read_receipt(where)
@@ -384,7 +384,7 @@ def check_files(
     """
     paths = []
     for file in files:
-        path = plain_file(folder, file["path"])
+        path = resolve_inside(folder, file["path"])
         if path.stat().st_size != file.get("bytes") or hashed(path) != file.get("sha256"):
             raise ValueError(f"{path} was changed since it was written: remove it and score again")
         paths.append(path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.scoring.receipts import Receipt
 from workbench.scoring.run_folder import SetAside
@@ -320,7 +320,7 @@ def run_progress(total: int | None, hear: Hear | None) -> Iterator[ProgressState
         The state, for the block to move on.
     """
     state = ProgressState(total, hear)
-    with counted("scoring", "doc", total, bar=hear is None, note=state.note) as show:
+    with progress_bar("scoring", "doc", total, bar=hear is None, note=state.note) as show:
         state.show = show
         if hear is not None:
             hear(state.state("started"))

@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.core.files import write_atomically
-from workbench.core.progress import stop_if_asked
+from workbench.core.progress import check_cancelled
 from workbench.corpus.columns import Named
 from workbench.corpus.readers.remote import absolute, is_remote
 from workbench.corpus.reading import read_corpus
@@ -231,7 +231,7 @@ def run_scoring(
     notes: list[str] = []
     catalogue: Catalogue | None = None
     total = None if shared else _count(corpus, columns)
-    with runs.alone_in(folder, part, run, overwrite):
+    with runs.acquire_run_folder(folder, part, run, overwrite):
         held = None if overwrite else held_by(folder)
         if held and (shared or total is not None):
             require_same(folder, held, read_corpus(paths or corpus, **columns))
@@ -286,7 +286,7 @@ def _score_shards(
 
     def left() -> Iterator[Work]:
         for shard, documents in work:
-            stop_if_asked()
+            check_cancelled()
             tally.names.append(shard.name(job.fingerprint))
             tally.domain_from.update(shard.domain_from)
             receipt = runs.done_before(job.folder, shard, job.fingerprint)
@@ -362,6 +362,6 @@ def _count(corpus: Any, columns: Named) -> int | None:
         return None
     total = 0
     for _ in read_corpus(corpus, **columns):
-        stop_if_asked()
+        check_cancelled()
         total += 1
     return total

@@ -36,9 +36,9 @@ import filelock
 import pandas as pd
 import pyarrow as pa
 
-from workbench.core.files import lines_of, plain_file, read_json, sha256_of, write_atomically
+from workbench.core.files import lines_of, read_json, resolve_inside, sha256_of, write_atomically
 from workbench.core.parquet import read_table
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.loading.certificate import Certificate
 from workbench.models.model import Model
 from workbench.scoring.receipts import (
@@ -81,7 +81,7 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
             f"{folder} holds no run.json: expected a folder written by score_corpus(out=...)"
         )
     try:
-        run = read_json(plain_file(folder, "run.json"))
+        run = read_json(resolve_inside(folder, "run.json"))
     except ValueError as error:
         raise ValueError(f"{where} is not the record of a run: {error!s:.300}") from error
     try:
@@ -164,7 +164,7 @@ def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def alone_in(
+def acquire_run_folder(
     folder: Path,
     part: Part = (1, 1),
     run: dict[str, Any] | None = None,
@@ -299,7 +299,7 @@ def finish(folder: Path, run: dict[str, Any], names: Sequence[str]) -> SetAside:
     """
     read = scored = 0
     skipped: list[Mapping[str, Any]] = []
-    with counted("completing the record", "shard", len(names), bar=len(names) > 2_000) as done:
+    with progress_bar("completing the record", "shard", len(names), bar=len(names) > 2_000) as done:
         for name in names:
             receipt = read_receipt(receipt_path(folder, name))
             read, scored = read + receipt.read, scored + receipt.scored

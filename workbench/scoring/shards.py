@@ -21,11 +21,11 @@ from typing import Any
 import filelock
 
 from workbench.core.files import write_atomically
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.columns import Columns, Named
 from workbench.corpus.document import CorpusError, Document, Skipped
 from workbench.corpus.readers.rows import read_source, row_offsets
-from workbench.corpus.reading import judge, read_corpus, text_sha256
+from workbench.corpus.reading import read_corpus, text_sha256, to_document
 from workbench.corpus.sources import Source, sources_of, stamp
 
 CATALOGUE = "catalogue.jsonl"
@@ -248,7 +248,7 @@ def _catalogue_of(
         notes.append(f"the catalogue of the shards was made anew: {why}")
     stamps = list(map(stamp, sources))
     title = "looking through the corpus" + (f" again, since {why}" if why else "")
-    with counted(title, "doc", None) as done:
+    with progress_bar(title, "doc", None) as done:
         shards = []
         for shard, documents in cut(read_corpus(list(corpus), **columns), size):
             shards.append(shard)
@@ -295,7 +295,7 @@ def documents_of(shard: Shard, sources: Mapping[str, Source], columns: Named) ->
     wanted, found = Columns(**columns), []
     for piece in shard.pieces:
         rows = read_source(sources[piece.source], wanted, piece.start, piece.stop, piece.offset)
-        documents = (one if isinstance(one, Skipped) else judge(one) for one in rows)
+        documents = (one if isinstance(one, Skipped) else to_document(one) for one in rows)
         found += [
             one for one in documents
             if isinstance(one, Document) and (one.source, one.row) not in refused
@@ -327,7 +327,7 @@ def _outdated(
     if earlier != now:
         more, fewer = len(set(now) - set(earlier)), len(set(earlier) - set(now))
         return f"the corpus has {more:,} sources more and {fewer:,} fewer than it had"
-    with counted("comparing the corpus with its catalogue", "file", len(sources)) as done:
+    with progress_bar("comparing the corpus with its catalogue", "file", len(sources)) as done:
         for source in sources:
             size, digest = before.files[source.name]
             found = stamp(source)[0]

@@ -170,7 +170,7 @@ def ends_all(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in _NOWHERE_TO_WRITE
 
 
-def is_final(error: Exception) -> bool:
+def is_permanent_error(error: Exception) -> bool:
     """Whether every worker would fail on that shard.
 
     So it is if its text is another one, and not just out of reach for the moment.

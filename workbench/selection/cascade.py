@@ -31,7 +31,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.reading import Document, Skipped, read_corpus
 from workbench.loading.certificate import certify, require_certified
 from workbench.masking.masks import require_fitting
@@ -217,7 +217,7 @@ class _Race:
         documents = [self.documents[i] for i in positions]
         exactly = into is self.exact
         started = time.perf_counter()
-        with counted(title, "doc", len(documents)) as done:
+        with progress_bar(title, "doc", len(documents)) as done:
             results = scored(model, ScoringSettings(self.heads, *self.settings), documents)
             for i, result in zip(positions, results, strict=True):
                 if isinstance(result, dict):
@@ -318,4 +318,6 @@ def _half_precision(model: Model) -> tuple[Model | None, str | None]:
         certificate = certify(cheap)
     except torch.OutOfMemoryError:
         return None, f"a copy in bfloat16 does not fit the memory of {model.device}"
-    return (cheap, None) if certificate.ok else (None, f"in bfloat16, {certificate.complaint()}")
+    return (
+        (cheap, None) if certificate.ok else (None, f"in bfloat16, {certificate.failure_message()}")
+    )

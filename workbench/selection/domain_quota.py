@@ -46,7 +46,7 @@ def check_by(by: By) -> None:
         raise ValueError(f"by must be 'documents' or 'tokens', got {by!r}")
 
 
-class DomainCut:
+class DomainQuota:
     """Chooses the top share of one domain, of which at most `limit` of a duplicate group.
 
     Args:

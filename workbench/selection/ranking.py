@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.selection.domain_quota import ALONE, By, DomainCut, check_by, share_of
+from workbench.selection.domain_quota import ALONE, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
 
 TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
@@ -178,7 +178,7 @@ def cut(
         tokens = group["tokens"].to_numpy("int64")
         text, texts = _codes(group["text_sha256"])
         cluster, held = (None, None) if near is None else _codes(near[group.index])
-        quota = DomainCut(
+        quota = DomainQuota(
             str(domain), len(group), int(tokens.sum()), share, by, limit, texts, held
         )  # fmt: skip
         selected[group.index] = quota.take(group["score"].to_numpy(), tokens, text, cluster)

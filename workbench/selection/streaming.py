@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.core.progress import counted
-from workbench.selection.domain_quota import ALONE, By, DomainCut
+from workbench.core.progress import progress_bar
+from workbench.selection.domain_quota import ALONE, By, DomainQuota
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.schema import SELECTION_SCHEMA
 from workbench.selection.text_digest import DigestStream
@@ -25,12 +25,12 @@ from workbench.selection.text_digest import DigestStream
 QUIET = 100_000  # fewer rows than this pass without a bar
 
 
-class RankingWalk:
+class StreamingSelection:
     """Goes down the rankings of all domains and gives the rows of selection.parquet.
 
     Args:
         scores: the files; they are checked here.
-        share: of each domain to choose, as for `DomainCut`.
+        share: of each domain to choose, as for `DomainQuota`.
         by: whether the share is one of the documents or of the tokens.
         limit: how many documents of a duplicate group may be chosen; None for all.
 
@@ -47,7 +47,7 @@ class RankingWalk:
         self._names = pa.array([domain.name for domain in self._domains], pa.string())
         self.documents = sum(domain.documents for domain in self._domains)
         self._asked = (share, by, limit)
-        self._cuts: list[DomainCut] = []
+        self._cuts: list[DomainQuota] = []
 
     def text_digest(self) -> str:
         """The text digest of all rows, after a look that each (source, row) occurs once.
@@ -59,7 +59,7 @@ class RankingWalk:
             ValueError: for a (source, row) that occurs twice.
         """
         digest, last = DigestStream(self.sources), None
-        with counted(
+        with progress_bar(
             "hashing the list of texts", "doc", self.documents, bar=self.documents > QUIET
         ) as done:
             for batch in self._scores.texts():
@@ -115,7 +115,7 @@ class RankingWalk:
                 if place[start] == len(self._cuts):
                     name, documents, size = self._domains[place[start]]
                     self._cuts.append(
-                        DomainCut(name, documents, size, *self._asked, counts, cluster_counts)
+                        DomainQuota(name, documents, size, *self._asked, counts, cluster_counts)
                     )
                     rank = 0
                 part = slice(start, end)

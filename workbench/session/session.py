@@ -24,7 +24,7 @@ from workbench.manifest.writing import write_manifest
 from workbench.masking.effects import HeadEffects, Method
 from workbench.masking.masks import require_fitting
 from workbench.masking.reference import require_max_tokens
-from workbench.masking.token_changes import Guess, TokenChanges
+from workbench.masking.token_changes import TokenChanges, TokenPrediction
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
@@ -394,7 +394,7 @@ class Session:
 
     def predictions(
         self, token: int, count: int = 5, state: State | None = None
-    ) -> tuple[list[Guess], list[Guess]]:
+    ) -> tuple[list[TokenPrediction], list[TokenPrediction]]:
         """The most probable tokens in the place of one token, before and after.
 
         Args:

@@ -14,7 +14,13 @@ import numpy as np
 
 from workbench.masking.effects import HeadEffects, Method, head_effects
 from workbench.masking.residual_cache import ResidualCache, streams_of
-from workbench.masking.token_changes import Guess, TokenChanges, aligned, guesses, pieces_of
+from workbench.masking.token_changes import (
+    TokenChanges,
+    TokenPrediction,
+    aligned,
+    guesses,
+    pieces_of,
+)
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.model import Model
@@ -68,7 +74,9 @@ class TextResults:
         before, after = (self._losses(ids, one, state) for one in (state.against, state.heads))
         return TokenChanges(pieces[: len(ids)], ids, before, after, len(every) - len(ids))
 
-    def predictions(self, state: State, token: int, count: int) -> tuple[list[Guess], list[Guess]]:
+    def predictions(
+        self, state: State, token: int, count: int
+    ) -> tuple[list[TokenPrediction], list[TokenPrediction]]:
         """The most probable tokens in the place of one token, before and after.
 
         Args:
@@ -84,7 +92,7 @@ class TextResults:
         """
         ids = self.ids(state.text)
 
-        def under(heads: HeadSet) -> list[Guess]:
+        def under(heads: HeadSet) -> list[TokenPrediction]:
             return self._kept(
                 ("guesses", ids, token, count, heads, state.mode if heads else ""),
                 lambda: guesses(self.model, self._streams, ids, token, heads, state.mode, count),
@@ -129,13 +137,13 @@ class TextResults:
         Returns:
             Token numbers: those with a prediction in the first window.
         """
-        first = max(1 - len(self.model.special_prefix), 0)
+        first = max(1 - len(self.model.bos_ids), 0)
         return range(first, min(len(self.ids(text)), self._window))
 
     @property
     def _window(self) -> int:
         """Tokens of a text in its first window."""
-        return min(self.max_tokens, self.model.context - len(self.model.special_prefix))
+        return min(self.max_tokens, self.model.context - len(self.model.bos_ids))
 
     def _losses(self, ids: tuple[int, ...], heads: HeadSet, state: State) -> np.ndarray:
         return self._kept(

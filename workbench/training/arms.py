@@ -17,7 +17,7 @@ from scipy import stats
 from transformers import PreTrainedTokenizerFast
 
 from workbench.core.intervals import spearman
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document
 from workbench.detection.retrieval import answered
 from workbench.evaluation.tasks import Task, asked
@@ -126,7 +126,7 @@ def train_arms(
             asked(untrained, item)
     who: list[tuple[str, int]] = []
     courses, texts, answers, checkpoints = [], [], [], {}
-    with counted("training arms", "run", len(arms) * len(seeds)) as done:
+    with progress_bar("training arms", "run", len(arms) * len(seeds)) as done:
         for seed in seeds:
             for number, (arm, weights) in enumerate(arms.items()):
                 folder = None if out is None else Path(out) / f"arm-{number}-seed-{seed}"

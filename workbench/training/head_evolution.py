@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from workbench.core.progress import tracked
+from workbench.core.progress import track
 from workbench.detection.probes import Probes, make_probes
 from workbench.detection.retrieval import lookup_losses, retrieval_scores
 from workbench.loading.load import load_model
@@ -108,7 +108,7 @@ def evolution(
         raise ValueError(f"evolution needs two checkpoints or more, got {len(checkpoints)}")
     steps = sorted(checkpoints)
     frames, course, shape = [], [], None
-    for step in tracked(steps, "reading checkpoints", "checkpoint"):
+    for step in track(steps, "reading checkpoints", "checkpoint"):
         model = _loaded(checkpoints[step], revision_of, certify=step == steps[-1])
         shape = shape or (model.layers, model.heads)
         if shape != (model.layers, model.heads):

@@ -22,7 +22,7 @@ import torch
 from accelerate import Accelerator
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, get_wsd_schedule
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document
 from workbench.models.model import Model, from_transformers
 from workbench.training.checkpointing import Resume, write_model
@@ -171,7 +171,7 @@ def pretrain(
     if begun == 0:
         keep(0)
     rows = data.rows(seed, start=begun * recipe.batch)
-    with counted("training", "step", recipe.steps) as done:
+    with progress_bar("training", "step", recipe.steps) as done:
         done(begun)
         for step in range(begun + 1, recipe.steps + 1):
             (rate,) = set(loop.schedule.get_last_lr())  # of this step

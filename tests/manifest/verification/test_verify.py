@@ -21,7 +21,7 @@ from support.run_folders import (
     score_table,
 )
 
-from workbench.core.files import plain_file, sha256_of
+from workbench.core.files import resolve_inside, sha256_of
 from workbench.corpus.reading import Document
 from workbench.manifest.verification.report import VerificationError
 from workbench.manifest.verification.verify import verify_manifest
@@ -219,7 +219,7 @@ def test_refuses_a_path_out_of_the_folder(path, folder):
     edit_json(folder / "manifest.json", add)
     assert f"file {path!r}" in failures(folder)
     with pytest.raises(ValueError, match="path"):
-        plain_file(folder, path)
+        resolve_inside(folder, path)
 
 
 @pytest.mark.parametrize("name", ["selection.parquet", "scores/part-0.parquet", "scores"])

@@ -20,7 +20,7 @@ import workbench as wb
 from workbench.core.progress import Cancelled, watched
 from workbench.scoring.drivers import local as local_driver
 from workbench.scoring.drivers.shared_model import open_stored, store
-from workbench.scoring.run_folder import alone_in, run_record
+from workbench.scoring.run_folder import acquire_run_folder, run_record
 from workbench.scoring.shards import catalogue_of
 from workbench.scoring.worker import Job
 
@@ -97,7 +97,7 @@ def test_parts_share_a_folder_and_the_last_completes_it(tiny, heads, corpus, tmp
     assert not any(one.finished for one in reports)
     with pytest.raises(ValueError, match="is not finished"):
         wb.load_scores(tmp_path / "run")
-    with alone_in(tmp_path / "run", (2, 3)):  # another of them is still at work
+    with acquire_run_folder(tmp_path / "run", (2, 3)):  # another of them is still at work
         with pytest.raises(RuntimeError, match="another run is writing"):
             wb.run_scoring(tiny, heads, corpus, tmp_path / "run", shard_size=8)
         with pytest.raises(RuntimeError, match="another run is writing"):
@@ -238,7 +238,7 @@ def test_parts_of_other_settings_do_not_meet_in_one_folder(tiny, heads, corpus, 
     settings = wb.scoring.ScoringSettings(heads, max_tokens=9).resolved(tiny)
     record = run_record(tiny, settings, wb.certify(tiny))
     with (
-        alone_in(tmp_path, (1, 2), record),  # it has not scored anything yet
+        acquire_run_folder(tmp_path, (1, 2), record),  # it has not scored anything yet
         pytest.raises(ValueError, match="max_tokens: 9 then, None now"),
     ):
         wb.run_scoring(tiny, heads, corpus, tmp_path, part=(2, 2), overwrite=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from workbench.core.files import plain_file, read_json
+from workbench.core.files import read_json, resolve_inside
 from workbench.core.nested_columns import column_at, steps_to
 from workbench.core.parquet import check_single
 
@@ -54,7 +54,7 @@ def splits(folder: Path) -> dict[str, Path]:
     if len(set(names)) < len(names):
         raise ValueError("dataset_dict.json names a split twice")
     # Through one of its files, since it is files that are looked at for links and odd names.
-    return {name: plain_file(folder, f"{name}/state.json").parent for name in names}
+    return {name: resolve_inside(folder, f"{name}/state.json").parent for name in names}
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -66,11 +66,11 @@ def data_files(folder: Path) -> list[Path]:
     Raises:
         ValueError: with the reason, if there is no saying which they are.
     """
-    stated = read_json(plain_file(folder, "state.json"))
+    stated = read_json(resolve_inside(folder, "state.json"))
     files = stated.get("_data_files") if isinstance(stated, dict) else None
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise ValueError('state.json lists no files: expected {"_data_files": [{"filename": ...}]}')
-    paths = [plain_file(folder, file.get("filename")) for file in files]
+    paths = [resolve_inside(folder, file.get("filename")) for file in files]
     if len(set(paths)) < len(paths):
         raise ValueError("state.json lists a file twice")
     return paths

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock, Timeout
 
-from workbench.core.files import canonical_json, plain_file, read_json, write_atomically
-from workbench.core.progress import counted, stop_if_asked
+from workbench.core.files import canonical_json, read_json, resolve_inside, write_atomically
+from workbench.core.progress import check_cancelled, progress_bar
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.moved_texts import places_of
 from workbench.corpus.reading import read_corpus, text_sha256
@@ -101,7 +101,7 @@ def materialise(
     folder, out, columns = Path(folder), Path(out), {"id": id, "text": text, "domain": domain}
     verify_manifest(folder)
     settings = {
-        "manifest_digest": _digest(plain_file(folder, MANIFEST_FILE)), "format": format,
+        "manifest_digest": _digest(resolve_inside(folder, MANIFEST_FILE)), "format": format,
         "shard_tokens": shard_tokens, "repeats": repeats,
         "repeat": dict(repeat) if isinstance(repeat, Mapping) else repeat, "carry": list(carry),
     }  # fmt: skip
@@ -114,7 +114,7 @@ def materialise(
                 return _finished(out, settings)
             _claim(out)
             try:
-                chosen = _chosen(plain_file(folder, SELECTION_FILE), repeat)
+                chosen = _chosen(resolve_inside(folder, SELECTION_FILE), repeat)
                 shards = _Shards(out, format, shard_tokens, repeats, chosen.domains, bool(carry))
                 with shards:
                     _write(corpus, columns, carry, chosen, shards)
@@ -147,7 +147,7 @@ def read_index(out: str | os.PathLike[str]) -> dict[str, Any]:
         MaterialiseError: if it is not there or of another form.
     """
     try:
-        index = json.loads(plain_file(out, INDEX_FILE).read_bytes())
+        index = json.loads(resolve_inside(out, INDEX_FILE).read_bytes())
     except ValueError as error:
         raise MaterialiseError(
             f"{Path(out).name!r} is not a materialised folder: {error}"
@@ -207,13 +207,13 @@ def _write(
     """Put every chosen document of the corpus into its shards, its text checked."""
     seen = np.zeros(len(chosen), bool)
     left = len(chosen)
-    with counted("Materialising", "documents", left) as done:
+    with progress_bar("Materialising", "documents", left) as done:
         for item in read_corpus(corpus, **columns, carry=carry):
             if not left:
                 break
             place = chosen.find(item.source, item.row)
             if place is None or seen[place]:
-                stop_if_asked()
+                check_cancelled()
                 continue
             name = f"document {item.doc_id!r:.100} ({item.source!r:.200} row {item.row})"
             if isinstance(item, Skipped):
@@ -362,7 +362,7 @@ def _finished(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
         )
     for source in index["sources"]:
         for shard in source["shards"]:
-            size = plain_file(out, shard["path"]).stat().st_size
+            size = resolve_inside(out, shard["path"]).stat().st_size
             if size != shard["bytes"]:
                 raise MaterialiseError(f"{shard['path']} was changed since; give a new folder")
     (out / STARTED_FILE).unlink(missing_ok=True)

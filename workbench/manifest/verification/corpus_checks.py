@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.moved_texts import renamed
-from workbench.corpus.random_access import GivenCorpus, ranges, reaches
+from workbench.corpus.random_access import CorpusHandle, ranges, reaches
 from workbench.corpus.readers.rows import Columns, read_source
 from workbench.corpus.sources import Source
 from workbench.manifest.croissant import SELECTION_FILE
@@ -27,7 +27,7 @@ from workbench.manifest.verification.report import Failed, NotChecked
 _QUIET = 2000  # fewer texts than this are hashed without a bar
 
 
-def opened(corpus: Any, columns: Columns) -> GivenCorpus | Exception | None:
+def opened(corpus: Any, columns: Columns) -> CorpusHandle | Exception | None:
     """Open the corpus to check against.
 
     Args:
@@ -39,12 +39,12 @@ def opened(corpus: Any, columns: Columns) -> GivenCorpus | Exception | None:
         check to say.
     """
     try:
-        return None if corpus is None else GivenCorpus(corpus, columns)
+        return None if corpus is None else CorpusHandle(corpus, columns)
     except Exception as error:  # whatever a file system, a hub or a data set may raise
         return error
 
 
-def _require_opened(corpus: GivenCorpus | Exception) -> None:
+def _require_opened(corpus: CorpusHandle | Exception) -> None:
     if isinstance(corpus, Exception):
         raise corpus
 
@@ -68,7 +68,7 @@ def ranked_texts(files: dict[str, pathlib.Path]) -> tuple[SelectionRows, str]:
     return ranked, f"{len(ranked)} rows of {len(ranked.sources)} sources"
 
 
-def sources(ranked: SelectionRows, corpus: GivenCorpus) -> tuple[bool, str]:
+def sources(ranked: SelectionRows, corpus: CorpusHandle) -> tuple[bool, str]:
     """Each named source is a file of the corpus that reaches to its last ranked row.
 
     Args:
@@ -86,7 +86,7 @@ def sources(ranked: SelectionRows, corpus: GivenCorpus) -> tuple[bool, str]:
     if corpus.files is None:
         raise NotChecked("the corpus is not made of files; its texts can be checked all the same")
     missing, short = [], []
-    with counted("sources", "file", len(ranked.sources), bar=len(ranked.sources) > 50) as done:
+    with progress_bar("sources", "file", len(ranked.sources), bar=len(ranked.sources) > 50) as done:
         for name, _, last in ranked.sources.values():
             source, row = corpus.files.get(name), int(ranked.rows[last - 1])
             if source is None or source.kind == "stray":
@@ -129,7 +129,7 @@ class Draws(NamedTuple):
 
 
 def texts(
-    ranked: SelectionRows, corpus: GivenCorpus, draws: Draws
+    ranked: SelectionRows, corpus: CorpusHandle, draws: Draws
 ) -> tuple[dict[int, Document], str]:
     """The drawn texts have the stated SHA-256.
 
@@ -153,7 +153,7 @@ def texts(
     wanted |= kept
     documents, changed, seen = {}, [], np.zeros(len(ranked), bool)
     total = int(wanted.sum())
-    with counted("texts", "doc", total, bar=total > _QUIET) as done:
+    with progress_bar("texts", "doc", total, bar=total > _QUIET) as done:
         for place, text in _wanted_texts(ranked, corpus, wanted):
             done(int(not seen[place]))
             seen[place] = True
@@ -176,7 +176,7 @@ def texts(
 
 
 def _amiss(
-    ranked: SelectionRows, corpus: GivenCorpus, changed: list[int], missing: list[int]
+    ranked: SelectionRows, corpus: CorpusHandle, changed: list[int], missing: list[int]
 ) -> str:
     """What is wrong with the texts, and where in the corpus those stand that are not changed."""
     places = changed + missing
@@ -230,7 +230,7 @@ def digest(text: Any) -> bytes | None:
 
 
 def _wanted_texts(
-    ranked: SelectionRows, corpus: GivenCorpus, wanted: np.ndarray
+    ranked: SelectionRows, corpus: CorpusHandle, wanted: np.ndarray
 ) -> Iterator[tuple[int, Any]]:
     """Place and text of the wanted rows that the corpus holds."""
     if corpus.files is None:

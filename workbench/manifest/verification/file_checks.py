@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from workbench.core.files import plain_file, read_json
-from workbench.core.progress import counted
+from workbench.core.files import read_json, resolve_inside
+from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
     CONFORMS_TO,
@@ -64,7 +64,7 @@ def manifest_terms(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
         f"{str(folder)!r:.300} holds no {MANIFEST_FILE}; `workbench select` and write_manifest "
         "write it into the folder of a run",
     )
-    stated = read_json(plain_file(folder, MANIFEST_FILE))
+    stated = read_json(resolve_inside(folder, MANIFEST_FILE))
     require(isinstance(stated, dict), "manifest.json is not a JSON object")
     require(stated.get("conformsTo") == CONFORMS_TO, f"it does not conform to {CONFORMS_TO}")
     format = stated.get("aiw:format")
@@ -125,7 +125,7 @@ def listed_file(
         Failed: when its size or SHA-256 is another.
         ValueError: when it is not a plain file of the folder.
     """
-    path = plain_file(folder, entry.get("contentUrl"))
+    path = resolve_inside(folder, entry.get("contentUrl"))
     size = path.stat().st_size
     stated = entry.get("contentSize")
     require(stated == f"{size} B", f"it has {size} B, the manifest says {stated!r:.50}")
@@ -164,7 +164,7 @@ def hashing(folder: pathlib.Path, distribution: Iterable[Any]) -> Iterator[Calla
         Inside the block, what is called with the bytes that were hashed.
     """
     total = sum(_sizes(folder, distribution))
-    with counted("hashing files", "MB", round(total / 1e6), bar=total > _QUIET) as done:
+    with progress_bar("hashing files", "MB", round(total / 1e6), bar=total > _QUIET) as done:
         shown = finished = 0
 
         def add(size: int) -> None:
@@ -180,7 +180,7 @@ def _sizes(folder: pathlib.Path, distribution: Iterable[Any]) -> Iterator[int]:
     """Bytes of the listed files that are there, as they are, not as stated."""
     for entry in distribution:
         try:
-            yield plain_file(folder, entry.get("contentUrl")).stat().st_size
+            yield resolve_inside(folder, entry.get("contentUrl")).stat().st_size
         except (ValueError, OSError, AttributeError):
             continue  # the check of this file says what is wrong with its entry
 

@@ -11,7 +11,7 @@ import pathlib
 from typing import Any
 
 from workbench.core.parquet import read_table
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import SELECTION_FILE
 from workbench.manifest.verification.report import NotChecked, require
 
@@ -137,7 +137,7 @@ def scored_again(
     losses = read_table(files[SELECTION_FILE], ["loss_base", "loss_ref"])
     stated = losses.take(rows).to_pylist()
     drawn, rescored = [documents[row] for row in rows], []
-    with counted("scoring again", "doc", len(drawn), bar=len(drawn) > _QUIET) as done:
+    with progress_bar("scoring again", "doc", len(drawn), bar=len(drawn) > _QUIET) as done:
         for start in range(0, len(drawn), _TOGETHER):
             batch = drawn[start : start + _TOGETHER]
             rescored += score_documents(

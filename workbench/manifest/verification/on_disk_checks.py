@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workbench.core.parquet import batches, groups_of
-from workbench.core.progress import counted
+from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import CLUSTERS_FILE, SELECTION_FILE
 from workbench.manifest.selecting_files import LARGE
 from workbench.manifest.verification import rank_checks
@@ -32,7 +32,7 @@ from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import limit_of
 from workbench.selection.ranking import SCORE_COLUMNS
 from workbench.selection.schema import SELECTION_SCHEMA
-from workbench.selection.streaming import QUIET, RankingWalk
+from workbench.selection.streaming import QUIET, StreamingSelection
 
 MEMORY, THREADS = "1GB", 2
 _PIECE = 1 << 16  # rows
@@ -265,10 +265,10 @@ class RankedAgain:
                        scratch=pathlib.Path(scratch)) as scores,
             self.stored.pieces() as pieces,
         ):  # fmt: skip
-            walk = RankingWalk(scores, share, self._asked["by"], limit)
+            walk = StreamingSelection(scores, share, self._asked["by"], limit)
             corpus = {"sources": len(walk.sources), "text_digest": walk.text_digest()}
             against, ranked = _Against(pieces), walk.documents
-            with counted("ranking again", "doc", ranked, bar=ranked > QUIET) as done:
+            with progress_bar("ranking again", "doc", ranked, bar=ranked > QUIET) as done:
                 for rows in walk.rows(done):
                     against.compare(rows)
             against.exhaust()

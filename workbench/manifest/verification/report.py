@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.core.progress import stop_if_asked
+from workbench.core.progress import check_cancelled
 from workbench.manifest.verification.levels import LEVELS, reached
 
 _FILES_SHOWN = 12  # more files than this that are as stated share one line
@@ -178,7 +178,7 @@ class Steps:
         Returns:
             The value, or None when the check failed or was not made.
         """
-        stop_if_asked()
+        check_cancelled()
         value: Any = None
         ok: bool | None = False
         try:

@@ -126,7 +126,7 @@ class _Run:
     steps: Steps
     folder: pathlib.Path
     model: Any
-    corpus: corpus_checks.GivenCorpus | Exception | None
+    corpus: corpus_checks.CorpusHandle | Exception | None
     hashed: int | None
     sample: int
     seed: int

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 import filelock
 
-from workbench.core.progress import stop_if_asked
+from workbench.core.progress import check_cancelled
 from workbench.loading.load import pick_device
 from workbench.models.model import Model
 from workbench.scoring.drivers.shared_model import store
@@ -108,7 +108,7 @@ class _Pool:
                 try:
                     worker, event = stuck or self.events.get(timeout=0.2)
                 except queue.Empty:
-                    stop_if_asked()
+                    check_cancelled()
                     continue
                 if worker not in self.workers:  # the end of one that was ended
                     continue

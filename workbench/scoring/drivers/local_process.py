@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from workbench.scoring.drivers.stuck import signs
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_final
+from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_permanent_error
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
         except Exception as error:  # whatever it is, the shard has an answer
             say(
                 failed=f"{type(error).__name__}: {error!s:.500}",
-                final=is_final(error),
+                final=is_permanent_error(error),
                 stop=ends_all(error),
             )
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from workbench.core.progress import stop_if_asked
+from workbench.core.progress import check_cancelled
 from workbench.models.model import Model
 from workbench.scoring.drivers.local import ATTEMPTS
 from workbench.scoring.drivers.ray_cluster import cluster, import_ray
@@ -30,7 +30,7 @@ from workbench.scoring.drivers.stuck import Limit, Watchdog, stuck_reason
 from workbench.scoring.receipts import Receipt, finished
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_final
+from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_permanent_error
 
 
 def drive(
@@ -93,7 +93,7 @@ class _Pool:
         for _ in range(count):
             self._start()
         while open_:
-            stop_if_asked()
+            check_cancelled()
             answered, _ = self.ray.wait(list(self.awaited), timeout=0.2)
             for awaited in answered:
                 actor, shard = self.awaited.pop(awaited)
@@ -240,6 +240,6 @@ class ShardActor:
 def _refusal(error: Exception) -> dict[str, Any]:
     return {
         "failed": f"{type(error).__name__}: {error!s:.500}",
-        "final": is_final(error),
+        "final": is_permanent_error(error),
         "stop": ends_all(error),
     }
