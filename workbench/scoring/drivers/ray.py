@@ -85,6 +85,8 @@ class _Pool:
         self.actor = ray.remote(num_cpus=1, num_gpus=int(device == "cuda"))(ShardActor)
         # What is awaited, of which actor, and its shard; None while it starts.
         self.awaited: dict[Any, tuple[Any, Shard | None]] = {}
+        # All that live. Ray ends an actor without a handle only when Python collects the handle.
+        self.actors: set[Any] = set()
 
     def run(self, shards: Sequence[Shard], count: int) -> Iterator[Receipt | Failure | Step]:
         """The outcomes of the shards, by `count` actors at a time."""
@@ -126,20 +128,25 @@ class _Pool:
                     else:
                         waiting.appendleft(shard)
                 if killed or (reason is not None and not answer["final"]):
-                    self.ray.kill(actor)  # a device that failed once is not trusted
+                    self._kill(actor)  # a device that failed once is not trusted
                     if waiting:
                         self._start()
                 elif waiting:
                     self._give(actor, waiting.popleft())
 
     def end(self) -> None:
-        """End all actors that are at something, at once."""
-        for actor, _ in self.awaited.values():
-            self.ray.kill(actor)
+        """End all actors at once, whatever they are at."""
+        for actor in list(self.actors):
+            self._kill(actor)
 
     def _start(self) -> None:
         actor = self.actor.remote(json.dumps(self.job.to_json()), self.device)
+        self.actors.add(actor)
         self.awaited[actor.ready.remote()] = actor, None
+
+    def _kill(self, actor: Any) -> None:
+        self.actors.discard(actor)
+        self.ray.kill(actor)
 
     def _give(self, actor: Any, shard: Shard) -> None:
         self.awaited[actor.score.remote(json.dumps(shard.to_json()))] = actor, shard
