@@ -25,6 +25,7 @@ from workbench.corpus.readers import remote
 from workbench.corpus.readers.rows import read_source, row_offsets
 from workbench.corpus.reading import CorpusError, read_corpus
 from workbench.corpus.sources import sources_of
+from workbench.scoring import run
 from workbench.scoring.shards import catalogue_of
 
 LINES = jsonl(FIFTY)
@@ -159,7 +160,7 @@ def test_a_shard_that_fails_tells_no_credential(signed, tmp_path, tiny, monkeypa
         monkeypatch.setattr(Signed, "do_GET", lambda self: self.send_error(503))
         return made
 
-    monkeypatch.setattr(wb.scoring, "catalogue_of", and_then_refused)
+    monkeypatch.setattr(run, "catalogue_of", and_then_refused)
     with pytest.raises((CorpusError, OSError, RuntimeError)) as caught:
         wb.score_corpus(tiny, heads, url, out, shard_size=4, workers=1)
     assert not [one for one in HIDDEN if one in told(caught.value)]
