@@ -3,8 +3,9 @@
     cd tests && ../.venv/bin/python -m steady --times 20
 
 Prints the tests that failed, and how often; the exit status is that of pytest. Words behind `--` go
-to pytest, such as `-k workers`, or `--numprocesses 4` for so many tests at once. The figures are in
-tests/FAULTS.md.
+to pytest, such as `-k workers`, or `--numprocesses 4` for so many tests at once; then `--nice 19`
+leaves the tests to disturb one another, and the other work takes only what they leave free. The
+figures are in tests/FAULTS.md.
 """
 
 from __future__ import annotations
@@ -26,21 +27,25 @@ HERE = Path(__file__).parent
 # Who uses one of these names starts a process, and who gives a keyword `workers`, does too.
 STARTS = {"subprocess", "Lab", "pytester", "local_driver", "ray_driver", "processes"}
 HERE_ONLY = {"faults": {"runs"}, "test_fuzz.py": {"parent"}}  # names that say it in these alone
-WORK = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"  # and no longer than this one
+TIMES = "STEADY_TIMES"
+# No longer than this process.
+WORK = "import os, sys\nos.nice(int(sys.argv[2]))\nwhile os.getppid() == int(sys.argv[1]): pass"
 # Installs the whole project anew each time.
 LEFT_OUT = {"browser/test_newcomer.py"}
 
 
-class Repeat:
-    """Each of the tests so many times, one after the other; and what came of them."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test so many times, one after the other: `-p steady`, for xdist's workers too."""
+    metafunc.fixturenames.append("turn")
+    turns = range(int(os.environ[TIMES]))
+    metafunc.parametrize("turn", turns, ids=lambda turn: f"turn{turn}")
 
-    def __init__(self, times: int) -> None:
-        self.times = times
+
+class Count:
+    """What came of the tests."""
+
+    def __init__(self) -> None:
         self.ran, self.failed = Counter[str](), Counter[str]()
-
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        metafunc.fixturenames.append("turn")
-        metafunc.parametrize("turn", range(self.times), ids=lambda turn: f"turn{turn}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.partition("turn")[0].rstrip("[-")
@@ -79,9 +84,10 @@ def used(function: ast.FunctionDef) -> set[str]:
 
 
 @contextlib.contextmanager
-def busy(cores: int) -> Iterator[None]:
+def busy(cores: int, niceness: int) -> Iterator[None]:
     """So many cores kept busy."""
-    work = [subprocess.Popen([sys.executable, "-c", WORK, str(os.getpid())]) for _ in range(cores)]
+    words = [sys.executable, "-c", WORK, str(os.getpid()), str(niceness)]
+    work = [subprocess.Popen(words) for _ in range(cores)]
     try:
         yield
     finally:
@@ -93,22 +99,25 @@ def busy(cores: int) -> Iterator[None]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m steady", description=__doc__)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--nice", type=int, default=0, help="how far the other work stands back")
     parser.add_argument("--list", action="store_true", help="only say which tests")
     parser.add_argument("pytest", nargs="*", help="words for pytest, behind --")
     asked = parser.parse_args()
     if asked.list:
         print(*starting(), sep="\n")
         return 0
-    repeat, cores, began = Repeat(asked.times), os.cpu_count() or 1, time.monotonic()
-    with busy(cores):
-        words = [str(HERE / one) for one in starting()]
-        status = pytest.main(["-q", "--no-header", *asked.pytest, *words], plugins=[repeat])
+    count, cores, began = Count(), os.cpu_count() or 1, time.monotonic()
+    os.environ[TIMES] = str(asked.times)
+    with busy(cores, asked.nice):
+        words = ["-q", "--no-header", "-p", "steady", *asked.pytest]
+        words += [str(HERE / name) for name in starting()]
+        status = pytest.main(words, plugins=[count])
         load = os.getloadavg()[2]
-    for name, failures in repeat.failed.items():
+    for name, failures in count.failed.items():
         if failures:
-            print(f"FAILED {failures} of {repeat.ran[name]} times: {name}")
+            print(f"FAILED {failures} of {count.ran[name]} times: {name}")
     print(
-        f"{len(repeat.ran)} tests, {repeat.ran.total()} runs, {repeat.failed.total()} failures, "
+        f"{len(count.ran)} tests, {count.ran.total()} runs, {count.failed.total()} failures, "
         f"{(time.monotonic() - began) / 60:.0f} minutes on {cores} cores, load {load:.1f}"
     )
     return int(status)
