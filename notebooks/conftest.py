@@ -41,8 +41,8 @@ FIGURE = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TEXT = ("text/plain", "text/html")
 NUMBER = re.compile(r"-?\d+\.\d+|-?\d+(?=%)")
-# Of a value next to zero the sign decides the colour; the value itself stands beside it.
-COLOUR = re.compile(r"rgba\([\d., ]+\)")
+COLOUR = re.compile(r"rgba\((\d+, ?\d+, ?\d+), ?(\d*\.?\d+)\)")
+FAINT = 0.02  # so transparent that nobody sees which colour it is
 
 
 @dataclass
@@ -166,9 +166,13 @@ def settled(test: Any, stored: Any) -> Any:
 def agree(ours: str, theirs: str) -> bool:
     """Whether two texts are equal but for the last printed place of decimal numbers and percents.
 
-    Another processor adds up in another order, so a rounded number may land one unit beside. Words,
-    whole numbers and everything that is further away must be equal.
+    Another processor adds up in another order, so a rounded number may land one unit beside, and
+    the faint colour of a value next to zero may be that of the other sign. Words, whole numbers and
+    everything that is further away must be equal.
     """
+    for (colour, a), (other, b) in zip(COLOUR.findall(ours), COLOUR.findall(theirs), strict=False):
+        if abs(float(a) - float(b)) > 0.015 or (colour != other and float(a) > FAINT):
+            return False
     ours, theirs = COLOUR.sub("rgba()", ours), COLOUR.sub("rgba()", theirs)
     if NUMBER.sub("#", ours).split() != NUMBER.sub("#", theirs).split():
         return False

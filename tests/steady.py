@@ -3,9 +3,8 @@
     cd tests && ../.venv/bin/python -m steady --times 20
 
 Prints the tests that failed, and how often; the exit status is that of pytest. Words behind `--` go
-to pytest, such as `-k workers`, or `--numprocesses 4` for so many tests at once; then `--nice 19`
-leaves the tests to disturb one another, and the other work takes only what they leave free. The
-figures are in tests/FAULTS.md.
+to pytest, such as `-k workers`, or `--numprocesses 4` for so many tests at once; with `--beside 0`
+these tests are one another's other work. The figures are in tests/FAULTS.md.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ STARTS = {"subprocess", "Lab", "pytester", "local_driver", "ray_driver", "proces
 HERE_ONLY = {"faults": {"runs"}, "test_fuzz.py": {"parent"}}  # names that say it in these alone
 TIMES = "STEADY_TIMES"
 # No longer than this process.
-WORK = "import os, sys\nos.nice(int(sys.argv[2]))\nwhile os.getppid() == int(sys.argv[1]): pass"
+WORK = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 # Installs the whole project anew each time.
 LEFT_OUT = {"browser/test_newcomer.py"}
 
@@ -84,10 +83,10 @@ def used(function: ast.FunctionDef) -> set[str]:
 
 
 @contextlib.contextmanager
-def busy(cores: int, niceness: int) -> Iterator[None]:
-    """So many cores kept busy."""
-    words = [sys.executable, "-c", WORK, str(os.getpid()), str(niceness)]
-    work = [subprocess.Popen(words) for _ in range(cores)]
+def busy(processes: int) -> Iterator[None]:
+    """So many processes that do nothing but compute."""
+    words = [sys.executable, "-c", WORK, str(os.getpid())]
+    work = [subprocess.Popen(words) for _ in range(processes)]
     try:
         yield
     finally:
@@ -99,16 +98,16 @@ def busy(cores: int, niceness: int) -> Iterator[None]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m steady", description=__doc__)
     parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--nice", type=int, default=0, help="how far the other work stands back")
+    parser.add_argument("--beside", type=int, default=os.cpu_count(), help="processes that compute")
     parser.add_argument("--list", action="store_true", help="only say which tests")
     parser.add_argument("pytest", nargs="*", help="words for pytest, behind --")
     asked = parser.parse_args()
     if asked.list:
         print(*starting(), sep="\n")
         return 0
-    count, cores, began = Count(), os.cpu_count() or 1, time.monotonic()
+    count, began = Count(), time.monotonic()
     os.environ[TIMES] = str(asked.times)
-    with busy(cores, asked.nice):
+    with busy(asked.beside):
         words = ["-q", "--no-header", "-p", "steady", *asked.pytest]
         words += [str(HERE / name) for name in starting()]
         status = pytest.main(words, plugins=[count])
@@ -118,7 +117,7 @@ def main() -> int:
             print(f"FAILED {failures} of {count.ran[name]} times: {name}")
     print(
         f"{len(count.ran)} tests, {count.ran.total()} runs, {count.failed.total()} failures, "
-        f"{(time.monotonic() - began) / 60:.0f} minutes on {cores} cores, load {load:.1f}"
+        f"{(time.monotonic() - began) / 60:.0f} minutes on {os.cpu_count()} cores, load {load:.1f}"
     )
     return int(status)
 
