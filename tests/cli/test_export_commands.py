@@ -85,7 +85,7 @@ def test_what_cannot_be_is_said_before_anything_is_written(workdir, words, says)
      (["compare", "run", "a.jsonl"], "'a.jsonl' is a file; give the folder that holds"),
      (["compare", "run", "other"], "'other' holds no manifest.json"),
      (["select", "run", "--clusters", "a.jsonl"], "'a.jsonl' cannot be read as Parquet"),
-     (["select", "run", "--clusters", "no.parquet", "--bulk"], "the file that `workbench dupl")],
+     (["select", "run", "--clusters", "no.parquet"], "the file that `workbench dupl")],
 )  # fmt: skip
 def test_wrong_input_is_named_with_what_was_expected(workdir, monkeypatch, words, says):
     monkeypatch.chdir(workdir)

@@ -140,10 +140,10 @@ def test_a_table_cuts_no_text_off(capsys):
 
 
 def test_an_error_of_ours_is_json_too_and_shows_where_it_is(run, monkeypatch):
-    def broken(folder):
+    def broken(*args, **settings):
         raise KeyError("a fault of ours")
 
-    monkeypatch.setattr("workbench.load_scores", broken, raising=False)
+    monkeypatch.setattr("workbench.select_files", broken, raising=False)
     done = CliRunner().invoke(app, ["select", str(run), "--json"])
     assert done.exit_code == 1
     assert json.loads(done.stdout)["kind"] == "KeyError"

@@ -59,6 +59,6 @@ def test_duckdb_keeps_within_it(allowed, started, tmp_path, monkeypatch):
     path = tmp_path / "part.parquet"
     pq.write_table(pa.Table.from_pandas(score_table(), preserve_index=False), path)
     monkeypatch.setattr(workbench.selection.duckdb_scores, "cores", lambda: allowed)
-    with ScoreFiles([path], None, memory="1GB", threads=2, scratch=tmp_path) as scores:
+    with ScoreFiles([path], None, scratch=tmp_path) as scores:
         found = scores._rows("SELECT current_setting('threads')")
     assert found == [(started,)]

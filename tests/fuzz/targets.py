@@ -26,8 +26,7 @@ TARGETS: dict[str, tuple[str, float]] = {
     "head set, JSON": ("records:head_json", 0.135),
     "receipt": ("records:receipt", 0.05),
     "run folder": ("records:run_folder", 0.01),
-    "manifest": ("records:manifest", 0.01),
-    "manifest, on disk": ("records:manifest_on_disk", 0.005),
+    "manifest": ("records:manifest", 0.015),
 }
 _TRIALS = {name: f"trials:{name}" for name in ("crash", "spin", "hang", "stall", "swell")}
 

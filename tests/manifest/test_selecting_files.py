@@ -1,13 +1,13 @@
-"""Selecting straight from score files gives what `select` and `write_manifest` give."""
+"""Selecting straight from score files writes the files of `select` and `write_manifest`."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -25,13 +25,10 @@ from support.run_folders import (
 from workbench.manifest.selecting_files import select_files
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
-from workbench.scoring.run_folder import SCHEMA
+from workbench.scoring.run_folder import SCHEMA, load_scores
 from workbench.selection import duckdb_scores
 from workbench.selection.duplicates import CLUSTER_SCHEMA
 from workbench.selection.ranking import SCORE_COLUMNS, select
-
-pytest.importorskip("duckdb")
-pa = pytest.importorskip("pyarrow")
 
 ODD = ["", "a'b", 'x"); DROP TABLE files; --', "é\U0001f600", "z\0y", HOSTILE, "Z"]
 HASHES = ["0" * 64, "9a" * 32, "f" * 64]
@@ -142,18 +139,11 @@ def test_files_give_what_the_table_gives(
     write_manifest(expected, other, date=DATE)
     pd.testing.assert_frame_equal(made.domains, expected.domains)
     names = ["selection.parquet", *(["selection_clusters.parquet"] if clustered else [])]
-    for name in names:
-        assert pq.read_table(one / name).equals(pq.read_table(other / name))
-    mine, theirs = stated(one), stated(other)
-    hashes = [part.pop("distribution") for part in (mine, theirs)]
-    assert mine == theirs
-    assert [[entry["name"] for entry in part] for part in hashes] == [
-        [
-            *names,
-            "run.json",
-            *(f"scores/part-{part}.parquet" for part in range(min(files, len(table)))),
-        ]
-    ] * 2
+    for name in [*names, "manifest.json"]:
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+    listed = [entry["name"] for entry in stated(one)["distribution"]]
+    parts = [f"scores/part-{part}.parquet" for part in range(min(files, len(table)))]
+    assert listed == [*names, "run.json", *parts]
     report = verify_manifest(one, strict=False).checks
     wrong = report[(report["ok"] == False) & (report["check"] != "skipped documents")]  # noqa: E712
     assert wrong.empty, wrong.to_string()
@@ -293,18 +283,11 @@ def test_refuses_a_table_that_is_none_of_clusters(clusters, message, tmp_path):
         select(table, clusters=tmp_path / "near.parquet")
 
 
-def test_says_what_to_install_without_duckdb(tmp_path, monkeypatch):
-    lay_down_run(tmp_path / "run")
-    monkeypatch.setitem(sys.modules, "duckdb", None)
-    with pytest.raises(ImportError, match=r"\[scale\]"):
-        select_files(tmp_path / "run")
-
-
 def test_the_columns_of_the_score_files_are_those_of_a_selection():
     assert set(SCHEMA.names) == set(SCORE_COLUMNS)
 
 
-def test_the_command_selects_on_disk_and_in_memory_alike(tmp_path):
+def test_the_command_writes_what_the_functions_write(tmp_path):
     from typer.testing import CliRunner
 
     from workbench.cli.main import app
@@ -312,14 +295,18 @@ def test_the_command_selects_on_disk_and_in_memory_alike(tmp_path):
     folder = tmp_path / "run"
     near = lay_down_clusters(folder)
     asked = ["select", str(folder), "--duplicates", "cap", "--cap", "2", "--clusters", str(near)]
-    results = [CliRunner().invoke(app, [*asked, way, "--json"]) for way in ("--bulk", "--no-bulk")]
-    first, second = (json.loads(result.stdout) for result in results)
-    assert first == second
-    assert first["domains"] == stated(folder)["aiw:domains"]
-    assert failures(folder) == []
     shown = CliRunner().invoke(app, asked, env={"COLUMNS": "200"})  # no heading is broken
     assert shown.exit_code == 0
     assert "skipped duplicates" in shown.stdout
+    names = ("selection.parquet", "selection_clusters.parquet", "manifest.json")
+    written = [(folder / name).read_bytes() for name in names]
+    chosen = select(load_scores(folder), duplicates="cap", cap=2, clusters=near)
+    write_manifest(chosen, folder)
+    assert [(folder / name).read_bytes() for name in names] == written
+    assert failures(folder) == []
+    first = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    assert first["domains"] == stated(folder)["aiw:domains"]
+    assert first["manifest"] == str(folder / "manifest.json")
     refused = CliRunner().invoke(app, ["select", str(folder), "--duplicates", "cap", "--json"])
     assert refused.exit_code == 1
     assert "cap=" in json.loads(refused.stdout)["error"]

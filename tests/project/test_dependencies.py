@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from project.test_project import ROOT, canonicalize_name, direct, everything, imports
 
-HEAVY = ["torch", "transformers", "plotly", "sklearn", "scipy.stats"]
+HEAVY = ["torch", "transformers", "plotly", "sklearn", "scipy.stats", "duckdb"]
 # Standing in a worker that scores, beside the torch and transformers that it scores with.
 DRAWING = ["plotly", "sklearn", "matplotlib", "IPython", "ipywidgets"]
 

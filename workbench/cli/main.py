@@ -257,34 +257,18 @@ def select_(
     clusters: Annotated[
         Path | None, typer.Option(help="Near-duplicates, written by `workbench duplicates`.")
     ] = None,
-    bulk: Annotated[
-        bool | None, typer.Option(help="Select on disk [default: above a million documents].")
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose the top of each domain and write the manifest."""
     with reported(as_json):
         import workbench as wb
-        from workbench.manifest.selecting_files import is_large, select_files
 
-        asked: dict[str, Any] = {
-            "by": by, "duplicates": duplicates, "cap": cap, "clusters": clusters,
-        }  # fmt: skip
-        if is_large(folder) if bulk is None else bulk:
-            made = select_files(folder, fraction, **asked)
-            manifest, found = made.manifest, made.domains
-        else:
-            table = wb.load_scores(folder)
-            if table.empty:
-                raise ValueError(
-                    f"the run in {folder} scored none of its documents, so there is nothing to "
-                    f"choose from: {folder / 'skipped.jsonl'} says why"
-                )
-            chosen = wb.select(table, fraction, **asked)
-            manifest, found = wb.write_manifest(chosen, folder), chosen.domains
-        domains: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
+        made = wb.select_files(
+            folder, fraction, by, duplicates=duplicates, cap=cap, clusters=clusters  # type: ignore[arg-type]
+        )  # fmt: skip
+        domains: list[dict[str, Any]] = made.domains.to_dict("records")  # type: ignore[assignment]
         if as_json:
-            print_json({"manifest": str(manifest), "domains": domains})
+            print_json({"manifest": str(made.manifest), "domains": domains})
             return
         print_domains(domains)
         print_table(
@@ -293,7 +277,7 @@ def select_(
               "no clusters given" if d["near_duplicates_selected"] is None
               else d["near_duplicates_selected"], d["duplicates_passed_over"]) for d in domains],
         )  # fmt: skip
-        put(f"manifest: {manifest}")
+        put(f"manifest: {made.manifest}")
 
 
 def _print_demo(report: dict[str, Any]) -> None:

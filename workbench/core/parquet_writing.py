@@ -7,12 +7,14 @@ import os
 import pathlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+GROUP_ROWS = 200_000
 
 
 @contextmanager
@@ -56,9 +58,11 @@ class _Hashed:
 
 
 def written(
-    path: pathlib.Path, batches: Iterator[pa.RecordBatch], schema: pa.Schema
+    path: pathlib.Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema
 ) -> tuple[str, int]:
     """Write batches to a new Parquet file as they come.
+
+    The same rows give the same bytes, whatever batches they come in.
 
     Args:
         path: the file; it must not exist.
@@ -72,9 +76,22 @@ def written(
     try:
         sink = pa.PythonFile(stream, mode="w")
         with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-            for batch in batches:
-                writer.write_batch(batch.cast(schema))
+            for group in _groups(batches):
+                writer.write_batch(group.cast(schema))
         sink.close()
     finally:
         stream.close()
     return stream.digest.hexdigest(), stream.size
+
+
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows of all batches as row groups of GROUP_ROWS, of which the last may have fewer."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        while (missing := GROUP_ROWS - sum(map(len, held))) <= len(batch):
+            yield pa.concat_batches([*held, batch.slice(0, missing)])
+            held, batch = [], batch.slice(missing)
+        if len(batch):
+            held.append(batch)
+    if held:
+        yield pa.concat_batches(held)

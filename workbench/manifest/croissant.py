@@ -7,7 +7,6 @@ our own terms, put together in the same way for a table in memory and for files 
 from __future__ import annotations
 
 import datetime
-import json
 import pathlib
 import re
 from collections.abc import Iterable
@@ -135,49 +134,6 @@ def described(folder: pathlib.Path, path: str) -> dict[str, Any]:
         As `file_object`, with the size and SHA-256 that the file has.
     """
     return file_object(path, sha256_of(folder / path), (folder / path).stat().st_size)
-
-
-def manifest_bytes(
-    record: dict[str, Any],
-    *,
-    skipped_reasons: list[dict[str, Any]] | None,
-    documents: dict[str, int],
-    corpus: dict[str, Any],
-    selection: dict[str, Any],
-    domains: list[Any],
-    files: list[dict[str, Any]],
-    name: str,
-    license: str | None,
-    date: datetime.date | None,
-) -> bytes:
-    """The text of manifest.json.
-
-    Args:
-        record: aiw:run, the public record of the run.
-        skipped_reasons: aiw:skippedReasons, why documents were skipped; None when nothing says.
-        documents: aiw:documents, as `documents_term` gives it.
-        corpus: aiw:corpus: note, sources (their number) and text_digest.
-        selection: aiw:selection, as `selection_term` gives it.
-        domains: aiw:domains, the rows of `Selection.domains`.
-        files: FileObjects, that of `selection.parquet` first.
-        name: of the data set.
-        license: URL or SPDX name, or None.
-        date: of publication; today when None.
-
-    Returns:
-        Indented JSON in UTF-8.
-    """
-    terms = {
-        "aiw:format": FORMAT,
-        "aiw:run": record,
-        "aiw:documents": documents,
-        "aiw:skippedReasons": skipped_reasons,
-        "aiw:corpus": corpus,
-        "aiw:selection": selection,
-        "aiw:domains": domains,
-    }
-    manifest = dataset(name, terms, files, license, date or datetime.date.today())
-    return (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode()
 
 
 def dataset(

@@ -1,7 +1,7 @@
-"""Choosing documents straight from the score files of a run, for tables that no memory holds.
+"""Choosing documents straight from the score files of a run, be they a hundred or many millions.
 
-The result is that of `select` and `write_manifest`, row by row and figure by figure; the way there
-is DuckDB (`workbench.selection.duckdb_scores`), a walk down each ranking in pieces
+The files are those of `select` and `write_manifest`, byte for byte; the way there is DuckDB
+(`workbench.selection.duckdb_scores`), a walk down each ranking in pieces
 (`workbench.selection.streaming`) and a file that is written as the rows come.
 """
 
@@ -11,36 +11,24 @@ import dataclasses
 import datetime
 import os
 import pathlib
-from typing import Any
 
 import pandas as pd
 
-from workbench.core.files import read_json, resolve_inside, write_atomically
-from workbench.core.parquet_writing import scratch_folder, written
+from workbench.core.files import read_json, resolve_inside
+from workbench.core.parquet_writing import scratch_folder
 from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
     SELECTION_FILE,
     check_publishable,
-    described,
-    documents_term,
-    file_object,
-    manifest_bytes,
     selection_term,
 )
-from workbench.manifest.writing import (
-    MANIFEST_FILE,
-    RUN_FILE,
-    public_record,
-    run_files,
-    skipped_reasons,
-)
-from workbench.scoring.receipts import check_files, with_score_files
+from workbench.manifest.writing import RUN_FILE, RunBeside, made_file, publish, run_beside
+from workbench.scoring.receipts import check_files
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
-from workbench.selection.duplicates import CLUSTER_SCHEMA, Duplicates, limit_of
-from workbench.selection.schema import SELECTION_SCHEMA
-from workbench.selection.streaming import StreamingSelection
+from workbench.selection.duplicates import Duplicates, limit_of
+from workbench.selection.streaming import QUIET, StreamingSelection
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -66,24 +54,6 @@ class FileSelection:
     def __repr__(self) -> str:
         heading = f"Selection: top {self.fraction:g} of the {self.by} of each domain"
         return f"{heading}, in {self.manifest.parent}\n{self.domains.to_string(index=False)}"
-
-
-LARGE = 1_000_000  # documents; a table of as many takes about 2 GB in memory
-
-
-def is_large(folder: str | os.PathLike[str]) -> bool:
-    """Whether a run states more than LARGE scored documents, which DuckDB should choose from.
-
-    Args:
-        folder: of the run.
-
-    Returns:
-        False for a folder that is not one of a finished run: what reads it then says why.
-    """
-    try:
-        return read_json(resolve_inside(folder, RUN_FILE))["documents"]["scored"] > LARGE
-    except (ValueError, TypeError, LookupError, OSError):
-        return False
 
 
 def select_files(
@@ -133,82 +103,69 @@ def select_files(
     Raises:
         ValueError: when the run is not finished, a score file was changed, a row could not be
             ranked, or an argument is out of range.
-        ImportError: without DuckDB.
     """
     folder = pathlib.Path(folder)
     share, limit = share_of(fraction), limit_of(duplicates, cap)
     check_by(by)
-    record, listed, files = _finished_run(folder)
+    run = _finished_run(folder)
     check_publishable(corpus_note, ())
-    reasons = skipped_reasons(folder, record, listed)
-    paths = _unchanged(folder, files)
-    clusters_file = None if clusters is None else pathlib.Path(clusters)
-    made = []
+    paths = _unchanged(folder, run)
+    near = None if clusters is None else pathlib.Path(clusters)
     with (
         scratch_folder(folder) as scratch,
-        ScoreFiles(paths, clusters_file, memory=memory, threads=threads, scratch=scratch) as scores,
+        ScoreFiles(paths, near, memory=memory, threads=threads, scratch=scratch) as scores,
     ):
         walk = StreamingSelection(scores, share, by, limit)
-        if walk.documents != record["documents"]["scored"]:
+        scored = run.record["documents"]["scored"]
+        if walk.documents != scored:
             raise ValueError(
-                f"the score files hold {walk.documents} rows, the run scored "
-                f"{record['documents']['scored']}; the folder is not that of this run"
+                f"the score files hold {walk.documents} rows, the run scored {scored}; the folder "
+                "is not that of this run"
             )
         check_publishable(None, (source.as_py() for source in walk.sources))
         digest = walk.text_digest()
-        if clusters_file is not None:
-            path = scratch / CLUSTERS_FILE
-            made.append((CLUSTERS_FILE, *written(path, scores.clusters(), CLUSTER_SCHEMA)))
-        with progress_bar("ranking", "doc", walk.documents) as done:
-            rows = walk.rows(done)
-            made.insert(
-                0, (SELECTION_FILE, *written(scratch / SELECTION_FILE, rows, SELECTION_SCHEMA))
-            )
+        with progress_bar("ranking", "doc", walk.documents, bar=walk.documents > QUIET) as done:
+            made = [made_file(scratch, SELECTION_FILE, walk.rows(done))]
+        if near is not None:
+            made.append(made_file(scratch, CLUSTERS_FILE, scores.clusters()))
         figures = walk.figures()
-        selected = sum(domain["documents_selected"] for domain in figures)
-        statement = manifest_bytes(
-            record,
-            skipped_reasons=reasons,
-            documents=documents_term(record, 0, walk.documents, selected),
+        manifest = publish(
+            folder, scratch, run, made,
             corpus={"note": corpus_note, "sources": len(walk.sources), "text_digest": digest},
-            selection=selection_term(
-                float(fraction), by, duplicates, cap, clusters_file is not None
-            ),
+            selection=selection_term(float(fraction), by, duplicates, cap, near is not None),
             domains=figures,
-            files=[file_object(*file) for file in made]
-            + [described(folder, path) for path in listed],
             name=name, license=license, date=date,
         )  # fmt: skip
-        for file, _, _ in made:
-            os.replace(scratch / file, folder / file)
-    # Last, so that a manifest never states rows that are not there yet.
-    manifest = write_atomically(folder / MANIFEST_FILE, statement)
     return FileSelection(manifest, pd.DataFrame(figures), float(fraction), by, duplicates, cap)
 
 
-def _finished_run(
-    folder: pathlib.Path,
-) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
-    """The public record of the folder's run, its files, and its score files (path, sha256 ...)."""
+def _finished_run(folder: pathlib.Path) -> RunBeside:
+    """The run of the folder, which has rows to rank."""
     try:
-        run = read_json(resolve_inside(folder, RUN_FILE))
+        stated = read_json(resolve_inside(folder, RUN_FILE))
     except ValueError as error:
         raise ValueError(f"{folder} is not the folder of a run: {error}") from error
-    if isinstance(run, dict) and run.get("documents", 0) is None:
+    if isinstance(stated, dict) and stated.get("documents", 0) is None:
         raise ValueError(
             f"the run in {folder} is not finished: score with the same settings and it goes on"
         )
-    record = public_record(run)
-    listed = run_files(folder, record)
-    files = with_score_files(folder, record)["score_files"]
-    if not files or not os.path.lexists(folder / files[0]["path"]):
+    run = run_beside(folder, stated)
+    if not run.record["documents"]["scored"]:
+        raise ValueError(
+            f"the run in {folder} scored none of its documents, so there is nothing to choose "
+            f"from: {folder / 'skipped.jsonl'} says why"
+        )
+    if not run.score_files:
         raise ValueError(f"{folder} holds no score files of its run, so there is nothing to rank")
-    return record, listed, files
+    return run
 
 
-def _unchanged(folder: pathlib.Path, files: list[dict[str, Any]]) -> list[pathlib.Path]:
+def _unchanged(folder: pathlib.Path, run: RunBeside) -> list[pathlib.Path]:
     """The paths of the score files, whose bytes are those that the run wrote."""
-    with progress_bar("checking score files", "file", len(files)) as done:
+    skipped, files = run.record["skipped_file"], run.score_files
+    if skipped and skipped["path"] in run.listed:
+        check_files(folder, [skipped])
+    with progress_bar("checking score files", "file", len(files), bar=len(files) > 50) as done:
         paths = []
         for file in files:
             paths += check_files(folder, [file])

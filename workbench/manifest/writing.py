@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import collections
 import datetime
-import hashlib
 import json
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from workbench.core.files import (
     is_absolute,
@@ -33,20 +31,22 @@ from workbench.core.files import (
     resolve_inside,
     write_atomically,
 )
-from workbench.core.parquet import read_table
+from workbench.core.parquet_writing import scratch_folder, written
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
+    FORMAT,
     SELECTION_FILE,
     check_publishable,
+    dataset,
     described,
     documents_term,
     file_object,
-    manifest_bytes,
     selection_term,
 )
 from workbench.scoring.receipts import check_files, with_score_files
+from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA
-from workbench.selection.ranking import SCORE_COLUMNS, Selection
+from workbench.selection.ranking import Selection
 from workbench.selection.schema import SELECTION_SCHEMA
 from workbench.selection.text_digest import text_digest
 
@@ -93,37 +93,135 @@ def write_manifest(
     folder = pathlib.Path(folder)
     table = selection.table
     check_publishable(corpus_note, table["source"].unique())
-    record = public_record(_find_run(selection, folder))
-    listed = run_files(folder, record)
-    reasons = skipped_reasons(folder, record, listed)
-    excluded = _count_excluded(table, folder, with_score_files(folder, record))
-    made = {SELECTION_FILE: _parquet(table)}
-    if selection.clusters is not None:
-        rows = pa.Table.from_pandas(
-            selection.clusters, schema=CLUSTER_SCHEMA, preserve_index=False
-        )  # fmt: skip
-        made[CLUSTERS_FILE] = _bytes(rows)
-    statement = manifest_bytes(
-        record,
-        skipped_reasons=reasons,
-        documents=documents_term(record, excluded, len(table), int(table["selected"].sum())),
-        corpus={
-            "note": corpus_note,
-            "sources": int(table["source"].nunique()),
-            "text_digest": text_digest(table),
-        },
-        selection=selection_term(
-            selection.fraction, selection.by, selection.duplicates, selection.cap,
-            selection.clusters is not None,
-        ),
-        domains=selection.domains.to_dict("records"),
-        files=[file_object(path, hashlib.sha256(data).hexdigest(), len(data))
-               for path, data in made.items()] + [described(folder, path) for path in listed],
-        name=name, license=license, date=date,
-    )  # fmt: skip
+    run = run_beside(folder, _find_run(selection, folder))
     folder.mkdir(parents=True, exist_ok=True)
-    for path, data in made.items():
-        write_atomically(folder / path, data)
+    with scratch_folder(folder) as scratch:
+        rows = table.assign(repeat=table["selected"].astype("int64"))
+        made = [made_file(scratch, SELECTION_FILE, _batches(rows, SELECTION_SCHEMA))]
+        if selection.clusters is not None:
+            clusters = _batches(selection.clusters, CLUSTER_SCHEMA)
+            made.append(made_file(scratch, CLUSTERS_FILE, clusters))
+        _require_scored(run, folder, scratch, len(table))
+        return publish(
+            folder, scratch, run, made,
+            corpus={
+                "note": corpus_note,
+                "sources": int(table["source"].nunique()),
+                "text_digest": text_digest(table),
+            },
+            selection=selection_term(
+                selection.fraction, selection.by, selection.duplicates, selection.cap,
+                selection.clusters is not None,
+            ),
+            domains=selection.domains.to_dict("records"),
+            name=name, license=license, date=date,
+        )  # fmt: skip
+
+
+class RunBeside(NamedTuple):
+    """What a manifest says of the run whose scores were ranked.
+
+    Attributes:
+        record: aiw:run, the record as it may be published.
+        listed: the paths of the run's files that lie beside the manifest, as `run_files`.
+        reasons: aiw:skippedReasons, as `skipped_reasons`.
+        score_files: path, sha256, bytes and rows of each score file, as far as these are beside it.
+    """
+
+    record: dict[str, Any]
+    listed: list[str]
+    reasons: list[dict[str, Any]] | None
+    score_files: list[dict[str, Any]]
+
+
+def run_beside(folder: pathlib.Path, run: Any) -> RunBeside:
+    """Look at the files of a run before a manifest is made of them.
+
+    Args:
+        folder: of the manifest to be.
+        run: the content of run.json.
+
+    Returns:
+        What the manifest says of the run.
+
+    Raises:
+        ValueError: when record and files disagree.
+    """
+    record = public_record(run)
+    listed = run_files(folder, record)
+    files = with_score_files(folder, record)["score_files"]
+    beside = bool(files) and os.path.lexists(folder / files[0]["path"])
+    return RunBeside(
+        record, listed, skipped_reasons(folder, record, listed), files if beside else []
+    )  # fmt: skip
+
+
+def made_file(
+    scratch: pathlib.Path, name: str, batches: Iterable[pa.RecordBatch]
+) -> tuple[str, str, int]:
+    """Write selection.parquet or the file of clusters into a scratch folder.
+
+    Args:
+        scratch: the folder.
+        name: SELECTION_FILE or CLUSTERS_FILE.
+        batches: the rows.
+
+    Returns:
+        The name, the file's sha256, and its size in bytes.
+    """
+    schema = SELECTION_SCHEMA if name == SELECTION_FILE else CLUSTER_SCHEMA
+    return name, *written(scratch / name, batches, schema)
+
+
+def publish(
+    folder: pathlib.Path,
+    scratch: pathlib.Path,
+    run: RunBeside,
+    made: list[tuple[str, str, int]],
+    *,
+    corpus: dict[str, Any],
+    selection: dict[str, Any],
+    domains: list[Any],
+    name: str,
+    license: str | None,
+    date: datetime.date | None,
+) -> pathlib.Path:
+    """Move the files of a selection out of the scratch folder and write their manifest.
+
+    Args:
+        folder: of the manifest.
+        scratch: where the files lie, on the same disk.
+        run: whose scores were ranked.
+        made: the files, as `made_file` gives them, selection.parquet first.
+        corpus: aiw:corpus: note, sources (their number) and text_digest.
+        selection: aiw:selection, as `selection_term` gives it.
+        domains: aiw:domains, the rows of `Selection.domains`.
+        name: of the data set.
+        license: URL or SPDX name, or None.
+        date: of publication; today when None.
+
+    Returns:
+        The path of manifest.json.
+    """
+    ranked, selected = (
+        sum(domain[f"documents_{key}"] for domain in domains) for key in ("seen", "selected")
+    )
+    left_out = run.record["documents"]["scored"] - ranked
+    terms = {
+        "aiw:format": FORMAT,
+        "aiw:run": run.record,
+        "aiw:documents": documents_term(run.record, left_out, ranked, selected),
+        "aiw:skippedReasons": run.reasons,
+        "aiw:corpus": corpus,
+        "aiw:selection": selection,
+        "aiw:domains": domains,
+    }
+    files = [file_object(*file) for file in made]
+    files += [described(folder, path) for path in run.listed]
+    manifest = dataset(name, terms, files, license, date or datetime.date.today())
+    statement = (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode()
+    for file, _, _ in made:
+        os.replace(scratch / file, folder / file)
     # Last, so that a manifest never states rows that are not there yet.
     return write_atomically(folder / MANIFEST_FILE, statement)
 
@@ -202,58 +300,6 @@ def run_files(folder: pathlib.Path, record: dict[str, Any]) -> list[str]:
     return beside + present
 
 
-def read_scores(paths: Iterable[pathlib.Path]) -> pd.DataFrame:
-    """Read score files into one frame.
-
-    Args:
-        paths: of the files.
-
-    Returns:
-        One row a document, with the columns SCORE_COLUMNS.
-
-    Raises:
-        ValueError: when a file lacks one of them.
-    """
-    frames = []
-    for path in paths:
-        frame = read_table(path).to_pandas(ignore_metadata=True)
-        missing = [column for column in SCORE_COLUMNS if column not in frame.columns]
-        if missing:
-            raise ValueError(f"score file {path.name!r:.100} lacks the columns {missing}")
-        frames.append(frame[list(SCORE_COLUMNS)])
-    return pd.concat(frames, ignore_index=True)
-
-
-def differences(table: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
-    """Say in what ways ranked rows are not rows of the score files.
-
-    Args:
-        table: the ranked rows, with the columns SCORE_COLUMNS.
-        scores: the rows of the score files.
-
-    Returns:
-        The problems, each in words; an empty list when there is none.
-    """
-    problems = []
-    twice = int(scores.duplicated(["source", "row"]).sum())
-    if twice:
-        problems.append(f"{twice} documents are scored twice")
-    both = table[list(SCORE_COLUMNS)].merge(
-        scores.drop_duplicates(["source", "row"]),
-        on=["source", "row"], how="left", suffixes=("", "_scored"), indicator=True,
-    )  # fmt: skip
-    in_files = both["_merge"] == "both"
-    if not in_files.all():
-        problems.append(f"{int((~in_files).sum())} ranked rows are not in the score files")
-    for column in SCORE_COLUMNS:
-        if column not in ("source", "row"):
-            left, right = both.loc[in_files, column], both.loc[in_files, f"{column}_scored"]
-            unequal = int(((left != right) & ~(left.isna() & right.isna())).sum())
-            if unequal:
-                problems.append(f"{unequal} ranked rows have another {column} than was scored")
-    return problems
-
-
 def skipped_reasons(
     folder: pathlib.Path, record: dict[str, Any], listed: list[str]
 ) -> list[dict[str, Any]] | None:
@@ -329,32 +375,27 @@ def _find_run(selection: Selection, folder: pathlib.Path) -> Any:
     return run
 
 
-def _count_excluded(table: pd.DataFrame, folder: pathlib.Path, record: dict[str, Any]) -> int:
-    """Return how many scored documents the user left out, having checked all the others."""
-    scored = record["documents"]["scored"]
-    paths = [file["path"] for file in record["score_files"]]
-    if paths and os.path.lexists(folder / paths[0]):
-        scores = read_scores(check_files(folder, record["score_files"]))
-        problems = differences(table, scores)
-        if len(scores) != scored:
-            problems.append(f"the score files hold {len(scores)} rows, the run scored {scored}")
+def _require_scored(
+    run: RunBeside, folder: pathlib.Path, scratch: pathlib.Path, ranked: int
+) -> None:
+    """Refuse rows that are not rows of the run, where its score files are there to say so."""
+    scored = run.record["documents"]["scored"]
+    if run.score_files:
+        paths = check_files(folder, run.score_files)
+        with ScoreFiles(paths, None, ranked=scratch / SELECTION_FILE, scratch=scratch) as files:
+            rows, problems = files.differences()
+        if rows != scored:
+            problems.append(f"the score files hold {rows} rows, the run scored {scored}")
         if problems:
             raise ValueError(
                 f"the selection is not one of this folder's scores: {'; '.join(problems)}; "
                 "select again from the score files"
             )
-    if len(table) > scored:
-        raise ValueError(f"{len(table)} documents are ranked, but the run scored only {scored}")
-    return scored - len(table)
+    if ranked > scored:
+        raise ValueError(f"{ranked} documents are ranked, but the run scored only {scored}")
 
 
-def _parquet(table: pd.DataFrame) -> bytes:
-    """Return selection.parquet: the same table gives the same bytes (no pandas metadata)."""
-    frame = table.assign(repeat=table["selected"].astype("int64"))[SELECTION_SCHEMA.names]
-    return _bytes(pa.Table.from_pandas(frame, schema=SELECTION_SCHEMA, preserve_index=False))
-
-
-def _bytes(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows.replace_schema_metadata(None), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+def _batches(table: pd.DataFrame, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """A frame as rows of a file, without what pandas adds to the schema."""
+    rows = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False)
+    return rows.replace_schema_metadata(None).to_batches()

@@ -1,8 +1,11 @@
-"""The score files of a finished run, asked in DuckDB: checked, ordered and streamed.
+"""The score files of a finished run, asked in DuckDB: checked, ordered, compared and streamed.
 
 A hundred million rows do not fit in the memory of a small machine, so nothing here is ever a whole
 table: DuckDB sorts and joins on disk, beyond a bound on its memory, and hands out Arrow batches.
 Names of domains and sources stay values of columns and never become part of a statement.
+
+DuckDB is imported when files are opened: it takes a fifth of a second, and who only looks up a name
+of the package needs none of it.
 """
 
 from __future__ import annotations
@@ -27,9 +30,9 @@ BATCH_ROWS = 200_000
 SORTED_ROWS = 30_000_000
 SCRATCH = 30  # bytes of disk for each byte of the files; no more, whatever somebody's file holds
 
-_CARRIED = (
-    "doc_id", "tokens", "predicted", "loss_base", "loss_ref", "compression_ratio",
-)  # fmt: skip
+# What `ranked` gives in another form: numbers for names, and the text hash as it was sorted by.
+_OTHER_FORM = ("domain", "source", "row", "score", "text_sha256")
+_CARRIED = tuple(name for name in SCORE_COLUMNS if name not in _OTHER_FORM)
 _DIGITS = np.array([f"{byte:02x}".encode() for byte in range(256)], dtype="S2")
 _HEX = "regexp_full_match(text_sha256, '[0-9a-f]{64}')"
 _PLACE = "s.place AS source, f.row AS row"
@@ -55,12 +58,17 @@ class ScoreFiles:
     Args:
         paths: the Parquet files, each with the columns SCORE_COLUMNS.
         clusters: a Parquet file of source, row and cluster, or None.
+        ranked: a selection.parquet, when only the rows that are also in it (by source and row) are
+            to be ranked; None for all rows.
         memory: bound on DuckDB's own memory, such as "1GB".
         threads: how many threads it may use; no more are started than there are cores for.
         scratch: folder that holds what does not fit in memory.
 
-    Raises ValueError when a file has other columns or a setting is out of range, ImportError
-    without DuckDB.
+    Attributes:
+        clustered: whether there are clusters.
+        all_rows: whether all rows of the files are ranked, or those alone that are in `ranked`.
+
+    Raises ValueError when a file has other columns or a setting is out of range.
     """
 
     def __init__(
@@ -68,16 +76,18 @@ class ScoreFiles:
         paths: Sequence[pathlib.Path],
         clusters: pathlib.Path | None,
         *,
-        memory: str,
-        threads: int,
         scratch: pathlib.Path,
+        ranked: pathlib.Path | None = None,
+        memory: str = "1GB",
+        threads: int = 2,
     ) -> None:
-        duckdb = _duckdb()
+        import duckdb
+
         if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?\s?[KMGT]i?B", str(memory)):
             raise ValueError(f"memory must be a size such as '1GB', got {memory!r:.50}")
         if not isinstance(threads, int) or not 1 <= threads <= 1024:
             raise ValueError(f"threads must be a whole number from 1, got {threads!r:.50}")
-        for path in paths:
+        for path in [*paths, *([] if ranked is None else [ranked])]:
             _check_columns(path)
         most = SCRATCH * sum(os.stat(path).st_size for path in paths)
         self._connection = duckdb.connect(
@@ -94,7 +104,15 @@ class ScoreFiles:
             },
         )
         self._keys: dict[str, str] = {}
-        self._view("files", paths)
+        self._view("scored", paths)
+        self.all_rows = True
+        if ranked is not None:
+            self._view("ranked", [ranked])
+            counts = "SELECT (SELECT count(*) FROM ranked), (SELECT count(*) FROM scored)"
+            listed, scored = self._rows(counts)[0]
+            self.all_rows = listed >= scored  # then each row has to be in it, and none is left out
+        kept = "" if self.all_rows else " SEMI JOIN ranked USING (source, row)"
+        self._connection.execute(f"CREATE VIEW files AS FROM scored{kept}")
         self.clustered = clusters is not None
         if clusters is not None:
             check_clusters_file(clusters)
@@ -144,7 +162,7 @@ class ScoreFiles:
                 raise ValueError(f"column {name!r} must hold {kind} in every row")
         totals = self._rows("SELECT min(least), sum(bad), bool_and(hex) FROM domains")[0]
         if totals[0] is None:
-            raise ValueError("the score files have no rows, so there is nothing to rank")
+            raise ValueError("there are no rows, so there is nothing to rank")
         if totals[0] < 1:
             raise ValueError("a scored document has at least one token, but 'tokens' holds less")
         if totals[1]:
@@ -164,6 +182,36 @@ class ScoreFiles:
         self._number_clusters()
         domains = self._rows("SELECT domain, documents, tokens FROM domains ORDER BY place")
         return [Domain(name, documents, int(tokens)) for name, documents, tokens in domains]
+
+    def differences(self) -> tuple[int, list[str]]:
+        """Look up each row of `ranked` among all rows of the files, those left out included.
+
+        Returns:
+            How many rows the files hold, and in what ways the rows of `ranked` are not among them,
+            each in words; an empty list when they are.
+        """
+        total, twice = self._rows(
+            "SELECT sum(rows), sum(rows - 1) FROM (SELECT count(*) AS rows FROM scored "
+            "GROUP BY source, row)"
+        )[0]
+        if twice:  # a join would count its rows twice
+            return int(total), [f"{int(twice)} documents are scored twice"]
+        others = [name for name in SCORE_COLUMNS if name not in ("source", "row")]
+        unequal = ", ".join(
+            f"count(*) FILTER (f.source IS NOT NULL AND {_known('r', name)} IS DISTINCT FROM "
+            f"{_known('f', name)})"
+            for name in others
+        )
+        missing, *counts = self._rows(
+            f"SELECT count(*) - count(f.source), {unequal} FROM ranked r LEFT JOIN scored f "
+            "ON r.source = f.source AND r.row = f.row"
+        )[0]
+        problems = [f"{missing} ranked rows are not in the score files"] if missing else []
+        return int(total or 0), problems + [
+            f"{count} ranked rows have another {name} than was scored"
+            for name, count in zip(others, counts, strict=True)
+            if count
+        ]
 
     def _number_clusters(self) -> None:
         """Keep the clusters of scored documents, with numbers in the place of names."""
@@ -324,12 +372,7 @@ def _check_columns(path: pathlib.Path) -> None:
     check_pages(path, SCORE_COLUMNS)
 
 
-def _duckdb() -> Any:
-    try:
-        import duckdb
-    except ImportError as error:
-        raise ImportError(
-            "a selection straight from files needs DuckDB: "
-            "pip install attention-influence-workbench[scale]"
-        ) from error
-    return duckdb
+def _known(table: str, name: str) -> str:
+    """A column as an expression in which a number that is unknown is null, never NaN."""
+    column = f"{table}.{name}"
+    return f"if(isnan({column}), NULL, {column})" if name in FLOAT_COLUMNS else column

@@ -1,19 +1,30 @@
-"""The checks of the ranks that a manifest states, in memory: scores, ranks, thresholds, counts.
+"""The checks of the ranks that a manifest states: scores, ranks, thresholds, counts.
 
-Like those of `workbench.manifest.verification.file_checks` they return or raise. Selections that no
-memory holds are checked in `workbench.manifest.verification.on_disk_checks`.
+Like those of `workbench.manifest.verification.file_checks` they return or raise. Nothing is held
+whole, so a hundred million rows are checked as a hundred are: DuckDB puts the rows of the score
+files in order (those of selection.parquet, where the score files are not there),
+`workbench.selection.streaming` chooses again, and what comes out is held against selection.parquet
+piece by piece.
 """
 
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from workbench.core.parquet import read_table
+from workbench.core.parquet import batches
+from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
     SELECTION_FILE,
@@ -21,22 +32,57 @@ from workbench.manifest.croissant import (
     selection_term,
 )
 from workbench.manifest.verification.report import NotChecked, require
-from workbench.manifest.writing import differences, read_scores, tally_skipped
-from workbench.selection.ranking import SCORE_COLUMNS, select
+from workbench.manifest.writing import tally_skipped
+from workbench.selection.domain_quota import By, check_by, share_of
+from workbench.selection.duckdb_scores import ScoreFiles
+from workbench.selection.duplicates import limit_of
+from workbench.selection.ranking import SCORE_COLUMNS
 from workbench.selection.schema import SELECTION_SCHEMA
-from workbench.selection.text_digest import text_digest
+from workbench.selection.streaming import QUIET, StreamingSelection
 
 FORMULA_TOLERANCE = 1e-9
+_PIECE = 1 << 16  # rows
+
+Files = dict[str, pathlib.Path]
 
 
-def selection_rows(files: dict[str, pathlib.Path]) -> tuple[pd.DataFrame, str]:
+class StoredRows:
+    """selection.parquet, read from its start in pieces.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def pieces(self, *columns: str) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Read the file again, inside the block.
+
+        Args:
+            columns: names of those to read; all when there are none.
+
+        Returns:
+            Batches of these columns.
+        """
+        with (
+            self.path.open("rb") as stream,
+            pq.ParquetFile(stream, pre_buffer=False) as file,
+        ):
+            yield batches(file, stream, columns or SELECTION_SCHEMA.names, most_rows=_PIECE)
+
+
+def selection_rows(files: Files) -> tuple[StoredRows, str]:
     """selection.parquet has the columns and types of a selection and no nulls.
+
+    Only compression_ratio may be unknown: nothing is computed from it.
 
     Args:
         files: listed files that passed their own checks, by listed path.
 
     Returns:
-        Its rows, and a detail.
+        The file, and a detail.
 
     Raises:
         Failed: when it has not.
@@ -44,50 +90,31 @@ def selection_rows(files: dict[str, pathlib.Path]) -> tuple[pd.DataFrame, str]:
     """
     if SELECTION_FILE not in files:
         raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
-    stored = read_table(files[SELECTION_FILE])
-    require_selection_schema(stored.schema)
-    stored.validate(full=True)
-    table = stored.to_pandas(ignore_metadata=True)
-    require_no_nulls({name for name in SELECTION_SCHEMA.names if stored[name].null_count})
-    return table, f"{len(table)} rows"
-
-
-def require_selection_schema(schema: pa.Schema) -> None:
-    """Refuse other columns or types than those of a selection.
-
-    Args:
-        schema: of selection.parquet.
-
-    Raises:
-        Failed: when it is not SELECTION_SCHEMA.
-    """
+    stored = StoredRows(files[SELECTION_FILE])
+    schema = pq.read_schema(stored.path)
     require(
         schema.equals(SELECTION_SCHEMA),
         f"its columns are {', '.join(schema.names):.300}; expected, with their types, "
         f"{', '.join(SELECTION_SCHEMA.names)}",
     )
+    rows, nulls = 0, Counter[str]()
+    with stored.pieces() as pieces:
+        for piece in pieces:
+            piece.validate(full=True)
+            rows += len(piece)
+            nulls.update({name: piece[name].null_count for name in piece.schema.names})
+    del nulls["compression_ratio"]
+    require(not +nulls, f"it holds nulls, so many by column: {dict(+nulls)}")
+    return stored, f"{rows} rows"
 
 
-def require_no_nulls(columns: set[str]) -> None:
-    """Refuse nulls, except in compression_ratio: it may be unknown, nothing is computed from it.
-
-    Args:
-        columns: those with nulls in them.
-
-    Raises:
-        Failed: when there is another one.
-    """
-    columns = columns - {"compression_ratio"}  # it may be unknown, nothing is computed from it
-    require(not columns, f"it holds nulls in {columns}")
-
-
-def formula(table: pd.DataFrame) -> tuple[bool, str]:
+def formula(stored: StoredRows) -> tuple[bool, str]:
     """Losses are finite and each score is (loss_ref - loss_base) / loss_base.
 
     This is equation 5 of arXiv 2505.07293.
 
     Args:
-        table: with the columns loss_base, loss_ref and score.
+        stored: the file, after `selection_rows`.
 
     Returns:
         True, and a detail.
@@ -95,179 +122,287 @@ def formula(table: pd.DataFrame) -> tuple[bool, str]:
     Raises:
         Failed: when a row does not hold this, within FORMULA_TOLERANCE.
     """
-    base, ref, score = (table[name].to_numpy() for name in ("loss_base", "loss_ref", "score"))
-    require(bool(np.isfinite([base, ref, score]).all()), "a loss or score is not finite")
-    require(bool((base > 0).all()), "a base loss is not above zero")
-    # Relative to the quotient that the subtraction starts from: a score near 0 has no digits left.
-    error = np.abs(score - (ref - base) / base) / np.maximum(np.abs(ref / base), 1)
-    bad = error > FORMULA_TOLERANCE
-    require(not bad.any(), f"{int(bad.sum())} scores are not (loss_ref - loss_base) / loss_base")
-    return True, f"all {len(table)} within {FORMULA_TOLERANCE:g}"
+    rows, wrong, first = 0, Counter[str](), None
+    with stored.pieces("loss_base", "loss_ref", "score") as pieces:
+        for piece in pieces:
+            base, ref, score = (piece[c].to_numpy() for c in ("loss_base", "loss_ref", "score"))
+            with np.errstate(all="ignore"):  # what is not finite is found below
+                # Relative to the quotient that the subtraction starts from: a score near 0 has no
+                # digits left.
+                error = np.abs(score - (ref - base) / base) / np.maximum(np.abs(ref / base), 1)
+            finite = np.isfinite([base, ref, score]).all(axis=0)
+            bad = {
+                "rows hold a loss or score that is not finite": ~finite,
+                "base losses are not above zero": finite & (base <= 0),
+                "scores are not (loss_ref - loss_base) / loss_base": (
+                    finite & (base > 0) & (error > FORMULA_TOLERANCE)
+                ),
+            }
+            wrong.update({what: int(places.sum()) for what, places in bad.items()})
+            if first is None and +wrong:
+                first = rows + int(np.argmax(np.any(list(bad.values()), axis=0))) + 1
+            rows += len(piece)
+    found = "; ".join(f"{count} {what}" for what, count in (+wrong).items())
+    require(not found, f"{found}; the first is row number {first}")
+    return True, f"all {rows} within {FORMULA_TOLERANCE:g}"
 
 
-def scored_rows(
-    table: pd.DataFrame,
-    manifest: dict[str, Any],
-    record: dict[str, Any],
-    files: dict[str, pathlib.Path],
-) -> tuple[bool, str]:
-    """The ranked rows are the rows of the score files less the stated number of excluded ones.
+class _Found(NamedTuple):
+    """What ranking again gave.
 
-    Args:
-        table: the rows of selection.parquet.
-        manifest: as it was parsed.
-        record: of the run.
-        files: listed files that passed their own checks, by listed path.
-
-    Returns:
-        True, and a detail.
-
-    Raises:
-        Failed: when they are not.
-        NotChecked: when the score files are not there.
-    """
-    paths = [file["path"] for file in record["score_files"]]
-    if not paths or any(path not in files for path in paths):
-        raise NotChecked("the score files are not in the folder, or failed their own check")
-    scores = read_scores(files[path] for path in paths)
-    problems = differences(table, scores)
-    left, excluded = len(scores) - len(table), manifest["aiw:documents"].get("excluded")
-    if left != excluded:
-        problems.append(f"{left} scored rows are not ranked, the manifest says {excluded!r:.50}")
-    require(not problems, "; ".join(problems))
-    return True, f"all {len(table)} found among {len(scores)} scored rows, {left} excluded"
-
-
-def ranking(
-    table: pd.DataFrame, manifest: dict[str, Any], files: dict[str, pathlib.Path]
-) -> tuple[bool, str]:
-    """Ranks, chosen rows and the domains' figures come out of the scores again.
-
-    So they do from the clusters of near-duplicates, where the selection was given them.
-
-    Args:
-        table: the rows of selection.parquet.
-        manifest: as it was parsed.
-        files: listed files that passed their own checks, by listed path.
-
-    Returns:
-        True, and a detail.
-
-    Raises:
-        Failed: when they do not.
-        NotChecked: when the file of clusters is not there.
-    """
-    stated = manifest["aiw:selection"]
-    clusters = None
-    if stated.get("clusters") is not None:
-        if CLUSTERS_FILE not in files:
-            raise NotChecked(f"{CLUSTERS_FILE} failed its own check, or is not listed")
-        clusters = files[CLUSTERS_FILE]
-    asked = {name: stated.get(name) for name in ("fraction", "by", "duplicates", "cap")}
-    again = select(table[list(SCORE_COLUMNS)], **asked, clusters=clusters)
-    problems = []
-    for column in ("source", "row", "rank", "selected"):
-        unequal = int((again.table[column] != table[column]).sum())
-        if unequal:
-            problems.append(f"{unequal} rows differ in {column} (or in their order)")
-    if not (table["repeat"] == table["selected"].astype("int64")).all():
-        problems.append("repeat is not 1 for the selected rows and 0 for the others")
-    require(not problems, "; ".join(problems))
-    require_domains(again.domains.to_dict("records"), manifest)
-    require_rules(stated, clusters is not None)
-    return True, f"{len(again.domains)} domains ranked again, all as stated"
-
-
-def require_domains(domains: list[Any], manifest: dict[str, Any]) -> None:
-    """Refuse figures of domains that do not come out again.
-
-    Args:
-        domains: the figures as they come out again.
-        manifest: as it was parsed.
-
-    Raises:
-        Failed: when the manifest states others.
-    """
-    wrong = [row["domain"] for row in domains if row not in manifest["aiw:domains"]]
-    require(
-        domains == manifest["aiw:domains"],
-        f"the domains' thresholds, counts or shares are others: {wrong!r:.300}",
-    )
-
-
-def require_rules(stated: dict[str, Any], clustered: bool) -> None:
-    """Refuse a selection term whose rules in words are not those in force.
-
-    Args:
-        stated: the manifest's aiw:selection.
-        clustered: whether it names a file of clusters.
-
-    Raises:
-        Failed: when they are not.
-    """
-    asked = {name: stated.get(name) for name in ("fraction", "by", "duplicates", "cap")}
-    require(
-        stated == selection_term(**asked, clustered=clustered),  # type: ignore[arg-type]
-        "the tie rule or the duplicate policy is not the one in force",
-    )
-
-
-def counts(
-    table: pd.DataFrame, manifest: dict[str, Any], record: dict[str, Any]
-) -> tuple[bool, str]:
-    """Read, scored, skipped, excluded, ranked and selected add up, and the corpus digest holds.
-
-    Args:
-        table: the rows of selection.parquet.
-        manifest: as it was parsed.
-        record: of the run.
-
-    Returns:
-        True, and a detail.
-
-    Raises:
-        Failed: when they do not.
-    """
-    corpus = {"sources": int(table["source"].nunique()), "text_digest": text_digest(table)}
-    return require_counts(len(table), int(table["selected"].sum()), corpus, manifest, record)
-
-
-def require_counts(
-    ranked: int,
-    selected: int,
-    corpus: dict[str, Any],
-    manifest: dict[str, Any],
-    record: dict[str, Any],
-) -> tuple[bool, str]:
-    """Refuse counts of documents that do not add up, or a corpus term that does not come out again.
-
-    Args:
-        ranked: rows of selection.parquet.
+    Attributes:
+        ranked: rows that were ranked again.
+        scored: rows of the score files, those that were left out of the ranking included.
+        stored: rows of selection.parquet.
         selected: those of them that are chosen.
+        unequal: how many rows of selection.parquet are others, by column.
+        first: the number of the first such row, from 1; None without one.
+        unscored: in what ways rows of selection.parquet are not rows of the score files, in words.
+        domains: the figures of the domains as they come out again.
         corpus: sources and text_digest as they come out again.
-        manifest: as it was parsed.
-        record: of the run.
-
-    Returns:
-        True, and a detail.
-
-    Raises:
-        Failed: when the manifest states others.
+        refused: why what is stated of the selection cannot be asked for; None when it can.
     """
-    scored = record["documents"]["scored"]
-    expected = documents_term(record, scored - ranked, ranked, selected)
-    require(manifest["aiw:documents"] == expected, f"aiw:documents should be {expected}")
-    require(expected["excluded"] >= 0, "more documents are ranked than were scored")
-    rows = sum(file["rows"] for file in record["score_files"])
-    require(not rows or rows == scored, f"the score files have {rows} rows by the record")
-    same = all(manifest["aiw:corpus"].get(key) == value for key, value in corpus.items())
-    require(same, f"aiw:corpus should say {corpus}")
-    return True, ", ".join(f"{count} {key}" for key, count in expected.items())
+
+    ranked: int
+    scored: int
+    stored: int
+    selected: int
+    unequal: Counter[str]
+    first: int | None
+    unscored: list[str]
+    domains: list[dict[str, Any]]
+    corpus: dict[str, Any]
+    refused: Exception | None
+
+    def where(self) -> str:
+        return "" if self.first is None else f"; the first row that differs is number {self.first}"
 
 
-def skipped(
-    manifest: dict[str, Any], record: dict[str, Any], files: dict[str, pathlib.Path]
-) -> tuple[bool, str]:
+class RankedAgain:
+    """The selection made again, once for all checks that ask about it.
+
+    Documents that were left out of the table before it was ranked are in the score files and not in
+    selection.parquet: they are left out again, and counted.
+
+    Args:
+        stored: the file, after `selection_rows`.
+        manifest: as it was parsed.
+        record: of the run; None when it failed its own check.
+        files: listed files that passed their own checks, by listed path.
+    """
+
+    def __init__(
+        self,
+        stored: StoredRows,
+        manifest: dict[str, Any],
+        record: dict[str, Any] | None,
+        files: Files,
+    ) -> None:
+        self.stored, self.manifest, self.files = stored, manifest, files
+        paths = [] if record is None else [file["path"] for file in record["score_files"]]
+        whole = bool(paths) and all(path in files for path in paths)
+        self._scores = [files[path] for path in paths] if whole else None
+        self._stated = manifest["aiw:selection"]
+
+    def scored_rows(self, record: dict[str, Any]) -> tuple[bool, str]:
+        """The ranked rows are the rows of the score files less the stated number of excluded ones.
+
+        Args:
+            record: of the run, which names the score files.
+
+        Returns:
+            True, and a detail.
+
+        Raises:
+            Failed: when they are not.
+            NotChecked: when the score files are not there.
+        """
+        if self._scores is None:
+            raise NotChecked("the score files are not in the folder, or failed their own check")
+        again, excluded = self.found, self.manifest["aiw:documents"].get("excluded")
+        problems = list(again.unscored)
+        if problems:
+            problems[-1] += again.where()
+        left = again.scored - again.stored
+        if left != excluded:
+            problems.append(
+                f"{left} scored rows are not ranked, the manifest says {excluded!r:.50}"
+            )
+        require(not problems, "; ".join(problems))
+        return True, f"all {again.stored} found among {again.scored} scored rows, {left} excluded"
+
+    def ranking(self) -> tuple[bool, str]:
+        """Ranks, chosen rows and the domains' figures come out of the scores again.
+
+        So they do from the clusters of near-duplicates, where the selection was given them.
+
+        Returns:
+            True, and a detail.
+
+        Raises:
+            Failed: when they do not.
+            NotChecked: when the file of clusters is not there.
+        """
+        again = self.found
+        if again.refused is not None:
+            raise again.refused
+        problems = [
+            f"{again.unequal[column]} rows have another {column} than comes out for their place"
+            for column in ("source", "row", "rank", "selected", "repeat")
+            if again.unequal[column]
+        ]
+        if problems:
+            problems[-1] += again.where()
+        if again.ranked != again.stored:
+            problems.append(f"there are {again.stored} rows, and {again.ranked} to be ranked")
+        require(not problems, "; ".join(problems))
+        listed = self.manifest["aiw:domains"]
+        wrong = [row["domain"] for row in again.domains if row not in listed]
+        require(
+            again.domains == listed,
+            f"the domains' thresholds, counts or shares are others: {wrong!r:.300}",
+        )
+        asked = {name: self._stated.get(name) for name in ("fraction", "by", "duplicates", "cap")}
+        clustered = self._stated.get("clusters") is not None
+        require(
+            self._stated == selection_term(**asked, clustered=clustered),
+            "the tie rule or the duplicate policy is not the one in force",
+        )
+        return True, f"{len(again.domains)} domains ranked again, all as stated"
+
+    def counts(self, record: dict[str, Any]) -> tuple[bool, str]:
+        """Read, scored, skipped, excluded, ranked and selected add up, and the corpus digest holds.
+
+        Args:
+            record: of the run.
+
+        Returns:
+            True, and a detail.
+
+        Raises:
+            Failed: when the manifest states others.
+        """
+        again, scored = self.found, record["documents"]["scored"]
+        expected = documents_term(record, scored - again.stored, again.stored, again.selected)
+        require(self.manifest["aiw:documents"] == expected, f"aiw:documents should be {expected}")
+        require(expected["excluded"] >= 0, "more documents are ranked than were scored")
+        rows = sum(file["rows"] for file in record["score_files"])
+        require(not rows or rows == scored, f"the score files have {rows} rows by the record")
+        corpus = self.manifest["aiw:corpus"]
+        same = all(corpus.get(key) == value for key, value in again.corpus.items())
+        require(same, f"aiw:corpus should say {again.corpus}")
+        return True, ", ".join(f"{count} {key}" for key, count in expected.items())
+
+    @property
+    def found(self) -> _Found:
+        """What ranking again gave, made once.
+
+        Raises:
+            Exception: whatever ended it, each time that it is asked for.
+        """
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+    @cached_property
+    def _outcome(self) -> _Found | Exception:
+        """Kept also when it is an error, which takes as long to come by."""
+        try:
+            return self._ranked_again()
+        except Exception as error:  # the files may be anybody's
+            return error
+
+    def _ranked_again(self) -> _Found:
+        refused: Exception | None = None
+        asked: tuple[Fraction, By, int | None] = (Fraction(1), "documents", None)
+        clusters = None
+        try:
+            asked, clusters = self._asked()
+        except Exception as error:  # which rows there are does not depend on what was asked for
+            refused = error
+        paths, ranked = self._scores, self.stored.path
+        # Not in the folder that is checked, which may be somebody else's.
+        with (
+            tempfile.TemporaryDirectory(prefix="workbench-verify-") as scratch,
+            ScoreFiles(
+                paths or [ranked], clusters, ranked=ranked if paths else None,
+                scratch=pathlib.Path(scratch),
+            ) as scores,
+            self.stored.pieces() as pieces,
+        ):  # fmt: skip
+            walk = StreamingSelection(scores, *asked)
+            corpus = {"sources": len(walk.sources), "text_digest": walk.text_digest()}
+            against, rows = _Comparison(pieces), walk.documents
+            with progress_bar("ranking again", "doc", rows, bar=rows > QUIET) as done:
+                for batch in walk.rows(done):
+                    against.compare(batch)
+            against.exhaust()
+            scored: int = rows
+            unscored: list[str] = []
+            as_scored = not any(against.unequal[name] for name in SCORE_COLUMNS)
+            # Where all rows are there, in the order of their ranks, nothing is left to look up.
+            if paths and not (as_scored and scores.all_rows and rows == against.seen):
+                scored, unscored = scores.differences()
+            return _Found(
+                rows, scored, against.seen, against.selected, against.unequal, against.first,
+                unscored, walk.figures(), corpus, refused,
+            )  # fmt: skip
+
+    def _asked(self) -> tuple[tuple[Fraction, By, int | None], pathlib.Path | None]:
+        """The stated share, what it is of, the limit of the duplicate policy, and the clusters."""
+        stated = self._stated
+        share = share_of(stated.get("fraction"))
+        limit = limit_of(stated.get("duplicates"), stated.get("cap"))
+        check_by(stated.get("by"))
+        if stated.get("clusters") is None:
+            return (share, stated["by"], limit), None
+        if CLUSTERS_FILE not in self.files:
+            raise NotChecked(f"{CLUSTERS_FILE} failed its own check, or is not listed")
+        return (share, stated["by"], limit), self.files[CLUSTERS_FILE]
+
+
+class _Comparison:
+    """Holds rows that come in pieces of one size against stored ones in pieces of another."""
+
+    def __init__(self, pieces: Iterator[pa.RecordBatch]) -> None:
+        self._pieces, self._held = pieces, SELECTION_SCHEMA.empty_table()
+        self.seen = self.selected = self._compared = 0
+        self.unequal: Counter[str] = Counter()
+        self.first: int | None = None
+
+    def compare(self, rows: pa.RecordBatch) -> None:
+        stored = self._take(len(rows))
+        expected = pa.Table.from_batches([rows]).slice(0, len(stored))
+        if not stored.equals(expected):
+            self._note(stored, expected)
+        self._compared += len(rows)
+
+    def exhaust(self) -> None:
+        """Count stored rows to which nothing corresponds."""
+        while len(self._take(_PIECE)):
+            pass
+
+    def _take(self, count: int) -> pa.Table:
+        parts = [self._held]
+        while sum(map(len, parts)) < count and (piece := next(self._pieces, None)) is not None:
+            parts.append(pa.Table.from_batches([piece]).replace_schema_metadata(None))
+        whole = pa.concat_tables(parts)
+        taken, self._held = whole.slice(0, count), whole.slice(count)
+        self.seen += len(taken)
+        self.selected += pc.sum(taken["selected"], min_count=0).as_py()
+        return taken
+
+    def _note(self, stored: pa.Table, expected: pa.Table) -> None:
+        for name in SELECTION_SCHEMA.names:
+            left, right = stored[name].to_pandas(), expected[name].to_pandas()
+            wrong = ((left != right) & ~(left.isna() & right.isna())).to_numpy()
+            if wrong.any():
+                self.unequal[name] += int(wrong.sum())
+                place = self._compared + int(wrong.argmax()) + 1
+                self.first = place if self.first is None else min(self.first, place)
+
+
+def skipped(manifest: dict[str, Any], record: dict[str, Any], files: Files) -> tuple[bool, str]:
     """The skipped file has the stated rows and reasons.
 
     Args:

@@ -17,7 +17,6 @@ from workbench.manifest.verification import (
     corpus_checks,
     file_checks,
     model_checks,
-    on_disk_checks,
     rank_checks,
 )
 from workbench.manifest.verification.levels import LEVELS, levels_to
@@ -57,9 +56,8 @@ def verify_manifest(
     not in the folder are such a case: the manifest may be published without them. Long loops show
     a bar with the time left, and the report says how long each level took.
 
-    The ranks of more than a million rows are checked on disk, with the system's temporary folder
-    for what 1 GB of memory does not hold, where DuckDB is installed (extra `scale`); in memory they
-    take about 0.9 GB a million rows. The texts take about 50 bytes a row.
+    The ranks are checked in pieces, with the system's temporary folder for what 1 GB of memory does
+    not hold. The texts take about 50 bytes a row.
 
     Args:
         folder: where manifest.json and the files beside it lie.
@@ -182,34 +180,15 @@ class _Run:
         run("sources of the corpus", corpus_checks.sources, self.ranked, self.corpus)
 
     def ranks(self) -> None:
-        run, manifest, record = self.steps.run, self.manifest, self.record
-        if on_disk_checks.is_for(manifest, self.listed):
-            self._ranks_on_disk()
-            return
-        table = run("selection rows", rank_checks.selection_rows, self.listed)
-        run("scores follow from losses", rank_checks.formula, table)
-        run(
-            "rows are the scored rows",
-            rank_checks.scored_rows,
-            table,
-            manifest,
-            record,
-            self.listed,
-        )
-        run("ranks and thresholds", rank_checks.ranking, table, manifest, self.listed)
-        run("counts", rank_checks.counts, table, manifest, record)
-        run("skipped documents", rank_checks.skipped, manifest, record, self.listed)
-
-    def _ranks_on_disk(self) -> None:
         run, manifest, record, listed = self.steps.run, self.manifest, self.record, self.listed
-        stored = run("selection rows", on_disk_checks.selection_rows, listed)
-        run("scores follow from losses", on_disk_checks.formula, stored)
+        stored = run("selection rows", rank_checks.selection_rows, listed)
+        run("scores follow from losses", rank_checks.formula, stored)
         again = None
-        if stored is not None and record is not None:
-            again = on_disk_checks.RankedAgain(stored, manifest, record, listed)
-        run("rows are the scored rows", on_disk_checks.RankedAgain.scored_rows, again)
-        run("ranks and thresholds", on_disk_checks.RankedAgain.ranking, again)
-        run("counts", on_disk_checks.RankedAgain.counts, again)
+        if stored is not None and manifest is not None:
+            again = rank_checks.RankedAgain(stored, manifest, record, listed)
+        run("rows are the scored rows", rank_checks.RankedAgain.scored_rows, again, record)
+        run("ranks and thresholds", rank_checks.RankedAgain.ranking, again)
+        run("counts", rank_checks.RankedAgain.counts, again, record)
         run("skipped documents", rank_checks.skipped, manifest, record, listed)
 
     def texts(self) -> None:
