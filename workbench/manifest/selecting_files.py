@@ -15,7 +15,7 @@ import pathlib
 import pandas as pd
 
 from workbench.core.files import read_json, resolve_inside
-from workbench.core.parquet_writing import scratch_folder
+from workbench.core.parquet_writing import scratch_folder, written
 from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
@@ -23,11 +23,12 @@ from workbench.manifest.croissant import (
     check_publishable,
     selection_term,
 )
-from workbench.manifest.writing import RUN_FILE, RunBeside, made_file, publish, run_beside
+from workbench.manifest.writing import RUN_FILE, RunBeside, publish, run_beside
 from workbench.scoring.receipts import check_files
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
-from workbench.selection.duplicates import Duplicates, limit_of
+from workbench.selection.duplicates import CLUSTER_SCHEMA, Duplicates, limit_of
+from workbench.selection.schema import SELECTION_SCHEMA
 from workbench.selection.streaming import QUIET, StreamingSelection
 
 
@@ -125,9 +126,11 @@ def select_files(
         check_publishable(None, (source.as_py() for source in walk.sources))
         digest = walk.text_digest()
         with progress_bar("ranking", "doc", walk.documents, bar=walk.documents > QUIET) as done:
-            made = [made_file(scratch, SELECTION_FILE, walk.rows(done))]
+            path = scratch / SELECTION_FILE
+            made = {SELECTION_FILE: written(path, walk.rows(done), SELECTION_SCHEMA)}
         if near is not None:
-            made.append(made_file(scratch, CLUSTERS_FILE, scores.clusters()))
+            path = scratch / CLUSTERS_FILE
+            made[CLUSTERS_FILE] = written(path, scores.clusters(), CLUSTER_SCHEMA)
         figures = walk.figures()
         manifest = publish(
             folder, scratch, run, made,

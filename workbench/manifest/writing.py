@@ -17,7 +17,6 @@ import datetime
 import json
 import os
 import pathlib
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -97,10 +96,10 @@ def write_manifest(
     folder.mkdir(parents=True, exist_ok=True)
     with scratch_folder(folder) as scratch:
         rows = table.assign(repeat=table["selected"].astype("int64"))
-        made = [made_file(scratch, SELECTION_FILE, _batches(rows, SELECTION_SCHEMA))]
+        made = {SELECTION_FILE: _written(scratch / SELECTION_FILE, rows, SELECTION_SCHEMA)}
         if selection.clusters is not None:
-            clusters = _batches(selection.clusters, CLUSTER_SCHEMA)
-            made.append(made_file(scratch, CLUSTERS_FILE, clusters))
+            path = scratch / CLUSTERS_FILE
+            made[CLUSTERS_FILE] = _written(path, selection.clusters, CLUSTER_SCHEMA)
         _require_scored(run, folder, scratch, len(table))
         return publish(
             folder, scratch, run, made,
@@ -156,28 +155,11 @@ def run_beside(folder: pathlib.Path, run: Any) -> RunBeside:
     )  # fmt: skip
 
 
-def made_file(
-    scratch: pathlib.Path, name: str, batches: Iterable[pa.RecordBatch]
-) -> tuple[str, str, int]:
-    """Write selection.parquet or the file of clusters into a scratch folder.
-
-    Args:
-        scratch: the folder.
-        name: SELECTION_FILE or CLUSTERS_FILE.
-        batches: the rows.
-
-    Returns:
-        The name, the file's sha256, and its size in bytes.
-    """
-    schema = SELECTION_SCHEMA if name == SELECTION_FILE else CLUSTER_SCHEMA
-    return name, *written(scratch / name, batches, schema)
-
-
 def publish(
     folder: pathlib.Path,
     scratch: pathlib.Path,
     run: RunBeside,
-    made: list[tuple[str, str, int]],
+    made: dict[str, tuple[str, int]],
     *,
     corpus: dict[str, Any],
     selection: dict[str, Any],
@@ -192,7 +174,7 @@ def publish(
         folder: of the manifest.
         scratch: where the files lie, on the same disk.
         run: whose scores were ranked.
-        made: the files, as `made_file` gives them, selection.parquet first.
+        made: sha256 and bytes of each file by its name, selection.parquet first.
         corpus: aiw:corpus: note, sources (their number) and text_digest.
         selection: aiw:selection, as `selection_term` gives it.
         domains: aiw:domains, the rows of `Selection.domains`.
@@ -216,11 +198,11 @@ def publish(
         "aiw:selection": selection,
         "aiw:domains": domains,
     }
-    files = [file_object(*file) for file in made]
+    files = [file_object(file, *about) for file, about in made.items()]
     files += [described(folder, path) for path in run.listed]
     manifest = dataset(name, terms, files, license, date or datetime.date.today())
     statement = (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode()
-    for file, _, _ in made:
+    for file in made:
         os.replace(scratch / file, folder / file)
     # Last, so that a manifest never states rows that are not there yet.
     return write_atomically(folder / MANIFEST_FILE, statement)
@@ -395,7 +377,7 @@ def _require_scored(
         raise ValueError(f"{ranked} documents are ranked, but the run scored only {scored}")
 
 
-def _batches(table: pd.DataFrame, schema: pa.Schema) -> list[pa.RecordBatch]:
-    """A frame as rows of a file, without what pandas adds to the schema."""
+def _written(path: pathlib.Path, table: pd.DataFrame, schema: pa.Schema) -> tuple[str, int]:
+    """Write a frame as `written` does, without what pandas adds to the schema."""
     rows = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False)
-    return rows.replace_schema_metadata(None).to_batches()
+    return written(path, rows.replace_schema_metadata(None).to_batches(), schema)

@@ -30,7 +30,13 @@ from workbench.manifest.croissant import (
     same_statement,
 )
 from workbench.manifest.verification.report import NotChecked, require
-from workbench.manifest.writing import MANIFEST_FILE, RUN_FILE, public_record, run_files
+from workbench.manifest.writing import (
+    MANIFEST_FILE,
+    RUN_FILE,
+    public_record,
+    run_files,
+    tally_skipped,
+)
 from workbench.scoring.receipts import check_files, receipts_of
 
 _PIECE = 1 << 22  # bytes
@@ -301,3 +307,31 @@ def score_files(
 def _no_strays(folder: pathlib.Path, subfolder: str, known: set[str]) -> None:
     strays = {path.name for path in (folder / subfolder).glob("*")} - known
     require(not strays, f"files in {subfolder} that belong to no run: {sorted(strays)!r:.300}")
+
+
+def skipped(
+    manifest: dict[str, Any], record: dict[str, Any], files: dict[str, pathlib.Path]
+) -> tuple[bool, str]:
+    """The skipped file has the stated rows and reasons.
+
+    Args:
+        manifest: as it was parsed.
+        record: of the run.
+        files: listed files that passed their own checks, by listed path.
+
+    Returns:
+        True, and a detail.
+
+    Raises:
+        Failed: when it has not.
+        NotChecked: when it is not there.
+    """
+    stated = record["skipped_file"]
+    if stated is None or stated["path"] not in files:
+        raise NotChecked("the skipped file is not in the folder, or failed its own check")
+    reasons = tally_skipped(files[stated["path"]])
+    rows = sum(reason["documents"] for reason in reasons)
+    same = rows == stated["rows"] == record["documents"]["skipped"]
+    require(same, f"it has {rows} rows, the run record says otherwise")
+    require(reasons == manifest["aiw:skippedReasons"], "the reasons are tallied otherwise")
+    return True, f"{rows} rows, {len(reasons)} reasons"

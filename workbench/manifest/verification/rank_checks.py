@@ -12,7 +12,7 @@ from __future__ import annotations
 import pathlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import cached_property
@@ -32,7 +32,6 @@ from workbench.manifest.croissant import (
     selection_term,
 )
 from workbench.manifest.verification.report import NotChecked, require
-from workbench.manifest.writing import tally_skipped
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import limit_of
@@ -46,34 +45,14 @@ _PIECE = 1 << 16  # rows
 Files = dict[str, pathlib.Path]
 
 
-class StoredRows:
-    """selection.parquet, read from its start in pieces.
-
-    Args:
-        path: of the file.
-    """
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self.path = path
-
-    @contextmanager
-    def pieces(self, *columns: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Read the file again, inside the block.
-
-        Args:
-            columns: names of those to read; all when there are none.
-
-        Returns:
-            Batches of these columns.
-        """
-        with (
-            self.path.open("rb") as stream,
-            pq.ParquetFile(stream, pre_buffer=False) as file,
-        ):
-            yield batches(file, stream, columns or SELECTION_SCHEMA.names, most_rows=_PIECE)
+@contextmanager
+def _pieces(path: pathlib.Path, columns: Sequence[str]) -> Iterator[Iterator[pa.RecordBatch]]:
+    """Inside the block, these columns of selection.parquet in batches."""
+    with path.open("rb") as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
+        yield batches(file, stream, columns, most_rows=_PIECE)
 
 
-def selection_rows(files: Files) -> tuple[StoredRows, str]:
+def selection_rows(files: Files) -> tuple[pathlib.Path, str]:
     """selection.parquet has the columns and types of a selection and no nulls.
 
     Only compression_ratio may be unknown: nothing is computed from it.
@@ -82,7 +61,7 @@ def selection_rows(files: Files) -> tuple[StoredRows, str]:
         files: listed files that passed their own checks, by listed path.
 
     Returns:
-        The file, and a detail.
+        The path of the file, and a detail.
 
     Raises:
         Failed: when it has not.
@@ -90,15 +69,15 @@ def selection_rows(files: Files) -> tuple[StoredRows, str]:
     """
     if SELECTION_FILE not in files:
         raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
-    stored = StoredRows(files[SELECTION_FILE])
-    schema = pq.read_schema(stored.path)
+    stored = files[SELECTION_FILE]
+    schema = pq.read_schema(stored)
     require(
         schema.equals(SELECTION_SCHEMA),
         f"its columns are {', '.join(schema.names):.300}; expected, with their types, "
         f"{', '.join(SELECTION_SCHEMA.names)}",
     )
     rows, nulls = 0, Counter[str]()
-    with stored.pieces() as pieces:
+    with _pieces(stored, SELECTION_SCHEMA.names) as pieces:
         for piece in pieces:
             piece.validate(full=True)
             rows += len(piece)
@@ -108,13 +87,13 @@ def selection_rows(files: Files) -> tuple[StoredRows, str]:
     return stored, f"{rows} rows"
 
 
-def formula(stored: StoredRows) -> tuple[bool, str]:
+def formula(stored: pathlib.Path) -> tuple[bool, str]:
     """Losses are finite and each score is (loss_ref - loss_base) / loss_base.
 
     This is equation 5 of arXiv 2505.07293.
 
     Args:
-        stored: the file, after `selection_rows`.
+        stored: the path of selection.parquet, after `selection_rows`.
 
     Returns:
         True, and a detail.
@@ -123,9 +102,10 @@ def formula(stored: StoredRows) -> tuple[bool, str]:
         Failed: when a row does not hold this, within FORMULA_TOLERANCE.
     """
     rows, wrong, first = 0, Counter[str](), None
-    with stored.pieces("loss_base", "loss_ref", "score") as pieces:
+    columns = ("loss_base", "loss_ref", "score")
+    with _pieces(stored, columns) as pieces:
         for piece in pieces:
-            base, ref, score = (piece[c].to_numpy() for c in ("loss_base", "loss_ref", "score"))
+            base, ref, score = (piece[name].to_numpy() for name in columns)
             with np.errstate(all="ignore"):  # what is not finite is found below
                 # Relative to the quotient that the subtraction starts from: a score near 0 has no
                 # digits left.
@@ -174,9 +154,6 @@ class _Found(NamedTuple):
     corpus: dict[str, Any]
     refused: Exception | None
 
-    def where(self) -> str:
-        return "" if self.first is None else f"; the first row that differs is number {self.first}"
-
 
 class RankedAgain:
     """The selection made again, once for all checks that ask about it.
@@ -185,7 +162,7 @@ class RankedAgain:
     selection.parquet: they are left out again, and counted.
 
     Args:
-        stored: the file, after `selection_rows`.
+        stored: the path of selection.parquet, after `selection_rows`.
         manifest: as it was parsed.
         record: of the run; None when it failed its own check.
         files: listed files that passed their own checks, by listed path.
@@ -193,15 +170,12 @@ class RankedAgain:
 
     def __init__(
         self,
-        stored: StoredRows,
+        stored: pathlib.Path,
         manifest: dict[str, Any],
         record: dict[str, Any] | None,
         files: Files,
     ) -> None:
-        self.stored, self.manifest, self.files = stored, manifest, files
-        paths = [] if record is None else [file["path"] for file in record["score_files"]]
-        whole = bool(paths) and all(path in files for path in paths)
-        self._scores = [files[path] for path in paths] if whole else None
+        self.stored, self.manifest, self.record, self.files = stored, manifest, record, files
         self._stated = manifest["aiw:selection"]
 
     def scored_rows(self, record: dict[str, Any]) -> tuple[bool, str]:
@@ -217,12 +191,12 @@ class RankedAgain:
             Failed: when they are not.
             NotChecked: when the score files are not there.
         """
-        if self._scores is None:
+        if not self._scores:
             raise NotChecked("the score files are not in the folder, or failed their own check")
         again, excluded = self.found, self.manifest["aiw:documents"].get("excluded")
         problems = list(again.unscored)
-        if problems:
-            problems[-1] += again.where()
+        if problems and again.first:
+            problems[-1] += f"; the first row that differs is number {again.first}"
         left = again.scored - again.stored
         if left != excluded:
             problems.append(
@@ -251,11 +225,12 @@ class RankedAgain:
             for column in ("source", "row", "rank", "selected", "repeat")
             if again.unequal[column]
         ]
-        if problems:
-            problems[-1] += again.where()
         if again.ranked != again.stored:
             problems.append(f"there are {again.stored} rows, and {again.ranked} to be ranked")
-        require(not problems, "; ".join(problems))
+        require(
+            not problems,
+            f"{'; '.join(problems)}; the first row that differs is number {again.first}",
+        )
         listed = self.manifest["aiw:domains"]
         wrong = [row["domain"] for row in again.domains if row not in listed]
         require(
@@ -312,6 +287,13 @@ class RankedAgain:
         except Exception as error:  # the files may be anybody's
             return error
 
+    @cached_property
+    def _scores(self) -> list[pathlib.Path]:
+        """The score files, none unless all of them are there and passed their own checks."""
+        paths = [] if self.record is None else [file["path"] for file in self.record["score_files"]]
+        whole = all(path in self.files for path in paths)
+        return [self.files[path] for path in paths] if whole else []
+
     def _ranked_again(self) -> _Found:
         refused: Exception | None = None
         asked: tuple[Fraction, By, int | None] = (Fraction(1), "documents", None)
@@ -320,7 +302,7 @@ class RankedAgain:
             asked, clusters = self._asked()
         except Exception as error:  # which rows there are does not depend on what was asked for
             refused = error
-        paths, ranked = self._scores, self.stored.path
+        paths, ranked = self._scores, self.stored
         # Not in the folder that is checked, which may be somebody else's.
         with (
             tempfile.TemporaryDirectory(prefix="workbench-verify-") as scratch,
@@ -328,7 +310,7 @@ class RankedAgain:
                 paths or [ranked], clusters, ranked=ranked if paths else None,
                 scratch=pathlib.Path(scratch),
             ) as scores,
-            self.stored.pieces() as pieces,
+            _pieces(ranked, SELECTION_SCHEMA.names) as pieces,
         ):  # fmt: skip
             walk = StreamingSelection(scores, *asked)
             corpus = {"sources": len(walk.sources), "text_digest": walk.text_digest()}
@@ -375,12 +357,14 @@ class _Comparison:
         expected = pa.Table.from_batches([rows]).slice(0, len(stored))
         if not stored.equals(expected):
             self._note(stored, expected)
+        if len(stored) < len(rows):
+            self.first = self.first or self._compared + len(stored) + 1
         self._compared += len(rows)
 
     def exhaust(self) -> None:
         """Count stored rows to which nothing corresponds."""
         while len(self._take(_PIECE)):
-            pass
+            self.first = self.first or self._compared + 1
 
     def _take(self, count: int) -> pa.Table:
         parts = [self._held]
@@ -400,29 +384,3 @@ class _Comparison:
                 self.unequal[name] += int(wrong.sum())
                 place = self._compared + int(wrong.argmax()) + 1
                 self.first = place if self.first is None else min(self.first, place)
-
-
-def skipped(manifest: dict[str, Any], record: dict[str, Any], files: Files) -> tuple[bool, str]:
-    """The skipped file has the stated rows and reasons.
-
-    Args:
-        manifest: as it was parsed.
-        record: of the run.
-        files: listed files that passed their own checks, by listed path.
-
-    Returns:
-        True, and a detail.
-
-    Raises:
-        Failed: when it has not.
-        NotChecked: when it is not there.
-    """
-    stated = record["skipped_file"]
-    if stated is None or stated["path"] not in files:
-        raise NotChecked("the skipped file is not in the folder, or failed its own check")
-    reasons = tally_skipped(files[stated["path"]])
-    rows = sum(reason["documents"] for reason in reasons)
-    same = rows == stated["rows"] == record["documents"]["skipped"]
-    require(same, f"it has {rows} rows, the run record says otherwise")
-    require(reasons == manifest["aiw:skippedReasons"], "the reasons are tallied otherwise")
-    return True, f"{rows} rows, {len(reasons)} reasons"

@@ -13,12 +13,7 @@ import pathlib
 from typing import Any
 
 from workbench.corpus.readers.rows import Columns
-from workbench.manifest.verification import (
-    corpus_checks,
-    file_checks,
-    model_checks,
-    rank_checks,
-)
+from workbench.manifest.verification import corpus_checks, file_checks, model_checks, rank_checks
 from workbench.manifest.verification.levels import LEVELS, levels_to
 from workbench.manifest.verification.report import Steps, Verification, VerificationError
 
@@ -189,7 +184,7 @@ class _Run:
         run("rows are the scored rows", rank_checks.RankedAgain.scored_rows, again, record)
         run("ranks and thresholds", rank_checks.RankedAgain.ranking, again)
         run("counts", rank_checks.RankedAgain.counts, again, record)
-        run("skipped documents", rank_checks.skipped, manifest, record, listed)
+        run("skipped documents", file_checks.skipped, manifest, record, listed)
 
     def texts(self) -> None:
         if self.corpus is None:
