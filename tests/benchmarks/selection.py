@@ -45,7 +45,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
     for rows in sizes:
         with tempfile.TemporaryDirectory(dir=ROOM, prefix="selection-") as folder:
             lay_down(Path(folder), rows)
-            ways = [("files", "keep one"), ("verified", "keep one")]
+            ways = [("files", "keep one"), ("files, verified", "keep one")]
             if rows <= PANDAS_ROWS:
                 ways = [("table", "report"), ("files", "report"), *ways]
             for way, duplicates in ways:
@@ -122,7 +122,8 @@ def render(data: dict[str, Any]) -> str:
     names = {
         "table": "chosen by pandas (`select`)",
         "files": "chosen by DuckDB (`select_files`)",
-        "verified": "verified by DuckDB",
+        "files, verified": "verified by DuckDB",
+        "table, verified": "verified by pandas",  # in results of the time when that was a way
     }
     rows = [
         [f"{one['rows']:,}", names[one["way"]], one["duplicates"], significant(one["seconds"]),
@@ -162,7 +163,7 @@ def main() -> None:
     tempfile.tempdir = folder
     threading.Thread(target=_scratch, args=(Path(folder), most), daemon=True).start()
     begin = time.monotonic()
-    if way == "verified":
+    if way == "files, verified":
         report = wb.verify_manifest(folder, level="ranks")
         assert report.checks["ok"].all()
     elif way == "files":

@@ -24,10 +24,12 @@ from fuzz.corpora import LONGEST_MESSAGE, check_message, damaged_parquet
 from fuzz.mutations import TOKENS, as_json, changed, damaged
 from workbench.corpus.document import Document, Skipped
 from workbench.manifest.verification.verify import verify_manifest
+from workbench.manifest.writing import write_manifest
 from workbench.models.heads import HeadSet
 from workbench.scoring.receipts import read_receipt, receipt_path, write_scores
 from workbench.scoring.run_folder import load_scores
 from workbench.scoring.shards import Piece, Shard
+from workbench.selection.ranking import select
 
 _LONGEST_ROW = 1000  # characters of one row of a report
 
@@ -79,12 +81,17 @@ def _head_set(make: Callable[[], HeadSet]) -> str:
 
 
 @functools.cache
-def _sound() -> dict[str, bytes]:
-    """The files of a run folder with its manifest, by relative path."""
-    from support.run_folders import lay_down_manifest
+def _sound(left_out: int = 0) -> dict[str, bytes]:
+    """The files of a run folder with its manifest, by relative path.
+
+    So many of the scored documents were left out before the ranking.
+    """
+    from support.run_folders import lay_down_run
 
     with tempfile.TemporaryDirectory() as room:
-        folder = lay_down_manifest(Path(room) / "run")
+        folder = Path(room) / "run"
+        table = lay_down_run(folder)
+        write_manifest(select(table[table["row"] >= left_out], 0.3), folder)
         return {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))
@@ -92,9 +99,9 @@ def _sound() -> dict[str, bytes]:
         }
 
 
-def _spoilt(folder: Path, random: Random, names: list[str]) -> None:
+def _spoilt(folder: Path, random: Random, names: list[str], left_out: int = 0) -> None:
     """Lay down a sound folder in which one or two of the files `names` are damaged or odd."""
-    files = dict(_sound())
+    files = dict(_sound(left_out))
     for name in random.sample(names, random.choice((1, 1, 1, 2))):
         files[name] = _damage(name, files[name], random)
     if random.random() < 0.8:
@@ -163,7 +170,8 @@ def _make_odd(folder: Path, name: str, random: Random) -> None:
 
 
 def manifest(folder: Path, random: Random) -> Callable[[], str]:
-    _spoilt(folder, random, [*_sound(), *["manifest.json"] * 3, *["selection.parquet"] * 2])
+    names = [*_sound(), *["manifest.json"] * 3, *["selection.parquet"] * 2]
+    _spoilt(folder, random, names, left_out=random.choice((0, 5)))
     return lambda: _verified(folder)
 
 

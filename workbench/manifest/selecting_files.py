@@ -144,6 +144,10 @@ def select_files(
 
 def _finished_run(folder: pathlib.Path) -> RunBeside:
     """The run of the folder, which has rows to rank."""
+    if not os.path.lexists(folder / RUN_FILE):
+        raise ValueError(
+            f"{folder} holds no {RUN_FILE}: expected a folder written by score_corpus(out=...)"
+        )
     try:
         stated = read_json(resolve_inside(folder, RUN_FILE))
     except ValueError as error:
