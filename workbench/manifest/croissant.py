@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from workbench.core.files import canonical_json, is_absolute, mentions_absolute, sha256_of
+from workbench.core.files import canonical_json, is_absolute, mentions_absolute
 from workbench.selection.domain_quota import By
 from workbench.selection.duplicates import Duplicates, policy_in_words
 from workbench.selection.ranking import TIE_RULE
@@ -121,19 +121,6 @@ def selection_term(
         "tie_rule": TIE_RULE,
         "duplicate_policy": policy_in_words(duplicates, cap, clustered),
     }
-
-
-def described(folder: pathlib.Path, path: str) -> dict[str, Any]:
-    """The FileObject of a file that is in a folder.
-
-    Args:
-        folder: of the manifest.
-        path: of the file, relative to the folder.
-
-    Returns:
-        As `file_object`, with the size and SHA-256 that the file has.
-    """
-    return file_object(path, sha256_of(folder / path), (folder / path).stat().st_size)
 
 
 def dataset(

@@ -28,6 +28,7 @@ from workbench.core.files import (
     read_json,
     redact_paths,
     resolve_inside,
+    sha256_of,
     write_atomically,
 )
 from workbench.core.parquet_writing import scratch_folder, written
@@ -37,7 +38,6 @@ from workbench.manifest.croissant import (
     SELECTION_FILE,
     check_publishable,
     dataset,
-    described,
     documents_term,
     file_object,
     selection_term,
@@ -123,7 +123,7 @@ class RunBeside(NamedTuple):
     Attributes:
         record: aiw:run, the record as it may be published.
         listed: the paths of the run's files that lie beside the manifest, as `run_files`.
-        reasons: aiw:skippedReasons, as `skipped_reasons`.
+        reasons: aiw:skippedReasons, as `tally_skipped`; None when nothing says.
         score_files: path, sha256, bytes and rows of each score file, as far as these are beside it.
     """
 
@@ -151,7 +151,7 @@ def run_beside(folder: pathlib.Path, run: Any) -> RunBeside:
     files = with_score_files(folder, record)["score_files"]
     beside = bool(files) and os.path.lexists(folder / files[0]["path"])
     return RunBeside(
-        record, listed, skipped_reasons(folder, record, listed), files if beside else []
+        record, listed, _skipped_reasons(folder, record, listed), files if beside else []
     )  # fmt: skip
 
 
@@ -198,8 +198,10 @@ def publish(
         "aiw:selection": selection,
         "aiw:domains": domains,
     }
-    files = [file_object(file, *about) for file, about in made.items()]
-    files += [described(folder, path) for path in run.listed]
+    about = {
+        path: (sha256_of(folder / path), (folder / path).stat().st_size) for path in run.listed
+    }
+    files = [file_object(file, *stated) for file, stated in {**made, **about}.items()]
     manifest = dataset(name, terms, files, license, date or datetime.date.today())
     statement = (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode()
     for file in made:
@@ -282,22 +284,10 @@ def run_files(folder: pathlib.Path, record: dict[str, Any]) -> list[str]:
     return beside + present
 
 
-def skipped_reasons(
+def _skipped_reasons(
     folder: pathlib.Path, record: dict[str, Any], listed: list[str]
 ) -> list[dict[str, Any]] | None:
-    """The tally of the run's skipped file.
-
-    Args:
-        folder: of the run.
-        record: of the run.
-        listed: the run's files that lie in the folder, as `run_files` gives them.
-
-    Returns:
-        As `tally_skipped`, or None when the file is not listed.
-
-    Raises:
-        ValueError: when it has other rows than the run skipped.
-    """
+    """The tally of the run's skipped file, as many rows as the run skipped; None if not listed."""
     if not record["skipped_file"] or record["skipped_file"]["path"] not in listed:
         return None
     reasons = tally_skipped(folder / record["skipped_file"]["path"])

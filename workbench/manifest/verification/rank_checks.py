@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,7 +126,7 @@ def formula(stored: pathlib.Path) -> tuple[bool, str]:
     return True, f"all {rows} within {FORMULA_TOLERANCE:g}"
 
 
-class _Found(NamedTuple):
+class Again(NamedTuple):
     """What ranking again gave.
 
     Attributes:
@@ -155,8 +154,10 @@ class _Found(NamedTuple):
     refused: Exception | None
 
 
-class RankedAgain:
-    """The selection made again, once for all checks that ask about it.
+def ranked_again(
+    stored: pathlib.Path, manifest: dict[str, Any], record: dict[str, Any] | None, files: Files
+) -> Again | Exception:
+    """Make the selection again, once for all checks that ask about it.
 
     Documents that were left out of the table before it was ranked are in the score files and not in
     selection.parquet: they are left out again, and counted.
@@ -166,181 +167,181 @@ class RankedAgain:
         manifest: as it was parsed.
         record: of the run; None when it failed its own check.
         files: listed files that passed their own checks, by listed path.
+
+    Returns:
+        What came out, or the exception that ended it, for each of the checks to raise.
     """
+    refused: Exception | None = None
+    asked: tuple[Fraction, By, int | None] = (Fraction(1), "documents", None)
+    clusters = None
+    try:
+        asked, clusters = _asked(manifest["aiw:selection"], files)
+    except Exception as error:  # which rows there are does not depend on what was asked for
+        refused = error
+    try:
+        scores = [] if record is None else _score_files(record, files)
+        return _ranked_again(stored, scores, asked, clusters, refused)
+    except Exception as error:  # the files may be anybody's
+        return error
 
-    def __init__(
-        self,
-        stored: pathlib.Path,
-        manifest: dict[str, Any],
-        record: dict[str, Any] | None,
-        files: Files,
-    ) -> None:
-        self.stored, self.manifest, self.record, self.files = stored, manifest, record, files
-        self._stated = manifest["aiw:selection"]
 
-    def scored_rows(self, record: dict[str, Any]) -> tuple[bool, str]:
-        """The ranked rows are the rows of the score files less the stated number of excluded ones.
+def _asked(
+    stated: dict[str, Any], files: Files
+) -> tuple[tuple[Fraction, By, int | None], pathlib.Path | None]:
+    """The stated share, what it is of, the limit of the duplicate policy, and the clusters."""
+    share = share_of(stated.get("fraction"))  # type: ignore[arg-type]
+    limit = limit_of(stated.get("duplicates"), stated.get("cap"))  # type: ignore[arg-type]
+    check_by(stated.get("by"))  # type: ignore[arg-type]
+    if stated.get("clusters") is None:
+        return (share, stated["by"], limit), None
+    if CLUSTERS_FILE not in files:
+        raise NotChecked(f"{CLUSTERS_FILE} failed its own check, or is not listed")
+    return (share, stated["by"], limit), files[CLUSTERS_FILE]
 
-        Args:
-            record: of the run, which names the score files.
 
-        Returns:
-            True, and a detail.
+def _score_files(record: dict[str, Any], files: Files) -> list[pathlib.Path]:
+    """The score files, none unless all of them are there and passed their own checks."""
+    paths = [file["path"] for file in record["score_files"]]
+    return [files[path] for path in paths] if all(path in files for path in paths) else []
 
-        Raises:
-            Failed: when they are not.
-            NotChecked: when the score files are not there.
-        """
-        if not self._scores:
-            raise NotChecked("the score files are not in the folder, or failed their own check")
-        again, excluded = self.found, self.manifest["aiw:documents"].get("excluded")
-        problems = list(again.unscored)
-        if problems and again.first:
-            problems[-1] += f"; the first row that differs is number {again.first}"
-        left = again.scored - again.stored
-        if left != excluded:
-            problems.append(
-                f"{left} scored rows are not ranked, the manifest says {excluded!r:.50}"
-            )
-        require(not problems, "; ".join(problems))
-        return True, f"all {again.stored} found among {again.scored} scored rows, {left} excluded"
 
-    def ranking(self) -> tuple[bool, str]:
-        """Ranks, chosen rows and the domains' figures come out of the scores again.
+def _ranked_again(
+    stored: pathlib.Path,
+    scores: list[pathlib.Path],
+    asked: tuple[Fraction, By, int | None],
+    clusters: pathlib.Path | None,
+    refused: Exception | None,
+) -> Again:
+    # Not in the folder that is checked, which may be somebody else's.
+    with (
+        tempfile.TemporaryDirectory(prefix="workbench-verify-") as scratch,
+        ScoreFiles(
+            scores or [stored], clusters, ranked=stored if scores else None,
+            scratch=pathlib.Path(scratch),
+        ) as rows,
+        _pieces(stored, SELECTION_SCHEMA.names) as pieces,
+    ):  # fmt: skip
+        walk = StreamingSelection(rows, *asked)
+        corpus = {"sources": len(walk.sources), "text_digest": walk.text_digest()}
+        against, ranked = _Comparison(pieces), walk.documents
+        with progress_bar("ranking again", "doc", ranked, bar=ranked > QUIET) as done:
+            for batch in walk.rows(done):
+                against.compare(batch)
+        against.exhaust()
+        scored, unscored = ranked, list[str]()
+        as_scored = not any(against.unequal[name] for name in SCORE_COLUMNS)
+        # Where all rows are there, in the order of their ranks, nothing is left to look up.
+        if scores and not (as_scored and rows.all_rows and ranked == against.seen):
+            scored, unscored = rows.differences()
+        return Again(
+            ranked, scored, against.seen, against.selected, against.unequal, against.first,
+            unscored, walk.figures(), corpus, refused,
+        )  # fmt: skip
 
-        So they do from the clusters of near-duplicates, where the selection was given them.
 
-        Returns:
-            True, and a detail.
+def scored_rows(
+    again: Again | Exception, manifest: dict[str, Any], record: dict[str, Any], files: Files
+) -> tuple[bool, str]:
+    """The ranked rows are the rows of the score files less the stated number of excluded ones.
 
-        Raises:
-            Failed: when they do not.
-            NotChecked: when the file of clusters is not there.
-        """
-        again = self.found
-        if again.refused is not None:
-            raise again.refused
-        problems = [
-            f"{again.unequal[column]} rows have another {column} than comes out for their place"
-            for column in ("source", "row", "rank", "selected", "repeat")
-            if again.unequal[column]
-        ]
-        if again.ranked != again.stored:
-            problems.append(f"there are {again.stored} rows, and {again.ranked} to be ranked")
-        require(
-            not problems,
-            f"{'; '.join(problems)}; the first row that differs is number {again.first}",
-        )
-        listed = self.manifest["aiw:domains"]
-        wrong = [row["domain"] for row in again.domains if row not in listed]
-        require(
-            again.domains == listed,
-            f"the domains' thresholds, counts or shares are others: {wrong!r:.300}",
-        )
-        asked = {name: self._stated.get(name) for name in ("fraction", "by", "duplicates", "cap")}
-        clustered = self._stated.get("clusters") is not None
-        require(
-            self._stated == selection_term(**asked, clustered=clustered),
-            "the tie rule or the duplicate policy is not the one in force",
-        )
-        return True, f"{len(again.domains)} domains ranked again, all as stated"
+    Args:
+        again: of `ranked_again`.
+        manifest: as it was parsed.
+        record: of the run, which names the score files.
+        files: listed files that passed their own checks, by listed path.
 
-    def counts(self, record: dict[str, Any]) -> tuple[bool, str]:
-        """Read, scored, skipped, excluded, ranked and selected add up, and the corpus digest holds.
+    Returns:
+        True, and a detail.
 
-        Args:
-            record: of the run.
+    Raises:
+        Failed: when they are not.
+        NotChecked: when the score files are not there.
+    """
+    if not _score_files(record, files):
+        raise NotChecked("the score files are not in the folder, or failed their own check")
+    if isinstance(again, Exception):
+        raise again
+    problems, excluded = list(again.unscored), manifest["aiw:documents"].get("excluded")
+    if problems and again.first:
+        problems[-1] += f"; the first row that differs is number {again.first}"
+    left = again.scored - again.stored
+    if left != excluded:
+        problems.append(f"{left} scored rows are not ranked, the manifest says {excluded!r:.50}")
+    require(not problems, "; ".join(problems))
+    return True, f"all {again.stored} found among {again.scored} scored rows, {left} excluded"
 
-        Returns:
-            True, and a detail.
 
-        Raises:
-            Failed: when the manifest states others.
-        """
-        again, scored = self.found, record["documents"]["scored"]
-        expected = documents_term(record, scored - again.stored, again.stored, again.selected)
-        require(self.manifest["aiw:documents"] == expected, f"aiw:documents should be {expected}")
-        require(expected["excluded"] >= 0, "more documents are ranked than were scored")
-        rows = sum(file["rows"] for file in record["score_files"])
-        require(not rows or rows == scored, f"the score files have {rows} rows by the record")
-        corpus = self.manifest["aiw:corpus"]
-        same = all(corpus.get(key) == value for key, value in again.corpus.items())
-        require(same, f"aiw:corpus should say {again.corpus}")
-        return True, ", ".join(f"{count} {key}" for key, count in expected.items())
+def ranking(again: Again | Exception, manifest: dict[str, Any]) -> tuple[bool, str]:
+    """Ranks, chosen rows and the domains' figures come out of the scores again.
 
-    @property
-    def found(self) -> _Found:
-        """What ranking again gave, made once.
+    So they do from the clusters of near-duplicates, where the selection was given them.
 
-        Raises:
-            Exception: whatever ended it, each time that it is asked for.
-        """
-        if isinstance(self._outcome, Exception):
-            raise self._outcome
-        return self._outcome
+    Args:
+        again: of `ranked_again`.
+        manifest: as it was parsed.
 
-    @cached_property
-    def _outcome(self) -> _Found | Exception:
-        """Kept also when it is an error, which takes as long to come by."""
-        try:
-            return self._ranked_again()
-        except Exception as error:  # the files may be anybody's
-            return error
+    Returns:
+        True, and a detail.
 
-    @cached_property
-    def _scores(self) -> list[pathlib.Path]:
-        """The score files, none unless all of them are there and passed their own checks."""
-        paths = [] if self.record is None else [file["path"] for file in self.record["score_files"]]
-        whole = all(path in self.files for path in paths)
-        return [self.files[path] for path in paths] if whole else []
+    Raises:
+        Failed: when they do not.
+        NotChecked: when the file of clusters is not there.
+    """
+    if isinstance(again, Exception):
+        raise again
+    if again.refused is not None:
+        raise again.refused
+    problems = [
+        f"{again.unequal[column]} rows have another {column} than comes out for their place"
+        for column in ("source", "row", "rank", "selected", "repeat")
+        if again.unequal[column]
+    ]
+    if again.ranked != again.stored:
+        problems.append(f"there are {again.stored} rows, and {again.ranked} to be ranked")
+    require(
+        not problems, f"{'; '.join(problems)}; the first row that differs is number {again.first}"
+    )
+    wrong = [row["domain"] for row in again.domains if row not in manifest["aiw:domains"]]
+    require(
+        again.domains == manifest["aiw:domains"],
+        f"the domains' thresholds, counts or shares are others: {wrong!r:.300}",
+    )
+    stated = manifest["aiw:selection"]
+    asked = {name: stated.get(name) for name in ("fraction", "by", "duplicates", "cap")}
+    require(
+        stated == selection_term(**asked, clustered=stated.get("clusters") is not None),
+        "the tie rule or the duplicate policy is not the one in force",
+    )
+    return True, f"{len(again.domains)} domains ranked again, all as stated"
 
-    def _ranked_again(self) -> _Found:
-        refused: Exception | None = None
-        asked: tuple[Fraction, By, int | None] = (Fraction(1), "documents", None)
-        clusters = None
-        try:
-            asked, clusters = self._asked()
-        except Exception as error:  # which rows there are does not depend on what was asked for
-            refused = error
-        paths, ranked = self._scores, self.stored
-        # Not in the folder that is checked, which may be somebody else's.
-        with (
-            tempfile.TemporaryDirectory(prefix="workbench-verify-") as scratch,
-            ScoreFiles(
-                paths or [ranked], clusters, ranked=ranked if paths else None,
-                scratch=pathlib.Path(scratch),
-            ) as scores,
-            _pieces(ranked, SELECTION_SCHEMA.names) as pieces,
-        ):  # fmt: skip
-            walk = StreamingSelection(scores, *asked)
-            corpus = {"sources": len(walk.sources), "text_digest": walk.text_digest()}
-            against, rows = _Comparison(pieces), walk.documents
-            with progress_bar("ranking again", "doc", rows, bar=rows > QUIET) as done:
-                for batch in walk.rows(done):
-                    against.compare(batch)
-            against.exhaust()
-            scored: int = rows
-            unscored: list[str] = []
-            as_scored = not any(against.unequal[name] for name in SCORE_COLUMNS)
-            # Where all rows are there, in the order of their ranks, nothing is left to look up.
-            if paths and not (as_scored and scores.all_rows and rows == against.seen):
-                scored, unscored = scores.differences()
-            return _Found(
-                rows, scored, against.seen, against.selected, against.unequal, against.first,
-                unscored, walk.figures(), corpus, refused,
-            )  # fmt: skip
 
-    def _asked(self) -> tuple[tuple[Fraction, By, int | None], pathlib.Path | None]:
-        """The stated share, what it is of, the limit of the duplicate policy, and the clusters."""
-        stated = self._stated
-        share = share_of(stated.get("fraction"))
-        limit = limit_of(stated.get("duplicates"), stated.get("cap"))
-        check_by(stated.get("by"))
-        if stated.get("clusters") is None:
-            return (share, stated["by"], limit), None
-        if CLUSTERS_FILE not in self.files:
-            raise NotChecked(f"{CLUSTERS_FILE} failed its own check, or is not listed")
-        return (share, stated["by"], limit), self.files[CLUSTERS_FILE]
+def counts(
+    again: Again | Exception, manifest: dict[str, Any], record: dict[str, Any]
+) -> tuple[bool, str]:
+    """Read, scored, skipped, excluded, ranked and selected add up, and the corpus digest holds.
+
+    Args:
+        again: of `ranked_again`.
+        manifest: as it was parsed.
+        record: of the run.
+
+    Returns:
+        True, and a detail.
+
+    Raises:
+        Failed: when the manifest states others.
+    """
+    if isinstance(again, Exception):
+        raise again
+    scored = record["documents"]["scored"]
+    expected = documents_term(record, scored - again.stored, again.stored, again.selected)
+    require(manifest["aiw:documents"] == expected, f"aiw:documents should be {expected}")
+    require(expected["excluded"] >= 0, "more documents are ranked than were scored")
+    rows = sum(file["rows"] for file in record["score_files"])
+    require(not rows or rows == scored, f"the score files have {rows} rows by the record")
+    same = all(manifest["aiw:corpus"].get(key) == value for key, value in again.corpus.items())
+    require(same, f"aiw:corpus should say {again.corpus}")
+    return True, ", ".join(f"{count} {key}" for key, count in expected.items())
 
 
 class _Comparison:

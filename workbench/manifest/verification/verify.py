@@ -180,10 +180,11 @@ class _Run:
         run("scores follow from losses", rank_checks.formula, stored)
         again = None
         if stored is not None and manifest is not None:
-            again = rank_checks.RankedAgain(stored, manifest, record, listed)
-        run("rows are the scored rows", rank_checks.RankedAgain.scored_rows, again, record)
-        run("ranks and thresholds", rank_checks.RankedAgain.ranking, again)
-        run("counts", rank_checks.RankedAgain.counts, again, record)
+            again = rank_checks.ranked_again(stored, manifest, record, listed)
+        given = again, manifest, record, listed
+        run("rows are the scored rows", rank_checks.scored_rows, *given)
+        run("ranks and thresholds", rank_checks.ranking, again, manifest)
+        run("counts", rank_checks.counts, again, manifest, record)
         run("skipped documents", file_checks.skipped, manifest, record, listed)
 
     def texts(self) -> None:
