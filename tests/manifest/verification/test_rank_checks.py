@@ -243,10 +243,11 @@ def test_a_document_that_was_scored_twice_is_found_even_when_it_is_left_out(fold
 @settings(max_examples=15, deadline=None)
 @given(
     documents=DOCUMENTS, percent=st.integers(1, 100), by=st.sampled_from(["documents", "tokens"]),
-    policy=POLICIES, clustered=st.booleans(), sizes=st.sampled_from([(1, 1, 1), (3, 7, 2)]),
+    policy=POLICIES, clustered=st.booleans(), left_out=st.integers(0, 3),
+    sizes=st.sampled_from([(1, 1, 1), (3, 7, 2)]),
 )  # fmt: skip
 def test_whatever_was_selected_verifies_in_pieces_of_any_size(
-    tmp_path_factory, documents, percent, by, policy, clustered, sizes
+    tmp_path_factory, documents, percent, by, policy, clustered, left_out, sizes
 ):
     table = table_of(documents, False)
     folder = lay_down(tmp_path_factory.mktemp("bulk") / "run", table, 2)
@@ -257,10 +258,14 @@ def test_whatever_was_selected_verifies_in_pieces_of_any_size(
         ),
         near,
     )
-    select_files(
-        folder, percent / 100, by, duplicates=policy[0], cap=policy[1],
-        clusters=near if clustered else None,
-    )  # fmt: skip
+    asked = {
+        "fraction": percent / 100, "by": by, "duplicates": policy[0], "cap": policy[1],
+        "clusters": near if clustered else None,
+    }  # fmt: skip
+    if 0 < left_out < len(table):
+        write_manifest(select(table[left_out:], **asked), folder)
+    else:
+        select_files(folder, **asked)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duckdb_scores, "BATCH_ROWS", sizes[0])
         patch.setattr(duckdb_scores, "SORTED_ROWS", sizes[1])
