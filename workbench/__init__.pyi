@@ -51,6 +51,7 @@ from .masking.masks import head_means, masked
 from .masking.residual_cache import ResidualCache
 from .masking.token_changes import TokenChanges
 from .models.attention_override import CannotMask
+from .models.head_scores import HeadScores
 from .models.heads import Head, HeadSet
 from .models.model import Model, from_transformers
 from .scaling.fitting import averaged_and_summed, fit_law, hold_out_largest, known_runs
@@ -101,6 +102,7 @@ __all__ = [
     "HeadColours",
     "HeadEffects",
     "HeadReport",
+    "HeadScores",
     "HeadSet",
     "Item",
     "ManifestComparison",

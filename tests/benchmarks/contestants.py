@@ -184,7 +184,7 @@ def _detection(whole: bool) -> Callable[[Spec], Perform]:
         model = _model(spec, "eager" if whole else "sdpa")
 
         def rows(tokens: int) -> dict[str, Any]:
-            table = wb.retrieval_scores(model, probes[tokens], bootstrap=10)
+            table = wb.retrieval_scores(model, probes[tokens], bootstrap=10).frame
             return {"scores": table["score"].tolist(), "tokens": len(probes[tokens].items[0].ids)}
 
         def matrices(tokens: int) -> dict[str, Any]:

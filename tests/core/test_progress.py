@@ -103,7 +103,7 @@ WORK = {
     "predictions": lambda m: np.array(
         [one.probability for one in wb.Session(m, TEXT, HEADS, memory=OWN).predictions(7)[1]]
     ),
-    "detect": lambda m: wb.retrieval_scores(m, planted_probes(m, n=3))["score"].to_numpy(),
+    "detect": lambda m: wb.retrieval_scores(m, planted_probes(m, n=3)).frame["score"].to_numpy(),
     "curve": lambda m: wb.masking_curve(
         m, scores_of(m), planted_probes(m, n=2), [TEXT], draws=2
     )["lookup_loss"].to_numpy(),

@@ -102,20 +102,20 @@ def test_scores_equal_the_definition_on_whole_attention_matrices(name, parts):
                     expected[layer, head] += (inside - outside * 6 / (t - 6)) / 10 / len(probes)
     found = wb.locos_scores(model, probes)
     assert np.abs(expected).max() > 0.1
-    np.testing.assert_allclose(found["score"].to_numpy(), expected.reshape(-1), atol=1e-4)
+    np.testing.assert_allclose(found.frame["score"].to_numpy(), expected.reshape(-1), atol=1e-4)
 
 
 def test_locos_finds_exactly_the_planted_copying_heads():
     model = planted_model()
     found = wb.locos_scores(model, planted_probes(model))
     assert tuple(wb.HeadSet.top(found, 2 / 8)) == COPYING
-    table = found.set_index(["layer", "head"])
+    table = found.frame.set_index(["layer", "head"])
     # Each writes the answer's code (64 signs) from the needle, and nothing from elsewhere.
     assert all(abs(table.loc[one, "needle"] - 64) < 0.1 for one in COPYING)
     assert table["elsewhere"].abs().max() < 0.1
     assert table.drop(list(COPYING))["score"].abs().max() < 0.1
-    assert found.attrs["by"] == "LOCOS score"
-    assert np.shape(found.attrs["per_probe"]) == (12, 8)
+    assert found.by == "LOCOS score"
+    assert found.per_probe.shape == (12, 8)
 
 
 def test_a_bos_in_front_moves_the_needle_with_it():
@@ -127,7 +127,8 @@ def test_a_bos_in_front_moves_the_needle_with_it():
     by_hand = Probes(tuple(spelled), 64, 0, plain.identity["tokenizer_sha256"])
     by_model = Probes(probes.items, 64, 0, with_bos.identity["tokenizer_sha256"])
     np.testing.assert_allclose(
-        wb.locos_scores(plain, by_hand)["score"], wb.locos_scores(with_bos, by_model)["score"]
+        wb.locos_scores(plain, by_hand).frame["score"],
+        wb.locos_scores(with_bos, by_model).frame["score"],
     )
 
 
@@ -136,7 +137,7 @@ def test_half_precision_gives_nearly_the_same_scores(name):
     exact = make_model(name)
     half = wb.from_transformers(make_hf(name).to(torch.bfloat16), exact.tokenizer)
     probes = random_probes(exact)
-    one, other = (wb.locos_scores(model, probes)["score"].to_numpy() for model in (exact, half))
+    one, other = (wb.locos_scores(model, probes).frame["score"] for model in (exact, half))
     assert np.corrcoef(one, other)[0, 1] > 0.95
 
 

@@ -115,7 +115,7 @@ def test_the_planted_heads_are_what_lookups_hang_on(model, probes, scores):
 
 
 def test_another_order_stands_beside_the_detected_one(model, probes, scores):
-    backwards = scores.assign(score=-scores["score"])
+    backwards = scores.frame.assign(score=-scores.frame["score"])
     table = masking_curve(model, scores, probes, influence=backwards, sizes=[0, 2], draws=1)
     assert table["order"].tolist() == ["detected"] * 2 + ["influence"] * 2 + ["random"] * 2
     last = table[table["heads"] == 2].set_index("order")
@@ -169,10 +169,10 @@ def test_bad_input_is_refused(model, probes, scores):
         (lambda: curve(draws=0), ValueError, "draws must be at least 1, got 0"),
         (lambda: curve(mode="half"), ValueError, "mode must be one of"),
         (lambda: curve(texts="one text"), TypeError, "a single string: pass"),
-        (lambda: curve(scores.iloc[1:]), ValueError, "one row for each head of 2 layers x 4"),
-        (lambda: curve(scores[scores["head"] < 2]), ValueError, "this one has 2 layers x 4"),
-        (lambda: curve(scores.assign(score=np.nan)), ValueError, "not finite"),
-        (lambda: curve(scores.drop(columns="score")), ValueError, r"\['score'\] missing"),
+        (lambda: curve(scores.frame.iloc[1:]), ValueError, "one row for each head of 2 layers x 4"),
+        (lambda: curve(scores.frame.query("head < 2")), ValueError, "this one has 2 layers x 4"),
+        (lambda: curve(scores.frame.assign(score=np.nan)), ValueError, "not finite"),
+        (lambda: curve(scores.frame.drop(columns="score")), ValueError, r"\['score'\] missing"),
     ):
         with pytest.raises(error, match=message):
             act()

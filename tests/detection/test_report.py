@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,17 +18,18 @@ from workbench.detection import stability
 from workbench.detection.report_measurements import chance_band
 
 
-def frame(per_probe, layers=1):
-    """A score frame as retrieval_scores gives it, of made-up scores (probes, heads)."""
+def made_up(per_probe, layers=1):
+    """Scores as retrieval_scores gives them, of made-up numbers (probes, heads)."""
     per_probe = np.asarray(per_probe, dtype=float)
     layer, head = np.divmod(np.arange(per_probe.shape[1]), per_probe.shape[1] // layers)
     mean = per_probe.mean(axis=0)
-    made = pd.DataFrame({"layer": layer, "head": head, "score": mean, "low": mean, "high": mean})
-    made.attrs["by"] = "retrieval score"
-    made.attrs["per_probe"] = per_probe.tolist()
-    made.attrs["kept"] = list(range(len(per_probe)))
-    made.attrs["origin"] = {"probes": len(per_probe), "probes_sha256": "0" * 64}
-    return made
+    return wb.HeadScores(
+        pd.DataFrame({"layer": layer, "head": head, "score": mean, "low": mean, "high": mean}),
+        by="retrieval score",
+        per_probe=per_probe,
+        kept=range(len(per_probe)),
+        origin={"probes": len(per_probe), "probes_sha256": "0" * 64},
+    )
 
 
 def shares_by_loop(scores, size):
@@ -122,7 +124,7 @@ def test_two_heads_of_equal_true_score_share_the_last_place():
     pair = rng.normal(0.4, 0.05, (400, 2))
     pair += (0.4 - pair.mean(axis=0)) + [1e-6, 0]  # equal but for a trifle
     rest = rng.normal(0.1, 0.02, (400, 7))
-    report = wb.head_report(frame(np.hstack([clear, pair, rest])), fraction=6 / 14)
+    report = wb.head_report(made_up(np.hstack([clear, pair, rest])), fraction=6 / 14)
     share = report.table["membership"]
     assert share[:5].min() == 1
     assert share[5] == pytest.approx(0.5, abs=0.06)
@@ -136,15 +138,15 @@ def test_two_heads_of_equal_true_score_share_the_last_place():
 def test_a_clear_set_is_stable_and_noise_is_not_determined():
     rng = np.random.default_rng(0)
     clear = rng.normal(0, 0.01, (16, 20)).clip(0) + np.r_[[0.9, 0.8], np.zeros(18)]
-    assert wb.head_report(frame(clear), fraction=0.1).verdict == "stable"
-    noise = wb.head_report(frame(rng.random((16, 40))), fraction=0.1)
+    assert wb.head_report(made_up(clear), fraction=0.1).verdict == "stable"
+    noise = wb.head_report(made_up(rng.random((16, 40))), fraction=0.1)
     assert noise.verdict == "not determined: use more probes"
     assert noise.halves["jaccard"] < 0.3
     assert noise.table["membership"].sum() == pytest.approx(4)
 
 
 def test_ties_and_zeros_at_the_cut_are_refused_unless_asked_for():
-    zeros = frame([[0.5, 0.4, 0, 0, 0]] * 6)
+    zeros = made_up([[0.5, 0.4, 0, 0, 0]] * 6)
     with pytest.raises(ValueError, match="heads that score 0"):
         wb.head_report(zeros, fraction=0.6)
     report = wb.head_report(zeros, fraction=0.6, allow_ties=True)
@@ -152,28 +154,34 @@ def test_ties_and_zeros_at_the_cut_are_refused_unless_asked_for():
     assert report.verdict == "not determined: heads at the cut tie"
     np.testing.assert_allclose(report.table["membership"], [1, 1, 1 / 3, 1 / 3, 1 / 3])
     # 0.1 + 0.2 + 0.3 in another order differs in the last bit, and is a tie all the same.
-    tied = frame([[0.9, 0.1, 0.3], [0.9, 0.2, 0.2], [0.9, 0.3, 0.1], [0.9, 0, 0]])
+    tied = made_up([[0.9, 0.1, 0.3], [0.9, 0.2, 0.2], [0.9, 0.3, 0.1], [0.9, 0, 0]])
     with pytest.raises(ValueError, match="2 heads tie at the cut"):
         wb.head_report(tied, fraction=0.6)
     assert wb.head_report(tied, fraction=0.6, allow_ties=True).zeros["tied_at_cut"] == 2
 
 
 def test_misuse_is_refused_with_what_to_do(tiny):
-    good = frame(np.random.default_rng(0).random((8, 12)), layers=3)
+    good = made_up(np.random.default_rng(0).random((8, 12)), layers=3)
     with pytest.raises(ValueError, match="at least 4 probes, these scores come from 3"):
-        wb.head_report(frame(np.random.default_rng(0).random((3, 12))))
-    bare = good.copy()
-    bare.attrs = {}
+        wb.head_report(made_up(np.random.default_rng(0).random((3, 12))))
     with pytest.raises(ValueError, match="do not say how each probe scored"):
-        wb.head_report(bare)
-    with pytest.raises(ValueError, match="not the mean"):
-        wb.head_report(good.assign(score=good["score"] + 0.1))
+        wb.head_report(good.frame)
+    changed = good.frame.assign(score=good.frame["score"] + 0.1)
+    for other in (changed, good.frame.sort_values("score")):
+        with pytest.raises(ValueError, match="not the mean of per_probe"):
+            wb.head_report(replace(good, frame=other))
+    with pytest.raises(ValueError, match="do not come from these probes"):
+        wb.head_report(replace(good, origin={}), tiny, planted_probes(tiny))
+    with pytest.raises(ValueError, match="got 'LOCOS score'"):
+        wb.head_report(replace(good, by="LOCOS score"), tiny, planted_probes(tiny))
     with pytest.raises(ValueError, match="belong together"):
         wb.head_report(good, tiny)
     with pytest.raises(ValueError, match="do not come from these probes"):
         wb.head_report(good, tiny, planted_probes(tiny))
     with pytest.raises(ValueError, match="not of this model"):
-        wb.head_report(frame(np.random.default_rng(0).random((8, 12))), tiny, planted_probes(tiny))
+        wb.head_report(
+            made_up(np.random.default_rng(0).random((8, 12))), tiny, planted_probes(tiny)
+        )
     with pytest.raises(ValueError, match="at least 100 draws"):
         wb.head_report(good, draws=10)
     with pytest.raises(ValueError, match="between 0 and 1"):
@@ -181,14 +189,14 @@ def test_misuse_is_refused_with_what_to_do(tiny):
 
 
 def test_the_order_of_the_rows_does_not_matter():
-    scores = frame(np.random.default_rng(0).random((8, 12)), layers=3)
-    turned = scores.sort_values("score")
-    turned.attrs = scores.attrs
+    scores = made_up(np.random.default_rng(0).random((8, 12)), layers=3)
+    order = np.argsort(scores.frame["score"].to_numpy())
+    turned = replace(scores, frame=scores.frame.iloc[order], per_probe=scores.per_probe[:, order])
     assert wb.head_report(turned).to_json() == wb.head_report(scores).to_json()
 
 
 def test_without_a_model_the_report_says_what_was_not_measured():
-    report = wb.head_report(frame(np.random.default_rng(0).random((8, 12))))
+    report = wb.head_report(made_up(np.random.default_rng(0).random((8, 12))))
     assert set(report.missing) == {"shuffled keys", "probe length", "LOCOS"}
     assert repr(report).count("head_report(scores, model, probes)") == 3
     assert report.shuffled is report.lengths is report.locos is report.chance is None
@@ -228,7 +236,7 @@ def test_induction_on_the_fed_answer_survives_shuffled_keys(planted):
         items.append(wb.Probe(tuple(ids), one.answer, one.value, one.pairs))
     plain = planted_probes(planted)
     dealt = wb.Probes(tuple(items), 128, 0, plain.tokenizer_sha256, "keys shuffled")
-    table = wb.retrieval_scores(planted, dealt).set_index(["layer", "head"])["score"]
+    table = wb.retrieval_scores(planted, dealt).frame.set_index(["layer", "head"])["score"]
     assert all(table[one] == pytest.approx(0.8) for one in COPYING)
 
 
@@ -244,7 +252,7 @@ def test_the_report_of_a_model_with_text_probes_is_whole_and_survives_json(plant
     assert report.lengths["tokens"].tolist() == [750]
     assert list(report.missing) == ["probes of 500 tokens", "probes of 250 tokens"]
     assert {"shuffled", "lookup", "lookup_low", "lookup_high", "locos"} <= set(report.table)
-    kept = np.array(scores.attrs["per_probe"])[:4].mean(axis=0)
+    kept = scores.per_probe[:4].mean(axis=0)
     np.testing.assert_allclose(report.table["shuffled"] + report.table["lookup"], kept)
     stored = report.to_json()
     assert json.loads(json.dumps(stored, allow_nan=False)) == stored
@@ -260,10 +268,10 @@ def test_probes_that_were_left_out_are_left_out_of_the_controls(planted):
     ]
     mixed = wb.Probes((*wrong, *good.items), 128, 0, good.tokenizer_sha256)
     scores = wb.retrieval_scores(planted, mixed, only_solved=True)
-    assert scores.attrs["kept"] == list(range(4, 16))
+    assert scores.kept == tuple(range(4, 16))
     report = wb.head_report(scores, planted, mixed, fraction=2 / 8, limit=8)
     alone = wb.locos_scores(planted, wb.Probes(good.items[:8], 128, 0, good.tokenizer_sha256))
-    np.testing.assert_allclose(report.table["locos"], alone["score"])
+    np.testing.assert_allclose(report.table["locos"], alone.frame["score"])
 
 
 def test_the_chance_band_counts_equal_tokens_in_the_value(tiny):

@@ -33,7 +33,7 @@ def planted():
 def test_detection_names_exactly_the_planted_heads(planted):
     scores = wb.retrieval_scores(planted, planted_probes(planted))
     assert tuple(wb.HeadSet.top(scores, fraction=2 / 8)) == COPYING
-    table = scores.set_index(["layer", "head"])["score"]
+    table = scores.frame.set_index(["layer", "head"])["score"]
     assert all(table[head] == 1.0 for head in COPYING)
     assert table.drop(list(COPYING)).max() < 0.1
 
@@ -60,7 +60,7 @@ def test_one_of_two_copying_heads_suffices_and_its_sibling_is_no_help(planted):
 def test_a_copy_from_outside_the_value_does_not_count(planted):
     """Equal tokens stand in the stated span, but the heads look at the pair that was asked for."""
     scores = wb.retrieval_scores(planted, planted_probes(planted, decoy=True))
-    assert scores["score"].max() < 0.1
+    assert scores.frame["score"].max() < 0.1
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral-sliding", "gemma2", "gpt2"])
@@ -85,17 +85,22 @@ def test_scores_equal_the_definition_on_whole_attention_matrices(name):
                 expected[layer, head] += hits / 10 / len(items)
     scores = wb.retrieval_scores(model, probes)
     assert expected.max() > 0.1
-    np.testing.assert_allclose(scores["score"].to_numpy(), expected.reshape(-1), atol=1e-12)
+    np.testing.assert_allclose(scores.frame["score"].to_numpy(), expected.reshape(-1), atol=1e-12)
 
 
 def test_the_frame_has_one_row_a_head_and_an_interval_around_each_score(planted):
     scores = wb.retrieval_scores(planted, planted_probes(planted))
-    assert list(scores.columns) == ["layer", "head", "score", "low", "high"]
-    assert len(scores) == 8
-    assert (scores["low"] <= scores["score"]).all()
-    assert (scores["score"] <= scores["high"]).all()
-    assert np.shape(scores.attrs["per_probe"]) == (12, 8)
-    assert scores.attrs["origin"]["probes_sha256"] == planted_probes(planted).digest
+    frame = scores.frame
+    assert list(frame.columns) == ["layer", "head", "score", "low", "high"]
+    assert len(scores) == len(frame) == 8
+    assert (frame["low"] <= frame["score"]).all()
+    assert (frame["score"] <= frame["high"]).all()
+    assert scores.by == "retrieval score"
+    assert scores.per_probe.shape == (12, 8)
+    np.testing.assert_array_equal(frame["score"], scores.per_probe.mean(axis=0))
+    assert scores.kept == tuple(range(12))
+    assert scores.origin["probes_sha256"] == planted_probes(planted).digest
+    assert not frame.attrs
 
 
 def test_failed_probes_are_left_out_on_request_and_counted(planted):
@@ -106,9 +111,9 @@ def test_failed_probes_are_left_out_on_request_and_counted(planted):
     ]
     mixed = Probes((*good.items, *wrong), 128, 0, good.tokenizer_sha256)
     scores = wb.retrieval_scores(planted, mixed, only_solved=True)
-    assert scores.attrs["origin"]["probes_left_out"] == 4
-    assert scores["score"].max() == 1.0
-    assert wb.retrieval_scores(planted, mixed)["score"].max() < 1.0
+    assert scores.origin["probes_left_out"] == 4
+    assert scores.frame["score"].max() == 1.0
+    assert wb.retrieval_scores(planted, mixed).frame["score"].max() < 1.0
 
 
 def test_probes_of_another_tokenizer_are_refused(planted):
@@ -256,7 +261,7 @@ def test_the_default_model_needs_its_detected_heads_and_not_random_ones(default)
     scores = wb.retrieval_scores(default, probes)
     heads = wb.HeadSet.top(scores)
     assert len(heads) == 14
-    assert (scores["score"] == 0).mean() > 0.5  # most heads never copy
+    assert (scores.frame["score"] == 0).mean() > 0.5  # most heads never copy
     controls = [wb.HeadSet.random(scores, exclude=heads, seed=seed) for seed in range(5)]
     fresh = wb.make_probes(default, n=4, max_tokens=600, seed=1, texts=texts)
     table = wb.lookup_losses(default, fresh, [None, heads, *controls])

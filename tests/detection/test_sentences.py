@@ -158,7 +158,7 @@ def test_probes_do_not_read_the_weights(monkeypatch):
         type(model), "identity", property(lambda self: pytest.fail("the weights were hashed"))
     )
     probes = wb.make_probes(model, n=1, max_tokens=1000, texts=PROSE)
-    assert wb.retrieval_scores(model, probes, bootstrap=2)["score"].notna().all()
+    assert wb.retrieval_scores(model, probes, bootstrap=2).frame["score"].notna().all()
     words = wb.from_transformers(model.hf, wb.lookup_tokenizer())
     assert len(wb.lookup_probes(words, 2)) == 2
     other = wb.from_transformers(model.hf, wb.train_tokenizer(PROSE, 300))

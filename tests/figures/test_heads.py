@@ -42,6 +42,8 @@ def test_the_head_map_has_layers_across_and_heads_up(scores):
     assert grid.shape == (4, 3)
     assert grid[3, 2] == scores["score"].max()
     assert list(zip(figure.data[1].x, figure.data[1].y, strict=True)) == list(heads)
+    named = wb.figures.head_map(wb.HeadScores(scores, by="<i>copying</i>"))
+    assert named.layout.title.text == "&lt;i&gt;copying&lt;/i&gt;: 12 query heads"
 
 
 def test_ranked_heads_marks_the_cut_after_the_rounded_up_fraction(scores):
@@ -97,8 +99,8 @@ def test_confounds_are_measured_inside_each_domain(table):
 def head_report(scores, measured):
     """A report on 12 heads of known scores, with the panels of a model or without."""
     per_probe = scores["score"].to_numpy() + np.linspace(-0.05, 0.05, 9)[:, None]
-    scores.attrs = {"by": "<i>score</i>", "per_probe": per_probe.tolist()}
-    report = wb.head_report(scores, fraction=0.2)
+    detected = wb.HeadScores(scores, by="<i>score</i>", per_probe=per_probe)
+    report = wb.head_report(detected, fraction=0.2)
     if not measured:
         return report
     return dataclasses.replace(

@@ -140,12 +140,14 @@ def test_a_model_that_cannot_resume_gives_the_same_map(tiny):
     )
 
 
-def test_the_table_draws_as_a_head_map_and_says_what_it_is(tiny):
-    exact = wb.head_effects(tiny, TEXT).table()
-    estimate = wb.head_effects(tiny, TEXT, token=3, method="gradient").table()
-    assert exact.attrs["by"] == "loss rise in nats, mean over the text"
-    assert estimate.attrs["by"] == "estimated loss rise (gradient) in nats, token 3"
-    assert wb.figures.head_map(exact).layout.title.text.startswith("Loss rise in nats")
+def test_the_scores_draw_as_a_head_map_and_say_what_they_are(tiny):
+    exact = wb.head_effects(tiny, TEXT)
+    estimate = wb.head_effects(tiny, TEXT, token=3, method="gradient")
+    assert exact.scores.by == "loss rise in nats, mean over the text"
+    assert estimate.scores.by == "estimated loss rise (gradient) in nats, token 3"
+    assert exact.table().equals(exact.scores.frame)
+    np.testing.assert_array_equal(exact.table()["score"], exact.effect.ravel())
+    assert wb.figures.head_map(exact.scores).layout.title.text.startswith("Loss rise in nats")
 
 
 def test_bad_input_is_refused(tiny):

@@ -135,16 +135,16 @@ def test_scores_have_rows_for_the_heads_that_exist(model):
     assert np.isnan(effects.effect).all(axis=1).tolist() == [
         layer in model.headless for layer in range(model.layers)
     ]
-    for table in (wb.retrieval_scores(model, probes, bootstrap=1), effects.table(),
-                  estimate.table()):  # fmt: skip
-        assert len(table) == model.head_count
-        assert not set(table["layer"]) & set(model.headless)
-        assert np.isfinite(table["score"]).all()
-        top = wb.HeadSet.top(table, 0.25, allow_ties=True)
+    detected = wb.retrieval_scores(model, probes, bootstrap=1)
+    for scores in (detected, effects.scores, estimate.scores):
+        assert len(scores) == model.head_count
+        assert not set(scores.frame["layer"]) & set(model.headless)
+        assert np.isfinite(scores.frame["score"]).all()
+        top = wb.HeadSet.top(scores, 0.25, allow_ties=True)
         assert len(top) == -(-model.head_count // 4)
         with wb.masked(model, top):
             pass
-        control = wb.HeadSet.random(table, exclude=top)
+        control = wb.HeadSet.random(scores, exclude=top)
         assert len(control) == len(top)
         assert not control & top
     base, masked = wb.token_losses(
@@ -178,10 +178,11 @@ def test_a_session_toggles_heads_that_exist(model):
 
 def test_an_incomplete_score_frame_is_not_taken_for_a_hybrid():
     model = wb.from_transformers(stock("jamba"), make_tokenizer())
-    table = wb.head_effects(model, TEXTS[2]).table()
-    table.attrs.pop("headless")
+    frame = wb.head_effects(model, TEXTS[2]).table()
     with pytest.raises(ValueError, match="headless"):
-        wb.HeadSet.top(table)
+        wb.HeadSet.top(frame)
+    named = wb.HeadScores(frame, headless=[2, 0])
+    assert wb.HeadSet.top(named, 0.25, allow_ties=True).headless == model.headless
 
 
 @pytest.mark.parametrize("mode", ["zero", "uniform"])

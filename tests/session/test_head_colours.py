@@ -112,6 +112,8 @@ def test_a_palette_offers_numeric_columns_and_what_a_text_gives(tiny):
         with pytest.raises(ValueError, match=message):
             palette.add(bad)
     assert palette.columns == before
+    with pytest.raises(TypeError, match=r"scores\.frame\), got HeadScores"):
+        palette.add(wb.HeadScores(rows))
     with pytest.raises(ValueError, match="no colours 'x': expected one of score, low"):
         palette.choose("x")
     assert palette.colour_by == ESTIMATE
@@ -149,7 +151,7 @@ def test_the_colours_of_a_text_are_its_effects(name):
         expected = wb.head_effects(model, TEXT, **options)
         found = session.colours()
         np.testing.assert_allclose(found.values, expected.effect, atol=1e-6)
-        assert found.name == expected.table().attrs["by"]
+        assert found.name == expected.scores.by
         assert found.diverging
         assert session.colours().values is found.values  # computed once
 
@@ -175,7 +177,7 @@ def test_scores_rank_and_colour(tiny):
     assert session.palette.names == [ESTIMATE, EXACT]
     scores = frame(tiny, np.arange(12) / 10)
     session.use_scores(scores)
-    assert session.scores is scores
+    assert session.scores.frame is scores
     assert heard == ["scores", "colours"]
     assert session.palette.colour_by == RETRIEVAL
     np.testing.assert_allclose(session.colours().values.ravel(), scores["score"], rtol=1e-6)

@@ -288,7 +288,7 @@ def test_detection_scores_and_colours_the_heads_of_the_default_model(default):
     heard = listen(session)
     scores = session.detect(probes=1, max_tokens=450)
     expected = wb.retrieval_scores(default, wb.make_probes(default, n=1, max_tokens=450))
-    pd.testing.assert_frame_equal(scores, expected)
+    pd.testing.assert_frame_equal(scores.frame, expected.frame)
     assert session.scores is scores
     assert heard == ["scores", "colours"]
     assert session.code().startswith("import workbench as wb\n\nmodel = wb.load_model()\n")

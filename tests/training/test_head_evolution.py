@@ -43,7 +43,7 @@ def test_scores_are_those_of_every_model(stages, found):
     for step, model in stages.items():
         alone = wb.retrieval_scores(model, planted_probes(model))
         part = found.scores[found.scores["step"] == step]
-        np.testing.assert_array_equal(part["score"], alone["score"])
+        np.testing.assert_array_equal(part["score"], alone.frame["score"])
         answers = wb.lookup_losses(model, planted_probes(model))
         course = found.course.set_index("step").loc[step]
         assert course["answer_loss"] == pytest.approx(answers["loss"].mean())

@@ -13,7 +13,8 @@ from ipywidgets.widgets.trait_types import CByteMemoryView
 from widgets.problem_box import Report, raises
 from widgets.views.browser_files import module, stylesheet
 from widgets.views.own_changes import OwnChanges
-from workbench.models.heads import HasGeometry, HeadSet
+from workbench.models.geometry import HasGeometry
+from workbench.models.heads import HeadSet
 from workbench.session.head_colours import HeadColours
 
 

@@ -145,8 +145,8 @@ def detect(
         heads = wb.HeadSet.top(scores, fraction)
         write_atomically(out, json.dumps(heads.to_json(), indent=2).encode())
         if scores_out:
-            write_atomically(scores_out, scores.to_csv(index=False).encode())
-        best = scores.sort_values("score", ascending=False).head(len(heads) + 1)
+            write_atomically(scores_out, scores.frame.to_csv(index=False).encode())
+        best = scores.ranked().head(len(heads) + 1)
         if as_json:
             print_json({**heads.to_json(), "highest": best, "file": out})
         else:

@@ -8,18 +8,18 @@ the answer token. As in detection, only the few rows that predict the answer are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import torch
 
 from workbench.core.progress import track
 from workbench.detection.probes import Probe, Probes
-from workbench.detection.retrieval import answer_rows, hidden_keys, require_tokenizer, score_frame
+from workbench.detection.retrieval import answer_rows, hidden_keys, require_tokenizer, summarised
 from workbench.masking.masks import require_unmasked
 from workbench.models.attached_hooks import carrying
 from workbench.models.attention_hook import AttentionCall
+from workbench.models.head_scores import HeadScores
 from workbench.models.install import sample_ids
 from workbench.models.model import Model
 
@@ -46,7 +46,7 @@ class Parts:
     elsewhere: torch.Tensor
 
 
-def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.DataFrame:
+def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> HeadScores:
     """LOCOS score of every head: how much more it writes towards the answer from the needle.
 
     The needle is the value's place in the JSON object; it is compared with as many tokens
@@ -68,8 +68,8 @@ def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.D
         bootstrap: draws over probes behind the interval.
 
     Returns:
-        A frame as `retrieval_scores` gives it (layer, head, score, low, high), with two columns
-        more: needle and elsewhere, the two sums before the rescaling, in logits.
+        Scores as `retrieval_scores` gives them, in logits, with two more columns in the frame:
+        needle and elsewhere, the two sums before the rescaling, in logits.
 
     Raises:
         CannotSplit: an output projection is not found, the vocabulary projection does not read the
@@ -91,9 +91,10 @@ def locos_scores(model: Model, probes: Probes, *, bootstrap: int = 1000) -> pd.D
         for probe in track(probes.items, "what heads write", "probe")
     ]
     needle, elsewhere, contrast = (np.stack(values) for values in zip(*rows, strict=True))
-    frame = score_frame(model, contrast, "LOCOS score", probes, bootstrap)
-    at = frame["layer"].to_numpy(), frame["head"].to_numpy()
-    return frame.assign(needle=needle.mean(axis=0)[at], elsewhere=elsewhere.mean(axis=0)[at])
+    scores = summarised(model, contrast, "LOCOS score", probes, bootstrap)
+    at = scores.frame["layer"].to_numpy(), scores.frame["head"].to_numpy()
+    sums = {"needle": needle.mean(axis=0)[at], "elsewhere": elsewhere.mean(axis=0)[at]}
+    return replace(scores, frame=scores.frame.assign(**sums))
 
 
 def _written(

@@ -17,6 +17,7 @@ from workbench.detection.retrieval import answered, require_tokenizer
 from workbench.masking.losses import losses_of_ids
 from workbench.masking.masks import require_fitting
 from workbench.models.attention_hook import Mode
+from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.models.token_prefix import encode_start
@@ -26,11 +27,11 @@ SETS = 6  # head sets in one pass; memory grows with it
 
 def masking_curve(
     model: Model,
-    scores: pd.DataFrame,
+    scores: HeadScores | pd.DataFrame,
     probes: Probes,
     texts: Sequence[str] = (),
     *,
-    influence: pd.DataFrame | None = None,
+    influence: HeadScores | pd.DataFrame | None = None,
     sizes: Sequence[int] | None = None,
     draws: int = 5,
     mode: Mode = "uniform",
@@ -41,12 +42,12 @@ def masking_curve(
 
     Args:
         model: the model, with no head masked.
-        scores: a frame with layer, head, score, whose descending order is the detected one (equal
-            scores: lower layer and head first).
+        scores: scores of all heads, or a frame with layer, head, score; their descending order is
+            the detected one (equal scores: lower layer and head first).
         probes: the probes whose answers are predicted, made with the model's tokenizer.
         texts: texts whose loss is measured, too; without texts there is no text_loss.
-        influence: another frame like `scores`, for one order more (for example
-            `head_effects(...).table()`, the loss rise of each head masked alone).
+        influence: other scores, for one order more (for example `head_effects(...).scores`, the
+            loss rise of each head masked alone).
         sizes: the numbers k of masked heads, at most half of all heads (default: 0 to a fifth of
             all heads in steps).
         draws: how many random orders, each over all heads that the largest detected set leaves
@@ -118,12 +119,10 @@ def masking_curve(
     return table.assign(retention=table["accuracy"] / whole if whole > 0 else np.nan)
 
 
-def _ranked(scores: pd.DataFrame) -> list[tuple[int, int]]:
+def _ranked(scores: HeadScores | pd.DataFrame) -> list[tuple[int, int]]:
     """Layer and head of all heads, the highest score first."""
-    ranked = scores.sort_values(
-        ["score", "layer", "head"], ascending=[False, True, True], kind="stable"
-    )
-    return [(int(a), int(b)) for a, b in ranked[["layer", "head"]].to_numpy()]
+    ranked = as_head_scores(scores).ranked()
+    return [(int(layer), int(head)) for layer, head in ranked[["layer", "head"]].to_numpy()]
 
 
 def default_sizes(total: int) -> list[int]:

@@ -21,7 +21,9 @@ from workbench.detection.probe_controls import shortened, shuffled_keys
 from workbench.detection.probes import Probes
 from workbench.detection.report import HeadReport
 from workbench.detection.retrieval import retrieval_scores
-from workbench.models.heads import Head, HeadSet, geometry_of
+from workbench.models.geometry import geometry_of
+from workbench.models.head_scores import HeadScores, as_head_scores
+from workbench.models.heads import Head, HeadSet
 from workbench.models.model import Model
 
 LEAST_PROBES = 4
@@ -29,7 +31,7 @@ HOW = "not measured: give the model and the probes, head_report(scores, model, p
 
 
 def head_report(
-    scores: pd.DataFrame,
+    scores: HeadScores,
     model: Model | None = None,
     probes: Probes | None = None,
     *,
@@ -63,10 +65,10 @@ def head_report(
             probes that the scores do not come from; or a cut among ties or zeros without
             allow_ties.
     """
-    ordered, per_probe = _checked(scores)
+    scores, per_probe = _checked(scores)
     # Sums in another order differ in the last bits: equal scores must be seen as equal.
-    rounded = ordered.assign(score=ordered["score"].round(stability.DECIMALS))
-    heads = HeadSet.top(rounded, fraction, allow_ties=allow_ties)
+    rounded = scores.frame.assign(score=scores.frame["score"].round(stability.DECIMALS))
+    heads = HeadSet.top(replace(scores, frame=rounded), fraction, allow_ties=allow_ties)
     if (model is None) != (probes is None):
         raise ValueError(
             "model and probes belong together: give both (head_report(scores, model, probes)) or "
@@ -84,7 +86,6 @@ def head_report(
     size = len(heads)
     score = rounded["score"].to_numpy()
     table = rounded[["layer", "head", "score"]].copy()
-    table.attrs = {}  # pandas copies attrs in depth at every step, and these are large
     table["chosen"] = [Head(*pair) in heads for pair in _pairs(table)]
     table["membership"] = stability.membership(per_probe, size, draws, seed)
     gap = stability.gap_at_cut(per_probe, size, draws, seed)
@@ -94,14 +95,14 @@ def head_report(
     if model is not None and probes is not None:
         _require_origin(scores, per_probe, model, probes)
         table, parts = _measured(
-            table, per_probe, model, probes, scores.attrs["kept"], draws, limit, lengths, seed
+            table, per_probe, model, probes, scores.kept, draws, limit, lengths, seed
         )
     else:
         parts["missing"] = dict.fromkeys(("shuffled keys", "probe length", "LOCOS"), HOW)
     return HeadReport(
         heads=heads,
         fraction=fraction,
-        by=str(scores.attrs.get("by", "score")),
+        by=scores.by,
         probes=len(per_probe),
         draws=draws,
         table=table,
@@ -183,7 +184,7 @@ def _measured(
     except CannotSplit as error:
         missing["LOCOS"] = f"not applicable to this model: {error}"
     else:
-        locos = second["score"].to_numpy()
+        locos = second.frame["score"].to_numpy()
         table = table.assign(locos=locos, locos_share=stability.top_shares(locos, size))
         parts["locos"] = _compared(table["score"].to_numpy(), locos, size)
     return table, parts
@@ -247,49 +248,42 @@ def _compared(one: np.ndarray, other: np.ndarray, size: int) -> dict[str, float]
 # ---- the scores --------------------------------------------------------------------------------
 
 
-def _checked(scores: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """The scores in model order and their per-probe parts (probes, heads)."""
-    stored = scores.attrs.get("per_probe")
-    if stored is None:
-        raise ValueError(
-            "these scores do not say how each probe scored (attrs['per_probe']): expected the "
-            "frame that retrieval_scores returned. Saving as CSV or selecting columns may lose it"
-        )
-    per_probe = np.asarray(stored, dtype=float)
-    if per_probe.ndim != 2 or per_probe.shape[1] != len(scores):
-        raise ValueError(
-            f"attrs['per_probe'] must hold one list of {len(scores)} scores a probe, got an array "
-            f"of shape {per_probe.shape}"
-        )
+def _checked(scores: HeadScores) -> tuple[HeadScores, np.ndarray]:
+    """The scores in model order, and their per-probe parts (probes, heads) in the same order."""
+    scores = as_head_scores(scores)
+    per_probe = _per_probe(scores)
     if len(per_probe) < LEAST_PROBES:
         raise ValueError(
             f"a report needs at least {LEAST_PROBES} probes, these scores come from "
             f"{len(per_probe)}: detect again with make_probes(model, n=16) or more"
         )
-    ordered = scores.sort_values(["layer", "head"], kind="stable", ignore_index=True)
-    if not np.allclose(ordered["score"], per_probe.mean(axis=0), rtol=0, atol=1e-9):
+    frame = scores.frame
+    if not np.allclose(frame["score"], per_probe.mean(axis=0), rtol=0, atol=1e-9):
         raise ValueError(
-            "the column 'score' is not the mean of attrs['per_probe']: the scores were changed "
-            "after detection. Give the frame of retrieval_scores as it is"
+            "the column 'score' is not the mean of per_probe: the scores were changed, or their "
+            "rows sorted, after detection. Give what retrieval_scores returned as it is"
         )
-    return ordered, per_probe
+    order = np.lexsort([frame["head"], frame["layer"]])
+    per_probe = per_probe[:, order]
+    frame = frame.iloc[order].reset_index(drop=True)
+    return replace(scores, frame=frame, per_probe=per_probe), per_probe
 
 
 def _require_origin(
-    scores: pd.DataFrame, per_probe: np.ndarray, model: Model, probes: Probes
+    scores: HeadScores, per_probe: np.ndarray, model: Model, probes: Probes
 ) -> None:
-    if scores.attrs.get("by") != "retrieval score":
+    if scores.by != "retrieval score":
         raise ValueError(
             "with a model the report compares retrieval scores with their controls, got "
-            f"{scores.attrs.get('by', 'score')!r}: give the frame of retrieval_scores"
+            f"{scores.by!r}: give what retrieval_scores returned"
         )
-    geometry = HeadSet.top(scores, allow_ties=True).geometry
-    if geometry != geometry_of(model):
+    if scores.geometry != geometry_of(model):
         raise ValueError(
-            f"these scores are not of this model: it has {geometry_of(model)}, they have {geometry}"
+            f"these scores are not of this model: it has {geometry_of(model)}, they have "
+            f"{scores.geometry}"
         )
-    kept = scores.attrs.get("kept", ())
-    if scores.attrs["origin"]["probes_sha256"] != probes.digest or len(kept) != len(per_probe):
+    same = scores.origin.get("probes_sha256") == probes.digest
+    if not same or len(scores.kept) != len(per_probe):
         raise ValueError(
             "these scores do not come from these probes (their digests differ): give the probes "
             "that retrieval_scores was given"
@@ -300,5 +294,10 @@ def _pairs(table: pd.DataFrame) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(table["layer"], table["head"], strict=True)]
 
 
-def _per_probe(scores: pd.DataFrame) -> np.ndarray:
-    return np.asarray(scores.attrs["per_probe"], dtype=float)
+def _per_probe(scores: HeadScores) -> np.ndarray:
+    if scores.per_probe is None:
+        raise ValueError(
+            "these scores do not say how each probe scored (per_probe): expected what "
+            "retrieval_scores returned, not its frame alone"
+        )
+    return scores.per_probe

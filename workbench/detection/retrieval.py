@@ -20,6 +20,7 @@ from workbench.masking.masks import masked, require_unmasked
 from workbench.masking.packed import packed_passes
 from workbench.models.attached_hooks import carrying
 from workbench.models.attention_hook import AttentionCall, Mode
+from workbench.models.head_scores import HeadScores
 from workbench.models.heads import HeadSet
 from workbench.models.identity import tokenizer_sha256
 from workbench.models.model import Model
@@ -39,7 +40,7 @@ class Answerable(Protocol):
 
 def retrieval_scores(
     model: Model, probes: Probes, *, only_solved: bool = False, bootstrap: int = 1000
-) -> pd.DataFrame:
+) -> HeadScores:
     """Retrieval score of every head: the share of answer tokens that it copies.
 
     A head copies an answer token when, at the position that predicts it, the key it attends to most
@@ -51,14 +52,14 @@ def retrieval_scores(
         model: the model, with no head masked.
         probes: probes made with the model's tokenizer.
         only_solved: whether to leave out probes in whose answer the model gets fewer than half of
-            the tokens right; how many is recorded in attrs["origin"].
+            the tokens right; how many is recorded in `origin`.
         bootstrap: draws over probes behind the interval.
 
     Returns:
-        One row a head with layer, head, score (mean over probes, in [0, 1]) and low, high (95 %
-        percentile bootstrap over probes). attrs["per_probe"] keeps the scores behind the means, one
-        list with a value a row for each probe; attrs["origin"] says which probes. Layers that have
-        no heads have no rows; attrs["headless"] lists them.
+        The scores. Their frame has one row a head with layer, head, score (mean over probes, in
+        [0, 1]) and low, high (95 % percentile bootstrap over probes); `per_probe` keeps the scores
+        behind the means, and `origin` says which probes. Layers that have no heads have no rows;
+        `headless` lists them.
 
     Raises:
         ValueError: the probes were made with another tokenizer, heads are masked, or the model
@@ -76,7 +77,7 @@ def retrieval_scores(
             f"the model solves none of the {len(probes)} probes: use shorter ones (max_tokens) or "
             "only_solved=False"
         )
-    return score_frame(model, np.stack(rows), "retrieval score", probes, bootstrap, kept)
+    return summarised(model, np.stack(rows), "retrieval score", probes, bootstrap, kept)
 
 
 def require_tokenizer(model: Model, probes: Probes) -> None:
@@ -96,47 +97,49 @@ def require_tokenizer(model: Model, probes: Probes) -> None:
         )
 
 
-def score_frame(
+def summarised(
     model: Model,
     per_probe: np.ndarray,
     by: str,
     probes: Probes,
     bootstrap: int,
     kept: Sequence[int] | None = None,
-) -> pd.DataFrame:
-    """The frame that `retrieval_scores` describes.
+) -> HeadScores:
+    """The scores of heads on probes, summarised as `retrieval_scores` describes.
 
     Args:
         model: the model whose heads are scored.
         per_probe: the scores of all heads on each probe, (probes, layers, heads).
-        by: the name of the score, kept in attrs["by"].
+        by: the name of the score.
         probes: the probes that the scores come from.
         bootstrap: draws over probes behind the interval.
-        kept: the indices of the probes behind the rows of per_probe (default: all), kept in
-            attrs["kept"].
+        kept: the indices of the probes behind the rows of per_probe (default: all).
+
+    Returns:
+        The scores; the columns of their frame are layer, head, score, low and high.
     """
-    kept = range(len(probes)) if kept is None else kept
     every = HeadSet.of([], model).complement()
     layer, head = np.array(every.members).T
     per_probe = per_probe[:, layer, head]
     low, high = mean_interval(per_probe, bootstrap, seed=0)
-    frame = pd.DataFrame(
-        {"layer": layer, "head": head, "score": per_probe.mean(axis=0), "low": low, "high": high}
-    )
-    if model.headless:
-        frame.attrs["headless"] = list(model.headless)
-    frame.attrs["by"] = by
-    frame.attrs["per_probe"] = per_probe.tolist()
-    frame.attrs["kept"] = list(kept)
-    frame.attrs["origin"] = {
-        "probes": len(per_probe),
-        "probes_left_out": len(probes) - len(per_probe),
-        "probe_tokens": probes.max_tokens,
-        "probe_seed": probes.seed,
-        "probes_sha256": probes.digest,
-        **({"probes_changed": probes.variant} if probes.variant else {}),
-    }
-    return frame
+    return HeadScores(
+        pd.DataFrame(
+            {"layer": layer, "head": head, "score": per_probe.mean(axis=0), "low": low,
+             "high": high}
+        ),
+        by=by,
+        per_probe=per_probe,
+        kept=range(len(probes)) if kept is None else kept,
+        origin={
+            "probes": len(per_probe),
+            "probes_left_out": len(probes) - len(per_probe),
+            "probe_tokens": probes.max_tokens,
+            "probe_seed": probes.seed,
+            "probes_sha256": probes.digest,
+            **({"probes_changed": probes.variant} if probes.variant else {}),
+        },
+        headless=model.headless,
+    )  # fmt: skip
 
 
 def lookup_losses(

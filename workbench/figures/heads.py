@@ -11,27 +11,30 @@ from plotly.subplots import make_subplots
 
 from workbench.detection.report import HeadReport
 from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
+from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet, cut_size
 
 
-def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
+def head_map(scores: HeadScores | pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
     """Layers x heads, coloured by score; chosen heads carry a ring.
 
     Args:
-        scores: one row a head with layer, head, score (`retrieval_scores`). Scores that are all 0
-            or more get a scale from 0; others a diverging one around 0.
+        scores: scores of heads (`retrieval_scores`, `head_effects(...).scores`), or a frame with
+            layer, head, score. Scores that are all 0 or more get a scale from 0; others a diverging
+            one around 0.
         heads: the heads with a ring; None: no rings.
 
     Returns:
         The figure.
     """
-    by = scores.attrs.get("by", "score")
-    grid = scores.pivot(index="head", columns="layer", values="score")
+    scores = as_head_scores(scores)
+    by, frame = shown(scores.by), scores.frame
+    grid = frame.pivot(index="head", columns="layer", values="score")
     scale: dict[str, object] = {"colorscale": "Viridis", "zmin": 0}
     ring = "white"
-    if scores["score"].min() < 0:  # effects can have either sign
+    if frame["score"].min() < 0:  # effects can have either sign
         ring = "black"
-        reach = float(scores["score"].abs().max())
+        reach = float(frame["score"].abs().max())
         scale = {"colorscale": DIVERGING, "zmid": 0, "zmin": -reach, "zmax": reach}
     figure = go.Figure(
         go.Heatmap(
@@ -48,26 +51,29 @@ def head_map(scores: pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
         )  # fmt: skip
     rings = f" (rings: the {len(heads)} chosen)" if heads else ""
     figure.update_layout(
-        title=f"{by[0].upper()}{by[1:]}: {len(scores)} query heads{rings}",
+        title=f"{by[:1].upper()}{by[1:]}: {len(scores)} query heads{rings}",
         xaxis={"title": "layer", "dtick": 1 if len(grid.columns) <= 16 else 5, "showgrid": False},
         yaxis={"title": "query head", "dtick": 1 if len(grid) <= 16 else 8, "showgrid": False},
     )
     return styled(figure, height=360)
 
 
-def ranked_heads(scores: pd.DataFrame, fraction: float = 0.05, top: int = 30) -> go.Figure:
+def ranked_heads(
+    scores: HeadScores | pd.DataFrame, fraction: float = 0.05, top: int = 30
+) -> go.Figure:
     """The highest heads by score with their 95 % intervals, and the cut.
 
     Args:
-        scores: one row a head with layer, head, score, low, high (`retrieval_scores`).
+        scores: what `retrieval_scores` returned, or a frame with layer, head, score, low, high.
         fraction: share of all heads before the cut (dashed line).
         top: how many heads are shown; always one more than are before the cut.
 
     Returns:
         The figure.
     """
+    scores = as_head_scores(scores)
     size = cut_size(fraction, len(scores))
-    best = scores.sort_values("score", ascending=False, kind="stable").head(max(top, size + 1))
+    best = scores.ranked().head(max(top, size + 1))
     names = [f"L{a}H{b}" for a, b in zip(best["layer"], best["head"], strict=True)]
     value = best["score"].to_numpy()
     figure = go.Figure(

@@ -27,6 +27,7 @@ from workbench.masking.residual_cache import can_resume, run_from
 from workbench.models.attached_hooks import carrying
 from workbench.models.attention_hook import AttentionCall, Mode, Override
 from workbench.models.attention_override import override_output
+from workbench.models.head_scores import HeadScores
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.models.token_prefix import encode_start
@@ -60,23 +61,28 @@ class HeadEffects:
     method: Method
     headless: tuple[int, ...] = ()
 
-    def table(self) -> pd.DataFrame:
-        """The map as a frame; the form that `head_map` draws.
+    @property
+    def scores(self) -> HeadScores:
+        """The map as scores of heads (the effect in nats): what `head_map` and `HeadSet.top` take.
 
-        Returns:
-            One row a head: layer, head, score (the effect in nats).
+        The frame has one row a head with layer, head and score; NaN where the map was stopped.
         """
         layers = [layer for layer in range(len(self.effect)) if layer not in self.headless]
         layer, head = np.indices(self.effect.shape)[:, layers]
         frame = pd.DataFrame(
             {"layer": layer.ravel(), "head": head.ravel(), "score": self.effect[layers].ravel()}
         )
-        if self.headless:
-            frame.attrs["headless"] = list(self.headless)
         kind = "loss rise" if self.method == "exact" else "estimated loss rise (gradient)"
         where = "mean over the text" if self.token is None else f"token {self.token}"
-        frame.attrs["by"] = f"{kind} in nats, {where}"
-        return frame
+        return HeadScores(frame, f"{kind} in nats, {where}", headless=self.headless)
+
+    def table(self) -> pd.DataFrame:
+        """The map as a frame, that of `scores`.
+
+        Returns:
+            One row a head: layer, head, score (the effect in nats).
+        """
+        return self.scores.frame
 
 
 def head_effects(

@@ -11,7 +11,8 @@ import torch
 from workbench.core.progress import preemptible
 from workbench.models.attached_hooks import carrying, is_overridden
 from workbench.models.attention_hook import AttentionCall, Mode, Override
-from workbench.models.heads import HeadSet, geometry_of
+from workbench.models.geometry import geometry_of
+from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.model import Model
 

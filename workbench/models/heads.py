@@ -12,9 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import index
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from workbench.models.geometry import Geometry, HasGeometry
+from workbench.models.head_scores import HeadScores, as_head_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,21 +39,6 @@ class Head(NamedTuple):
 
     def __str__(self) -> str:
         return f"L{self.layer}H{self.head}"
-
-
-class HasGeometry(Protocol):
-    """Anything that says how many layers and query heads a layer it has (a `Model`, say).
-
-    It may also have `headless`, the layers without attention heads.
-    """
-
-    @property
-    def layers(self) -> int:
-        """Number of decoder layers."""
-
-    @property
-    def heads(self) -> int:
-        """Number of query heads in each layer that has any."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +139,7 @@ class HeadSet:
 
     @classmethod
     def top(
-        cls, scores: pd.DataFrame, fraction: float = 0.05, *, allow_ties: bool = False
+        cls, scores: HeadScores | pd.DataFrame, fraction: float = 0.05, *, allow_ties: bool = False
     ) -> HeadSet:
         """The heads with the highest scores.
 
@@ -161,8 +149,8 @@ class HeadSet:
         set (then the lower layer and head wins).
 
         Args:
-            scores: one row for each head of the model, with columns layer, head and score; layers
-                that have no heads are listed in `scores.attrs["headless"]` and do not count.
+            scores: a score for each head of the model: what `retrieval_scores` or another detector
+                returned, or a frame of your own with the columns layer, head and score.
             fraction: the share of all heads that is taken, between 0 and 1, rounded up to whole
                 heads.
             allow_ties: whether the lower layer and head may decide a tie at the cut.
@@ -170,17 +158,19 @@ class HeadSet:
         Raises:
             ValueError: the scores are not complete or not finite, `fraction` takes all heads or
                 lies outside its range, or the cut is not determined.
+            TypeError: `scores` is neither `HeadScores` nor a frame.
         """
-        geometry = _geometry(scores)
+        scores = as_head_scores(scores)
+        geometry = scores.geometry
+        ranked = scores.ranked()
+        value = ranked["score"].to_numpy(dtype=float)
+        if not np.isfinite(value).all():
+            raise ValueError("some scores are not finite: heads cannot be ranked by them")
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
         size = cut_size(fraction, len(scores))
         if size == len(scores):
             raise ValueError(f"fraction {fraction} takes all {size} heads: nothing is left to rank")
-        ranked = scores.sort_values(
-            ["score", "layer", "head"], ascending=[False, True, True], kind="stable"
-        )
-        value = ranked["score"].to_numpy(dtype=float)
         last, following = value[size - 1], value[size]
         if not allow_ties and last <= 0:
             raise ValueError(
@@ -194,13 +184,12 @@ class HeadSet:
                 f"{tied} heads tie at the cut (score {last:.6g}), so the top {size} heads are not "
                 "determined. Use more probes, another fraction, or allow_ties=True"
             )
-        by = scores.attrs.get("by", "score")
         origin = {
-            "chosen": f"top {100 * fraction:g} % of {len(value)} heads by {by}",
+            "chosen": f"top {100 * fraction:g} % of {len(value)} heads by {scores.by}",
             "fraction": fraction,
             "score_at_cut": round(float(last), 6),
             "score_after_cut": round(float(following), 6),
-            **scores.attrs.get("origin", {}),
+            **scores.origin,
         }
         pairs = ranked[["layer", "head"]].to_numpy()[:size]
         return replace(cls.of([(int(a), int(b)) for a, b in pairs], geometry), origin=origin)
@@ -208,7 +197,7 @@ class HeadSet:
     @classmethod
     def random(
         cls,
-        scores: pd.DataFrame | HasGeometry,
+        scores: HeadScores | pd.DataFrame | HasGeometry,
         exclude: HeadSet | None = None,
         seed: int = 0,
         size: int | None = None,
@@ -218,7 +207,7 @@ class HeadSet:
         The draw depends on the seed alone, and can never contain an excluded head.
 
         Args:
-            scores: a score frame as in `top`, or the model, for the geometry.
+            scores: scores as in `top`, or the model, for the geometry.
             exclude: heads that are not drawn (default: none).
             seed: seed of the draw.
             size: how many heads are drawn (default: as many as `exclude` holds).
@@ -227,7 +216,7 @@ class HeadSet:
             ValueError: neither `exclude` nor `size` is given, or there are too few heads to draw
                 from.
         """
-        geometry = _geometry(scores) if hasattr(scores, "columns") else scores  # type: ignore[arg-type]
+        geometry = scores if isinstance(scores, HasGeometry) else as_head_scores(scores).geometry
         everything = cls.of((), geometry).complement()
         pool = everything - exclude if exclude else everything
         size = len(exclude) if size is None and exclude is not None else size
@@ -354,62 +343,6 @@ class HeadSet:
             ) from error
         heads = cls.parse(text, Geometry(layers, width, headless))
         return replace(heads, origin=origin)
-
-
-class Geometry(NamedTuple):
-    """The shape of a model as far as its heads go.
-
-    Attributes:
-        layers: how many decoder layers it has.
-        heads: how many query heads a layer has.
-        headless: the layers that have none.
-    """
-
-    layers: int
-    heads: int
-    headless: tuple[int, ...] = ()
-
-    @property
-    def total(self) -> int:
-        """How many heads there are."""
-        return (self.layers - len(self.headless)) * self.heads
-
-    def __str__(self) -> str:
-        without = f", none in layers {', '.join(map(str, self.headless))}" if self.headless else ""
-        return f"{self.layers} layers x {self.heads} heads{without}"
-
-
-def geometry_of(model: HasGeometry) -> Geometry:
-    """The geometry of a model.
-
-    Args:
-        model: the model, or anything that has a geometry.
-    """
-    return Geometry(model.layers, model.heads, tuple(getattr(model, "headless", ())))
-
-
-def _geometry(scores: pd.DataFrame) -> Geometry:
-    """The geometry of a complete score frame; anything incomplete is an error."""
-    missing = {"layer", "head", "score"} - set(scores.columns)
-    if missing:
-        raise ValueError(
-            f"a score frame needs the columns layer, head and score; {sorted(missing)} missing "
-            f"from {list(scores.columns)}"
-        )
-    if scores.empty:
-        raise ValueError("the score frame has no rows: expected one for each head of the model")
-    headless = tuple(sorted(scores.attrs.get("headless", ())))
-    layers = max(int(scores["layer"].max()), *headless, 0) + 1
-    geometry = Geometry(layers, int(scores["head"].max()) + 1, headless)
-    misplaced = scores["layer"].isin(headless) | scores.duplicated(["layer", "head"])
-    if len(scores) != geometry.total or misplaced.any():
-        raise ValueError(
-            f"expected one row for each head of {geometry}, got {len(scores)} rows (layers that "
-            'have no heads are listed in scores.attrs["headless"])'
-        )
-    if not np.isfinite(scores["score"].to_numpy(dtype=float)).all():
-        raise ValueError("some scores are not finite: heads cannot be ranked by them")
-    return geometry
 
 
 def cut_size(fraction: float, total: int) -> int:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from workbench.masking.effects import HeadEffects, Method
-from workbench.models.heads import HasGeometry, HeadSet
+from workbench.models.geometry import HasGeometry
+from workbench.models.heads import HeadSet
 
 RETRIEVAL = "retrieval score"
 ESTIMATE, EXACT = "influence on the text (estimate)", "influence on the text (exact)"
@@ -67,7 +68,9 @@ class HeadColours:
         Raises:
             ValueError: a column is missing or not numeric, a head is not one of the model, or has
                 several rows.
+            TypeError: `frame` is no frame.
         """
+        _require_frame(frame)
         missing = {"layer", "head", column} - set(frame.columns)
         if missing:
             raise ValueError(
@@ -94,7 +97,7 @@ class HeadColours:
         Returns:
             The effects in nats, on a diverging scale.
         """
-        return _scaled(str(found.table().attrs["by"]), found.effect, diverging=True)
+        return _scaled(found.scores.by, found.effect, diverging=True)
 
     def describe(self, layer: int, head: int) -> str:
         """The value of one head in words.
@@ -161,7 +164,9 @@ class Palette:
 
         Raises:
             ValueError: there is no numeric column, or a name is taken.
+            TypeError: `frame` is no frame.
         """
+        _require_frame(frame)
         names = [
             str(column)
             for column in frame.columns
@@ -202,6 +207,14 @@ def streaming_map(
         on_progress(_scaled(name, values.copy(), diverging=True))
 
     return on_layer
+
+
+def _require_frame(frame: pd.DataFrame) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(
+            "expected a frame with layer, head and numeric columns (of scores: scores.frame), got "
+            f"{type(frame).__name__}"
+        )
 
 
 def _scaled(name: str, values: np.ndarray, diverging: bool) -> HeadColours:

@@ -26,6 +26,7 @@ from workbench.masking.masks import require_fitting
 from workbench.masking.reference import require_max_tokens
 from workbench.masking.token_changes import TokenChanges, TokenPrediction
 from workbench.models.attention_hook import Mode
+from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.run import score_corpus
@@ -80,7 +81,7 @@ class Session:
 
     Attributes:
         model: the model.
-        scores: a frame with layer, head, score, or None (`use_scores`).
+        scores: of the heads, or None (`use_scores`).
         corpus: the scored corpus, or None.
         document: id of the opened document, or None.
         position: its position in the corpus, or None.
@@ -94,7 +95,7 @@ class Session:
         text: str = SAMPLE,
         heads: Heads | None = None,
         *,
-        scores: pd.DataFrame | None = None,
+        scores: HeadScores | pd.DataFrame | None = None,
         mode: Mode = "uniform",
         max_tokens: int = MAX_TOKENS,
         memory: int | None = None,
@@ -106,7 +107,8 @@ class Session:
             text: what is looked at.
             heads: what is masked: a HeadSet, text such as "L17H3 L18H6", or (layer, head) pairs;
                 None: no head.
-            scores: a frame with layer, head, score (`retrieval_scores`), if there is one.
+            scores: of all heads (`retrieval_scores`), or a frame with layer, head, score; None:
+                there are none yet.
             mode: what masked heads put out: "uniform" attention, "zero", or their "mean" output.
             max_tokens: how many tokens of a text are read to look at it.
             memory: bytes for stored residual streams of its own; None: it shares those of all
@@ -126,7 +128,7 @@ class Session:
         require_fitting(model, chosen, mode)
         self.model = model
         self.history = History(State(require_text(text), chosen, mode, HeadSet.of([], model)))
-        self.scores: pd.DataFrame | None = None
+        self.scores: HeadScores | None = None
         self.palette = Palette(model)
         self.corpus: ScoredCorpus | None = None
         self.document: str | None = None
@@ -433,7 +435,7 @@ class Session:
 
     # ---- scores and colours of heads --------------------------------------------------------
 
-    def detect(self, probes: int = 16, max_tokens: int = 768, seed: int = 0) -> pd.DataFrame:
+    def detect(self, probes: int = 16, max_tokens: int = 768, seed: int = 0) -> HeadScores:
         """Score all heads on fresh lookup probes (`retrieval_scores`), and use the scores.
 
         Args:
@@ -442,7 +444,7 @@ class Session:
             seed: of the probes.
 
         Returns:
-            One row a head.
+            What `retrieval_scores` returns.
         """
         made = make_probes(self.model, n=probes, max_tokens=max_tokens, seed=seed)
         scores = retrieval_scores(self.model, made)
@@ -450,18 +452,18 @@ class Session:
         return scores
 
     @action
-    def use_scores(self, scores: pd.DataFrame) -> None:
-        """Rank and colour heads by a frame of scores.
+    def use_scores(self, scores: HeadScores | pd.DataFrame) -> None:
+        """Rank and colour heads by their scores.
 
         Args:
-            scores: layer, head and score of every head of the model.
+            scores: of every head of the model, or a frame with layer, head and score.
 
         Raises:
             ValueError: the heads are not those of the model.
         """
-        geometry = HeadSet.top(scores, allow_ties=True)
-        require_fitting(self.model, geometry, self.mode)
-        self.palette.columns[RETRIEVAL] = HeadColours.of(scores, self.model, name=RETRIEVAL)
+        scores = as_head_scores(scores)
+        require_fitting(self.model, HeadSet.top(scores, allow_ties=True), self.mode)
+        self.palette.columns[RETRIEVAL] = HeadColours.of(scores.frame, self.model, name=RETRIEVAL)
         self.scores = scores
         self._notify("scores")
         self.colour_by(RETRIEVAL)

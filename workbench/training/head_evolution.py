@@ -118,7 +118,7 @@ def evolution(
             )
         if not isinstance(probes, Probes):
             probes = probes(model) if probes else make_probes(model, n=16, max_tokens=640)
-        frame = retrieval_scores(model, probes, bootstrap=1)[["layer", "head", "score"]]
+        frame = retrieval_scores(model, probes, bootstrap=1).frame[["layer", "head", "score"]]
         frame.insert(0, "step", step)
         frames.append(frame)
         answers = lookup_losses(model, probes)

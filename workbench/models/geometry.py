@@ -1,0 +1,53 @@
+"""The geometry of a model: how many layers and query heads it has, and which layers have none."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class HasGeometry(Protocol):
+    """Anything that says how many layers and query heads a layer it has (a `Model`, say).
+
+    It may also have `headless`, the layers without attention heads.
+    """
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder layers."""
+
+    @property
+    def heads(self) -> int:
+        """Number of query heads in each layer that has any."""
+
+
+class Geometry(NamedTuple):
+    """The shape of a model as far as its heads go.
+
+    Attributes:
+        layers: how many decoder layers it has.
+        heads: how many query heads a layer has.
+        headless: the layers that have none.
+    """
+
+    layers: int
+    heads: int
+    headless: tuple[int, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many heads there are."""
+        return (self.layers - len(self.headless)) * self.heads
+
+    def __str__(self) -> str:
+        without = f", none in layers {', '.join(map(str, self.headless))}" if self.headless else ""
+        return f"{self.layers} layers x {self.heads} heads{without}"
+
+
+def geometry_of(model: HasGeometry) -> Geometry:
+    """The geometry of a model.
+
+    Args:
+        model: the model, or anything that has a geometry.
+    """
+    return Geometry(model.layers, model.heads, tuple(getattr(model, "headless", ())))
