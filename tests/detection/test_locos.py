@@ -100,29 +100,29 @@ def test_scores_equal_the_definition_on_whole_attention_matrices(name, parts):
                         else:
                             outside += push
                     expected[layer, head] += (inside - outside * 6 / (t - 6)) / 10 / len(probes)
-    found = wb.locos_scores(model, probes)
+    scores = wb.locos_scores(model, probes)
     assert np.abs(expected).max() > 0.1
-    np.testing.assert_allclose(found.frame["score"].to_numpy(), expected.reshape(-1), atol=1e-4)
+    np.testing.assert_allclose(scores.frame["score"].to_numpy(), expected.reshape(-1), atol=1e-4)
 
 
 def test_locos_finds_exactly_the_planted_copying_heads():
     model = planted_model()
-    found = wb.locos_scores(model, planted_probes(model))
-    assert tuple(wb.HeadSet.top(found, 2 / 8)) == COPYING
-    table = found.frame.set_index(["layer", "head"])
+    scores = wb.locos_scores(model, planted_probes(model))
+    assert tuple(wb.HeadSet.top(scores, 2 / 8)) == COPYING
+    table = scores.frame.set_index(["layer", "head"])
     # Each writes the answer's code (64 signs) from the needle, and nothing from elsewhere.
-    assert all(abs(table.loc[one, "needle"] - 64) < 0.1 for one in COPYING)
+    assert all(abs(table.loc[head, "needle"] - 64) < 0.1 for head in COPYING)
     assert table["elsewhere"].abs().max() < 0.1
     assert table.drop(list(COPYING))["score"].abs().max() < 0.1
-    assert found.by == "LOCOS score"
-    assert found.per_probe.shape == (12, 8)
+    assert scores.by == "LOCOS score"
+    assert scores.per_probe.shape == (12, 8)
 
 
 def test_a_bos_in_front_moves_the_needle_with_it():
     plain, with_bos = make_model("llama"), make_model("llama", bos=True)
     probes = random_probes(plain)
     spelled = [
-        Probe((0, *one.ids), (31, 41), (25, 31), 4) for one in probes
+        Probe((0, *probe.ids), (31, 41), (25, 31), 4) for probe in probes
     ]  # the same ids with BOS written out
     by_hand = Probes(tuple(spelled), 64, 0, plain.identity["tokenizer_sha256"])
     by_model = Probes(probes.items, 64, 0, with_bos.identity["tokenizer_sha256"])
@@ -137,8 +137,8 @@ def test_half_precision_gives_nearly_the_same_scores(name):
     exact = make_model(name)
     half = wb.from_transformers(make_hf(name).to(torch.bfloat16), exact.tokenizer)
     probes = random_probes(exact)
-    one, other = (wb.locos_scores(model, probes).frame["score"] for model in (exact, half))
-    assert np.corrcoef(one, other)[0, 1] > 0.95
+    exactly, nearly = (wb.locos_scores(model, probes).frame["score"] for model in (exact, half))
+    assert np.corrcoef(exactly, nearly)[0, 1] > 0.95
 
 
 def test_a_layer_that_attends_differently_from_its_queries_and_keys_is_refused():

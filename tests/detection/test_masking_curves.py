@@ -59,7 +59,7 @@ def alone(model, probes, heads, mode, max_tokens):
         losses.append(-float(table[range(stop - start), answer].mean()))
         first.append(float((table.argmax(-1) == answer).double().mean()))
     ids = [[*prefix, *model.encode(text)[:max_tokens]] for text in TEXTS]
-    lost = [plain_losses(model, one, heads, mode) for one in ids]
+    lost = [plain_losses(model, window, heads, mode) for window in ids]
     return np.mean(losses), np.mean(first), np.concatenate(lost).mean()
 
 
@@ -81,26 +81,26 @@ def test_every_row_is_what_its_set_gives_alone(bos, mode, asked):
     assert list(table[["order", "draw", "heads"]].itertuples(index=False, name=None)) == [
         (*key, k) for key in keys for k in (0, 1, 3, 6)
     ]
-    sets = [one for probe, some in asked if probe == probes[0] for one in some]
+    sets = [head_set for probe, group in asked if probe == probes[0] for head_set in group]
     assert len(set(sets)) == len(sets)  # each set once, "none" too
-    expected = {one: alone(model, probes, one, mode, 60) for one in sets}
+    expected = {head_set: alone(model, probes, head_set, mode, 60) for head_set in sets}
     ranked = scores.sort_values("score", ascending=False)[["layer", "head"]].to_numpy().tolist()
     used = set()
     for (order, draw), rows in table.groupby(["order", "draw"], sort=False):
         smaller = wb.HeadSet.of([], model)
         for row in rows.itertuples():
             numbers = (row.lookup_loss, row.accuracy, row.text_loss)
-            (one,) = [
-                one for one in sets
-                if len(one) == row.heads and np.allclose(expected[one], numbers, atol=1e-4)
+            (head_set,) = [
+                known for known in sets
+                if len(known) == row.heads and np.allclose(expected[known], numbers, atol=1e-4)
             ]  # fmt: skip
-            used.add(one)
-            assert not smaller - one, (order, draw)  # the first k heads of one order
+            used.add(head_set)
+            assert not smaller - head_set, (order, draw)  # the first k heads of one order
             if order == "detected":
-                assert one == wb.HeadSet.of(ranked[: row.heads], model)
+                assert head_set == wb.HeadSet.of(ranked[: row.heads], model)
             else:
-                assert not one & wb.HeadSet.of(ranked[:6], model)
-            smaller = one
+                assert not head_set & wb.HeadSet.of(ranked[:6], model)
+            smaller = head_set
     assert used == set(sets)
 
 
@@ -122,23 +122,23 @@ def test_another_order_stands_beside_the_detected_one(model, probes, scores):
     assert last["accuracy"]["detected"] < 0.1
     assert last["accuracy"]["influence"] == 1  # the heads of lowest score
     np.testing.assert_allclose(last["retention"], last["accuracy"])  # unmasked, all is right
-    names = [one.name for one in wb.figures.masking_curve(table).data]
+    names = [trace.name for trace in wb.figures.masking_curve(table).data]
     assert "influence order" in names
     without = masking_curve(model, scores, probes, sizes=[1, 2], draws=1)
     assert without["retention"].isna().all()
 
 
 def test_draws_depend_on_the_seed_alone(model, probes, scores):
-    one, same, other = (
+    curve, same, other = (
         masking_curve(model, scores, probes, sizes=[1, 3], draws=3, seed=seed) for seed in (0, 0, 1)
     )
-    pd.testing.assert_frame_equal(one, same)
-    random = one[(one["order"] == "random") & (one["heads"] == 3)]
+    pd.testing.assert_frame_equal(curve, same)
+    random = curve[(curve["order"] == "random") & (curve["heads"] == 3)]
     assert random["lookup_loss"].round(4).nunique() > 1
-    assert not one["lookup_loss"].equals(other["lookup_loss"])
+    assert not curve["lookup_loss"].equals(other["lookup_loss"])
     more = masking_curve(model, scores, probes, sizes=[1, 3], draws=5)
     # more draws are added at the end
-    pd.testing.assert_frame_equal(more.iloc[: len(one)], one, atol=1e-4)
+    pd.testing.assert_frame_equal(more.iloc[: len(curve)], curve, atol=1e-4)
 
 
 def test_rows_that_are_equal_are_ranked_by_layer_and_head(model, probes, asked):
@@ -183,7 +183,7 @@ def test_bad_input_is_refused(model, probes, scores):
 def test_the_picture_shows_the_line_and_the_band(model, probes, scores):
     table = masking_curve(model, scores, probes, TEXTS[:1], sizes=[0, 1, 3], draws=3)
     figure = wb.figures.masking_curve(table)
-    titles = [one.text for one in figure.layout.annotations]
+    titles = [title.text for title in figure.layout.annotations]
     assert titles == [
         "answer accuracy", "answer loss (nats a token)", "text loss (nats a token)"
     ]  # fmt: skip
@@ -195,7 +195,7 @@ def test_the_picture_shows_the_line_and_the_band(model, probes, scores):
     np.testing.assert_allclose(mean.y, random.mean(), atol=1e-4)
     np.testing.assert_allclose(band.y, [*random.min(), *random.max()[::-1]], atol=1e-4)
     assert list(band.x) == [0, 1, 3, 3, 1, 0]
-    assert [one.name for one in figure.data if one.showlegend] == [
+    assert [trace.name for trace in figure.data if trace.showlegend] == [
         "range of 3 random draws", "mean of the draws", "detected order"
     ]  # fmt: skip
     without = wb.figures.masking_curve(table.assign(text_loss=np.nan))

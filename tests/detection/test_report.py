@@ -48,15 +48,15 @@ def shares_by_loop(scores, size):
     [[5, 4, 3, 2, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [3, 2, 2, 2, 1], [0.3, 0.3, 1, 0, 2]],
 )
 def test_tied_heads_share_the_places_that_are_left(scores, size):
-    found = stability.top_shares(np.array(scores, dtype=float), size)
-    np.testing.assert_allclose(found, shares_by_loop(scores, size))
-    assert found.sum() == pytest.approx(size)
+    shares = stability.top_shares(np.array(scores, dtype=float), size)
+    np.testing.assert_allclose(shares, shares_by_loop(scores, size))
+    assert shares.sum() == pytest.approx(size)
 
 
 def test_sums_in_another_order_still_tie():
-    one, other = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
-    assert one != other
-    assert stability.top_shares(np.array([one, other, 0.0]), 1).tolist() == [0.5, 0.5, 0.0]
+    rising, falling = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
+    assert rising != falling
+    assert stability.top_shares(np.array([rising, falling, 0.0]), 1).tolist() == [0.5, 0.5, 0.0]
 
 
 def test_membership_equals_a_loop_over_the_same_draws():
@@ -89,12 +89,12 @@ def test_halves_and_counts_equal_all_splits_of_few_probes():
         tops = [shares_by_loop(np.round(per_probe[list(s)].mean(0), 9), 2) for s in (half, rest)]
         both = (tops[0] * tops[1]).sum()
         values.append(both / (4 - both))
-    found = stability.halves(per_probe, 2, 4000)
-    assert found["jaccard"] == pytest.approx(np.mean(values), abs=0.02)
+    halves = stability.halves(per_probe, 2, 4000)
+    assert halves["jaccard"] == pytest.approx(np.mean(values), abs=0.02)
     whole = shares_by_loop(np.round(per_probe.mean(0), 9), 2)
     subset = []
-    for some in itertools.combinations(range(6), 4):
-        both = (shares_by_loop(np.round(per_probe[list(some)].mean(0), 9), 2) * whole).sum()
+    for chosen in itertools.combinations(range(6), 4):
+        both = (shares_by_loop(np.round(per_probe[list(chosen)].mean(0), 9), 2) * whole).sum()
         subset.append(both / (4 - both))
     counts = stability.count_series(per_probe, 2, 4000)
     assert counts["probes"].tolist() == [4, 6]
@@ -229,15 +229,15 @@ def test_planted_heads_are_members_beyond_doubt_and_locos_agrees(planted):
 def test_induction_on_the_fed_answer_survives_shuffled_keys(planted):
     """Four of five answer tokens follow the one fed before; only the first hangs on the key."""
     items = []
-    for one in planted_probes(planted):
-        ids = list(one.ids)
+    for probe in planted_probes(planted):
+        ids = list(probe.ids)
         keys = [ids[i] for i in range(1, 73, 6)]
         ids[1:73:6] = keys[1:] + keys[:1]
-        items.append(wb.Probe(tuple(ids), one.answer, one.value, one.pairs))
+        items.append(wb.Probe(tuple(ids), probe.answer, probe.value, probe.pairs))
     plain = planted_probes(planted)
     dealt = wb.Probes(tuple(items), 128, 0, plain.tokenizer_sha256, "keys shuffled")
     table = wb.retrieval_scores(planted, dealt).frame.set_index(["layer", "head"])["score"]
-    assert all(table[one] == pytest.approx(0.8) for one in COPYING)
+    assert all(table[head] == pytest.approx(0.8) for head in COPYING)
 
 
 def test_the_report_of_a_model_with_text_probes_is_whole_and_survives_json(planted):
@@ -263,8 +263,8 @@ def test_the_report_of_a_model_with_text_probes_is_whole_and_survives_json(plant
 def test_probes_that_were_left_out_are_left_out_of_the_controls(planted):
     good = planted_probes(planted)
     wrong = [
-        wb.Probe((*one.ids[:-5], *one.ids[:-6:-1]), one.answer, one.value, 12)
-        for one in good.items[:4]
+        wb.Probe((*probe.ids[:-5], *probe.ids[:-6:-1]), probe.answer, probe.value, 12)
+        for probe in good.items[:4]
     ]
     mixed = wb.Probes((*wrong, *good.items), 128, 0, good.tokenizer_sha256)
     scores = wb.retrieval_scores(planted, mixed, only_solved=True)

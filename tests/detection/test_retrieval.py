@@ -52,7 +52,7 @@ def test_masking_the_planted_heads_takes_the_copying_away(planted):
 
 def test_one_of_two_copying_heads_suffices_and_its_sibling_is_no_help(planted):
     probes = planted_probes(planted)
-    sets = [wb.HeadSet.of([one], planted) for one in COPYING]
+    sets = [wb.HeadSet.of([head], planted) for head in COPYING]
     accuracy = wb.lookup_losses(planted, probes, sets).groupby("column")["accuracy"].mean()
     assert (accuracy == 1.0).all()
 
@@ -105,9 +105,9 @@ def test_the_frame_has_one_row_a_head_and_an_interval_around_each_score(planted)
 
 def test_failed_probes_are_left_out_on_request_and_counted(planted):
     good = planted_probes(planted)
-    wrong = [
-        Probe((*one.ids[:-5], *one.ids[:-6:-1]), one.answer, one.value, 12)  # answer backwards
-        for one in good.items[:4]
+    wrong = [  # the answer backwards
+        Probe((*probe.ids[:-5], *probe.ids[:-6:-1]), probe.answer, probe.value, 12)
+        for probe in good.items[:4]
     ]
     mixed = Probes((*good.items, *wrong), 128, 0, good.tokenizer_sha256)
     scores = wb.retrieval_scores(planted, mixed, only_solved=True)
@@ -231,7 +231,7 @@ def test_shortened_probes_ask_the_same_among_fewer_pairs():
     with pytest.raises(ValueError, match="cannot be cut to 300"):
         shortened(model, probes, 300)
     least = shortened(model, probes, 640)
-    assert {one.pairs for one in least} <= {4, 5}
+    assert {probe.pairs for probe in least} <= {4, 5}
     with pytest.raises(ValueError, match="from 5 pairs on"):
         shuffled_keys(model, shortened(model, probes, 620))
 

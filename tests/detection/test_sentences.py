@@ -71,18 +71,18 @@ ENGLISH_AMONG = "".join(CHINESE * 2) + " ".join(PROSE[:3])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_sentences_end_where_unicode_says(language):
     text, expected = LANGUAGES[language]
-    found = sentences([text], unicode, lambda one: True)
-    assert found == expected
-    assert sentences([text], english, lambda one: True) == []
+    read = sentences([text], unicode, lambda sentence: True)
+    assert read == expected
+    assert sentences([text], english, lambda sentence: True) == []
 
 
 def test_a_sentence_that_is_too_long_gives_its_clauses():
     text = "春天来了我们都很高兴，公园里的花都开了，真好。"
-    assert sentences([text], unicode, lambda one: len(one) < 12) == [
+    assert sentences([text], unicode, lambda sentence: len(sentence) < 12) == [
         "春天来了我们都很高兴", "公园里的花都开了",
     ]  # fmt: skip
     spaced = "เมื่อวานนี้ฉันไปตลาดกับแม่ เราซื้อผลไม้และผักสดหลายอย่าง"
-    assert sentences([spaced], unicode, lambda one: len(one) < 40) == spaced.split()
+    assert sentences([spaced], unicode, lambda sentence: len(sentence) < 40) == spaced.split()
 
 
 def test_what_json_would_escape_and_controls_never_come_out():
@@ -90,16 +90,18 @@ def test_what_json_would_escape_and_controls_never_come_out():
         '他说"我们明天早上去北京"。C:\\目录里有很多很多文件。'
         "控制\x00字符藏在句子的中间。{他们在花括号里面说话}。"
     )
-    found = sentences([hostile], unicode, lambda one: True)
-    assert not set("".join(found)) & set('"\\\0{}')
-    assert found == [one for one in found if json.dumps(one, ensure_ascii=False)[1:-1] == one]
+    read = sentences([hostile], unicode, lambda sentence: True)
+    assert not set("".join(read)) & set('"\\\0{}')
+    assert read == [
+        sentence for sentence in read if json.dumps(sentence, ensure_ascii=False)[1:-1] == sentence
+    ]
 
 
 @pytest.mark.parametrize("filler", [".", '."', " ", "\n ", "。", "-", "（", "字、", "x\n", "a."])
 def test_long_runs_of_anything_are_read_in_one_go(filler):
     """200,000 characters; a rule that looks at a run from each of its places never comes back."""
     text = filler * (200_000 // len(filler)) + "x"
-    assert all(len(one) < 200_002 for choices in unicode(text) for one in choices)
+    assert all(len(sentence) < 200_002 for choices in unicode(text) for sentence in choices)
 
 
 def test_mostly_english_text_keeps_its_rule_and_other_text_does_not():
@@ -114,7 +116,7 @@ def test_mostly_english_text_keeps_its_rule_and_other_text_does_not():
 def test_probes_from_english_are_what_they_were():
     """The digest of the token ids that these texts gave before there was a second rule."""
     probes = wb.make_probes(text_model(), n=4, max_tokens=1500, seed=3, texts=PROSE)
-    digest = hashlib.sha256(json.dumps([one.ids for one in probes]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([probe.ids for probe in probes]).encode()).hexdigest()
     assert digest == "19fcea09caa4999f35fd64983efde3c39d3ed0442e5649049cbbdb054afe73de"
     # Text in other scripts beside it does not change them while most of it is English.
     beside = wb.make_probes(
@@ -131,23 +133,23 @@ def test_probes_from_chinese_can_be_read_back(texts):
         lookup, shots, (key, answer) = parsed(model, probe)
         assert lookup[key] == answer
         assert all(lookup[name] == value for name, value in shots)
-        known = {one.rstrip("。.") for one in itertools.chain(CHINESE, PROSE)}
+        known = {sentence.rstrip("。.") for sentence in itertools.chain(CHINESE, PROSE)}
         assert set(lookup.values()) <= known
-        assert any(one[0] > "\u4e00" for one in lookup.values())
+        assert any(sentence[0] > "\u4e00" for sentence in lookup.values())
         spans = [probe.ids[slice(*span)] for span in (probe.value, probe.answer)]
-        assert [model.tokenizer.decode(one) for one in spans] == [answer, answer]
+        assert [model.tokenizer.decode(span) for span in spans] == [answer, answer]
     assert len(shuffled_keys(model, probes, seed=1)) == 2
     assert len(shortened(model, probes, 900)) == 2
 
 
 def test_few_english_sentences_are_filled_up_from_the_others():
     """Mostly French: the narrower rule finds too little, which was an error."""
-    french = [one.replace("The", "Là").replace("saw a", "à vu") for one in PROSE]
+    french = [sentence.replace("The", "Là").replace("saw a", "à vu") for sentence in PROSE]
     probes = wb.make_probes(
         text_model(), n=1, max_tokens=1500, seed=0, texts=[*PROSE[:11], *french]
     )
     values = parsed(text_model(), probes[0])[0].values()
-    assert any(one.startswith("Là") for one in values)
+    assert any(sentence.startswith("Là") for sentence in values)
     with pytest.raises(ValueError, match="8 letters where words do not stand apart"):
         wb.make_probes(text_model(), n=1, max_tokens=1500, texts=["好。不好。"])
 

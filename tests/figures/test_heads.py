@@ -58,7 +58,9 @@ def test_lookup_bars_show_the_means(scores):
          "accuracy": [0.9, 0.7, 0.1, 0.3]}
     )  # fmt: skip
     bars = [
-        one for one in wb.figures.lookup_bars(lookups, ["none", "all"]).data if one.type == "bar"
+        trace
+        for trace in wb.figures.lookup_bars(lookups, ["none", "all"]).data
+        if trace.type == "bar"
     ]
     assert list(bars[0].y) == [1.5, 6.0]
     assert list(bars[1].y) == [0.8, 0.2]
@@ -87,9 +89,9 @@ def test_many_domains_fit_into_one_histogram(table):
 
 
 def test_confounds_are_measured_inside_each_domain(table):
-    found = wb.confounds(table).set_index(["domain", "confound"])
-    assert found.loc[("b", "loss_base"), "spearman"] == pytest.approx(-1.0)
-    row = found.loc[("b", "tokens")]
+    measured = wb.confounds(table).set_index(["domain", "confound"])
+    assert measured.loc[("b", "loss_base"), "spearman"] == pytest.approx(-1.0)
+    row = measured.loc[("b", "tokens")]
     assert row["low"] < row["spearman"] < row["high"]
     assert row["low"] < 0 < row["high"]  # lengths were drawn at random
     constant = wb.confounds(table.assign(tokens=5)).set_index(["domain", "confound"])
@@ -116,16 +118,16 @@ def head_report(scores, measured):
 
 def test_the_head_report_draws_what_was_measured_and_leaves_out_the_rest(scores):
     whole = wb.figures.head_report_figure(head_report(scores, measured=True))
-    traces = {one.name: one for one in whole.data if one.name}
+    traces = {trace.name: trace for trace in whole.data if trace.name}
     assert set(traces["keys shuffled"].y) == {0.1}
     assert set(traces["best of all heads by chance (99 %)"].y) == {0.03}
     assert sorted(traces["both detectors"].text) == ["L2H1", "L2H2", "L2H3"]
     assert len(traces["neither"].x) == 9
-    bars = next(one for one in whole.data if one.type == "bar")
+    bars = next(trace for trace in whole.data if trace.type == "bar")
     assert list(bars.x[:3]) == ["L2H3", "L2H2", "L2H1"]
     assert list(bars.y[:4]) == [1, 1, 1, 0]
     part = wb.figures.head_report_figure(head_report(scores, measured=False))
-    assert {one.name for one in part.data if one.name} == {"score"}
+    assert {trace.name for trace in part.data if trace.name} == {"score"}
     assert "<i>" not in whole.to_json()
 
 

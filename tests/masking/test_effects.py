@@ -9,7 +9,7 @@ from support.models import EVERY_ARCHITECTURE, make_model
 from support.planted import planted_model, planted_probes
 
 import workbench as wb
-from workbench.masking import effects as room
+from workbench.masking import effects as effects_module
 from workbench.masking.reference import plain_losses
 from workbench.models.attached_hooks import carrying
 
@@ -19,18 +19,18 @@ TEXT = "Which head does this need?"
 @pytest.mark.parametrize("mode", ["uniform", "zero", "mean"])
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2", "mistral-sliding", "phi3"])
 def test_the_exact_map_is_that_of_masking_each_head_alone(name, mode, monkeypatch):
-    monkeypatch.setattr(room, "TOKENS", 70)  # several passes a layer
+    monkeypatch.setattr(effects_module, "TOKENS", 70)  # several passes a layer
     model = make_model(name, bos=name == "llama")
-    found = wb.head_effects(model, TEXT, mode=mode)
+    effects = wb.head_effects(model, TEXT, mode=mode)
     ids = [*model.bos_ids, *model.encode(TEXT)]
     base = plain_losses(model, ids)
-    np.testing.assert_allclose(found.base, base, atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(effects.base, base, atol=2e-5, rtol=1e-5)
     for layer in range(model.layers):
         for head in range(model.heads):
-            one = wb.HeadSet.of([(layer, head)], model)
-            rise = plain_losses(model, ids, one, mode) - base
-            np.testing.assert_allclose(found.per_token[layer, head], rise, atol=4e-5, rtol=1e-4)
-            assert found.effect[layer, head] == pytest.approx(rise.mean(), abs=4e-5)
+            head_set = wb.HeadSet.of([(layer, head)], model)
+            rise = plain_losses(model, ids, head_set, mode) - base
+            np.testing.assert_allclose(effects.per_token[layer, head], rise, atol=4e-5, rtol=1e-4)
+            assert effects.effect[layer, head] == pytest.approx(rise.mean(), abs=4e-5)
 
 
 @pytest.mark.parametrize("bos", [False, True])
@@ -38,10 +38,10 @@ def test_the_reverse_question_is_the_maps_column(bos):
     model = make_model(bos=bos)
     whole = wb.head_effects(model, TEXT)
     for token in (1, 7, len(model.encode(TEXT)) - 1):
-        one = wb.head_effects(model, TEXT, token=token)
+        single = wb.head_effects(model, TEXT, token=token)
         column = whole.per_token[:, :, token if bos else token - 1]
-        np.testing.assert_allclose(one.effect, column, atol=4e-5)
-        assert (one.per_token, one.token) == (None, token)
+        np.testing.assert_allclose(single.effect, column, atol=4e-5)
+        assert (single.per_token, single.token) == (None, token)
 
 
 def test_a_copied_token_needs_the_head_that_has_no_stand_in():
@@ -61,9 +61,9 @@ def test_the_gradient_is_the_slope_towards_the_masked_output(name):
     model = make_model(name)
     ids = model.encode(TEXT)[:9]
     text = model.tokenizer.decode(ids)
-    found = wb.head_effects(model, text, method="gradient")
+    estimate = wb.head_effects(model, text, method="gradient")
     base = plain_losses(model, ids)
-    np.testing.assert_allclose(found.base, base, atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(estimate.base, base, atol=2e-5, rtol=1e-5)
     step = 5e-3
     for layer, head in ((0, 1), (1, 3), (2, 2)):
         hf = model.hf.double()
@@ -73,7 +73,7 @@ def test_the_gradient_is_the_slope_towards_the_masked_output(name):
             down = model_loss(hf, ids)
         model.hf.float()
         slope = (up - down) / (2 * step)
-        assert found.effect[layer, head] == pytest.approx(slope, rel=2e-2, abs=2e-4)
+        assert estimate.effect[layer, head] == pytest.approx(slope, rel=2e-2, abs=2e-4)
 
 
 def towards_uniform(model, layer, head, step):
@@ -98,8 +98,8 @@ def test_the_gradient_needs_no_trainable_weights_and_leaves_no_gradients(tiny):
     expected = wb.head_effects(tiny, TEXT, method="gradient").effect
     frozen = make_model()
     frozen.hf.requires_grad_(False)
-    found = wb.head_effects(frozen, TEXT, method="gradient").effect
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    effect = wb.head_effects(frozen, TEXT, method="gradient").effect
+    np.testing.assert_allclose(effect, expected, atol=1e-6)
     assert all(p.grad is None for p in tiny.hf.parameters())
 
 
@@ -111,13 +111,13 @@ def test_layers_arrive_from_the_last_downwards_and_a_map_can_be_stopped(tiny):
         if layer == 1:
             raise StopIteration
 
-    found = wb.head_effects(tiny, TEXT, on_layer=listen)
+    stopped = wb.head_effects(tiny, TEXT, on_layer=listen)
     assert [layer for layer, _ in heard] == [2, 1]
-    np.testing.assert_array_equal(heard[0][1], found.effect[2])
-    assert np.isnan(found.effect[0]).all()
-    assert np.isfinite(found.effect[1:]).all()
+    np.testing.assert_array_equal(heard[0][1], stopped.effect[2])
+    assert np.isnan(stopped.effect[0]).all()
+    assert np.isfinite(stopped.effect[1:]).all()
     whole = wb.head_effects(tiny, TEXT)
-    np.testing.assert_array_equal(found.effect[1:], whole.effect[1:])
+    np.testing.assert_array_equal(stopped.effect[1:], whole.effect[1:])
 
 
 def test_a_listener_may_stop_an_estimate_too(tiny):
@@ -127,9 +127,9 @@ def test_a_listener_may_stop_an_estimate_too(tiny):
         heard.append(layer)
         raise StopIteration
 
-    found = wb.head_effects(tiny, TEXT, method="gradient", on_layer=listen)
+    estimate = wb.head_effects(tiny, TEXT, method="gradient", on_layer=listen)
     assert heard == [2]
-    assert np.isfinite(found.effect).all()
+    assert np.isfinite(estimate.effect).all()
 
 
 def test_a_model_that_cannot_resume_gives_the_same_map(tiny):

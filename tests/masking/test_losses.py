@@ -58,16 +58,16 @@ def test_windows_cover_every_token_once_and_fit_with_bos():
     assert model.bos_ids == [0]  # id 0 is false, but it is a BOS
     ids = list(range(64, 64 + 100))
     cut = list(windows(model, ids, 11))
-    assert all(len(one) <= 11 for one in cut)
-    assert all(one[0] == 0 for one in cut)
-    assert [token for one in cut for token in one[1:]] == ids
+    assert all(len(window) <= 11 for window in cut)
+    assert all(window[0] == 0 for window in cut)
+    assert [token for window in cut for token in window[1:]] == ids
 
 
 def test_long_texts_are_the_windows_one_after_the_other():
     model, plain = make_model(bos=True), make_hf("llama", "eager")
     ids = model.encode(TEXT)
     ours = next(losses_of_ids(model, [ids], [None], window=20))[0]
-    expected = [loss for one in windows(model, ids, 20) for loss in oracle.losses(plain, one)]
+    expected = [loss for window in windows(model, ids, 20) for loss in oracle.losses(plain, window)]
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
     assert len(ours) == len(ids)  # with BOS every token of the text is predicted
 
@@ -93,10 +93,10 @@ def test_texts_without_a_prediction_give_empty_arrays(tiny, text):
 def test_a_text_scores_the_same_alone_and_in_company(tiny):
     heads = wb.HeadSet.of([(0, 1), (2, 3)], tiny)
     together = wb.token_losses(tiny, [TEXT, "x" * 90, TEXT[:20]], [None, heads])
-    for text, found in zip([TEXT, "x" * 90, TEXT[:20]], together, strict=True):
+    for text, columns in zip([TEXT, "x" * 90, TEXT[:20]], together, strict=True):
         alone = wb.token_losses(tiny, [text], [heads, None])[0]
-        assert np.array_equal(found[0], alone[1])
-        assert np.array_equal(found[1], alone[0])
+        assert np.array_equal(columns[0], alone[1])
+        assert np.array_equal(columns[1], alone[0])
 
 
 def test_max_tokens_reads_only_the_beginning(tiny):

@@ -25,10 +25,10 @@ def heads_of(model, pairs=HEADS):
 
 def seen_under(model, heads, text=TEXT, **how):
     """What each layer's attention saw and put out, by layer, with `heads` masked."""
-    found = {}
+    calls = {}
 
-    def keep(one):
-        found[one.layer] = one
+    def keep(call):
+        calls[call.layer] = call
 
     with (
         torch.no_grad(),
@@ -36,7 +36,7 @@ def seen_under(model, heads, text=TEXT, **how):
         carrying(model.sites, observer=keep),
     ):
         model(input_ids=torch.tensor([model.encode(text)]))
-    return found
+    return calls
 
 
 @pytest.mark.parametrize("kernel", ["sdpa", "eager"])
@@ -73,7 +73,7 @@ def test_padding_is_not_visible_to_a_uniform_head(name, side):
     rows = [model.encode(TEXT), model.encode(TEXT[:23])]
     width = max(map(len, rows))
     filler = [[2] * (width - len(row)) for row in rows]
-    pads = [[0] * len(one) for one in filler]
+    pads = [[0] * len(row) for row in filler]
     real = [[1] * len(row) for row in rows]
     if side == "left":
         ids = [f + r for f, r in zip(filler, rows, strict=True)]

@@ -27,7 +27,7 @@ TEXTS = [
 
 def sets_of(model):
     pairs = ([(0, 1)], [(1, 0), (2, 3)], [(2, 2)], [(0, 0), (1, 3), (2, 1)])
-    return [None, *(wb.HeadSet.of(one, model) for one in pairs), wb.HeadSet.of([], model)]
+    return [None, *(wb.HeadSet.of(heads, model) for heads in pairs), wb.HeadSet.of([], model)]
 
 
 @pytest.mark.parametrize("mode", ["uniform", "zero", "mean"])
@@ -38,20 +38,20 @@ def test_losses_equal_the_plain_path(name, mode):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no fallback
         assert packed_passes(model) is not None
-        found = wb.token_losses(model, TEXTS, sets_of(model), mode=mode, window=30)
-    for text, columns in zip(TEXTS, found, strict=True):
+        packed = wb.token_losses(model, TEXTS, sets_of(model), mode=mode, window=30)
+    for text, columns in zip(TEXTS, packed, strict=True):
         ids = model.encode(text)
         for heads, losses in zip(sets_of(model), columns, strict=True):
-            room = 30 - len(model.bos_ids)
-            cut = [model.bos_ids + ids[i : i + room] for i in range(0, len(ids), room)]
-            plain = [plain_losses(model, one, heads, mode) for one in cut]
+            size = 30 - len(model.bos_ids)
+            cut = [model.bos_ids + ids[i : i + size] for i in range(0, len(ids), size)]
+            plain = [plain_losses(model, ids_of_window, heads, mode) for ids_of_window in cut]
             expected = np.concatenate([np.zeros(0), *plain])
             np.testing.assert_allclose(losses, expected, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 1, 1], [2]])
 def test_the_order_of_the_head_sets_does_not_matter(tiny, order):
-    base = [None, *(wb.HeadSet.of(one, tiny) for one in ([(0, 1)], [(2, 2)]))]
+    base = [None, *(wb.HeadSet.of(heads, tiny) for heads in ([(0, 1)], [(2, 2)]))]
     for i, losses in zip(order, wb.token_losses(tiny, TEXTS[:1], [base[i] for i in order])[0],
                          strict=True):  # fmt: skip
         expected = plain_losses(tiny, tiny.encode(TEXTS[0]), base[i])
@@ -62,8 +62,8 @@ def test_many_windows_fill_several_rows(monkeypatch, tiny):
     monkeypatch.setattr(engine, "ROW_TOKENS", 64)
     model = make_model()
     texts = [f"text number {i} " * (1 + i % 3) for i in range(20)]
-    found = wb.token_losses(model, texts, sets_of(model)[:3])
-    for text, columns in zip(texts, found, strict=True):
+    packed = wb.token_losses(model, texts, sets_of(model)[:3])
+    for text, columns in zip(texts, packed, strict=True):
         for heads, losses in zip(sets_of(model)[:3], columns, strict=True):
             expected = plain_losses(model, model.encode(text), heads)
             np.testing.assert_allclose(losses, expected, rtol=2e-5, atol=1e-6)
@@ -131,12 +131,14 @@ def test_an_error_in_the_middle_leaves_a_stock_model(tiny, error):
 
 @pytest.mark.slow
 def test_scores_of_the_default_model_agree_to_2e_5(default):
-    texts = [one.text for one in wb.environment_corpus(max_documents=8)]
+    texts = [document.text for document in wb.environment_corpus(max_documents=8)]
     heads = wb.HeadSet.parse("L17H3 L18H6 L20H6 L23H2 L24H2", default)
-    found = wb.token_losses(default, texts, [None, heads], max_tokens=160)
-    for text, (base, ref) in zip(texts, found, strict=True):
+    packed = wb.token_losses(default, texts, [None, heads], max_tokens=160)
+    for text, (base, ref) in zip(texts, packed, strict=True):
         ids = default.encode(text)[:160]
-        plain = [plain_losses(default, ids, one).mean(dtype=float) for one in (None, heads)]
+        plain = [
+            plain_losses(default, ids, head_set).mean(dtype=float) for head_set in (None, heads)
+        ]
         score = (ref.mean(dtype=float) - base.mean(dtype=float)) / base.mean(dtype=float)
         assert abs(score - (plain[1] - plain[0]) / plain[0]) < 2e-5
 
@@ -158,9 +160,9 @@ def test_a_row_that_does_not_fit_the_memory_is_computed_in_parts(limit):
         with pytest.raises(torch.OutOfMemoryError, match=r"tokens does not fit .* smaller window="):
             list(fast.losses(windows, sets_of(model)))
     else:
-        found = list(fast.losses(windows, sets_of(model)))
-        for one, other in zip(found, expected, strict=True):
-            for a, b in zip(one, other, strict=True):
+        in_parts = list(fast.losses(windows, sets_of(model)))
+        for columns, whole_columns in zip(in_parts, expected, strict=True):
+            for a, b in zip(columns, whole_columns, strict=True):
                 np.testing.assert_allclose(a, b, atol=1e-5)
         assert fast.row_tokens < engine.ROW_TOKENS
     hook.remove()
@@ -182,8 +184,8 @@ def test_logits_far_from_zero_lose_nothing(level):
         exact = torch.nn.functional.cross_entropy(
             shifted.double()(states.double()), wanted, reduction="none"
         )
-        found = type(head)(shifted.float()).cross_entropy(states, wanted)
-    np.testing.assert_allclose(found, exact, atol=5e-5, rtol=1e-5)
+        losses = type(head)(shifted.float()).cross_entropy(states, wanted)
+    np.testing.assert_allclose(losses, exact, atol=5e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -196,7 +198,7 @@ def test_tiles_in_half_precision_are_summed_in_float32(dtype, cap):
     )
     states, wanted = torch.randn(90, 64).to(dtype), torch.randint(0, head.size, (90,))
     with torch.inference_mode():
-        found = head.cross_entropy(states, wanted)
+        losses = head.cross_entropy(states, wanted)
         exact = torch.nn.functional.cross_entropy(head(states).double(), wanted, reduction="none")
-    assert found.dtype == torch.float32
-    np.testing.assert_allclose(found, exact, atol=1e-4)
+    assert losses.dtype == torch.float32
+    np.testing.assert_allclose(losses, exact, atol=1e-4)

@@ -77,11 +77,11 @@ def test_a_small_memory_is_kept_to_and_changes_no_number(tiny, memory):
 def test_what_two_streams_share_is_counted_and_stored_once(tiny):
     cache = wb.ResidualCache(tiny)
     cache.losses(TEXT)
-    one = cache.used
+    first = cache.used
     cache.losses(TEXT, wb.HeadSet.parse("L2H0", tiny))
     per_tensor = len(tiny.encode(TEXT)) * 48 * 4
-    assert one == 4 * per_tensor  # in front of three layers, and after the last
-    assert cache.used == one + per_tensor  # only what comes after the last layer is new
+    assert first == 4 * per_tensor  # in front of three layers, and after the last
+    assert cache.used == first + per_tensor  # only what comes after the last layer is new
     cache.clear()
     assert cache.used == 0
 

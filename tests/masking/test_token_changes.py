@@ -120,15 +120,15 @@ def changes(before, after):
 
 def test_the_rise_is_the_score_of_the_text(tiny):
     session = wb.Session(tiny, LONG, "L0H1 L1H3")
-    found = session.changes()
+    shown = session.changes()
     table = wb.score_corpus(tiny, session.heads, [{"id": "x", "text": LONG}])
-    assert found.rise == pytest.approx(table["score"].item(), rel=1e-5)
-    assert found.means == pytest.approx((table["loss_base"].item(), table["loss_ref"].item()))
-    rows = found.table()
+    assert shown.rise == pytest.approx(table["score"].item(), rel=1e-5)
+    assert shown.means == pytest.approx((table["loss_base"].item(), table["loss_ref"].item()))
+    rows = shown.table()
     assert list(rows.columns) == ["text", "before", "after", "change"]
     assert rows.index.name == "token"
     assert "".join(rows["text"]) == LONG
-    np.testing.assert_array_equal(rows["change"], found.after - found.before)
+    np.testing.assert_array_equal(rows["change"], shown.after - shown.before)
 
 
 def test_means_and_rise_in_words():
@@ -145,10 +145,10 @@ def test_means_and_rise_in_words():
 
 @given(st.lists(st.floats(-40, 40, width=32), min_size=1, max_size=150))
 def test_the_scale_is_the_least_step_that_holds_nearly_all_tokens(values):
-    found = changes([0] * len(values), values)
+    shown = changes([0] * len(values), values)
     inside = [
-        np.mean(np.abs(np.float32(values)) <= reach) for reach in (found.reach, found.reach / 1.5)
+        np.mean(np.abs(np.float32(values)) <= reach) for reach in (shown.reach, shown.reach / 1.5)
     ]
     assert inside[0] >= 0.99
-    assert found.reach == 1 or inside[1] < 0.99
-    assert np.log2(found.reach) % 1 == 0 or np.log2(found.reach / 1.5) % 1 == 0
+    assert shown.reach == 1 or inside[1] < 0.99
+    assert np.log2(shown.reach) % 1 == 0 or np.log2(shown.reach / 1.5) % 1 == 0

@@ -89,7 +89,7 @@ CHANGES = (another_implementation, another_configuration, another_module, a_forw
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("change", CHANGES, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.filterwarnings("ignore:.*the fast path does not fit", "ignore:.*cannot start from")
 def test_a_mask_that_the_model_does_not_see_is_an_error(change, use):
     model = make_model()
@@ -121,8 +121,8 @@ def test_the_error_says_how_to_go_on_and_that_is_right():
     with pytest.raises(MaskNotSeen, match=r"set_attn_implementation\('workbench_eager'\)"):
         USES["token_losses"](fresh)
     fresh.hf.set_attn_implementation("workbench_eager")
-    found = wb.token_losses(fresh, [TEXT, TEXT], [None, heads_of(fresh)])
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    losses = wb.token_losses(fresh, [TEXT, TEXT], [None, heads_of(fresh)])
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
     assert packed_passes(fresh) is not None  # the error said nothing about the fast path
 
 
@@ -184,8 +184,8 @@ def test_an_outer_observer_sees_what_happens_in_and_after_an_inner_block(tiny):
         ):
             tiny(input_ids=ids)
         tiny(input_ids=ids)
-    assert [one.layer for one in outer] == [0, 1, 2] * 3
-    assert [one.layer for one in inner] == [1, 2]
+    assert [call.layer for call in outer] == [0, 1, 2] * 3
+    assert [call.layer for call in inner] == [1, 2]
     first, masked, last = (outer[i + 1].output for i in (0, 3, 6))
     assert torch.equal(first, last)
     assert torch.equal(masked, inner[0].output)
@@ -195,7 +195,7 @@ def test_an_outer_observer_sees_what_happens_in_and_after_an_inner_block(tiny):
 
 def test_what_the_package_computes_inside_is_shown_to_an_outer_observer(tiny):
     seen = []
-    with carrying(tiny.sites, observer=lambda one: seen.append(one.layer)):
+    with carrying(tiny.sites, observer=lambda call: seen.append(call.layer)):
         expected = wb.head_means(tiny, [TEXT])
         wb.token_losses(tiny, [TEXT], [None, heads_of(tiny)])
         tiny(input_ids=torch.tensor([tiny.encode(TEXT)]))
@@ -204,7 +204,7 @@ def test_what_the_package_computes_inside_is_shown_to_an_outer_observer(tiny):
 
 
 @pytest.mark.parametrize(
-    "how", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))], ids=["deepcopy", "pickle"]
+    "how", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"]
 )
 def test_a_copy_of_a_model_masks_for_itself(how):
     model = make_model()

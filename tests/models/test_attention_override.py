@@ -22,9 +22,9 @@ def plainly(value, kv_heads, visible):
     rows = []
     for head, kv in enumerate(kv_heads):
         shown = visible[:, head if visible.shape[1] > 1 else 0].expand(len(value), -1, -1)
-        for one, mask in zip(value[:, kv], shown, strict=True):
+        for vectors, mask in zip(value[:, kv], shown, strict=True):
             rows += [
-                one[keys].double().mean(dim=0) if keys.any() else torch.zeros(one.shape[-1])
+                vectors[keys].double().mean(dim=0) if keys.any() else torch.zeros(vectors.shape[-1])
                 for keys in mask
             ]
     size = value.shape[-1]
@@ -41,8 +41,8 @@ def test_a_mean_over_a_window_is_the_same_in_blocks(monkeypatch, block, heads, b
     visible = band(40, 6, heads).clone()
     visible[..., 3, :] = False  # padding: it sees nothing, and nobody sees it
     visible[..., 3] = False
-    found = uniform_output(value, [0, 1, 1], visible)
-    torch.testing.assert_close(found, plainly(value, [0, 1, 1], visible), rtol=1e-6, atol=1e-5)
+    output = uniform_output(value, [0, 1, 1], visible)
+    torch.testing.assert_close(output, plainly(value, [0, 1, 1], visible), rtol=1e-6, atol=1e-5)
 
 
 class Largest(TorchDispatchMode):
@@ -54,8 +54,10 @@ class Largest(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if isinstance(result, torch.Tensor):
             own = result.untyped_storage()
-            given = [one.untyped_storage().data_ptr() for one in args if torch.is_tensor(one)]
-            if own.data_ptr() not in given:  # a view takes no memory
+            inputs = [
+                tensor.untyped_storage().data_ptr() for tensor in args if torch.is_tensor(tensor)
+            ]
+            if own.data_ptr() not in inputs:  # a view takes no memory
                 self.bytes = max(self.bytes, own.nbytes())
         return result
 

@@ -1,4 +1,4 @@
-"""A transformers model comes to the bench, in whatever wrapping, and leaves it as it came."""
+"""A transformers model is wrapped, in whatever form it comes, and restored as it was."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def heads_of(model):
 
 
 def state(hf):
-    """What a bench changes on a model: attention by configuration, and every module's mode."""
+    """What the workbench changes on a model: attention by configuration, and modules' modes."""
     modes = {name: module.training for name, module in hf.named_modules()}
     return hf.config._attn_implementation, modes, set(hf.__dict__)
 
@@ -94,11 +94,11 @@ def test_parts_with_a_configuration_of_their_own_get_their_own_kernels_back():
     )
     hf = tr.Gemma3ForConditionalGeneration(config)
     hf.set_attn_implementation({"": "sdpa", "text_config": "sdpa", "vision_config": "eager"})
-    kernels = [one._attn_implementation for one in (config, config.text_config,
+    kernels = [part._attn_implementation for part in (config, config.text_config,
                                                     config.vision_config)]  # fmt: skip
     assert kernels == ["sdpa", "sdpa", "eager"]
     wb.from_transformers(hf, make_tokenizer()).restore()
-    assert [one._attn_implementation for one in (config, config.text_config,
+    assert [part._attn_implementation for part in (config, config.text_config,
                                                  config.vision_config)] == kernels  # fmt: skip
 
 
@@ -174,10 +174,10 @@ def test_a_token_without_a_number_spoils_its_own_text_alone():
     clean = wb.token_losses(model, texts, sets)
     with torch.no_grad():
         model.hf.get_input_embeddings().weight[model.encode("~")[0]] = float("nan")
-    found = wb.token_losses(model, texts, sets)
-    for text, before, after in zip(texts, clean, found, strict=True):
-        for one, other in zip(before, after, strict=True):
+    spoilt = wb.token_losses(model, texts, sets)
+    for text, before, after in zip(texts, clean, spoilt, strict=True):
+        for losses, new_losses in zip(before, after, strict=True):
             if "~" in text:
-                assert not np.isfinite(other).all() or not len(other)
+                assert not np.isfinite(new_losses).all() or not len(new_losses)
             else:
-                np.testing.assert_allclose(other, one, rtol=1e-5)
+                np.testing.assert_allclose(new_losses, losses, rtol=1e-5)

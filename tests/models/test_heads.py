@@ -16,7 +16,7 @@ from workbench import Head, HeadSet
 
 LAYERS, WIDTH = 4, 5
 pairs = st.tuples(st.integers(0, LAYERS - 1), st.integers(0, WIDTH - 1))
-sets = st.lists(pairs).map(lambda found: HeadSet(tuple(found), LAYERS, WIDTH))
+sets = st.lists(pairs).map(lambda members: HeadSet(tuple(members), LAYERS, WIDTH))
 
 
 class Shape:

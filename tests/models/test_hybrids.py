@@ -18,7 +18,8 @@ from workbench.masking.reference import plain_losses
 from workbench.models import attention_hook
 
 TEXTS = ["Something stands before it.", "The heads that look back are few.", "And after."]
-FOUR = {name: one for name, one in TINY.items() if name != "head_dim"} | {"num_hidden_layers": 4}
+WITHOUT_SIZE = {name: setting for name, setting in TINY.items() if name != "head_dim"}
+FOUR = WITHOUT_SIZE | {"num_hidden_layers": 4}
 MAMBA = {"mamba_n_groups": 1, "mamba_d_state": 8, "mamba_chunk_size": 8, "mamba_n_heads": 4}
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
 MODELS = {
@@ -40,8 +41,7 @@ MODELS = {
         expert_layer_offset=1, num_experts=2, num_experts_per_tok=1, mamba_d_state=8,
     ),
     "recurrent-gemma": lambda: tr.RecurrentGemmaConfig(
-        **{name: one for name, one in TINY.items() if name != "head_dim"}, lru_width=48,
-        attention_window_size=8,
+        **WITHOUT_SIZE, lru_width=48, attention_window_size=8,
     ),
     "falcon-h1": lambda: tr.FalconH1Config(  # attention and Mamba side by side in each layer
         **TINY, **MAMBA, mamba_d_ssm=32, mamba_d_head=8, mamba_expand=1
@@ -73,9 +73,9 @@ def stock(name, kernel=None):
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request):
-    found = wb.from_transformers(stock(request.param), make_tokenizer())
-    found.name = request.param
-    return found
+    loaded = wb.from_transformers(stock(request.param), make_tokenizer())
+    loaded.name = request.param
+    return loaded
 
 
 def heads_of(model):
@@ -86,8 +86,8 @@ def test_losses_equal_the_oracle_whatever_stands_beside_the_text(model):
     plain = stock(model.name, "eager")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no fallback from the fast path
-        found = wb.token_losses(model, TEXTS, [None, heads_of(model)])
-    for text, (base, masked) in zip(TEXTS, found, strict=True):
+        columns = wb.token_losses(model, TEXTS, [None, heads_of(model)])
+    for text, (base, masked) in zip(TEXTS, columns, strict=True):
         ids = model.encode(text)
         np.testing.assert_allclose(base, oracle.losses(plain, ids), rtol=1e-4, atol=1e-5)
         with oracle.uniform_heads(plain, list(heads_of(model))):
@@ -97,9 +97,9 @@ def test_losses_equal_the_oracle_whatever_stands_beside_the_text(model):
 
 
 def test_the_certificate_holds_by_the_fast_path(model):
-    found = wb.certify(model)
-    assert found.ok, found
-    assert found.fast_path
+    certificate = wb.certify(model)
+    assert certificate.ok, certificate
+    assert certificate.fast_path
 
 
 def test_layers_without_attention_have_no_heads(model):
@@ -173,7 +173,7 @@ def test_a_session_toggles_heads_that_exist(model):
     expected = plain_losses(model, model.encode(TEXTS[1]), heads_of(model))
     np.testing.assert_allclose(session.changes().after[1:], expected, rtol=1e-4, atol=1e-4)
     session.toggle_head(0)
-    assert {one.layer for one in session.heads} == {site.layer for site in model.sites}
+    assert {head.layer for head in session.heads} == {site.layer for site in model.sites}
 
 
 def test_an_incomplete_score_frame_is_not_taken_for_a_hybrid():
@@ -214,7 +214,7 @@ def test_a_kernel_that_does_not_tell_what_sinks_take_is_refused():
     """The stock fast kernels take sinks without giving the attention pattern."""
     model = wb.from_transformers(stock("gpt-oss"), make_tokenizer())
     whole = torch.zeros(1, 4, 3, 12)
-    found = attention_hook._call(
+    call = attention_hook._call(
         model.sites[0].module, whole, whole[:, :2], None, None, {"s_aux": torch.zeros(4)}
     )
-    assert "attn_implementation='eager'" in found.problem
+    assert "attn_implementation='eager'" in call.problem

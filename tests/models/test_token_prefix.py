@@ -61,10 +61,10 @@ CUTTABLE = {
     "prefixed": made(pre_tokenizers.ByteLevel(add_prefix_space=True)),
     **{
         f"pattern {i}": made(
-            pre_tokenizers.Sequence([Split(Regex(one), "isolated"), byte_level()]),
+            pre_tokenizers.Sequence([Split(Regex(pattern), "isolated"), byte_level()]),
             normalizers.NFC(),
         )
-        for i, one in enumerate(PATTERNS)
+        for i, pattern in enumerate(PATTERNS)
     },
     "BERT": made(
         pre_tokenizers.BertPreTokenizer(), normalizers.BertNormalizer(),
@@ -119,8 +119,8 @@ def test_a_part_of_the_text_gives_the_tokens_of_the_whole(name):
     @given(st.lists(PIECES | st.text(max_size=3), max_size=25).map("".join))
     def check(text):
         whole = model.encode(text)
-        for found in token_prefix._CUT.finditer(text):
-            part = model.encode(text[: found.end()])
+        for cut in token_prefix._CUT.finditer(text):
+            part = model.encode(text[: cut.end()])
             assert part == whole[: len(part)]
         for most in (0, 1, 5, len(whole), len(whole) + 1):
             assert encode_start(model, text, most) == whole[:most]
@@ -134,7 +134,9 @@ def test_other_tokenizers_read_the_whole_text(name, monkeypatch):
     assert not cuttable(model.tokenizer)
     text = "the stone and the lamp " * 60
     read = []
-    monkeypatch.setattr(type(model), "encode", lambda self, one: read.append(one) or [7] * len(one))
+    monkeypatch.setattr(
+        type(model), "encode", lambda self, part: read.append(part) or [7] * len(part)
+    )
     assert encode_start(model, text, 3) == [7, 7, 7]
     assert read == [text]
 
@@ -154,7 +156,7 @@ def test_a_long_text_is_not_read_to_its_end(monkeypatch):
     expected = model.encode(text)[:64]
     encode, read = type(model).encode, []
     monkeypatch.setattr(
-        type(model), "encode", lambda self, one: read.append(one) or encode(self, one)
+        type(model), "encode", lambda self, part: read.append(part) or encode(self, part)
     )
     assert encode_start(model, text, 64) == expected
     assert sum(map(len, read)) < 2000
@@ -171,7 +173,7 @@ def test_losses_of_the_beginning_are_those_of_the_text_that_was_cut(tiny):
     assert cut.tolist() == pytest.approx(plain.tolist())
 
 
-@pytest.mark.parametrize("name", [*CUTTABLE, *(one for one in OTHERS if one != "chance")])
+@pytest.mark.parametrize("name", [*CUTTABLE, *(name for name in OTHERS if name != "chance")])
 def test_texts_are_tokenized_together_as_they_are_alone(name, monkeypatch):
     model = model_of({**CUTTABLE, **OTHERS}[name])
     texts = ["", "a", *TRAINED_ON[:2], "x" * 500, "<s> the river", "last"]

@@ -129,8 +129,8 @@ def test_a_model_of_four_bases_is_tried_out_and_scored():
     hf.resize_token_embeddings(8)
     model = wb.from_transformers(hf, tokenizer)
     assert model.bos_ids == [2]
-    found = wb.certify(model)
-    assert found.ok, found
-    assert all(isinstance(check.measured, float) for check in found.checks[1:])
+    certificate = wb.certify(model)
+    assert certificate.ok, certificate
+    assert all(isinstance(check.measured, float) for check in certificate.checks[1:])
     rows = [{"id": str(i), "text": ("acgt" * 9)[i:]} for i in range(4)]
     assert len(wb.score_corpus(model, wb.HeadSet.of([(1, 1)], model), rows)) == 4

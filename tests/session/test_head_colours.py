@@ -22,19 +22,19 @@ def frame(model, values, **columns):
 
 def test_every_head_gets_the_value_of_its_row(tiny):
     rows = frame(tiny, np.arange(12) / 10).sample(frac=1, random_state=1)
-    found = HeadColours.of(rows, tiny)
+    colours = HeadColours.of(rows, tiny)
     for row in rows.itertuples():
-        assert found.values[row.layer, row.head] == np.float32(row.score)
-    assert (found.name, found.low, found.diverging) == ("score", 0.0, False)
-    assert found.high == pytest.approx(1.1)
+        assert colours.values[row.layer, row.head] == np.float32(row.score)
+    assert (colours.name, colours.low, colours.diverging) == ("score", 0.0, False)
+    assert colours.high == pytest.approx(1.1)
     assert HeadColours.of(rows, tiny, name="mine").name == "mine"
-    assert found.describe(1, 2) == "score 0.60"
+    assert colours.describe(1, 2) == "score 0.60"
 
 
 def test_heads_without_a_row_have_no_value(tiny):
-    found = HeadColours.of(frame(tiny, 0.5).iloc[[3, 7]], tiny)
-    assert np.isfinite(found.values).sum() == 2
-    assert found.describe(0, 0) == "no value"
+    colours = HeadColours.of(frame(tiny, 0.5).iloc[[3, 7]], tiny)
+    assert np.isfinite(colours.values).sum() == 2
+    assert colours.describe(0, 0) == "no value"
     nothing = HeadColours.none(tiny)
     assert np.isnan(nothing.values).all()
     assert nothing.describe(2, 3) == "no value"
@@ -44,28 +44,28 @@ def test_heads_without_a_row_have_no_value(tiny):
 
 @given(st.lists(st.floats(-50, 50, width=32) | st.just(float("nan")), min_size=12, max_size=12))
 def test_a_scale_has_two_ends_and_zero_where_it_belongs(values):
-    found = HeadColours.of(frame(MODEL, values), MODEL)
+    colours = HeadColours.of(frame(MODEL, values), MODEL)
     known = np.float32([v for v in values if v == v])
-    assert np.isfinite([found.low, found.high]).all()
-    assert found.low < found.high
-    assert found.diverging == bool((known < 0).any())
-    if found.diverging:
-        assert found.low == -found.high
+    assert np.isfinite([colours.low, colours.high]).all()
+    assert colours.low < colours.high
+    assert colours.diverging == bool((known < 0).any())
+    if colours.diverging:
+        assert colours.low == -colours.high
     else:
-        assert found.low == 0
-        assert (known <= found.high).all()
+        assert colours.low == 0
+        assert (known <= colours.high).all()
 
 
 MODEL = make_model()
 
 
 def test_no_effect_at_all_has_a_scale_too(tiny):
-    found = wb.head_effects(tiny, TEXT)
-    found.effect[:] = 0
-    colours = HeadColours.of_effects(found)
+    effects = wb.head_effects(tiny, TEXT)
+    effects.effect[:] = 0
+    colours = HeadColours.of_effects(effects)
     assert (colours.low, colours.high, colours.diverging) == (-1.0, 1.0, True)
-    found.effect[:] = np.nan
-    assert HeadColours.of_effects(found).low == -1.0
+    effects.effect[:] = np.nan
+    assert HeadColours.of_effects(effects).low == -1.0
 
 
 def test_one_head_that_outweighs_all_others_does_not_hide_them():
@@ -149,11 +149,11 @@ def test_the_colours_of_a_text_are_its_effects(name):
             session.ask(7)
         session.colour_by(chosen)
         expected = wb.head_effects(model, TEXT, **options)
-        found = session.colours()
-        np.testing.assert_allclose(found.values, expected.effect, atol=1e-6)
-        assert found.name == expected.scores.by
-        assert found.diverging
-        assert session.colours().values is found.values  # computed once
+        colours = session.colours()
+        np.testing.assert_allclose(colours.values, expected.effect, atol=1e-6)
+        assert colours.name == expected.scores.by
+        assert colours.diverging
+        assert session.colours().values is colours.values  # computed once
 
 
 def test_an_exact_map_is_heard_of_layer_by_layer(tiny):
@@ -161,7 +161,7 @@ def test_an_exact_map_is_heard_of_layer_by_layer(tiny):
     session.colour_by(EXACT)
     heard = []
     whole = session.colours(heard.append)
-    assert [np.isfinite(one.values).all(axis=1).tolist() for one in heard] == [
+    assert [np.isfinite(colours.values).all(axis=1).tolist() for colours in heard] == [
         [False, False, True], [False, True, True], [True, True, True],
     ]  # fmt: skip
     np.testing.assert_array_equal(heard[-1].values, whole.values)

@@ -34,9 +34,9 @@ class HeadsPanel(w.VBox):
         self.grid.on_redo = guarded(session.redo)
 
         def button(text: str, tooltip: str, click: object) -> w.Button:
-            one = w.Button(description=text, tooltip=tooltip, layout=NARROW)
-            one.on_click(guarded(lambda _: click()))  # type: ignore[operator]
-            return one
+            button = w.Button(description=text, tooltip=tooltip, layout=NARROW)
+            button.on_click(guarded(lambda _: click()))  # type: ignore[operator]
+            return button
 
         def chosen(widget: w.Widget, act: object) -> None:
             careful = guarded(act)  # type: ignore[arg-type]

@@ -237,11 +237,11 @@ def chance_band(probes: Probes, prefix: int, heads: int) -> dict[str, float]:
     }
 
 
-def _compared(one: np.ndarray, other: np.ndarray, size: int) -> dict[str, float]:
+def _compared(scores: np.ndarray, others: np.ndarray, size: int) -> dict[str, float]:
     """Agreement of the top sets and rank correlation of two scores (heads,)."""
-    tops = stability.top_shares(one, size), stability.top_shares(other, size)
-    constant = np.ptp(one) == 0 or np.ptp(other) == 0
-    rank = float("nan") if constant else float(spearmanr(one, other).statistic)
+    tops = stability.top_shares(scores, size), stability.top_shares(others, size)
+    constant = np.ptp(scores) == 0 or np.ptp(others) == 0
+    rank = float("nan") if constant else float(spearmanr(scores, others).statistic)
     return {"jaccard": float(stability.agreement(*tops)), "spearman": rank}
 
 

@@ -34,21 +34,21 @@ def top_shares(scores: np.ndarray, size: int) -> np.ndarray:
     return above + tied * (left / tied.sum(axis=-1, keepdims=True))
 
 
-def agreement(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Jaccard index of two top sets of equal size.
 
     With ties it is that of the expected overlap when either side breaks its ties by lot, so two
     sides that know nothing (all scores 0) agree by chance only.
 
     Args:
-        one: shares (..., heads) of one top set, from `top_shares`.
-        other: shares (..., heads) of the other.
+        first: shares (..., heads) of one top set, from `top_shares`.
+        second: shares (..., heads) of the other.
 
     Returns:
         The index, (...), in [0, 1].
     """
-    both = (one * other).sum(axis=-1)
-    return both / (one.sum(axis=-1) + other.sum(axis=-1) - both)
+    both = (first * second).sum(axis=-1)
+    return both / (first.sum(axis=-1) + second.sum(axis=-1) - both)
 
 
 def membership(per_probe: np.ndarray, size: int, draws: int, seed: int = 0) -> np.ndarray:

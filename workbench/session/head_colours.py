@@ -88,16 +88,16 @@ class HeadColours:
         return _scaled(name or column, values, diverging=bool((values < 0).any()))
 
     @classmethod
-    def of_effects(cls, found: HeadEffects) -> HeadColours:
+    def of_effects(cls, effects: HeadEffects) -> HeadColours:
         """The loss rise when each head is masked alone, red where it rises.
 
         Args:
-            found: what `head_effects` returned.
+            effects: what `head_effects` returned.
 
         Returns:
             The effects in nats, on a diverging scale.
         """
-        return _scaled(found.scores.by, found.effect, diverging=True)
+        return _scaled(effects.scores.by, effects.effect, diverging=True)
 
     def describe(self, layer: int, head: int) -> str:
         """The value of one head in words.
