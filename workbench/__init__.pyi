@@ -16,7 +16,7 @@ from . import (
     session,
     training,
 )
-from .analysis.clusters import cluster_documents, cluster_table, coverage
+from .analysis.clusters import DocumentClusters, cluster_documents, cluster_table, coverage
 from .analysis.confounding import confounds, scorer_confounds, selection_statistics
 from .analysis.embeddings import embed
 from .analysis.llm_judge import judge, judged_shares
@@ -33,7 +33,7 @@ from .detection.report import HeadReport
 from .detection.report_measurements import head_report
 from .detection.retrieval import lookup_losses, lookup_summary, retrieval_scores
 from .evaluation.few_shot import few_shot_tasks
-from .evaluation.lm_harness import evaluate, evaluation_items
+from .evaluation.lm_harness import Evaluation, evaluate, evaluation_items
 from .evaluation.mirror_effect import mirror, mirror_items, mirror_summary
 from .evaluation.tasks import Item, Task, built_in_tasks
 from .loading.certificate import Certificate, NotCertified, certify
@@ -63,6 +63,7 @@ from .scoring.plan import Plan, plan_scoring
 from .scoring.report import Failure, RunReport, ScoringFailed
 from .scoring.run import run_scoring, score_corpus
 from .scoring.run_folder import load_scores
+from .scoring.score_table import ScoreTable
 from .selection.alternative_scores import (
     chosen_alone,
     chosen_by,
@@ -95,6 +96,8 @@ __all__ = [
     "CorpusError",
     "Decoder",
     "Document",
+    "DocumentClusters",
+    "Evaluation",
     "Evolution",
     "Failure",
     "FileSelection",
@@ -117,6 +120,7 @@ __all__ = [
     "ResidualCache",
     "RunReport",
     "ScalingFit",
+    "ScoreTable",
     "ScoredCorpus",
     "ScoringFailed",
     "Selection",

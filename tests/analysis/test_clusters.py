@@ -38,7 +38,7 @@ def picked(table, ids):
 
 def test_planted_kinds_are_found_and_counted_from_the_largest(planted):
     _, table, vectors, kinds = planted
-    found = cluster_documents(table, vectors, 3)
+    found = cluster_documents(table, vectors, 3).frame
     assert found["cluster"].tolist() == kinds.tolist()
     assert found["doc_id"].tolist() == table["doc_id"].tolist()
     for _, part in found.groupby("cluster"):
@@ -50,15 +50,18 @@ def test_planted_kinds_are_found_and_counted_from_the_largest(planted):
 
 def test_the_map_is_that_of_the_covariance(planted):
     _, table, vectors, _ = planted
-    found = cluster_documents(table, vectors, 3)
-    rows = vectors - vectors.mean(axis=0)
+    clusters = cluster_documents(table, vectors, 3)
+    found, rows = clusters.frame, vectors - vectors.mean(axis=0)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     rows -= rows.mean(axis=0)
     values, axes = np.linalg.eigh(rows.T @ rows)
     for column, axis in (("x", axes[:, -1]), ("y", axes[:, -2])):
         np.testing.assert_allclose(np.abs(found[column]), np.abs(rows @ axis), atol=1e-9)
         assert found[column].max() == np.abs(found[column]).max()
-    assert found.attrs["explained"] == pytest.approx(values[-2:].sum() / values.sum())
+    assert clusters.explained == pytest.approx(values[-2:].sum() / values.sum())
+    share = f"12 documents in 3 clusters; the plane shows {clusters.explained:.0%}"
+    assert share in repr(clusters)
+    assert share in clusters._repr_html_()
 
 
 def test_each_cluster_says_what_it_is_about(planted):
@@ -70,7 +73,7 @@ def test_each_cluster_says_what_it_is_about(planted):
     assert found["mine"].tolist() == [0, 0.25, 0]
     for row, words in zip(found.itertuples(), GROUPS, strict=True):
         assert set(row.terms.split(", ")) == set(words.split())
-        part = clusters[clusters["cluster"] == row.cluster]
+        part = clusters.frame[clusters.frame["cluster"] == row.cluster]
         assert row.nearest == part.loc[part["distance"].idxmin(), "doc_id"]
 
 

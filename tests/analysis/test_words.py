@@ -82,6 +82,7 @@ def test_overlap_is_that_of_the_definition(size):
     mixed = table.sample(frac=1, random_state=0)
     found = word_overlap(mixed, documents[::-1], "score", "mine", (0.1, 0.5), words=size, draws=3)
     assert len(found) == 2 * 2 * 2
+    assert set(zip(found["scorer_a"], found["scorer_b"], strict=True)) == {("score", "mine")}
     for row in found.itertuples():
         ids = []
         for scorer in ("score", "mine"):

@@ -41,18 +41,19 @@ def run(tmp_path_factory):
     """The folder of a run whose domains no small encoding holds."""
     folder = tmp_path_factory.mktemp("output") / "run"
     table = lay_down_run(folder)
-    assert "é" not in "".join(table["domain"])
-    names = {name: f"数学 → {name}é" for name in table["domain"].unique()}
-    table["domain"] = table["domain"].map(names)
+    scores = table.frame
+    assert "é" not in "".join(scores["domain"])
+    names = {name: f"数学 → {name}é" for name in scores["domain"].unique()}
+    scores["domain"] = scores["domain"].map(names)
     import pyarrow as pa
     import pyarrow.parquet as pq
     from support.run_folders import describe
 
-    record = table.attrs["run"]
+    record = table.run
     record["score_files"] = []
     for part in range(2):
         path = folder / f"scores/part-{part}.parquet"
-        rows = table.iloc[part * 12 : (part + 1) * 12]
+        rows = scores.iloc[part * 12 : (part + 1) * 12]
         pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), path)
         record["score_files"].append(describe(path, folder, 12))
     (folder / "run.json").write_text(json.dumps(record))

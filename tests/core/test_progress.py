@@ -107,7 +107,9 @@ WORK = {
     "curve": lambda m: wb.masking_curve(
         m, scores_of(m), planted_probes(m, n=2), [TEXT], draws=2
     )["lookup_loss"].to_numpy(),
-    "score": lambda m: wb.score_corpus(m, wb.HeadSet.parse(HEADS, m), CORPUS)["score"].to_numpy(),
+    "score": lambda m: (
+        wb.score_corpus(m, wb.HeadSet.parse(HEADS, m), CORPUS).frame["score"].to_numpy()
+    ),
 }  # fmt: skip
 
 
@@ -234,7 +236,7 @@ def test_a_stopped_run_is_taken_up_where_it_was(tiny, tmp_path):
     assert isinstance(work.error, Cancelled)
     assert len(list(tmp_path.rglob("part-*.parquet"))) == 2
     table = wb.score_corpus(tiny, heads, CORPUS, tmp_path, shard_size=2)
-    pd.testing.assert_frame_equal(table, whole, rtol=1e-5)
+    pd.testing.assert_frame_equal(table.frame, whole.frame, rtol=1e-5)
 
 
 def test_a_session_that_was_stopped_goes_on(tiny):

@@ -80,10 +80,10 @@ def test_a_run_says_where_domains_came_from_and_why_rows_were_skipped(
     assert again.kept == report.shards
     assert repr(again).splitlines()[-2:] == lines[-2:]
     table = wb.load_scores(tmp_path / "run")
-    assert table.groupby("domain").size().to_dict() == {"all": 1, "law": 1, "web": 8}
-    assert table.attrs["run"]["domain_from"] == report.domain_from
+    assert table.frame.groupby("domain").size().to_dict() == {"all": 1, "law": 1, "web": 8}
+    assert table.run["domain_from"] == report.domain_from
     assert "8 documents by the sub-folder" in wb.ScoredCorpus(table).describe()
-    assert table["doc_id"].tolist().count("0") == 3
+    assert table.frame["doc_id"].tolist().count("0") == 3
 
 
 def test_a_plan_says_the_same(tiny, heads, corpus):
@@ -147,4 +147,4 @@ def test_the_commands_end_with_why_rows_were_skipped_and_take_the_domain(tiny, c
         out = tmp_path / f"run{len(domains)}"
         result = CliRunner().invoke(app, ["score", *common, "--out", str(out), *given])
         assert result.exit_code == 0, result.output
-        assert wb.load_scores(out).groupby("domain").size().to_dict() == domains
+        assert wb.load_scores(out).frame.groupby("domain").size().to_dict() == domains

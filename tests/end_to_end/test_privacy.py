@@ -31,7 +31,7 @@ detected = wb.retrieval_scores(model, probes)
 heads = wb.HeadSet.top(detected, 0.2, allow_ties=True)
 table = wb.score_corpus(model, heads, place + "/corpus", out, shard_size=4)
 wb.write_manifest(wb.select(table, 0.5), out, corpus_note="a corpus of this test")
-print("SCORED", len(table), len(table.attrs["skipped"]))
+print("SCORED", len(table), len(table.skipped))
 report = wb.verify_manifest(out, model=model, corpus=place + "/corpus", strict=False)
 print("VERIFIED", report.failed)
 import socket

@@ -94,7 +94,7 @@ def test_items_have_the_numbers_of_the_mirror(planted, heads, copying, bos, offl
     table = wb.evaluate(model, heads, [as_lm_eval(copying)], controls=3, seed=4)
     ours = wb.mirror(model, heads, [copying], controls=3, seed=4)
     assert_same(model, table, ours, {"copying": copying})
-    acc = table[table["metric"] == "acc"].set_index(["masked", "draw"])
+    acc = table.frame[table.frame["metric"] == "acc"].set_index(["masked", "draw"])
     assert set(acc.index) == set(mirror_sets(model, heads, 3))
     assert acc.loc[("nothing", 0), "value"] == pytest.approx(4 / 6)
     assert acc.loc[("detected", 0), "value"] == 0
@@ -134,7 +134,7 @@ def test_our_folder_holds_the_built_in_tasks(planted, heads, offline):
         for one in built_in_tasks()
     }
     table = wb.evaluate(planted, heads, ["workbench"], controls=1, limit=2)
-    assert set(table["task"]) == set(tasks)
+    assert set(table.frame["task"]) == set(tasks)
     assert len(list(FOLDER.glob("[!_]*.yaml"))) == len(tasks)
     few = [Task(one.name, one.items[:2], one.needs_context) for one in tasks.values()]
     assert_same(planted, table, wb.mirror(planted, heads, few, controls=1), tasks)
@@ -149,7 +149,7 @@ def test_a_group_has_a_value_of_its_own(planted, tmp_path):
         "aggregate_metric_list: [{metric: nats, aggregation: mean, weight_by_size: true}]\n"
     )
     table = wb.evaluate(planted, None, ["both"], limit=3, include_path=tmp_path)
-    nats = table[table["metric"] == "nats"].set_index("task")
+    nats = table.frame[table.frame["metric"] == "nats"].set_index("task")
     assert set(nats.index) == {"both", *members}
     assert nats.loc["both", "value"] == pytest.approx(nats.loc[members, "value"].mean())
     assert nats.loc["both", "items"] == 6
@@ -243,9 +243,11 @@ def test_it_can_be_cancelled_between_and_inside_head_sets(planted, heads, copyin
 
 def test_without_heads_nothing_is_masked(planted, copying):
     table = wb.evaluate(planted, None, [as_lm_eval(copying)], limit=2)
-    assert table["masked"].tolist() == ["nothing", "nothing"]
-    assert table["items"].tolist() == [2, 2]
-    assert list(table) == ["task", "metric", "value", "stderr", "items", "masked", "draw"]
+    assert table.frame["masked"].tolist() == ["nothing", "nothing"]
+    assert table.frame["items"].tolist() == [2, 2]
+    assert repr(table).startswith("Evaluation: 1 tasks, 1 head sets, 2 answers in all\n")
+    assert "<td>nothing</td>" in table._repr_html_()
+    assert list(table.frame) == ["task", "metric", "value", "stderr", "items", "masked", "draw"]
 
 
 def test_the_mirror_sums_up_and_draws_an_evaluation(planted, heads, copying):
@@ -267,8 +269,8 @@ def test_what_cannot_be_evaluated(planted, heads, copying, monkeypatch):
     table = wb.evaluate(planted, None, [as_lm_eval(copying)], limit=1)
     with pytest.raises(ValueError, match=r"no item has the metric 'f1'.*have acc, nats"):
         wb.evaluation_items(table, "f1")
-    with pytest.raises(ValueError, match="pass what evaluate returned"):
-        wb.evaluation_items(pd.DataFrame(), "acc")
+    with pytest.raises(TypeError, match="got a DataFrame: pass that, not its frame"):
+        wb.evaluation_items(table.frame, "acc")
     monkeypatch.setitem(sys.modules, "lm_eval", None)  # what Python takes for "not installed"
     with pytest.raises(ImportError, match=r"pip install '.\[eval\]'"):
         wb.evaluate(planted, heads)

@@ -97,7 +97,7 @@ def test_the_map_shows_every_document_once_a_panel(chosen):
     for trace in figure.data:
         panels[trace.xaxis or "x"] += list(trace.x)
     for points in panels.values():
-        assert sorted(points) == sorted(chosen["clusters"]["x"].round(4))
+        assert sorted(points) == sorted(chosen["clusters"].frame["x"].round(4))
     counts = {trace.name: len(trace.x) for trace in figure.data}
     a, b = ({*one.loc[one["selected"], "doc_id"]} for one in chosen["selections"].values())
     assert counts["both"] == len(a & b)

@@ -53,7 +53,7 @@ def test_scoring_refuses_a_model_that_fails_unless_told_otherwise(tmp_path, monk
     assert len(wb.score_documents(model, heads, documents, require_certificate=False)) == 4
 
     table = wb.score_corpus(model, heads, CORPUS, out=tmp_path, require_certificate=False)
-    assert table.attrs["run"]["certificate"]["ok"] is False
+    assert table.run["certificate"]["ok"] is False
     wb.write_manifest(wb.select(table), tmp_path)
     assert failures(tmp_path) == ["certificate"]
     assert failures(tmp_path, model=model, corpus=CORPUS) == ["certificate", "certificate again"]
@@ -80,7 +80,7 @@ def test_a_measured_number_is_no_setting(tiny, tmp_path, nothing_scored):
     edit_json(tmp_path / "run.json", lambda run: run["certificate"]["checks"][8].update(measured=0))
     nothing_scored(tiny, heads)
     table = wb.score_corpus(tiny, heads, CORPUS, out=tmp_path)
-    assert table.attrs["run"]["certificate"] == wb.certify(tiny).to_json()
+    assert table.run["certificate"] == wb.certify(tiny).to_json()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_manifest_with_another_certificate_does_not_verify(tmp_path, change, m
     table = lay_down_run(tmp_path)
     changed = certificate()
     change(changed)
-    table.attrs["run"]["certificate"] = changed
+    table.run["certificate"] = changed
     edit_json(tmp_path / "run.json", lambda run: run.update(certificate=changed))
     write_manifest(select(table, 0.3), tmp_path)
     assert failures(tmp_path) == ["certificate"]
@@ -110,7 +110,7 @@ def test_a_manifest_with_another_certificate_does_not_verify(tmp_path, change, m
 
 def test_a_manifest_or_record_that_lacks_it_is_named(tmp_path):
     table = lay_down_run(tmp_path / "run")
-    del table.attrs["run"]["certificate"]
+    del table.run["certificate"]
     with pytest.raises(ValueError, match="lacks 'certificate'"):
         write_manifest(select(table, 0.3), tmp_path / "new")
     lay_down_manifest(tmp_path / "other")

@@ -21,12 +21,12 @@ def made(folder, fraction=0.3, change=None, run=None, rows=None, by="documents")
     folder.mkdir()
     table = lay_down_run(folder.parent / f"of-{folder.name}")
     if change is not None:
-        table["loss_ref"] = change(table["loss_ref"].to_numpy())
-        table["score"] = (table["loss_ref"] - table["loss_base"]) / table["loss_base"]
+        scores = table.frame
+        scores["loss_ref"] = change(scores["loss_ref"].to_numpy())
+        scores["score"] = (scores["loss_ref"] - scores["loss_base"]) / scores["loss_base"]
     if rows is not None:
-        table, attrs = table[rows(table)].reset_index(drop=True), table.attrs
-        table.attrs = attrs
-    table.attrs["run"] = table.attrs["run"] | (run or {})
+        table = table.keep(rows(table.frame))
+    table.run.update(run or {})
     selection = wb.select(table, fraction, by)
     write_manifest(selection, folder, date=DATE)
     return folder, selection
@@ -63,8 +63,8 @@ def test_another_way_with_duplicates_is_a_reason(tmp_path):
     made_of = {}
     for name, duplicates in (("one", "report"), ("other", "keep one")):
         table = lay_down_run(tmp_path / f"of-{name}")
-        best = table.sort_values("score").groupby("domain").tail(3).index
-        table.loc[best, list(twice)] = list(twice.values())
+        best = table.frame.sort_values("score").groupby("domain").tail(3).index
+        table.frame.loc[best, list(twice)] = list(twice.values())
         made_of[name] = wb.select(table, 0.3, duplicates=duplicates)
         (tmp_path / name).mkdir()
         write_manifest(made_of[name], tmp_path / name, date=DATE)

@@ -201,7 +201,7 @@ def test_a_large_run_is_chosen_in_pieces_and_verifies(tmp_path, monkeypatch):
 
 def lay_down_clusters(folder):
     table = lay_down_run(folder)
-    near = table[["source", "row"]].assign(cluster=np.arange(len(table)) // 6)
+    near = table.frame[["source", "row"]].assign(cluster=np.arange(len(table)) // 6)
     near.to_parquet(folder.parent / "near.parquet")
     return folder.parent / "near.parquet"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -24,6 +25,7 @@ from support.run_folders import (
 from workbench.core.files import write_atomically
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
+from workbench.scoring.score_table import ScoreTable
 from workbench.selection.ranking import select
 
 
@@ -103,9 +105,8 @@ def test_holds_no_absolute_path_and_no_text(made):
 
 
 def test_a_hub_name_is_kept_as_given(tmp_path):
-    table = score_table()
-    table.attrs["run"] = run_record(table)
-    table.attrs["run"]["model"]["source"] = "owner/name"
+    table = ScoreTable(score_table(), run_record(score_table()), [])
+    table.run["model"]["source"] = "owner/name"
     path = write_manifest(select(table), tmp_path, date=DATE)
     model = json.loads(path.read_text())["aiw:run"]["model"]
     assert (model["source"], model["source_kind"]) == ("owner/name", "as given")
@@ -113,20 +114,17 @@ def test_a_hub_name_is_kept_as_given(tmp_path):
 
 @pytest.mark.parametrize("path", ["/data/a.jsonl", "C:\\data\\a.jsonl", "~/a.jsonl", "file:///a"])
 def test_refuses_absolute_sources_and_notes(path, tmp_path):
-    table = score_table()
-    table.attrs["run"] = run_record(table)
+    table = ScoreTable(score_table(), run_record(score_table()), [])
     with pytest.raises(ValueError, match="absolute"):
         write_manifest(select(table), tmp_path, corpus_note=f"a crawl, see {path}")
-    local = table.assign(source=path)
-    local.attrs["run"] = table.attrs["run"]
+    local = replace(table, frame=table.frame.assign(source=path))
     with pytest.raises(ValueError, match="absolute"):
         write_manifest(select(local), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_makes_the_folder_and_takes_scores_that_were_never_on_disk(tmp_path):
-    table = score_table()
-    table.attrs["run"] = run_record(table)
+    table = ScoreTable(score_table(), run_record(score_table()), [])
     path = write_manifest(select(table), tmp_path / "new/folder", date=DATE)
     assert path == tmp_path / "new/folder/manifest.json"
     report = verify_manifest(path.parent)
@@ -138,19 +136,18 @@ def test_makes_the_folder_and_takes_scores_that_were_never_on_disk(tmp_path):
 
 def test_takes_the_run_record_from_the_folder(tmp_path):
     table = lay_down_run(tmp_path / "run")
-    table.attrs.clear()
-    write_manifest(select(table), tmp_path / "run")
+    write_manifest(select(table.frame), tmp_path / "run")
     assert failures(tmp_path / "run") == []
 
 
 def test_refuses_scores_of_unknown_making(tmp_path):
-    with pytest.raises(ValueError, match="how these scores were made"):
+    with pytest.raises(ValueError, match=r"how these scores were made.*keep\(mask\)"):
         write_manifest(select(score_table()), tmp_path)
 
 
 def test_documents_left_out_by_the_user_are_counted(tmp_path):
     table = lay_down_run(tmp_path / "run")
-    kept = table[table["row"] > 4]
+    kept = table.keep(table.frame["row"] > 4)
     path = write_manifest(select(kept), tmp_path / "run")
     assert json.loads(path.read_text())["aiw:documents"]["excluded"] == 5
     assert failures(tmp_path / "run") == []
@@ -159,15 +156,15 @@ def test_documents_left_out_by_the_user_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda table: table.assign(score=table["score"] + 1e-12), "another score"),
-        (lambda table: table.assign(row=table["row"] + 1), "not in the score files"),
-        (lambda table: table.assign(domain="all"), "another domain"),
+        (lambda rows: rows.assign(score=rows["score"] + 1e-12), "another score"),
+        (lambda rows: rows.assign(row=rows["row"] + 1), "not in the score files"),
+        (lambda rows: rows.assign(domain="all"), "another domain"),
     ],
 )
 def test_refuses_rows_that_the_run_did_not_score(change, message, tmp_path):
     table = lay_down_run(tmp_path / "run")
     with pytest.raises(ValueError, match=message):
-        write_manifest(select(change(table)), tmp_path / "run")
+        write_manifest(select(change(table.frame)), tmp_path / "run")
     assert not (tmp_path / "run/selection.parquet").exists()
 
 

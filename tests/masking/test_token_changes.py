@@ -121,7 +121,7 @@ def changes(before, after):
 def test_the_rise_is_the_score_of_the_text(tiny):
     session = wb.Session(tiny, LONG, "L0H1 L1H3")
     shown = session.changes()
-    table = wb.score_corpus(tiny, session.heads, [{"id": "x", "text": LONG}])
+    table = wb.score_corpus(tiny, session.heads, [{"id": "x", "text": LONG}]).frame
     assert shown.rise == pytest.approx(table["score"].item(), rel=1e-5)
     assert shown.means == pytest.approx((table["loss_base"].item(), table["loss_ref"].item()))
     rows = shown.table()

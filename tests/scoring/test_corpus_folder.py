@@ -81,7 +81,7 @@ def test_told_to_it_sets_the_scores_aside_and_takes_them_back(scored, tmp_path):
     assert "set aside in superseded/" in repr(report)
     assert files(tmp_path / "run/superseded") == before
     assert record in [p.read_bytes() for p in (tmp_path / "run/superseded").glob("run-*.json")]
-    assert set(wb.load_scores(tmp_path / "run")["domain"]) == {"other"}
+    assert set(wb.load_scores(tmp_path / "run").frame["domain"]) == {"other"}
     again = scored(first, overwrite=True)
     assert (again.kept, again.tokens, again.set_aside_documents) == (7, 0, 20)
     assert files(tmp_path / "run") == before
@@ -141,7 +141,7 @@ def test_a_corpus_that_changes_goes_on_and_the_report_says_what_became_of_it(
             for name in ("kept", "redone", "set_aside_shards")
         )
     assert found == (kept, redone, aside)
-    assert set(wb.load_scores(tmp_path / "run")["text_sha256"]) == {
+    assert set(wb.load_scores(tmp_path / "run").frame["text_sha256"]) == {
         text_sha256(row["text"]) for row in changed
     }
     now = files(tmp_path / "run") | files(tmp_path / "run/superseded")

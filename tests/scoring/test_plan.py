@@ -32,13 +32,13 @@ def test_counts_are_those_of_the_run(tmp_path):
     table = wb.score_corpus(MODEL, HEADS, corpus(), out=tmp_path)
     assert found.domains["documents"].sum() == len(table) == 58
     assert found.domains.set_index("domain")["documents"].to_dict() == (
-        table["domain"].value_counts().to_dict()
+        table.frame["domain"].value_counts().to_dict()
     )
     sizes = {name: 0 for name in "ab"}
     for row in corpus():
         sizes[row["domain"]] += len((row["text"] or "").encode())
     assert found.domains.set_index("domain")["bytes"].to_dict() == sizes
-    reasons = [one["reason"] for one in table.attrs["skipped"]]
+    reasons = [one["reason"] for one in table.skipped]
     assert dict(found.skipped.to_numpy().tolist()) == {r: reasons.count(r) for r in reasons}
 
 

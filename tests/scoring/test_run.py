@@ -41,8 +41,8 @@ def corpus_of(count, start=0):
 
 def test_the_score_is_the_relative_rise_of_the_mean_token_loss(tiny, heads):
     table = wb.score_corpus(tiny, heads, corpus_of(6))
-    assert list(table.columns) == COLUMNS
-    for row, document in zip(table.itertuples(), corpus_of(6), strict=True):
+    assert list(table.frame.columns) == COLUMNS
+    for row, document in zip(table.frame.itertuples(), corpus_of(6), strict=True):
         base, ref = wb.token_losses(tiny, [document["text"]], [None, heads])[0]
         assert row.doc_id == document["id"]
         assert row.tokens == len(tiny.encode(document["text"]))
@@ -51,15 +51,15 @@ def test_the_score_is_the_relative_rise_of_the_mean_token_loss(tiny, heads):
         assert row.loss_ref == pytest.approx(ref.mean(), rel=1e-6)
         assert row.score == pytest.approx((ref.mean() - base.mean()) / base.mean(), rel=1e-4)
         assert row.text_sha256 == text_sha256(document["text"])
-    assert table["score"].abs().max() > 1e-3
+    assert table.frame["score"].abs().max() > 1e-3
 
 
 def test_long_documents_are_weighted_by_tokens_over_their_windows(tiny, heads):
     text = "a longer document, " * 20
     table = wb.score_corpus(tiny, heads, [{"id": "x", "text": text, "domain": "d"}], window=50)
     base = wb.token_losses(tiny, [text], window=50)[0][0]
-    assert table["predicted"].item() == len(base)
-    assert table["loss_base"].item() == pytest.approx(base.astype(float).mean(), rel=1e-9)
+    assert table.frame["predicted"].item() == len(base)
+    assert table.frame["loss_base"].item() == pytest.approx(base.astype(float).mean(), rel=1e-9)
 
 
 def test_every_document_read_is_scored_or_skipped_with_its_reason(tiny, heads, tmp_path):
@@ -76,10 +76,10 @@ def test_every_document_read_is_scored_or_skipped_with_its_reason(tiny, heads, t
     raw = "\n".join(map(json.dumps, lines)).encode() + b'\n{"id": "bytes", "text": "\xff"}\nnope\n'
     path.write_bytes(raw)
     table = wb.score_corpus(tiny, heads, path, out=tmp_path / "run", shard_size=2)
-    assert list(table["doc_id"]) == ["good", "good", "also good"]
-    skipped = table.attrs["skipped"]
-    assert table.attrs["run"]["documents"] == {"read": 9, "scored": 3, "skipped": 6}
-    assert sorted([*table["row"], *(one["row"] for one in skipped)]) == list(range(9))
+    assert list(table.frame["doc_id"]) == ["good", "good", "also good"]
+    skipped = table.skipped
+    assert table.run["documents"] == {"read": 9, "scored": 3, "skipped": 6}
+    assert sorted([*table.frame["row"], *(one["row"] for one in skipped)]) == list(range(9))
     reasons = " | ".join(one["reason"] for one in skipped)
     for word in ("empty", "too short", "null", "int", "UTF-8", "JSON"):
         assert word in reasons, (word, reasons)
@@ -91,16 +91,16 @@ def test_a_loss_that_is_not_a_number_is_skipped_not_ranked(heads):
     table = wb.score_corpus(
         model, heads, [{"id": "bad", "text": "one ~ two"}, {"id": "ok", "text": "one two"}]
     )
-    assert list(table["doc_id"]) == ["ok"]
-    assert "not finite" in table.attrs["skipped"][0]["reason"]
+    assert list(table.frame["doc_id"]) == ["ok"]
+    assert "not finite" in table.skipped[0]["reason"]
 
 
 def test_without_a_folder_the_same_numbers_come_back(tiny, heads, tmp_path):
     kept = wb.score_corpus(tiny, heads, corpus_of(9), out=tmp_path, shard_size=4)
     loose = wb.score_corpus(tiny, heads, corpus_of(9))
-    pd.testing.assert_frame_equal(kept, loose)
-    assert loose.attrs["run"]["receipts_file"] is None
-    pd.testing.assert_frame_equal(kept, wb.load_scores(tmp_path))
+    pd.testing.assert_frame_equal(kept.frame, loose.frame)
+    assert loose.run["receipts_file"] is None
+    pd.testing.assert_frame_equal(kept.frame, wb.load_scores(tmp_path).frame)
 
 
 def test_a_second_call_scores_nothing_again_and_changes_no_byte(
@@ -110,7 +110,7 @@ def test_a_second_call_scores_nothing_again_and_changes_no_byte(
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     nothing_scored(tiny, heads)
     again = wb.score_corpus(tiny, heads, corpus_of(9), out=tmp_path, shard_size=4)
-    pd.testing.assert_frame_equal(first, again)
+    pd.testing.assert_frame_equal(first.frame, again.frame)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before
 
 
@@ -118,7 +118,7 @@ def test_documents_added_at_the_end_leave_full_shards_alone(tiny, heads, tmp_pat
     wb.score_corpus(tiny, heads, corpus_of(8), out=tmp_path, shard_size=4)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
     grown = wb.score_corpus(tiny, heads, corpus_of(10), out=tmp_path, shard_size=4)
-    assert list(grown["doc_id"]) == [f"d{i}" for i in range(10)]
+    assert list(grown.frame["doc_id"]) == [f"d{i}" for i in range(10)]
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -127,7 +127,7 @@ def test_a_changed_text_is_scored_anew(tiny, heads, tmp_path):
     first = wb.score_corpus(tiny, heads, corpus, out=tmp_path, shard_size=4)
     corpus[5] = {**corpus[5], "text": "another text altogether"}
     second = wb.score_corpus(tiny, heads, corpus, out=tmp_path, shard_size=4)
-    assert second["score"][5] != first["score"][5]
+    assert second.frame["score"][5] != first.frame["score"][5]
     assert len(second) == 8
 
 
@@ -146,7 +146,7 @@ def test_a_damaged_shard_is_scored_again(tiny, heads, tmp_path, damage):
     with pytest.raises(ValueError, match="changed since"):
         wb.load_scores(tmp_path)
     again = wb.score_corpus(tiny, heads, corpus_of(8), out=tmp_path, shard_size=4)
-    pd.testing.assert_frame_equal(first, again)
+    pd.testing.assert_frame_equal(first.frame, again.frame)
     assert victim.read_bytes() == whole
 
 
@@ -162,7 +162,7 @@ def test_scores_of_other_settings_are_refused_with_the_difference(tiny, heads, t
     with pytest.raises(ValueError, match=r"model\.weights_sha256"):
         wb.score_corpus(make_model(seed=1), heads, corpus_of(4), out=tmp_path)
     table = wb.score_corpus(tiny, other, corpus_of(4), out=tmp_path, overwrite=True)
-    assert table.attrs["run"]["heads"]["heads"] == "L2H2"
+    assert table.run["heads"]["heads"] == "L2H2"
 
 
 def test_two_runs_do_not_write_to_one_folder(tiny, heads, tmp_path):
@@ -187,7 +187,7 @@ def test_an_interrupted_run_keeps_its_shards_and_goes_on(tiny, heads, tmp_path):
     with wb.masked(tiny, heads):  # the model was left clean
         pass
     table = wb.score_corpus(tiny, heads, corpus_of(12), out=tmp_path, shard_size=4)
-    assert list(table["doc_id"]) == [f"d{i}" for i in range(12)]
+    assert list(table.frame["doc_id"]) == [f"d{i}" for i in range(12)]
 
 
 SCORING = """
@@ -210,7 +210,7 @@ def test_a_killed_process_loses_at_most_its_last_shard(tmp_path):
     assert len(done) == 2
     subprocess.run(command, cwd=here, check=True, capture_output=True)
     table = wb.load_scores(tmp_path / "run")
-    assert list(table["doc_id"]) == [f"d{i}" for i in range(40)]
+    assert list(table.frame["doc_id"]) == [f"d{i}" for i in range(40)]
     assert {p: p.stat().st_mtime_ns for p in done} == done
     assert not list((tmp_path / "run").rglob("*.tmp*"))
 
@@ -306,7 +306,7 @@ def test_a_call_that_fails_leaves_the_finished_run_as_it_was(tiny, heads, tmp_pa
 
     with pytest.raises(OSError, match="disk"):
         wb.score_corpus(tiny, heads, broken(), out=tmp_path, shard_size=4)
-    pd.testing.assert_frame_equal(wb.load_scores(tmp_path), first)
+    pd.testing.assert_frame_equal(wb.load_scores(tmp_path).frame, first.frame)
 
 
 def test_the_score_folder_holds_every_document_once(tiny, heads, tmp_path):
@@ -321,7 +321,7 @@ def test_joined_streams_with_equal_places_are_skipped_before_the_work(tiny, head
     joined = [*wb.read_corpus(frame), *wb.read_corpus(frame.assign(id=["x", "y", "z"]))]
     table = wb.score_corpus(tiny, heads, joined)
     assert len(table) == 3
-    assert {one["reason"] for one in table.attrs["skipped"]} == {
+    assert {one["reason"] for one in table.skipped} == {
         "duplicate place: another document has this source and row"
     }
     wb.select(table)

@@ -222,7 +222,7 @@ def test_a_receipt_says_what_its_shard_holds(run, tmp_path):
     folder, shard, fingerprint = run
     receipt = finished(folder, shard, fingerprint)
     assert receipt == read_receipt(receipt_path(folder, shard.name(fingerprint)))
-    table = wb.load_scores(folder).head(4)
+    table = wb.load_scores(folder).frame.head(4)
     assert receipt.scored == receipt.read == 4
     assert receipt.tokens == table["tokens"].sum()
     assert receipt.predicted == table["predicted"].sum()

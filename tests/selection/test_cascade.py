@@ -59,7 +59,10 @@ def test_the_chosen_set_is_the_exact_one_at_a_part_of_the_exact_scores(bench, by
     assert cascade.SAMPLE < found.rescored < len(documents)
     exact = found.selection.table.query("exact").set_index("doc_id")
     pd.testing.assert_series_equal(
-        exact["score"], table.set_index("doc_id").loc[exact.index, "score"], rtol=1e-5, atol=1e-6
+        exact["score"],
+        table.frame.set_index("doc_id").loc[exact.index, "score"],
+        rtol=1e-5,
+        atol=1e-6,
     )
     assert f"{found.rescored} of 150 documents scored exactly" in repr(found)
     assert "risk that the chosen set is not the exact one" in repr(found)
@@ -72,7 +75,8 @@ def test_where_bfloat16_does_not_pay_everything_is_exact(bench, monkeypatch):
     assert "times as fast on this device" in found.reason
     assert (found.risk, found.rescored) == (0.0, len(documents))
     scores = found.selection.table.set_index("doc_id")["score"]
-    np.testing.assert_allclose(scores[table["doc_id"]], table["score"], rtol=1e-5, atol=1e-6)
+    exact = table.frame
+    np.testing.assert_allclose(scores[exact["doc_id"]], exact["score"], rtol=1e-5, atol=1e-6)
 
 
 def test_a_model_in_half_precision_is_scored_as_it_is(bench):

@@ -61,6 +61,9 @@ def test_agreement_along_a_setting():
     figure = agreement_curve(found)
     assert {one.name for one in figure.data} == {"a: overlap", "a: spearman"}
     assert list(figure.data[0].x) == [1, 2, 8]
+    assert figure.layout.xaxis.title.text == "probes"
+    with pytest.raises(ValueError, match="whose first column is the setting"):
+        agreement_curve(wb.agreement(noisy[1], noisy[2]))
 
 
 def test_tables_that_do_not_belong_together():

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import workbench as wb
 from workbench.selection.ranking import TIE_RULE, select
 
 
@@ -159,10 +160,9 @@ def test_refuses_an_unclear_policy(given_policy):
 
 
 def test_keeps_its_own_copy_of_the_run_record():
-    table = scores([("a", 0.9)])
-    table.attrs["run"] = {"mode": "uniform", "documents": {"read": 1}}
-    selection = select(table)
-    table.attrs["run"]["documents"]["read"] = 2
+    run = {"mode": "uniform", "documents": {"read": 1}}
+    selection = select(wb.ScoreTable(scores([("a", 0.9)]), run, []))
+    run["documents"]["read"] = 2
     assert selection.run == {"mode": "uniform", "documents": {"read": 1}}
     assert select(scores([("a", 0.9)])).run is None
 

@@ -35,12 +35,13 @@ def test_selectors_side_by_side_are_scorers(tables):
     joined = side_by_side(tables)
     for name, table in tables.items():
         column = joined.set_index("doc_id")[name]
-        assert column.to_dict() == table.set_index("doc_id")["score"].to_dict()
+        assert column.to_dict() == table.frame.set_index("doc_id")["score"].to_dict()
     pair = wb.compare_scorers(joined, ["small", "large"])
     agreed = wb.agreement(tables["small"], tables["large"])
     pd.testing.assert_frame_equal(pair[agreed.columns], agreed)
-    part = side_by_side({"small": tables["small"].iloc[:7], "large": tables["large"].iloc[5:]})
-    assert len(part) == len(set(tables["small"]["doc_id"][:7]) & set(tables["large"]["doc_id"][5:]))
+    small, large = tables["small"].frame.iloc[:7], tables["large"].frame.iloc[5:]
+    part = side_by_side({"small": small, "large": large})
+    assert len(part) == len(set(small["doc_id"]) & set(large["doc_id"]))
 
 
 def test_what_the_larger_selector_picks_and_how_long_it_is(tables):
@@ -49,7 +50,8 @@ def test_what_the_larger_selector_picks_and_how_long_it_is(tables):
     for domain in "ab":
         picks = {}
         for name, table in tables.items():
-            part = table[table["domain"] == domain].sort_values("score", ascending=False)
+            part = table.frame[table.frame["domain"] == domain]
+            part = part.sort_values("score", ascending=False)
             picks[name] = part.head(3).set_index("doc_id")["tokens"]
         row = found.loc[domain]
         alone = picks["large"].drop(picks["small"].index, errors="ignore")
@@ -87,7 +89,7 @@ def test_the_interval_holds_a_known_difference():
 
 
 def test_tables_that_do_not_belong_together(tables):
-    small = tables["small"]
+    small = tables["small"].frame
     with pytest.raises(ValueError, match="two tables or more, got 1"):
         side_by_side({"a": small})
     with pytest.raises(ValueError, match="give the selectors other names"):

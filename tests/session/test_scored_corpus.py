@@ -218,7 +218,7 @@ def test_scoring_and_opening_documents_of_any_corpus(session, tmp_path, form):
     assert heard == ["corpus"]
     expected = wb.score_corpus(session.model, session.heads, TEXTS)
     table = found.selection.table.sort_values("row")
-    np.testing.assert_allclose(table["score"], expected["score"], atol=1e-5)
+    np.testing.assert_allclose(table["score"], expected.frame["score"], atol=1e-5)
     for position in range(len(found)):
         session.open(position)
         (row,) = found.rows([position])

@@ -19,6 +19,7 @@ from workbench.loading.certificate_checks import CHECKS
 from workbench.manifest.verification.report import VerificationError
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
+from workbench.scoring.score_table import ScoreTable
 from workbench.selection.ranking import select
 
 DATE = datetime.date(2026, 1, 2)
@@ -106,25 +107,25 @@ def describe(path, folder, rows):
 
 
 def lay_down_run(folder):
-    """Write a run's folder as score_corpus does, and return the score table with its record."""
-    table = score_table()
-    record = run_record(table)
+    """Write a run's folder as score_corpus does, and return its ScoreTable."""
+    frame = score_table()
+    record = run_record(frame)
     (folder / "scores").mkdir(parents=True)
     for part in range(2):
         path = folder / f"scores/part-{part}.parquet"
-        rows = table.iloc[part * 12 : (part + 1) * 12]
+        rows = frame.iloc[part * 12 : (part + 1) * 12]
         pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), path)
         record["score_files"].append(describe(path, folder, 12))
-    lines = [
-        json.dumps({"doc_id": None, "domain": None, "source": "a", "row": 0, "reason": reason})
+    skipped = [
+        {"doc_id": None, "domain": None, "source": "a", "row": 0, "reason": reason}
         for reason, count in SKIPPED
         for _ in range(count)
     ]
+    lines = [json.dumps(document) for document in skipped]
     (folder / "skipped.jsonl").write_text("\n".join(lines) + "\n")
     record["skipped_file"] = describe(folder / "skipped.jsonl", folder, 4)
     (folder / "run.json").write_text(json.dumps(record))
-    table.attrs["run"] = record
-    return table
+    return ScoreTable(frame, record, skipped)
 
 
 def lay_down_manifest(folder):

@@ -102,13 +102,13 @@ def test_crossing(steps, values, level, at):
 )
 def test_heads_that_are_there_from_the_beginning(scores, at):
     course = pd.DataFrame({"step": [0, 10, 20], "final_heads": scores})
-    assert Evolution(pd.DataFrame(), course).appears == pytest.approx(at)
+    assert Evolution(pd.DataFrame(), course, 1).appears == pytest.approx(at)
 
 
 def test_ties_are_no_ranking(stages, found):
     assert found.stays()["shared"].iloc[0] < 1  # before: no head copies
     nothing = found.scores.assign(score=found.scores["score"].where(found.scores["step"] > 0, 0.0))
-    assert Evolution(nothing, found.course).stays()["shared"].iloc[0] == 0
+    assert Evolution(nothing, found.course, found.final).stays()["shared"].iloc[0] == 0
     with pytest.raises(ValueError, match="score above 0"):
         wb.evolution(stages, planted_probes, fraction=1.0)
 
@@ -129,7 +129,7 @@ def test_revisions_are_loaded_and_the_last_is_certified(stages, monkeypatch):
 def test_what_is_never_reached_is_nan():
     assert np.isnan(crossing(np.array([0.0, 1]), np.array([0.0, 1]), 2))
     flat = pd.DataFrame({"step": [0, 1], "final_heads": [0.0, 0.0]})
-    assert np.isnan(Evolution(pd.DataFrame(), flat).appears)
+    assert np.isnan(Evolution(pd.DataFrame(), flat, 1).appears)
 
 
 @pytest.mark.parametrize("pairs", [1, 3, 5])

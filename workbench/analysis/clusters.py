@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from workbench.analysis.words import word_counts
+from workbench.core.frames import TableLike, frame_of
 from workbench.core.intervals import percentile_interval
 from workbench.core.progress import check_cancelled
 from workbench.corpus.alignment import documents_of
@@ -20,30 +22,58 @@ KEY = ["source", "row"]
 STARTS = 10  # k-means from as many first centres; the tightest result is kept
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class DocumentClusters:
+    """Documents in clusters, and on a plane.
+
+    Attributes:
+        frame: one row a document, in the order of the score table: doc_id, domain, source, row,
+            cluster (from 0, the largest first), distance (to the cluster's centre) and x, y (the
+            first two principal components, as in the paper's Figure 6).
+        explained: the share of the variance that the plane shows.
+    """
+
+    frame: pd.DataFrame
+    explained: float
+
+    def _heading(self) -> str:
+        clusters = self.frame["cluster"].nunique()
+        return (
+            f"DocumentClusters: {len(self.frame):,} documents in {clusters:,} clusters; the plane "
+            f"shows {self.explained:.0%} of the variance"
+        )
+
+    def __repr__(self) -> str:
+        return f"{self._heading()}\n{self.frame!r}"
+
+    def _repr_html_(self) -> str:
+        # Ids and domain names are text from the web, so pandas' escaping is asked for by name.
+        rows = self.frame.to_html(escape=True, max_rows=pd.get_option("display.max_rows"))
+        return f"<p>{self._heading()}</p>{rows}"
+
+
 def cluster_documents(
-    table: pd.DataFrame, embeddings: np.ndarray, k: int = 100, *, seed: int = 0
-) -> pd.DataFrame:
+    table: TableLike, embeddings: np.ndarray, k: int = 100, *, seed: int = 0
+) -> DocumentClusters:
     """Group documents by their embeddings, and place them on a plane.
 
     The mean of all embeddings is taken off and what is left scaled to length 1, since the hidden
     states of a language model share one large direction. Then k-means, the best of ten starts.
 
     Args:
-        table: a score table.
+        table: a score table, or a frame with its columns.
         embeddings: shape (documents, width), a row for each of the table's, in order (`embed` of
             the texts of `documents_of`).
         k: number of clusters (the paper: 100).
         seed: of the first centres.
 
     Returns:
-        doc_id, domain, source, row, cluster (from 0, the largest first), distance (to the cluster's
-        centre) and x, y (the first two principal components, as in the paper's Figure 6).
-        attrs["explained"] is the share of the variance that the plane shows.
+        The cluster and the place of each document.
 
     Raises:
         ValueError: the shapes do not fit, k is no cluster count, or a vector is not finite.
     """
-    vectors = np.asarray(embeddings, dtype=np.float64)
+    table, vectors = frame_of(table), np.asarray(embeddings, dtype=np.float64)
     if vectors.ndim != 2 or len(vectors) != len(table):
         raise ValueError(
             f"expected one embedding a row of the table, ({len(table)}, width); got {vectors.shape}"
@@ -64,19 +94,19 @@ def cluster_documents(
     first = np.array([int(np.argmax(means.labels_ == one)) for one in range(k)])
     name = np.empty(k, dtype=int)
     name[np.lexsort((first, -sizes))] = np.arange(k)
-    found = table[["doc_id", "domain", *KEY]].reset_index(drop=True)
-    found.attrs = {"explained": float(plane.explained_variance_ratio_.sum()), "k": k}
-    return found.assign(
+    rows = table[["doc_id", "domain", *KEY]].reset_index(drop=True)
+    rows = rows.assign(
         cluster=name[means.labels_],
         distance=np.linalg.norm(vectors - means.cluster_centers_[means.labels_], axis=1),
         x=at[:, 0],
         y=at[:, 1],
     )
+    return DocumentClusters(rows, float(plane.explained_variance_ratio_.sum()))
 
 
 def cluster_table(
-    clusters: pd.DataFrame,
-    table: pd.DataFrame,
+    clusters: DocumentClusters,
+    table: TableLike,
     corpus: Any,
     selections: Mapping[str, pd.DataFrame],
     *,
@@ -92,7 +122,7 @@ def cluster_table(
 
     Args:
         clusters: what `cluster_documents` returned for `table`.
-        table: the score table.
+        table: the score table, or its frame.
         corpus: what was scored, as for `read_corpus`.
         selections: name to a table with the column selected.
         terms: how many terms name a cluster.
@@ -109,10 +139,10 @@ def cluster_table(
     """
     documents = documents_of(table, corpus, **columns)
     counts, names = word_counts([document.text for document in documents])
-    weights = class_tfidf(counts, clusters["cluster"].to_numpy())
+    weights = class_tfidf(counts, clusters.frame["cluster"].to_numpy())
     flags = {name: chosen_in(clusters, one) for name, one in selections.items()}
     rows = []
-    for cluster, part in clusters.groupby("cluster"):
+    for cluster, part in clusters.frame.groupby("cluster"):
         value = weights[int(str(cluster))]
         best = np.argsort(-value, kind="stable")[:terms]
         near = part.sort_values("distance", kind="stable").head(nearest)
@@ -147,7 +177,7 @@ def class_tfidf(counts: sparse.csr_matrix, classes: np.ndarray) -> np.ndarray:
 
 
 def coverage(
-    clusters: pd.DataFrame,
+    clusters: DocumentClusters,
     selections: Mapping[str, pd.DataFrame],
     *,
     draws: int = 1000,
@@ -170,9 +200,9 @@ def coverage(
     Raises:
         ValueError: a selection chooses none of the documents, or lacks the column selected.
     """
-    groups = clusters["cluster"].to_numpy()
+    groups = clusters.frame["cluster"].to_numpy()
     k = int(groups.max()) + 1
-    domains = clusters["domain"].to_numpy()
+    domains = clusters.frame["domain"].to_numpy()
     rng = np.random.default_rng(seed)
     rows = []
     for name, selection in selections.items():
@@ -200,7 +230,7 @@ def coverage(
     return pd.DataFrame(rows)
 
 
-def chosen_in(clusters: pd.DataFrame, selection: pd.DataFrame) -> np.ndarray:
+def chosen_in(clusters: DocumentClusters, selection: pd.DataFrame) -> np.ndarray:
     """Which documents of a clustering a selection chooses.
 
     Args:
@@ -208,7 +238,7 @@ def chosen_in(clusters: pd.DataFrame, selection: pd.DataFrame) -> np.ndarray:
         selection: a table with the column selected.
 
     Returns:
-        Shape (documents,), bool, in the order of `clusters`.
+        Shape (documents,), bool, in the order of the clustered documents.
 
     Raises:
         ValueError: the column selected is missing.
@@ -217,7 +247,7 @@ def chosen_in(clusters: pd.DataFrame, selection: pd.DataFrame) -> np.ndarray:
         raise ValueError("a selection is a table with the column 'selected': select(...).table")
     chosen = selection.loc[selection["selected"], KEY]
     taken = pd.MultiIndex.from_frame(chosen)
-    return pd.MultiIndex.from_frame(clusters[KEY]).isin(taken)
+    return pd.MultiIndex.from_frame(clusters.frame[KEY]).isin(taken)
 
 
 def _touched(counts: np.ndarray) -> np.ndarray:

@@ -13,17 +13,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from workbench.core.frames import TableLike, frame_of
 from workbench.core.intervals import percentile_interval, spearman_interval
 from workbench.selection.alternative_scores import BUILT_IN, scored_by
 
 CONFOUNDS = ("compression_ratio", "loss_base", "tokens")
 
 
-def confounds(table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+def confounds(table: TableLike, *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Spearman correlation of the score with each confound, inside each domain.
 
     Args:
-        table: a score table (`score_corpus`).
+        table: a score table (`score_corpus`), or a frame with its columns.
         draws: bootstrap draws of documents.
         seed: of the draws.
 
@@ -35,7 +36,7 @@ def confounds(table: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> pd.Da
     """
     rng = np.random.default_rng(seed)
     rows = []
-    for domain, part in table.groupby("domain", sort=True):
+    for domain, part in frame_of(table).groupby("domain", sort=True):
         picks = rng.integers(0, len(part), size=(draws, len(part)))
         for name in CONFOUNDS:
             score, other = part["score"].to_numpy(), part[name].to_numpy(dtype=float)
@@ -108,7 +109,7 @@ def selection_statistics(
     return pd.DataFrame(rows, columns=columns)
 
 
-def scorer_confounds(table: pd.DataFrame, names: Sequence[str] = BUILT_IN) -> pd.DataFrame:
+def scorer_confounds(table: TableLike, names: Sequence[str] = BUILT_IN) -> pd.DataFrame:
     """What every scorer goes along with.
 
     A scorer that is a confound (perplexity, length, compression) correlates with itself by 1.

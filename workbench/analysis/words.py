@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
+from workbench.core.frames import TableLike
 from workbench.core.intervals import percentile_interval
 from workbench.core.progress import progress_bar
 from workbench.corpus.alignment import documents_of
@@ -54,7 +55,7 @@ def word_counts(
 
 
 def word_overlap(
-    table: pd.DataFrame,
+    table: TableLike,
     corpus: Any,
     scorer_a: str = "score",
     scorer_b: str = "random",
@@ -82,7 +83,7 @@ def word_overlap(
       words, that many of each are compared (column words).
 
     Args:
-        table: a score table.
+        table: a score table, or a frame with its columns and those of the scorers (`scorers`).
         corpus: what was scored, as for `read_corpus`.
         scorer_a: the first scorer, a name that `chosen_by` knows.
         scorer_b: the second one.
@@ -95,12 +96,12 @@ def word_overlap(
         **columns: id, text and domain: names of the columns of the corpus, as for `read_corpus`.
 
     Returns:
-        One row a domain, fraction and weight: domain, fraction, weight ("tf" or "tfidf"), documents
-        (that a chooses), shared (the share of these that b chooses too), words, overlap, random
-        with low and high (the mean and the 2.5 and 97.5 percentiles of the overlap of two
-        independent random selections of as many documents, over `draws` pairs), only_a and only_b
-        (up to eight of the words that one selection alone has, most frequent first).
-        attrs["scorers"] holds the two names.
+        One row a domain, fraction and weight: domain, fraction, weight ("tf" or "tfidf"), scorer_a
+        and scorer_b (the two names), documents (that a chooses), shared (the share of these that b
+        chooses too), words, overlap, random with low and high (the mean and the 2.5 and 97.5
+        percentiles of the overlap of two independent random selections of as many documents, over
+        `draws` pairs), only_a and only_b (up to eight of the words that one selection alone has,
+        most frequent first).
 
     Raises:
         ValueError: the corpus is not the table's or holds no words, or a number is below 1.
@@ -140,12 +141,13 @@ def word_overlap(
                 for weight, values in weighed.items():
                     found = _compared(values, names, a, b, pairs, words)
                     rows.append(
-                        {**head, "weight": weight, "documents": len(a), "shared": shared, **found}
-                    )
+                        {
+                            **head, "weight": weight, "scorer_a": scorer_a, "scorer_b": scorer_b,
+                            "documents": len(a), "shared": shared, **found,
+                        }
+                    )  # fmt: skip
                 done(1)
-    result = pd.DataFrame(rows)
-    result.attrs["scorers"] = (scorer_a, scorer_b)
-    return result
+    return pd.DataFrame(rows)
 
 
 def _compared(

@@ -92,7 +92,7 @@ def run(folder: Path, say: Callable[[str], None], *, overwrite: bool = False) ->
             label: values
             for label, values in zip(labels, means.round(3).to_dict("records"), strict=True)
         },
-        "documents": table.attrs["run"]["documents"],
+        "documents": table.run["documents"],
         "domains": json.loads(chosen.domains.round(4).to_json(orient="records")),
         "score_and_repetition": {
             domain: round(value, 2)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
+from workbench.core.frames import TableLike, frame_of
 from workbench.corpus.reading import Document, read_corpus, text_sha256
 
 
-def documents_of(table: pd.DataFrame, corpus: Any, **columns: Any) -> list[Document]:
+def documents_of(table: TableLike, corpus: Any, **columns: Any) -> list[Document]:
     """The document of each row of a score table, in the order of the rows.
 
     Documents without a row are passed over.
 
     Args:
-        table: a score table with the columns source, row, text_sha256 and doc_id.
+        table: a score table, or a frame with the columns source, row, text_sha256 and doc_id.
         corpus: what the table was scored from, in any form that `read_corpus` takes.
         **columns: the names of its columns, as `read_corpus` takes them (id, text, domain).
 
@@ -24,13 +23,15 @@ def documents_of(table: pd.DataFrame, corpus: Any, **columns: Any) -> list[Docum
 
     Raises:
         ValueError: a row has no document in the corpus, or one of another text.
+        TypeError: `table` is neither a score table nor a frame.
         CorpusError: the corpus cannot be read.
     """
+    frame = frame_of(table)
     wanted = {
         (str(row.source), int(row.row)): (place, row.text_sha256)  # type: ignore[arg-type]
-        for place, row in enumerate(table[["source", "row", "text_sha256"]].itertuples())
+        for place, row in enumerate(frame[["source", "row", "text_sha256"]].itertuples())
     }
-    documents: list[Document | None] = [None] * len(table)
+    documents: list[Document | None] = [None] * len(frame)
     for document in read_corpus(corpus, **columns):
         here = wanted.get((document.source, document.row))
         if here is None or not isinstance(document, Document):
@@ -45,6 +46,6 @@ def documents_of(table: pd.DataFrame, corpus: Any, **columns: Any) -> list[Docum
         lacking = [place for place, document in enumerate(documents) if document is None]
         raise ValueError(
             f"{len(lacking)} rows of the table have no document in the corpus, the first "
-            f"{table['doc_id'].iloc[lacking[0]]!r:.100}: give the corpus of the score table"
+            f"{frame['doc_id'].iloc[lacking[0]]!r:.100}: give the corpus of the score table"
         )
     return [document for document in documents if document is not None]

@@ -13,6 +13,7 @@ import math
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,38 @@ KEYS = ["task", "item", "name", "masked", "draw"]
 RESAMPLES = 1000  # behind lm-eval's standard errors of metrics that have no formula for it
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation:
+    """What lm-eval measured, with heads masked and without.
+
+    Attributes:
+        frame: one row a task (or group), metric and head set: task, metric (with lm-eval's filter
+            after a comma where there is one), value, stderr (NaN where lm-eval gives none), items
+            (how many), masked ("nothing", "detected", "random") and draw.
+        items: of every single item under every head set: task, item, name (empty), masked, draw,
+            and the value of each metric that its task has (`evaluation_items` makes a frame of a
+            metric).
+    """
+
+    frame: pd.DataFrame
+    items: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __repr__(self) -> str:
+        return f"{self._heading()}\n{self.frame!r}"
+
+    def _repr_html_(self) -> str:
+        rows = self.frame.to_html(escape=True, max_rows=pd.get_option("display.max_rows"))
+        return f"<p>{self._heading()}</p>{rows}"
+
+    def _heading(self) -> str:
+        tasks = self.frame["task"].nunique()
+        sets = len(self.frame[["masked", "draw"]].drop_duplicates())
+        return f"Evaluation: {tasks} tasks, {sets} head sets, {len(self.items):,} answers in all"
+
+
 def evaluate(
     model: Model,
     heads: HeadSet | None = None,
@@ -50,7 +83,7 @@ def evaluate(
     num_fewshot: int | None = None,
     include_path: str | Path | Sequence[str | Path] = (),
     **hflm: Any,
-) -> pd.DataFrame:
+) -> Evaluation:
     """Run lm-eval tasks unmasked, with heads masked, and with random sets masked.
 
     Args:
@@ -68,10 +101,7 @@ def evaluate(
         **hflm: options of lm-eval's HFLM, for example batch_size=8.
 
     Returns:
-        One row a task (or group), metric and head set: task, metric (with lm-eval's filter after a
-        comma where there is one), value, stderr (NaN where lm-eval gives none), items, masked
-        ("nothing", "detected", "random") and draw. attrs["items"] keeps the value of every single
-        item: see `evaluation_items`.
+        The values of every task, and behind them those of every single item.
 
     Raises:
         ImportError: lm-eval is not installed.
@@ -102,16 +132,14 @@ def evaluate(
                 items += [{**item, "masked": name, "draw": draw} for item in _items(results)]
                 done(1)
     columns = ["task", "metric", "value", "stderr", "items", "masked", "draw"]
-    table = pd.DataFrame(rows, columns=columns)
-    table.attrs["items"] = items
-    return table
+    return Evaluation(pd.DataFrame(rows, columns=columns), items)
 
 
-def evaluation_items(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The values of single items behind a table of `evaluate`, for `mirror_summary(_, metric)`.
+def evaluation_items(evaluation: Evaluation, metric: str) -> pd.DataFrame:
+    """The values of single items behind an evaluation, for `mirror_summary(_, metric)`.
 
     Args:
-        table: what `evaluate` returned.
+        evaluation: what `evaluate` returned.
         metric: which of its metrics; tasks without it are left out.
 
     Returns:
@@ -119,15 +147,20 @@ def evaluation_items(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Raises:
         ValueError: no item has this metric.
+        TypeError: it is no Evaluation.
     """
-    every = table.attrs.get("items", [])
-    known = sorted({key for item in every for key in item} - set(KEYS))
+    if not isinstance(evaluation, Evaluation):
+        raise TypeError(
+            "the values of single items are in what evaluate returned, got a "
+            f"{type(evaluation).__name__}: pass that, not its frame"
+        )
+    items = evaluation.items
+    known = sorted({key for item in items for key in item} - set(KEYS))
     if metric not in known:
         raise ValueError(
-            f"no item has the metric {metric!r}; this table's items have "
-            f"{', '.join(known) or 'none: pass what evaluate returned'}"
+            f"no item has the metric {metric!r}; the items have {', '.join(known) or 'none'}"
         )
-    return pd.DataFrame([item for item in every if metric in item], columns=[*KEYS, metric])
+    return pd.DataFrame([item for item in items if metric in item], columns=[*KEYS, metric])
 
 
 # ---- what the task files of our own call ----------------------------------------------------

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.analysis.clusters import chosen_in
+from workbench.analysis.clusters import DocumentClusters, chosen_in
 from workbench.figures.theme import COLOURS, shown, styled
 
 GREY = COLOURS[6]
@@ -131,7 +131,7 @@ def cluster_bars(table: pd.DataFrame, one: str, other: str, most: int = 20) -> g
     return styled(figure, height=170 + 26 * len(rows))
 
 
-def selection_map(clusters: pd.DataFrame, selections: Mapping[str, pd.DataFrame]) -> go.Figure:
+def selection_map(clusters: DocumentClusters, selections: Mapping[str, pd.DataFrame]) -> go.Figure:
     """Two selections on the plane of the two first principal components (Figures 5 and 6).
 
     Args:
@@ -153,9 +153,9 @@ def selection_map(clusters: pd.DataFrame, selections: Mapping[str, pd.DataFrame]
         subplot_titles=("where they come from", "who chooses them"),
     )  # fmt: skip
     groups = [
-        (1, str(domain), (clusters["domain"] == domain).to_numpy(), colour, 6)
+        (1, str(domain), (clusters.frame["domain"] == domain).to_numpy(), colour, 6)
         for domain, colour in zip(
-            sorted(set(clusters["domain"])), [*COLOURS[2:6], *COLOURS[:2]] * 99, strict=False
+            sorted(set(clusters.frame["domain"])), [*COLOURS[2:6], *COLOURS[:2]] * 99, strict=False
         )
     ]
     groups += [
@@ -165,7 +165,7 @@ def selection_map(clusters: pd.DataFrame, selections: Mapping[str, pd.DataFrame]
         (2, "both", a & b, "black", 9),
     ]
     for column, name, which, colour, size in groups:
-        part = clusters[which]
+        part = clusters.frame[which]
         figure.add_scatter(
             x=part["x"].round(4), y=part["y"].round(4), mode="markers", name=shown(name), row=1,
             col=column, marker={"color": colour, "size": size, "opacity": 0.75},
@@ -176,12 +176,10 @@ def selection_map(clusters: pd.DataFrame, selections: Mapping[str, pd.DataFrame]
             ],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
-    explained = clusters.attrs.get("explained")
-    share = "" if explained is None else f" ({explained:.0%} of the variance)"
     figure.update_xaxes(title_text="first principal component")
     figure.update_yaxes(title_text="second", row=1, col=1)
     figure.update_layout(
-        title=f"Documents on a plane{share}",
+        title=f"Documents on a plane ({clusters.explained:.0%} of the variance)",
         legend={"orientation": "h", "y": -0.2, "x": 0, "title": {"text": "left: "}},
         legend2={"orientation": "h", "y": -0.3, "x": 0, "title": {"text": "right: "}},
     )

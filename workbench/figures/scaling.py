@@ -85,12 +85,20 @@ def agreement_curve(table: pd.DataFrame) -> go.Figure:
     """Overlap at the cut and Spearman with the reference selection against a setting, by domain.
 
     Args:
-        table: what `agreement_along` returned.
+        table: what `agreement_along` returned, whose first column is the setting.
 
     Returns:
         The figure, the setting on a logarithmic axis.
+
+    Raises:
+        ValueError: the table has no setting, like one of `agreement`.
     """
-    setting = str(table.attrs.get("setting", "setting"))
+    setting = str(table.columns[0])
+    if setting == "domain":
+        raise ValueError(
+            "agreement_curve draws what agreement_along returned, whose first column is the "
+            f"setting; got a table with the columns {', '.join(map(str, table.columns))}"
+        )
     figure = go.Figure()
     for number, (domain, part) in enumerate(table.groupby("domain", sort=True)):
         for measure, dash in (("overlap", "solid"), ("spearman", "dot")):

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from workbench.core.frames import TableLike, frame_of
 from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
 from workbench.selection.ranking import Selection
 
@@ -49,11 +50,11 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
     return styled(figure, height=120 + 150 * len(domains))
 
 
-def confound_panel(table: pd.DataFrame) -> go.Figure:
+def confound_panel(table: TableLike) -> go.Figure:
     """Score against compression ratio, base loss and length, one colour a domain.
 
     Args:
-        table: a score table (`score_corpus`).
+        table: a score table (`score_corpus`), or a frame with its columns.
 
     Returns:
         The figure, three panels; the length is on a logarithmic axis.
@@ -64,7 +65,7 @@ def confound_panel(table: pd.DataFrame) -> go.Figure:
         ("tokens", "tokens"),
     )
     figure = make_subplots(cols=3, shared_yaxes=True, horizontal_spacing=0.03)
-    for number, (domain, part) in enumerate(table.groupby("domain", sort=True)):
+    for number, (domain, part) in enumerate(frame_of(table).groupby("domain", sort=True)):
         for column, (name, label) in enumerate(panels, start=1):
             figure.add_scatter(
                 x=part[name].round(4), y=part["score"].round(4), mode="markers", row=1, col=column,

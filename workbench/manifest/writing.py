@@ -231,7 +231,7 @@ def public_record(run: Any) -> dict[str, Any]:
         if key not in run or not isinstance(run[key], kind):
             raise ValueError(
                 f"the run record lacks {key!r} or has it in another form; give the table of "
-                "score_corpus with its attrs, or the folder of a run that was finished"
+                "score_corpus or load_scores itself, or the folder of a run that was finished"
             )
     counts = [run["documents"].get(key) for key in ("read", "scored", "skipped")]
     if not all(isinstance(count, int) for count in counts) or counts[0] != counts[1] + counts[2]:
@@ -332,9 +332,10 @@ def _find_run(selection: Selection, folder: pathlib.Path) -> Any:
     if selection.run is None:
         if beside is None:
             raise ValueError(
-                "nothing says how these scores were made: the table has no attrs['run'] and "
-                f"{RUN_FILE} is not in the folder; select from the table of score_corpus itself, "
-                "or write into the folder of its run"
+                "nothing says how these scores were made: the selection is one from a frame, which "
+                f"has no run record, and {RUN_FILE} is not in the folder. Give select() the table "
+                "of score_corpus or load_scores itself, whose keep(mask) leaves rows out, or write "
+                "into the folder of its run"
             )
         return beside
     run = json.loads(json.dumps(selection.run))

@@ -19,8 +19,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from workbench.core.files import write_atomically
 from workbench.core.progress import check_cancelled
 from workbench.corpus.columns import Named
@@ -45,6 +43,7 @@ from workbench.scoring.report import (
     run_progress,
 )
 from workbench.scoring.run_folder import Part
+from workbench.scoring.score_table import ScoreTable
 from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import CATALOGUE, Catalogue, catalogue_of, cut, is_current
 from workbench.scoring.worker import Job
@@ -68,7 +67,7 @@ def score_corpus(
     shard_timeout: float | None = None,
     overwrite: bool = False,
     require_certificate: bool = True,
-) -> pd.DataFrame:
+) -> ScoreTable:
     """Score every document of a corpus: the AttentionInfluence of arXiv 2505.07293, equation 5.
 
     Each document is read twice, by the model as it is and with `heads` masked. Its score is the
@@ -108,7 +107,8 @@ def score_corpus(
             verify.
 
     Returns:
-        One row a document that has a score, in the order of the corpus, with the columns
+        The scores. Their `frame` has one row a document that has a score, in the order of the
+        corpus, with the columns
 
         - doc_id, domain, source, row: which document it is, and where it lies;
         - tokens: of the whole document, without special ones;
@@ -119,9 +119,9 @@ def score_corpus(
           repetitive;
         - text_sha256: of the text in UTF-8.
 
-        attrs["run"] is the record that manifests are made of; its "domain_from" counts whether
-        domains came from a column, a sub-folder or neither. attrs["skipped"] lists the documents
-        that cannot be scored, each with its reason: every document read is in one of the two.
+        `run` is the record that manifests are made of. `skipped` lists the documents that cannot be
+        scored, each with its reason: every document read is in one of the two. `keep` leaves rows
+        out of a selection.
 
     Raises:
         NotCertified: the model fails a check, and require_certificate is True.
@@ -142,7 +142,7 @@ def score_corpus(
         )  # fmt: skip
         table = runs.load_scores(folder)
     if out is None:  # nothing is left on disk that could be listed
-        table.attrs["run"] |= {"receipts_file": None, "skipped_file": None}
+        table.run.update({"receipts_file": None, "skipped_file": None})
     return table
 
 

@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
-import pandas as pd
 import pyarrow as pa
 
 from workbench.core.files import lines_of, read_json, resolve_inside, sha256_of, write_atomically
@@ -54,6 +53,7 @@ from workbench.scoring.receipts import (
     shard_number,
 )
 from workbench.scoring.schema import FORMULA, SCHEMA
+from workbench.scoring.score_table import ScoreTable
 from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import Shard
 
@@ -61,14 +61,14 @@ SUPERSEDED = "superseded"
 Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, from 1
 
 
-def load_scores(folder: str | Path) -> pd.DataFrame:
+def load_scores(folder: str | Path) -> ScoreTable:
     """The table that `score_corpus(out=folder)` returned, read again from its files.
 
     Args:
         folder: the run folder.
 
     Returns:
-        The table of `score_corpus`, with attrs["run"] and attrs["skipped"].
+        The table of `score_corpus`: its rows, the record of its run and its skipped documents.
 
     Raises:
         FileNotFoundError: no run was written to the folder.
@@ -100,10 +100,8 @@ def load_scores(folder: str | Path) -> pd.DataFrame:
         if lacking := set(SCHEMA.names) - set(stored.column_names):
             raise ValueError(f"{path} lacks the columns {sorted(lacking)} of scores")
         tables.append(stored.select(SCHEMA.names).cast(SCHEMA))
-    table = pa.concat_tables(tables).to_pandas() if tables else SCHEMA.empty_table().to_pandas()
-    table.attrs["run"] = run
-    table.attrs["skipped"] = _json_lines(skipped)
-    return table
+    rows = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    return ScoreTable(rows.to_pandas(), run, _json_lines(skipped))
 
 
 def _json_lines(path: Path) -> list[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from workbench.core.frames import TableLike, frame_of
 from workbench.selection.rank_agreement import agreement
 from workbench.selection.ranking import By, rank, select
 
@@ -22,15 +23,17 @@ CONTROLLED = ("loss_base", "compression_ratio", "tokens")  # what the score goes
 BUILT_IN = ("score", "difference", "residual", "perplexity", "length", "compression", "random")
 
 
-def scorers(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+def scorers(table: TableLike, *, seed: int = 0) -> pd.DataFrame:
     """Add a column for each built-in scorer to a score table.
 
     Args:
-        table: the score table of `score_corpus` or `novel_scores`, one row a document.
+        table: the score table of `score_corpus`, or a frame with its columns, such as that of
+            `novel_scores`.
         seed: of the random scorer; with one seed, the same text always draws the same value.
 
     Returns:
-        A copy of the table with one more float column a scorer, of which higher is better:
+        A frame: the rows of the table with one more float column a scorer, of which higher is
+        better:
 
         - difference: loss_ref - loss_base, nats a token: the score without the division that lets a
           low base loss raise it.
@@ -44,9 +47,10 @@ def scorers(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
     Raises:
         ValueError: where `select` would refuse the table.
+        TypeError: `table` is neither a score table nor a frame.
     """
     ranked = rank(table)
-    rows = table.copy(deep=False)
+    rows = frame_of(table).copy(deep=False)
     rows["difference"] = rows["loss_ref"] - rows["loss_base"]
     rows["residual"] = _residual(rows)
     rows["perplexity"] = np.exp(rows["loss_base"])
@@ -59,7 +63,7 @@ def scorers(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def chosen_by(
-    table: pd.DataFrame, scorer: str, fraction: float = 0.20, by: By = "documents"
+    table: TableLike, scorer: str, fraction: float = 0.20, by: By = "documents"
 ) -> pd.DataFrame:
     """Rank and cut a score table by another column, whose values stand for the score.
 
@@ -79,7 +83,7 @@ def chosen_by(
 
 
 def compare_scorers(
-    table: pd.DataFrame,
+    table: TableLike,
     names: Sequence[str] = BUILT_IN,
     fraction: float = 0.20,
     by: By = "documents",
@@ -112,7 +116,7 @@ def compare_scorers(
 
 
 def chosen_alone(
-    table: pd.DataFrame,
+    table: TableLike,
     scorer: str,
     others: Sequence[str],
     fraction: float = 0.20,
@@ -144,7 +148,7 @@ def chosen_alone(
     return chosen[is_alone].reset_index(drop=True)
 
 
-def lifted(table: pd.DataFrame, names: Sequence[str], top: int = 3) -> pd.DataFrame:
+def lifted(table: TableLike, names: Sequence[str], top: int = 3) -> pd.DataFrame:
     """The documents that rise most when another scorer takes the place of the score.
 
     A rise is the difference of the ranks inside the domain, divided by its documents: from last to
@@ -165,11 +169,11 @@ def lifted(table: pd.DataFrame, names: Sequence[str], top: int = 3) -> pd.DataFr
     """
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
-    key = ["domain", "source", "row"]
+    key, frame = ["domain", "source", "row"], frame_of(table)
     parts = []
     for name in names:
-        both = scored_by(table, name)
-        plain = rank(table.loc[both.index])[[*key, "rank"]]
+        both = scored_by(frame, name)
+        plain = rank(frame.loc[both.index])[[*key, "rank"]]
         other = rank(both).merge(plain, on=key, suffixes=("", "_by_score"))
         other["documents"] = other.groupby("domain")["rank"].transform("size")
         other["rise"] = (other["rank_by_score"] - other["rank"]) / other["documents"]
@@ -187,7 +191,7 @@ def lifted(table: pd.DataFrame, names: Sequence[str], top: int = 3) -> pd.DataFr
 
 
 def matched_selection(
-    table: pd.DataFrame,
+    table: TableLike,
     fraction: float = 0.20,
     on: Sequence[str] = ("compression_ratio",),
     strata: int = 5,
@@ -206,37 +210,38 @@ def matched_selection(
         strata: how many strata to cut each column into, at least 2.
 
     Returns:
-        The table with the columns stratum (text), selected (bool), and matched (the share of its
-        stratum that a document leaves behind, just under 1 for the first: the same choice as a
-        scorer, to be compared with others).
+        A frame: the rows of the table with the columns stratum (text), selected (bool), and matched
+        (the share of its stratum that a document leaves behind, just under 1 for the first: the
+        same choice as a scorer, to be compared with others).
 
     Raises:
         ValueError: for fewer than two strata, no column to match on, or one that is not there.
     """
     if strata < 2 or not on:
         raise ValueError(f"matching needs two strata or more of some column, got {strata}, {on}")
-    lacking = [name for name in on if name not in table]
+    frame = frame_of(table)
+    lacking = [name for name in on if name not in frame]
     if lacking:
         raise ValueError(f"the score table lacks the columns {lacking} to match on")
-    names = pd.Series("", index=table.index)
+    names = pd.Series("", index=frame.index)
     for column in on:
-        groups = table.groupby("domain", sort=False)[column]
+        groups = frame.groupby("domain", sort=False)[column]
         place = groups.rank(method="first") - 1
         stratum = (place * strata // groups.transform("size")).astype(int)
         names += stratum.map(lambda number, column=column: f" {column} {number + 1}/{strata}")
-    split = table.assign(domain=table["domain"] + names)
+    split = frame.assign(domain=frame["domain"] + names)
     chosen = select(split, fraction).table
     size = chosen.groupby("domain", sort=False)["rank"].transform("size")
     chosen["matched"] = 1 - chosen["rank"] / (size + 1)
-    in_order = chosen.set_index(["source", "row"]).loc[_keys(table)]
-    return table.assign(
+    in_order = chosen.set_index(["source", "row"]).loc[_keys(frame)]
+    return frame.assign(
         stratum=names.str.strip(),
         selected=in_order["selected"].to_numpy(dtype=bool),
         matched=in_order["matched"].to_numpy(),
     )
 
 
-def scored_by(table: pd.DataFrame, scorer: str) -> pd.DataFrame:
+def scored_by(table: TableLike, scorer: str) -> pd.DataFrame:
     """Put the values of a scorer in the place of the score.
 
     Args:
@@ -244,23 +249,24 @@ def scored_by(table: pd.DataFrame, scorer: str) -> pd.DataFrame:
         scorer: name of the column.
 
     Returns:
-        The rows that have a value, whose column `score` holds it.
+        A frame: the rows that have a value, whose column `score` holds it.
 
     Raises:
         ValueError: for a scorer that is no column, or has no value in any row.
     """
-    if scorer not in table:
+    frame = frame_of(table)
+    if scorer not in frame:
         raise ValueError(
             f"no scorer {scorer!r} in the table: add it as a column, or make the built-in ones "
             f"({', '.join(BUILT_IN)}) with scorers(table)"
         )
-    values = pd.to_numeric(table[scorer]).astype(float)
+    values = pd.to_numeric(frame[scorer]).astype(float)
     if len(values) and values.isna().all():
         raise ValueError(
             f"no document has a value of the scorer {scorer!r}; a residual, for example, needs "
             f"{2 * (len(CONTROLLED) + 1)} documents in a domain"
         )
-    return table.assign(score=values)[values.notna()]
+    return frame.assign(score=values)[values.notna()]
 
 
 def _residual(table: pd.DataFrame) -> pd.Series:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from workbench.core.frames import TableLike, frame_of
 from workbench.core.intervals import spearman
 from workbench.selection.ranking import By, select
 
@@ -18,8 +19,8 @@ KEY = ["domain", "source", "row"]
 
 
 def agreement(
-    one: pd.DataFrame,
-    other: pd.DataFrame,
+    one: TableLike,
+    other: TableLike,
     fraction: float = 0.20,
     by: By = "documents",
     *,
@@ -29,7 +30,7 @@ def agreement(
     """Spearman correlation and overlap of the chosen documents of two score tables, by domain.
 
     Args:
-        one: a table of `score_corpus`.
+        one: a score table, or a frame with its columns.
         other: another for the same corpus; documents that only one of them holds are left out of
             both, and counted.
         fraction: share to choose in every domain, as in `select`.
@@ -45,7 +46,9 @@ def agreement(
 
     Raises:
         ValueError: when the tables have no document in common or differ in the text of one.
+        TypeError: one of them is neither a score table nor a frame.
     """
+    one, other = frame_of(one), frame_of(other)
     both = one[[*KEY, "text_sha256"]].merge(other[[*KEY, "text_sha256"]], on=KEY)
     if both.empty:
         raise ValueError("the two tables have no document (domain, source, row) in common")
@@ -76,7 +79,7 @@ def agreement(
 
 
 def agreement_along(
-    tables: Mapping[float, pd.DataFrame],
+    tables: Mapping[float, TableLike],
     setting: str,
     fraction: float = 0.20,
     by: By = "documents",
@@ -91,8 +94,8 @@ def agreement_along(
         by: "documents" or "tokens", what the share is of, as in `select`.
 
     Returns:
-        The rows of `agreement` with the setting as first column; the largest itself is left out,
-        since it agrees with itself. `attrs["setting"]` holds the name.
+        The rows of `agreement` with the setting as first column, under its name; the largest itself
+        is left out, since it agrees with itself.
 
     Raises:
         ValueError: for fewer than two tables, and where `agreement` would.
@@ -105,6 +108,4 @@ def agreement_along(
         part = agreement(tables[value], tables[largest], fraction, by)
         part.insert(0, setting, value)
         parts.append(part)
-    table = pd.concat(parts, ignore_index=True)
-    table.attrs["setting"] = setting
-    return table
+    return pd.concat(parts, ignore_index=True)

@@ -6,7 +6,6 @@ rank over all of them at once.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import os
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workbench.core.frames import TableLike, frame_of
+from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import ALONE, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
 
@@ -47,7 +48,7 @@ class Selection:
             only because duplicates of them were).
         fraction: the share that was asked for.
         by: whether the share is one of the documents or of the tokens.
-        run: the run record of the scores (`table.attrs["run"]`), or None.
+        run: the run record of the scores (`ScoreTable.run`); None for a selection from a frame.
         duplicates: the duplicate policy that was asked for.
         cap: how many documents of a duplicate group may be chosen under the policy "cap", or None.
         clusters: the clusters of near-duplicates (source, row, cluster) in it, or None.
@@ -79,7 +80,7 @@ class Selection:
 
 
 def select(
-    table: pd.DataFrame,
+    table: TableLike,
     fraction: float = 0.20,
     by: By = "documents",
     *,
@@ -93,7 +94,9 @@ def select(
     of every domain is chosen.
 
     Args:
-        table: one row a document with the columns SCORE_COLUMNS; more columns are carried along.
+        table: what `score_corpus` or `load_scores` returned. To leave documents out, use its
+            `keep`: the selection has its run, which a manifest needs. Or a frame with the columns
+            SCORE_COLUMNS, which has no run. More columns are carried along.
         fraction: share to choose in every domain, in (0, 1]. The paper takes 0.20 of the documents
             (arXiv 2505.07293).
         by: "documents" takes the first ceil(fraction * n) of a domain; "tokens" takes the
@@ -114,11 +117,15 @@ def select(
     Raises:
         ValueError: when a column is missing or of the wrong type, the table is empty, a score is
             not finite, a (source, row) occurs twice, or an argument is out of range.
+        TypeError: `table` is neither a score table nor a frame.
     """
-    return cut(rank(table), fraction, by, duplicates=duplicates, cap=cap, clusters=clusters)
+    return cut(
+        rank(table), fraction, by, duplicates=duplicates, cap=cap, clusters=clusters,
+        run=run_of(table),
+    )  # fmt: skip
 
 
-def rank(table: pd.DataFrame) -> pd.DataFrame:
+def rank(table: TableLike) -> pd.DataFrame:
     """Rank a score table: the part of `select` that does not depend on the fraction.
 
     Args:
@@ -129,16 +136,16 @@ def rank(table: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         ValueError: for a table that `select` would refuse.
+        TypeError: `table` is neither a score table nor a frame.
     """
-    _check(table)
-    ranked = table.sort_values(
+    frame = frame_of(table)
+    _check(frame)
+    ranked = frame.sort_values(
         ["domain", "score", "text_sha256", "source", "row"],
         ascending=[True, False, True, True, True],
         ignore_index=True,
     )
-    ranked.attrs = {}  # pandas copies attrs in depth at every step, and they may be large
     ranked["rank"] = ranked.groupby("domain", sort=False).cumcount().astype("int64") + 1
-    ranked.attrs = copy.deepcopy(table.attrs)
     return ranked
 
 
@@ -150,6 +157,7 @@ def cut(
     duplicates: Duplicates = "report",
     cap: int | None = None,
     clusters: Clusters | None = None,
+    run: dict[str, Any] | None = None,
 ) -> Selection:
     """Choose the top share of every domain of a ranked table: the other part of `select`.
 
@@ -160,6 +168,7 @@ def cut(
         duplicates: the policy, as in `select`.
         cap: for the policy "cap", as in `select`.
         clusters: near-duplicates, as in `select`.
+        run: the record of the run that made the scores, for `Selection.run`.
 
     Returns:
         The selection.
@@ -169,8 +178,7 @@ def cut(
     """
     share, limit = share_of(fraction), limit_of(duplicates, cap)
     check_by(by)
-    attrs, ranked = ranked.attrs, ranked.copy(deep=False)
-    ranked.attrs = {}
+    ranked = ranked.copy(deep=False)
     near = None if clusters is None else _near(ranked, read_clusters(clusters))
     selected = np.zeros(len(ranked), dtype=bool)
     rows = []
@@ -184,16 +192,12 @@ def cut(
         selected[group.index] = quota.take(group["score"].to_numpy(), tokens, text, cluster)
         rows.append(quota.row())
     ranked["selected"] = selected
-    ranked.attrs = copy.deepcopy(attrs)
     known = None
     if near is not None:
         known = ranked[["source", "row"]].assign(cluster=near)[near.notna()]
         known = known.astype({"row": "int64", "cluster": "int64"})
         known = known.sort_values(["source", "row"], ignore_index=True)
-    return Selection(
-        ranked, pd.DataFrame(rows), float(fraction), by, ranked.attrs.get("run"),
-        duplicates, cap, known,
-    )  # fmt: skip
+    return Selection(ranked, pd.DataFrame(rows), float(fraction), by, run, duplicates, cap, known)
 
 
 def _near(ranked: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:

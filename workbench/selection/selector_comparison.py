@@ -11,13 +11,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from workbench.core.frames import TableLike, frame_of
 from workbench.core.intervals import percentile_interval
 from workbench.selection.alternative_scores import chosen_by
 from workbench.selection.rank_agreement import KEY, agreement
 from workbench.selection.ranking import By
 
 
-def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def side_by_side(tables: Mapping[str, TableLike]) -> pd.DataFrame:
     """Join the score tables of several selectors: a column a selector, of its scores.
 
     With the result, selectors are compared like other scorers: `compare_scorers`, `chosen_alone`,
@@ -38,13 +39,14 @@ def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         raise ValueError(
             f"selectors are compared by twos: give two tables or more, got {len(tables)}"
         )
-    first = next(iter(tables.values()))
+    frames = {name: frame_of(table) for name, table in tables.items()}
+    first = next(iter(frames.values()))
     taken = [name for name in tables if name in first]
     if taken:
         raise ValueError(f"{taken} are columns of the score table: give the selectors other names")
     joined = first
-    for name, table in tables.items():
-        scores = table[[*KEY, "text_sha256", "score"]].rename(
+    for name, frame in frames.items():
+        scores = frame[[*KEY, "text_sha256", "score"]].rename(
             columns={"score": name, "text_sha256": "theirs"}
         )
         joined = joined.merge(scores, on=KEY)
@@ -60,7 +62,7 @@ def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def compare_selectors(
-    tables: Mapping[str, pd.DataFrame],
+    tables: Mapping[str, TableLike],
     fraction: float = 0.20,
     by: By = "documents",
     *,

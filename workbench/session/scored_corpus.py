@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
+from workbench.core.frames import TableLike
 from workbench.corpus.notes import note_on_domains
 from workbench.corpus.places import CorpusPlaces
 from workbench.corpus.reading import CorpusError, Document, text_sha256
 from workbench.scoring.run_folder import load_scores
+from workbench.scoring.score_table import run_of
 from workbench.selection.ranking import By, Selection, cut, rank
 
 COLUMNS = (
@@ -41,7 +42,7 @@ class ScoredCorpus:
 
     def __init__(
         self,
-        table: pd.DataFrame,
+        table: TableLike,
         corpus: Any = None,
         folder: str | Path | None = None,
         **columns: Any,
@@ -49,7 +50,7 @@ class ScoredCorpus:
         """Rank the table and cut it at the default fraction.
 
         Args:
-            table: what `score_corpus` returned.
+            table: what `score_corpus` returned, or a frame with its columns, which has no run.
             corpus: what it was made of; None: the texts are out of reach.
             folder: where the run lies; None: it was not kept.
             **columns: id, text and domain: names of the columns of the corpus.
@@ -57,7 +58,7 @@ class ScoredCorpus:
         self.corpus, self.columns = corpus, columns
         self._places = CorpusPlaces(corpus, **columns)
         self.folder = None if folder is None else Path(folder)
-        self._ranked = rank(table)
+        self._ranked, self._run = rank(table), run_of(table)
         self.selection = self.cut()
 
     @classmethod
@@ -111,7 +112,7 @@ class ScoredCorpus:
         Returns:
             The selection.
         """
-        self.selection = selection = cut(self._ranked, fraction, by)
+        self.selection = selection = cut(self._ranked, fraction, by, run=self._run)
         table = selection.table
         threshold = selection.domains.set_index("domain")["threshold"]
         self._rows = table.assign(margin=table["score"] - table["domain"].map(threshold))

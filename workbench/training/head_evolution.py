@@ -32,10 +32,12 @@ class Evolution:
         course: one row a checkpoint: step, answer_loss (nats a token), answer_accuracy, final_heads
             (mean score, at that step, of the heads that score highest at the last one) and
             other_heads (of all others).
+        final: how many heads of the last checkpoint are the final heads.
     """
 
     scores: pd.DataFrame
     course: pd.DataFrame
+    final: int
 
     @property
     def appears(self) -> float:
@@ -65,17 +67,13 @@ class Evolution:
         """
         wide = self.scores.pivot(index="step", columns=["layer", "head"], values="score")
         final = wide.iloc[-1]
-        top = set(final.nlargest(self._size).index)
+        top = set(final.nlargest(self.final).index)
         rows = []
         for step, one in wide.iterrows():
             rank = float(one.corr(final, method="spearman")) if one.nunique() > 1 else np.nan
-            above = set(one[one > one.nlargest(self._size + 1).iloc[-1]].index)
-            rows.append((step, rank, len(top & above) / self._size))
+            above = set(one[one > one.nlargest(self.final + 1).iloc[-1]].index)
+            rows.append((step, rank, len(top & above) / self.final))
         return pd.DataFrame(rows, columns=["step", "spearman", "shared"])
-
-    @property
-    def _size(self) -> int:
-        return int(self.scores.attrs["final"])
 
 
 def evolution(
@@ -125,7 +123,6 @@ def evolution(
         course.append((step, answers["loss"].mean(), answers["accuracy"].mean()))
     scores = pd.concat(frames, ignore_index=True)
     size = cut_size(fraction, len(frames[-1]))
-    scores.attrs = {"final": size}
     final = frames[-1]["score"].nlargest(size).index
     if not frames[-1]["score"][final].min() > 0:
         raise ValueError(
@@ -135,7 +132,7 @@ def evolution(
     table = pd.DataFrame(course, columns=["step", "answer_loss", "answer_accuracy"])
     table["final_heads"] = [one["score"][final].mean() for one in frames]
     table["other_heads"] = [one["score"].drop(final).mean() for one in frames]
-    return Evolution(scores, table)
+    return Evolution(scores, table, size)
 
 
 def crossing(steps: np.ndarray, values: np.ndarray, level: float) -> float:

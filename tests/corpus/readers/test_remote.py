@@ -113,7 +113,7 @@ def test_no_file_of_a_run_holds_the_credential(signed, tmp_path, tiny, workers):
     out = tmp_path / "run"
     heads = wb.HeadSet.of([(0, 1)], tiny)
     table = wb.score_corpus(tiny, heads, urls, out, shard_size=4, workers=workers)
-    assert set(table["source"]) == {"a.jsonl"}
+    assert set(table.frame["source"]) == {"a.jsonl"}
     wb.write_manifest(wb.select(table, 0.5), out)
     wb.verify_manifest(out, corpus=urls, model=tiny)
     wb.materialise(out, urls, tmp_path / "texts")
@@ -238,7 +238,7 @@ def test_ranges_and_workers_find_the_rows_of_a_chain(archive, tmp_path, tiny, mo
     url = "zip://in/*.jsonl::e.zip"  # relative to here, where the worker need not stand
     one = wb.score_corpus(tiny, heads, url, tmp_path / "one", shard_size=16)
     other = wb.score_corpus(tiny, heads, url, tmp_path / "other", shard_size=16, workers=1)
-    assert one.equals(other)
+    assert one.frame.equals(other.frame)
     assert wb.verify_manifest(
         wb.write_manifest(wb.select(one, 0.5), tmp_path / "one").parent, corpus=url
     )
@@ -261,11 +261,11 @@ def test_runs_in_parts_take_up_every_format(tmp_path, tiny, form):
     corpus, out = f"{tmp_path}/c/{form}", tmp_path / "run"
     heads = wb.HeadSet.of([(0, 1)], tiny)
     alone = wb.score_corpus(tiny, heads, corpus, tmp_path / "alone", shard_size=4)
-    assert alone["doc_id"].tolist() == ALL[:20]
+    assert alone.frame["doc_id"].tolist() == ALL[:20]
     for part in ((1, 2), (2, 2)):
         report = wb.run_scoring(tiny, heads, corpus, out, shard_size=4, part=part)
     assert report.finished
-    assert wb.load_scores(out).equals(alone)
+    assert wb.load_scores(out).frame.equals(alone.frame)
     again = wb.run_scoring(tiny, heads, corpus, out, shard_size=4, part=(1, 2))
     assert again.kept
     stated = (out / "catalogue.jsonl").read_text()

@@ -37,6 +37,7 @@ from workbench.manifest.export.materialisation import (
 from workbench.manifest.export.text_shards import COLUMNS, FORMATS
 from workbench.manifest.verification.report import VerificationError
 from workbench.manifest.writing import write_manifest
+from workbench.scoring.score_table import ScoreTable
 from workbench.selection.ranking import select
 
 DOMAINS = [
@@ -88,10 +89,8 @@ def chosen_folder(folder, texts, domains, fraction=1.0):
             "text_sha256": [hashlib.sha256(d.text.encode()).hexdigest() for d in corpus],
         }
     )  # fmt: skip
-    table.attrs["run"] = run_record(table) | {
-        "documents": {"read": count, "scored": count, "skipped": 0}
-    }
-    write_manifest(select(table, fraction), folder)
+    run = run_record(table) | {"documents": {"read": count, "scored": count, "skipped": 0}}
+    write_manifest(select(ScoreTable(table, run, []), fraction), folder)
     return corpus
 
 

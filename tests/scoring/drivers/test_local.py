@@ -70,7 +70,8 @@ def test_workers_write_the_files_that_one_process_writes(heads, corpus, tmp_path
     pd.testing.assert_frame_equal(many.domains, alone.domains)
     assert told[0]["event"] == "started"
     assert (told[-1]["event"], told[-1]["documents"], told[-1]["of"]) == ("ended", 52, 52)
-    assert told[-1]["tokens"] == many.tokens == wb.load_scores(tmp_path / "many")["predicted"].sum()
+    scores = wb.load_scores(tmp_path / "many").frame
+    assert told[-1]["tokens"] == many.tokens == scores["predicted"].sum()
     assert not [one for one in psutil.Process().children() if "local_worker" in str(one.cmdline())]
     again = wb.run_scoring(tiny, heads, corpus, tmp_path / "many", shard_size=8, workers=2)
     assert (again.kept, again.tokens, again.finished) == (again.shards, 0, True)
@@ -81,7 +82,8 @@ def test_workers_write_the_files_that_one_process_writes(heads, corpus, tmp_path
 
 def test_the_report_means_are_those_of_the_scores(tiny, heads, corpus, tmp_path):
     report = wb.run_scoring(tiny, heads, corpus, tmp_path, shard_size=8)
-    means = wb.load_scores(tmp_path).groupby("domain")[["loss_base", "loss_ref", "score"]].mean()
+    scores = wb.load_scores(tmp_path).frame
+    means = scores.groupby("domain")[["loss_base", "loss_ref", "score"]].mean()
     found = report.domains.set_index("domain")[["loss_base", "loss_ref", "score"]]
     pd.testing.assert_frame_equal(found, means)
     json.dumps(report.to_json())
@@ -252,7 +254,7 @@ def test_a_shard_in_which_everything_is_skipped_is_a_shard(tiny, heads, tmp_path
     ]
     table = wb.score_corpus(tiny, heads, documents, tmp_path, shard_size=4)
     assert len(table) == count - 4
-    assert len(table.attrs["skipped"]) == 4
+    assert len(table.skipped) == 4
     if count > 4:
         wb.write_manifest(wb.select(table), tmp_path)
         assert wb.verify_manifest(tmp_path).ok

@@ -1,0 +1,114 @@
+"""The table of scores: one row a document, with the record of the run that made them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.core.frames import TableLike
+from workbench.core.text import escape_control_characters
+
+_DOMAINS_SHOWN = 10
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoreTable:
+    """Scores of a corpus: the rows, the run that made them, and what has no score.
+
+    Attributes:
+        frame: one row a document that has a score, in the order of the corpus, with the columns of
+            `workbench.scoring.schema.SCORE_ROW` (see `score_corpus`).
+        run: the record that manifests are made of; its "domain_from" counts whether domains came
+            from a column, a sub-folder or neither.
+        skipped: the documents that cannot be scored: of each doc_id, domain, source, row and
+            reason.
+    """
+
+    frame: pd.DataFrame
+    run: dict[str, Any]
+    skipped: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def keep(self, mask: pd.Series | np.ndarray | Sequence[bool]) -> ScoreTable:
+        """Leave rows out and keep the run, so that a selection can still become a manifest.
+
+        `table.keep(table.frame["compression_ratio"] > 0.4)` leaves repetitive documents out. The
+        manifest of a selection then states how many scored documents were left out.
+
+        Args:
+            mask: whether each row stays, a bool a row in the order of `frame`.
+
+        Returns:
+            The table of the rows that stay, numbered from 0, with the same run and the same
+            skipped documents. `frame` of this table is left as it is.
+
+        Raises:
+            ValueError: the mask is not one bool for each row, or belongs to another frame.
+        """
+        stays = pd.Series(mask)
+        is_foreign = isinstance(mask, pd.Series) and not mask.index.equals(self.frame.index)
+        is_bool = pd.api.types.is_bool_dtype(stays) and not stays.isna().any()
+        if is_foreign or not is_bool or len(stays) != len(self):
+            raise ValueError(
+                f"keep takes True or False for each of the {len(self)} rows of this table's frame, "
+                f"as in table.keep(table.frame['tokens'] > 100); got {len(stays)} values of type "
+                f"{stays.dtype}" + (" with the index of another frame" if is_foreign else "")
+            )
+        rows = self.frame[stays.to_numpy(dtype=bool)].reset_index(drop=True)
+        return replace(self, frame=rows)
+
+    def _heading(self) -> str:
+        domains = self.frame["domain"].nunique()
+        return (
+            f"ScoreTable: {_count(len(self), 'document')} in {_count(domains, 'domain')}, "
+            f"{len(self.skipped):,} skipped (rows: .frame)"
+        )
+
+    def _domains(self) -> pd.DataFrame:
+        """How many documents each domain has, and their mean score; names written out."""
+        domains = self.frame.groupby("domain", as_index=False).agg(
+            documents=("score", "size"), mean_score=("score", "mean")
+        )
+        names = [escape_control_characters(str(name)) for name in domains["domain"]]
+        return domains.assign(domain=names)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return self._heading()
+        with pd.option_context("display.max_colwidth", 50):
+            rows = self._domains().to_string(
+                index=False, max_rows=_DOMAINS_SHOWN, float_format="{:.4g}".format
+            )
+        return f"{self._heading()}\n{rows}"
+
+    def _repr_html_(self) -> str:
+        heading = f"<p>{self._heading()}</p>"
+        if not len(self):
+            return heading
+        # Domain names are text from the web, so pandas' escaping is asked for by name.
+        return heading + self._domains().to_html(
+            index=False, escape=True, max_rows=_DOMAINS_SHOWN, float_format="{:.4g}".format
+        )
+
+
+def run_of(table: TableLike) -> dict[str, Any] | None:
+    """The record of the run that made a table of scores.
+
+    Args:
+        table: a ScoreTable, or a frame with its columns.
+
+    Returns:
+        A copy of its record; None for a frame, which has none.
+    """
+    return copy.deepcopy(table.run) if isinstance(table, ScoreTable) else None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
