@@ -57,8 +57,7 @@ from .models.model import Model, from_transformers
 from .scaling.fitting import averaged_and_summed, fit_law, hold_out_largest, known_runs
 from .scaling.law import ScalingFit
 from .scaling.mixtures import MixtureFit, fit_mixture
-from .scoring.influence import score_documents
-from .scoring.novelty import novel_scores
+from .scoring.influence import novel_scores, score_documents
 from .scoring.plan import Plan, plan_scoring
 from .scoring.report import Failure, RunReport, ScoringFailed
 from .scoring.run import run_scoring, score_corpus

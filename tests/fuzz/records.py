@@ -91,7 +91,7 @@ def _sound(left_out: int = 0) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room) / "run"
         table = lay_down_run(folder)
-        write_manifest(select(table[table["row"] >= left_out], 0.3), folder)
+        write_manifest(select(table.keep(table.frame["row"] >= left_out), 0.3), folder)
         return {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))

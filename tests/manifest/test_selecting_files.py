@@ -26,10 +26,13 @@ from workbench.manifest.selecting_files import select_files
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
 from workbench.scoring.run_folder import SCHEMA, load_scores
+from workbench.scoring.schema import ADDED
 from workbench.selection import duckdb_scores
 from workbench.selection.duplicates import CLUSTER_SCHEMA
 from workbench.selection.ranking import SCORE_COLUMNS, select
+from workbench.selection.schema import SELECTION_SCHEMA
 
+STORED = pa.schema([field for field in SCHEMA if field.name not in ADDED])  # as of format 1
 ODD = ["", "a'b", 'x"); DROP TABLE files; --', "é\U0001f600", "z\0y", HOSTILE, "Z"]
 HASHES = ["0" * 64, "9a" * 32, "f" * 64]
 
@@ -40,7 +43,7 @@ def lay_down(folder, table, files=2):
     (folder / "scores").mkdir(parents=True)
     for part, rows in enumerate(np.array_split(np.arange(len(table)), min(files, len(table)))):
         path = folder / f"scores/part-{part}.parquet"
-        data = pa.Table.from_pandas(table.iloc[rows], schema=SCHEMA, preserve_index=False)
+        data = pa.Table.from_pandas(table.iloc[rows], schema=STORED, preserve_index=False)
         pq.write_table(data, path)
         record["score_files"].append(describe(path, folder, len(rows)))
     (folder / "run.json").write_text(json.dumps(record))
@@ -284,7 +287,8 @@ def test_refuses_a_table_that_is_none_of_clusters(clusters, message, tmp_path):
 
 
 def test_the_columns_of_the_score_files_are_those_of_a_selection():
-    assert set(SCHEMA.names) == set(SCORE_COLUMNS)
+    assert {*SCORE_COLUMNS, *ADDED} == set(SCHEMA.names)
+    assert set(SCHEMA.names) < set(SELECTION_SCHEMA.names)
 
 
 def test_the_command_writes_what_the_functions_write(tmp_path):

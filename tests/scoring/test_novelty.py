@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
+
 import numpy as np
 import pytest
 from support.models import make_model
 
 import workbench as wb
+from workbench.scoring.influence import DocumentLosses, score_row
 from workbench.scoring.novelty import novel_tokens
-from workbench.selection.ranking import SCORE_COLUMNS
+from workbench.scoring.schema import SCHEMA
 
 
 def plainly_novel(ids, context):
@@ -42,8 +46,9 @@ def test_scores_are_the_means_over_novel_tokens(bos, window):
     found = wb.novel_scores(model, heads, documents, context=2, window=window)
     plain = wb.score_documents(model, heads, documents, window=window)
     np.testing.assert_allclose(found["score"], [one["score"] for one in plain], rtol=1e-5)
-    for column in SCORE_COLUMNS:  # a score table like any other, which can be ranked and cut
-        if column not in ("loss_base", "loss_ref", "score"):
+    assert list(found) == SCHEMA.names  # a score table like any other, which can be ranked and cut
+    for column in SCHEMA.names:
+        if not column.startswith(("loss_", "score", "rise", "predicted_novel")):
             assert found[column].tolist() == [one[column] for one in plain]
     assert len(wb.select(found).chosen) == 1
     losses = wb.token_losses(model, texts, [None, heads], window=window)
@@ -61,7 +66,49 @@ def test_scores_are_the_means_over_novel_tokens(bos, window):
         assert place == len(base) == row.predicted
         assert row.predicted_novel == len(before)
         assert row.loss_base_novel == pytest.approx(np.mean(before), rel=1e-5)
-        assert row.novel == pytest.approx(np.mean(after) / np.mean(before) - 1, rel=1e-3, abs=1e-6)
+        assert row.score_novel == pytest.approx(
+            np.mean(after) / np.mean(before) - 1, rel=1e-3, abs=1e-6
+        )
+
+
+@pytest.mark.parametrize(("bos", "window"), [(False, None), (True, 16), (False, 16)])
+def test_a_row_holds_what_the_plain_formulas_give_bit_for_bit(bos, window):
+    model = make_model(bos=bos)
+    heads = wb.HeadSet.parse("L1H0 L2H3", model)
+    texts = ["some text, some text, and some more text", "abcdefgh", "aaaaaaaaaaaa" * 4, "xy"]
+    documents = list(wb.read_corpus([{"text": text, "domain": "a"} for text in texts]))
+    table = wb.score_corpus(model, heads, documents, window=window).frame
+    losses = wb.token_losses(model, texts, [None, heads], window=window)
+    assert len(table) == len(texts)
+    for row, text, (base, ref) in zip(table.itertuples(), texts, losses, strict=True):
+        before, after = float(base.mean(dtype="float64")), float(ref.mean(dtype="float64"))
+        assert (row.predicted, row.loss_base, row.loss_ref) == (len(base), before, after)
+        assert (row.score, row.rise) == ((after - before) / before, after - before)
+        assert row.tokens == len(model.encode(text))
+        assert row.text_sha256 == hashlib.sha256(text.encode()).hexdigest()
+        assert row.compression_ratio == len(zlib.compress(text.encode())) / len(text.encode())
+        stride = (window or model.context) - len(model.bos_ids)
+        novel = plainly_novel(model.encode(text), 1)
+        novel = np.array([one for i, one in enumerate(novel) if bos or i % stride])
+        before, after = (float(x[novel].mean(dtype="float64")) for x in (base, ref))
+        assert row.predicted_novel == novel.sum() > 0
+        assert (row.loss_base_novel, row.loss_ref_novel) == (before, after)
+        assert row.score_novel == (after - before) / before
+
+
+def test_without_a_novel_token_or_with_none_to_predict_there_is_no_novel_score():
+    document = wb.Document("d", "text", "a", "a.jsonl", 0)
+    base, ref = np.array([1.0, 2.0], "float32"), np.array([2.0, 4.0], "float32")
+    row = score_row(DocumentLosses(document, 3, [1, 1, 1], base, ref, np.zeros(2, bool)))
+    assert (row["score"], row["rise"], row["predicted_novel"]) == (1.0, 1.5, 0)
+    assert [row[f"{name}_novel"] for name in ("loss_base", "loss_ref", "score")] == [None] * 3
+    base = np.array([0.0, 2.0], "float32")
+    row = score_row(DocumentLosses(document, 3, [1, 2, 1], base, ref, np.array([True, False])))
+    assert (row["predicted_novel"], row["loss_base_novel"], row["loss_ref_novel"]) == (1, 0, 2)
+    assert row["score_novel"] is None
+    base, ref = np.array([3.0, 2.0], "float32"), np.array([0.0, 4.0], "float32")
+    row = score_row(DocumentLosses(document, 3, [1, 2, 1], base, ref, np.array([True, False])))
+    assert row["score_novel"] == -1
 
 
 def test_context_of_nothing_is_refused():

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from support.corpora import FIFTY
-from support.run_folders import edit_json, failures, lay_down_manifest
+from support.run_folders import edit_json, failures, lay_down_manifest, of_older_format
 
 import workbench as wb
 from workbench.core.files import sha256_of
@@ -169,7 +169,7 @@ def test_a_manifest_may_be_published_without_the_run(run):
 def test_manifests_and_runs_of_the_format_before_still_hold(tmp_path):
     """Their records list the score files, and nothing of receipts."""
     folder = lay_down_manifest(tmp_path / "run")
-    edit_json(folder / "manifest.json", lambda manifest: manifest.update({"aiw:format": 2}))
+    of_older_format(folder, 2)
     assert wb.verify_manifest(folder).ok
     assert len(wb.load_scores(folder)) == 24
     wb.select_files(folder)

@@ -23,6 +23,7 @@ from workbench.scoring.influence import compression_ratio
 
 COLUMNS = [
     "doc_id", "domain", "source", "row", "tokens", "predicted", "loss_base", "loss_ref", "score",
+    "rise", "predicted_novel", "loss_base_novel", "loss_ref_novel", "score_novel",
     "compression_ratio", "text_sha256",
 ]  # fmt: skip
 

@@ -16,11 +16,13 @@ from workbench.core.files import sha256_of
 from workbench.corpus.reading import Document
 from workbench.loading.certificate import Certificate, Check
 from workbench.loading.certificate_checks import CHECKS
+from workbench.manifest.croissant import dataset, file_object
 from workbench.manifest.verification.report import VerificationError
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
 from workbench.scoring.score_table import ScoreTable
 from workbench.selection.ranking import select
+from workbench.selection.schema import schema_of
 
 DATE = datetime.date(2026, 1, 2)
 HOSTILE = '<img src=x onerror=alert(1)> "@id": \n ../../etc'
@@ -132,6 +134,19 @@ def lay_down_manifest(folder):
     """Write a run's folder and the manifest of a selection from it; return the folder."""
     write_manifest(select(lay_down_run(folder), 0.3), folder, corpus_note="made up", date=DATE)
     return folder
+
+
+def of_older_format(folder, format):
+    """Make the manifest of a folder one as versions before format 4 wrote it."""
+    stated = json.loads((folder / "manifest.json").read_text())
+    rows = pq.read_table(folder / "selection.parquet", columns=schema_of(format).names)
+    pq.write_table(rows, folder / "selection.parquet")
+    terms = {key: value for key, value in stated.items() if key.startswith("aiw:")}
+    path = folder / "selection.parquet"
+    files = [file_object(path.name, sha256_of(path), path.stat().st_size)]
+    files += stated["distribution"][1:]
+    older = dataset(stated["name"], terms | {"aiw:format": format}, files, None, DATE)
+    (folder / "manifest.json").write_text(json.dumps(older))
 
 
 def edit_json(path, change):

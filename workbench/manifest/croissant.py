@@ -16,12 +16,13 @@ from workbench.core.files import canonical_json, is_absolute, mentions_absolute
 from workbench.selection.domain_quota import By
 from workbench.selection.duplicates import Duplicates, policy_in_words
 from workbench.selection.ranking import TIE_RULE
-from workbench.selection.schema import COLUMNS
+from workbench.selection.schema import columns_of
 
 # 2: with the duplicate policy, and its figures in the domains
 # 3: with the list of receipts in the place of the list of score files, where the run has one
-FORMAT = 3
-READ = (2, FORMAT)
+# 4: with the rise and the novel columns in selection.parquet (null where the scores lack them)
+FORMAT = 4
+READ = (2, 3, FORMAT)
 SELECTION_FILE = "selection.parquet"
 CLUSTERS_FILE = "selection_clusters.parquet"  # near-duplicates that a selection was given
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -155,7 +156,7 @@ def dataset(
         **terms,
         **provenance(terms),
         "distribution": files,
-        "recordSet": [_record_set()],
+        "recordSet": [_record_set(terms["aiw:format"])],
     }
 
 
@@ -255,18 +256,18 @@ def file_object(path: str, sha256: str, size: int) -> dict[str, Any]:
     }
 
 
-def _record_set() -> dict[str, Any]:
+def _record_set(manifest_format: int) -> dict[str, Any]:
     """Return the Croissant RecordSet that gives the columns of selection.parquet their types."""
     fields = [
         {
             "@type": "cr:Field",
-            "@id": f"documents/{name}",
-            "name": name,
-            "description": description,
-            "dataType": kind,
-            "source": {"fileObject": {"@id": SELECTION_FILE}, "extract": {"column": name}},
+            "@id": f"documents/{column.name}",
+            "name": column.name,
+            "description": column.meaning,
+            "dataType": column.croissant,
+            "source": {"fileObject": {"@id": SELECTION_FILE}, "extract": {"column": column.name}},
         }
-        for name, _, kind, description in COLUMNS
+        for column in columns_of(manifest_format)
     ]
     return {
         "@type": "cr:RecordSet",

@@ -43,6 +43,7 @@ from workbench.manifest.croissant import (
     selection_term,
 )
 from workbench.scoring.receipts import check_files, with_score_files
+from workbench.scoring.schema import completed
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA
 from workbench.selection.ranking import Selection
@@ -369,6 +370,11 @@ def _require_scored(
 
 
 def _written(path: pathlib.Path, table: pd.DataFrame, schema: pa.Schema) -> tuple[str, int]:
-    """Write a frame as `written` does, without what pandas adds to the schema."""
-    rows = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False)
+    """Write a frame as `written` does, without what pandas adds to the schema.
+
+    Columns of scores that came with a later version are filled in (`completed`).
+    """
+    there = pa.schema([field for field in schema if field.name in table])
+    rows = pa.Table.from_pandas(table[there.names], schema=there, preserve_index=False)
+    rows = completed(rows, schema)
     return written(path, rows.replace_schema_metadata(None).to_batches(), schema)

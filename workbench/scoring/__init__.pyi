@@ -1,7 +1,6 @@
 """The names of `workbench.scoring`."""
 
-from .influence import score_documents
-from .novelty import novel_scores
+from .influence import novel_scores, score_documents
 from .plan import Plan, plan_scoring
 from .report import Failure, RunReport, ScoringFailed
 from .run import run_scoring, score_corpus

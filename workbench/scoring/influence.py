@@ -1,25 +1,31 @@
 """AttentionInfluence of documents: a document in, its score row out.
 
 score = (L_ref - L_base) / L_base, with L the mean token loss of the document under the model as it
-is (base) and with its retrieval heads masked (ref): arXiv 2505.07293, equation 5.
+is (base) and with its retrieval heads masked (ref): arXiv 2505.07293, equation 5. The row holds
+the same over the novel tokens alone (`workbench.scoring.novelty`), from the same passes.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
+from workbench.core.progress import progress_bar
 from workbench.corpus.reading import Document, Skipped, text_sha256
 from workbench.loading.certificate import require_certified
 from workbench.masking.losses import losses_of_ids
-from workbench.masking.reference import require_max_tokens
+from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
+from workbench.scoring.novelty import novel_tokens
+from workbench.scoring.schema import SCHEMA
 from workbench.scoring.settings import ScoringSettings
 
 
@@ -60,6 +66,48 @@ def score_documents(
     return [row for row in rows if isinstance(row, dict)]
 
 
+def novel_scores(
+    model: Model,
+    heads: HeadSet,
+    documents: Iterable[Document],
+    *,
+    context: int = 1,
+    mode: Mode = "uniform",
+    window: int | None = None,
+    max_tokens: int | None = None,
+) -> pd.DataFrame:
+    """Score documents in memory, with another context for novel tokens than `score_corpus` has.
+
+    Args:
+        model: the selector.
+        heads: the heads to mask.
+        documents: the documents, all of which are held in memory.
+        context: how many tokens before a token have to be repeated too, so that it is not novel
+            (see `novel_tokens`); `score_corpus` compares one.
+        mode: as in `score_corpus`.
+        window: as in `score_corpus`.
+        max_tokens: as in `score_corpus`.
+
+    Returns:
+        One row a document, with the columns of `score_corpus`. Documents without a predicted token,
+        or whose base loss is 0 or whose losses are not finite, have no row.
+
+    Raises:
+        ValueError: max_tokens, the window, the mode or the heads do not fit the model, or context
+            is below 1.
+        TypeError: `heads` is no HeadSet.
+    """
+    require_max_tokens(max_tokens)
+    settings = ScoringSettings(heads, mode, window, max_tokens)
+    documents, rows = list(documents), []
+    with progress_bar("scoring", "doc", len(documents)) as done:
+        for losses in document_losses(model, settings, documents, context=context):
+            row = score_row(losses)
+            rows += [row] if isinstance(row, dict) else []
+            done(1)
+    return pa.Table.from_pylist(rows, schema=SCHEMA).to_pandas()
+
+
 def compression_ratio(text: str) -> float:
     """Compressed over plain size (zlib) of the first 2,000 characters; low means repetitive.
 
@@ -82,6 +130,7 @@ class DocumentLosses(NamedTuple):
         ids: the tokens that were read, without special ones.
         base: nats of each predicted token under the model as it is, float32.
         ref: those under the model with its heads masked.
+        novel: whether each predicted token is novel (`novel_tokens`).
     """
 
     document: Document
@@ -89,10 +138,11 @@ class DocumentLosses(NamedTuple):
     ids: Sequence[int]
     base: np.ndarray
     ref: np.ndarray
+    novel: np.ndarray
 
 
 def document_losses(
-    model: Model, settings: ScoringSettings, documents: Sequence[Document]
+    model: Model, settings: ScoringSettings, documents: Sequence[Document], *, context: int = 1
 ) -> Iterator[DocumentLosses]:
     """The losses that documents are scored by, with settings that fit the model.
 
@@ -101,10 +151,12 @@ def document_losses(
         settings: how to score.
         documents: the documents, all of which are tokenized before the first is scored. All of
             each text is, whatever max_tokens is: shares and budgets count whole documents.
+        context: how many tokens before a token have to be repeated too, so that it is not novel.
 
     Yields:
         The losses of each document in order.
     """
+    stride = require_window(model, settings.window) - len(model.bos_ids)
     lengths, read = [], []
     for ids in model.encode_all([document.text for document in documents]):
         lengths.append(len(ids))
@@ -113,7 +165,11 @@ def document_losses(
         model, read, [None, settings.heads], mode=settings.mode, window=settings.window
     )
     for document, tokens, ids, (base, ref) in zip(documents, lengths, read, losses, strict=True):
-        yield DocumentLosses(document, tokens, ids, base, ref)
+        predicted = np.ones(len(ids), dtype=bool)
+        if not model.bos_ids:
+            predicted[::stride] = False  # the first token of a window has no prediction
+        novel = novel_tokens(ids, context)[predicted]
+        yield DocumentLosses(document, tokens, ids, base, ref, novel)
 
 
 def scored(
@@ -140,7 +196,9 @@ def score_row(losses: DocumentLosses) -> dict[str, Any] | Skipped:
         losses: of the document.
 
     Returns:
-        A value for each column of `workbench.scoring.schema.SCORE_ROW`; or the Skipped.
+        A value for each column of `workbench.scoring.schema.SCORE_ROW`, of which the novel losses
+        are None where no token is novel, and score_novel also where the base loss of these is 0; or
+        the Skipped.
     """
     document = losses.document
     loss_base, loss_ref = mean_loss(losses.base), mean_loss(losses.ref)
@@ -153,6 +211,11 @@ def score_row(losses: DocumentLosses) -> dict[str, Any] | Skipped:
         reason = "base loss is 0: a relative rise is not defined"
     if reason is not None:
         return Skipped(document.doc_id, document.domain, document.source, document.row, reason)
+    predicted_novel = int(losses.novel.sum())
+    base_novel = ref_novel = score_novel = None
+    if predicted_novel:
+        base_novel, ref_novel = (mean_loss(x[losses.novel]) for x in (losses.base, losses.ref))
+        score_novel = relative_rise(base_novel, ref_novel) if base_novel else None
     return {
         "doc_id": document.doc_id,
         "domain": document.domain,
@@ -163,6 +226,11 @@ def score_row(losses: DocumentLosses) -> dict[str, Any] | Skipped:
         "loss_base": loss_base,
         "loss_ref": loss_ref,
         "score": relative_rise(loss_base, loss_ref),
+        "rise": loss_ref - loss_base,
+        "predicted_novel": predicted_novel,
+        "loss_base_novel": base_novel,
+        "loss_ref_novel": ref_novel,
+        "score_novel": score_novel,
         "compression_ratio": compression_ratio(document.text),
         "text_sha256": text_sha256(document.text),
     }

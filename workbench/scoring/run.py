@@ -115,6 +115,11 @@ def score_corpus(
         - predicted: how many tokens the mean losses are over;
         - loss_base, loss_ref: mean loss as the model is and with the heads masked, nats a token;
         - score: (loss_ref - loss_base) / loss_base;
+        - rise: loss_ref - loss_base, nats a token;
+        - predicted_novel: how many of the predicted tokens are novel: they did not stand earlier in
+          the document after the same token (`workbench.scoring.novelty`);
+        - loss_base_novel, loss_ref_novel: mean losses over these, missing where there are none;
+        - score_novel: the score made of these two, missing where there is none, or the base is 0;
         - compression_ratio: size after zlib over size, of the first 2,000 characters; low means
           repetitive;
         - text_sha256: of the text in UTF-8.

@@ -52,7 +52,7 @@ from workbench.scoring.receipts import (
     score_files,
     shard_number,
 )
-from workbench.scoring.schema import FORMULA, SCHEMA
+from workbench.scoring.schema import FORMULA, RECORD_FORMAT, SCHEMA, completed, stored_columns
 from workbench.scoring.score_table import ScoreTable
 from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import Shard
@@ -68,7 +68,8 @@ def load_scores(folder: str | Path) -> ScoreTable:
         folder: the run folder.
 
     Returns:
-        The table of `score_corpus`: its rows, the record of its run and its skipped documents.
+        The table of `score_corpus`: its rows, the record of its run and its skipped documents. Of a
+        run of an older version, whose files have fewer columns, the novel columns are null.
 
     Raises:
         FileNotFoundError: no run was written to the folder.
@@ -90,6 +91,7 @@ def load_scores(folder: str | Path) -> ScoreTable:
                 f"the run in {folder} is not finished: call score_corpus again with the same "
                 "settings and it goes on where it stopped"
             )
+        columns = stored_columns(run["format"])
         files, listed = score_files(folder, run), run["skipped_file"]
         paths, (skipped,) = check_files(folder, files), check_files(folder, [listed])
     except (KeyError, TypeError, AttributeError) as error:
@@ -97,9 +99,9 @@ def load_scores(folder: str | Path) -> ScoreTable:
     tables = []
     for path in paths:
         stored = read_table(path)
-        if lacking := set(SCHEMA.names) - set(stored.column_names):
+        if lacking := set(columns) - set(stored.column_names):
             raise ValueError(f"{path} lacks the columns {sorted(lacking)} of scores")
-        tables.append(stored.select(SCHEMA.names).cast(SCHEMA))
+        tables.append(completed(stored.select(columns)))
     rows = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
     return ScoreTable(rows.to_pandas(), run, _json_lines(skipped))
 
@@ -130,7 +132,7 @@ def run_record(model: Model, settings: ScoringSettings, certificate: Certificate
     names = ("workbench", "torch", "transformers")
     software = {name: version(package) for name, package in zip(names, packages, strict=True)}
     return {
-        "format": 2,
+        "format": RECORD_FORMAT,
         "software": software | {"python": platform.python_version()},
         "model": model.identity,
         "certificate": certificate.to_json(),
@@ -155,6 +157,7 @@ def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
     return {
         **{f"model.{key}": value for key, value in model.items()},
         "heads": run["heads"]["heads"],
+        "format": run["format"],  # scores of fewer columns are not mixed in
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
         **{f"certificate.{key}": run["certificate"][key] for key in ("ok", "kernel")},
         **{name: run["software"][name] for name in ("workbench", "torch", "transformers")},

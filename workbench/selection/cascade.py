@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from scipy import stats
 
@@ -40,6 +41,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model, from_transformers
 from workbench.scoring.influence import scored
+from workbench.scoring.schema import SCHEMA
 from workbench.scoring.settings import ScoringSettings
 from workbench.selection.ranking import By, Selection, select
 
@@ -255,7 +257,9 @@ class _Race:
                 row["score"] = float(np.expm1(_log(row["score"]) + shift))
             spread = max(a_token / row["predicted"] ** 0.5, error)
             rows.append({**row, "exact": exactly, "spread": spread, "position": i})
-        return pd.DataFrame(rows), error
+        table = pa.Table.from_pylist(rows, schema=SCHEMA).to_pandas()
+        added = pd.DataFrame(rows, columns=["exact", "spread", "position"])
+        return pd.concat([table, added], axis=1), error
 
 
 def wrong_side(ranked: pd.DataFrame, by: By = "documents") -> pd.Series:

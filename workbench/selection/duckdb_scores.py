@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from workbench.core.cpu_count import cores
 from workbench.core.parquet import check_pages
+from workbench.scoring.schema import ADDED, NOVEL, SCHEMA
 from workbench.selection.duplicates import CLUSTER_COLUMNS, check_clusters_file
 from workbench.selection.ranking import FLOAT_COLUMNS, INTEGER_COLUMNS, SCORE_COLUMNS, TEXT_COLUMNS
 
@@ -32,7 +33,7 @@ SCRATCH = 30  # bytes of disk for each byte of the files; no more, whatever some
 
 # What `ranked` gives in another form: numbers for names, and the text hash as it was sorted by.
 _OTHER_FORM = ("domain", "source", "row", "score", "text_sha256")
-_CARRIED = tuple(name for name in SCORE_COLUMNS if name not in _OTHER_FORM)
+_CARRIED = tuple(name for name in SCHEMA.names if name not in _OTHER_FORM)
 _DIGITS = np.array([f"{byte:02x}".encode() for byte in range(256)], dtype="S2")
 _HEX = "regexp_full_match(text_sha256, '[0-9a-f]{64}')"
 _PLACE = "s.place AS source, f.row AS row"
@@ -87,8 +88,12 @@ class ScoreFiles:
             raise ValueError(f"memory must be a size such as '1GB', got {memory!r:.50}")
         if not isinstance(threads, int) or not 1 <= threads <= 1024:
             raise ValueError(f"threads must be a whole number from 1, got {threads!r:.50}")
-        for path in [*paths, *([] if ranked is None else [ranked])]:
-            _check_columns(path)
+        whole = {_check_columns(path) for path in paths}
+        if len(whole) > 1:
+            raise ValueError(
+                f"some score files have the columns {list(ADDED)} and some have not: they are of "
+                "runs of two versions, which are not ranked together"
+            )
         most = SCRATCH * sum(os.stat(path).st_size for path in paths)
         self._connection = duckdb.connect(
             ":memory:",
@@ -104,10 +109,10 @@ class ScoreFiles:
             },
         )
         self._keys: dict[str, str] = {}
-        self._view("scored", paths)
+        self._view("scored", paths, () if whole == {True} else ADDED)
         self.all_rows = True
         if ranked is not None:
-            self._view("ranked", [ranked])
+            self._view("ranked", [ranked], () if _check_columns(ranked) else ADDED)
             counts = "SELECT (SELECT count(*) FROM ranked), (SELECT count(*) FROM scored)"
             listed, scored = self._rows(counts)[0]
             self.all_rows = listed >= scored  # then each row has to be in it, and none is left out
@@ -126,11 +131,18 @@ class ScoreFiles:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def _view(self, name: str, paths: Sequence[pathlib.Path]) -> None:
+    def _view(self, name: str, paths: Sequence[pathlib.Path], lacking: Sequence[str] = ()) -> None:
+        """Name the rows of files; columns that older files lack are as `completed` has them."""
         # A folder or file name must neither add a column nor be taken for a pattern.
         plain = [re.sub(r"([*?\[])", r"[\1]", os.path.abspath(path)) for path in paths]
         relation = self._connection.read_parquet(plain, hive_partitioning=False)
-        relation.create_view(name)
+        kinds = {pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
+        filled = [
+            f"NULL::{kinds[SCHEMA.field(column).type]} AS {column}" if column in NOVEL
+            else f"loss_ref - loss_base AS {column}"
+            for column in lacking
+        ]  # fmt: skip
+        relation.project(", ".join(["*", *filled])).create_view(name)
 
     def _rows(self, statement: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement).fetchall()
@@ -196,7 +208,7 @@ class ScoreFiles:
         )[0]
         if twice:  # a join would count its rows twice
             return int(total), [f"{int(twice)} documents are scored twice"]
-        others = [name for name in SCORE_COLUMNS if name not in ("source", "row")]
+        others = [name for name in SCHEMA.names if name not in ("source", "row")]
         unequal = ", ".join(
             f"count(*) FILTER (f.source IS NOT NULL AND {_known('r', name)} IS DISTINCT FROM "
             f"{_known('f', name)})"
@@ -310,9 +322,9 @@ class ScoreFiles:
             domains: what `check` returned.
 
         Returns:
-            Batches of SCORE_COLUMNS, but with the numbers of `check` for domain (in the column
-            `place`) and source, and text_key and, with clusters, cluster_key (null for a document
-            in none).
+            Batches of the columns of SCORE_ROW, but with the numbers of `check` for domain (in the
+            column `place`) and source, and text_key and, with clusters, cluster_key (null for a
+            document in none).
         """
         carried = ", ".join(f"f.{name}" for name in _CARRIED)
         keys = f"{self._keys['text_sha256']} AS text_key"
@@ -350,29 +362,36 @@ def _groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield first, len(sizes) - 1
 
 
-def _check_columns(path: pathlib.Path) -> None:
+def _check_columns(path: pathlib.Path) -> bool:
     """Refuse a score file whose columns are missing, doubled or of another kind.
 
-    And one whose columns expand beyond bounds.
+    And one whose columns expand beyond bounds. Whether it has the columns that came later, too,
+    which it has all of or none.
     """
     schema = pq.read_schema(path)
     names = [name.lower() for name in schema.names]  # DuckDB's names know no case
-    odd = [name for name in SCORE_COLUMNS if names.count(name) != 1 or name not in schema.names]
+    whole = bool(set(ADDED) & set(names))
+    wanted = (*SCORE_COLUMNS, *ADDED) if whole else SCORE_COLUMNS
+    odd = [name for name in wanted if names.count(name) != 1 or name not in schema.names]
     for columns, fits in (
         (TEXT_COLUMNS, lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind)),
         (INTEGER_COLUMNS, pa.types.is_integer),
         (FLOAT_COLUMNS, pa.types.is_floating),
     ):
         odd += [c for c in columns if c not in odd and not fits(schema.field(c).type)]
+    if whole:
+        odd += [c for c in ADDED if c not in odd and schema.field(c).type != SCHEMA.field(c).type]
     if odd:
         raise ValueError(
             f"score file {path.name!r:.100} lacks the columns {odd}, or has them in another type; "
             "expected a file that score_corpus wrote"
         )
-    check_pages(path, SCORE_COLUMNS)
+    check_pages(path, wanted)
+    return whole
 
 
 def _known(table: str, name: str) -> str:
     """A column as an expression in which a number that is unknown is null, never NaN."""
     column = f"{table}.{name}"
-    return f"if(isnan({column}), NULL, {column})" if name in FLOAT_COLUMNS else column
+    is_float = pa.types.is_floating(SCHEMA.field(name).type)
+    return f"if(isnan({column}), NULL, {column})" if is_float else column

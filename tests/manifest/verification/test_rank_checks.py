@@ -32,7 +32,7 @@ LEVEL = ["selection rows", FORMULA, SCORED, RANKS, COUNTS, "skipped documents"]
 def lay_down_with_excluded(folder):
     """A manifest of 19 of the 24 documents that were scored."""
     table = lay_down_run(folder)
-    write_manifest(select(table[table["row"] > 4], 0.3), folder)
+    write_manifest(select(table.keep(table.frame["row"] > 4), 0.3), folder)
     return folder
 
 

@@ -31,11 +31,11 @@ from workbench.manifest.croissant import (
     selection_term,
 )
 from workbench.manifest.verification.report import NotChecked, require
+from workbench.scoring.schema import ADDED, NOVEL, SCHEMA
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import limit_of
-from workbench.selection.ranking import SCORE_COLUMNS
-from workbench.selection.schema import SELECTION_SCHEMA
+from workbench.selection.schema import schema_of
 from workbench.selection.streaming import QUIET, StreamingSelection
 
 FORMULA_TOLERANCE = 1e-9
@@ -51,12 +51,14 @@ def _pieces(path: pathlib.Path, columns: Sequence[str]) -> Iterator[Iterator[pa.
         yield batches(file, stream, columns, most_rows=_PIECE)
 
 
-def selection_rows(files: Files) -> tuple[pathlib.Path, str]:
+def selection_rows(manifest: dict[str, Any], files: Files) -> tuple[pathlib.Path, str]:
     """selection.parquet has the columns and types of a selection and no nulls.
 
-    Only compression_ratio may be unknown: nothing is computed from it.
+    Only compression_ratio may be unknown, from which nothing is computed, and what concerns novel
+    tokens, which `formula` looks at.
 
     Args:
+        manifest: as it was parsed, whose format says which columns there were when it was written.
         files: listed files that passed their own checks, by listed path.
 
     Returns:
@@ -69,19 +71,20 @@ def selection_rows(files: Files) -> tuple[pathlib.Path, str]:
     if SELECTION_FILE not in files:
         raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
     stored = files[SELECTION_FILE]
-    schema = pq.read_schema(stored)
+    schema, expected = pq.read_schema(stored), schema_of(manifest["aiw:format"])
     require(
-        schema.equals(SELECTION_SCHEMA),
+        schema.equals(expected),
         f"its columns are {', '.join(schema.names):.300}; expected, with their types, "
-        f"{', '.join(SELECTION_SCHEMA.names)}",
+        f"{', '.join(expected.names)}",
     )
     rows, nulls = 0, Counter[str]()
-    with _pieces(stored, SELECTION_SCHEMA.names) as pieces:
+    with _pieces(stored, expected.names) as pieces:
         for piece in pieces:
             piece.validate(full=True)
             rows += len(piece)
             nulls.update({name: piece[name].null_count for name in piece.schema.names})
-    del nulls["compression_ratio"]
+    for name in ("compression_ratio", *NOVEL):
+        del nulls[name]
     require(not +nulls, f"it holds nulls, so many by column: {dict(+nulls)}")
     return stored, f"{rows} rows"
 
@@ -89,7 +92,8 @@ def selection_rows(files: Files) -> tuple[pathlib.Path, str]:
 def formula(stored: pathlib.Path) -> tuple[bool, str]:
     """Losses are finite and each score is (loss_ref - loss_base) / loss_base.
 
-    This is equation 5 of arXiv 2505.07293.
+    This is equation 5 of arXiv 2505.07293. From format 4 on the rise and the score over novel
+    tokens follow from their losses too.
 
     Args:
         stored: the path of selection.parquet, after `selection_rows`.
@@ -101,22 +105,12 @@ def formula(stored: pathlib.Path) -> tuple[bool, str]:
         Failed: when a row does not hold this, within FORMULA_TOLERANCE.
     """
     rows, wrong, first = 0, Counter[str](), None
-    columns = ("loss_base", "loss_ref", "score")
+    columns = ["predicted", "loss_base", "loss_ref", "score"]
+    columns += [name for name in ADDED if name in pq.read_schema(stored).names]
     with _pieces(stored, columns) as pieces:
         for piece in pieces:
-            base, ref, score = (piece[name].to_numpy() for name in columns)
-            with np.errstate(all="ignore"):  # what is not finite is found below
-                # Relative to the quotient that the subtraction starts from: a score near 0 has no
-                # digits left.
-                error = np.abs(score - (ref - base) / base) / np.maximum(np.abs(ref / base), 1)
-            finite = np.isfinite([base, ref, score]).all(axis=0)
-            bad = {
-                "rows hold a loss or score that is not finite": ~finite,
-                "base losses are not above zero": finite & (base <= 0),
-                "scores are not (loss_ref - loss_base) / loss_base": (
-                    finite & (base > 0) & (error > FORMULA_TOLERANCE)
-                ),
-            }
+            with np.errstate(all="ignore"):  # what is not finite is found too
+                bad = _wrong_scores(piece) | (_wrong_added(piece) if len(columns) > 4 else {})
             wrong.update({what: int(places.sum()) for what, places in bad.items()})
             if first is None and +wrong:
                 first = rows + int(np.argmax(np.any(list(bad.values()), axis=0))) + 1
@@ -124,6 +118,49 @@ def formula(stored: pathlib.Path) -> tuple[bool, str]:
     found = "; ".join(f"{count} {what}" for what, count in (+wrong).items())
     require(not found, f"{found}; the first is row number {first}")
     return True, f"all {rows} within {FORMULA_TOLERANCE:g}"
+
+
+def _wrong_scores(piece: pa.RecordBatch) -> dict[str, np.ndarray]:
+    """What may be wrong with scores and losses, in words, and which rows it is."""
+    base, ref, score = (piece[name].to_numpy() for name in ("loss_base", "loss_ref", "score"))
+    finite = np.isfinite([base, ref, score]).all(axis=0)
+    return {
+        "rows hold a loss or score that is not finite": ~finite,
+        "base losses are not above zero": finite & (base <= 0),
+        "scores are not (loss_ref - loss_base) / loss_base": (
+            finite & (base > 0) & (_quotient_error(base, ref, score) > FORMULA_TOLERANCE)
+        ),
+    }
+
+
+def _wrong_added(piece: pa.RecordBatch) -> dict[str, np.ndarray]:
+    """What may be wrong with the columns that came with format 4, in words, and which rows."""
+    names = ("predicted", "loss_base", "loss_ref", "rise", *NOVEL)
+    columns = [piece[name].to_numpy(zero_copy_only=False).astype(float) for name in names]
+    predicted, base, ref, rise, counted, base_novel, ref_novel, score_novel = columns
+    count = np.nan_to_num(counted, nan=0)  # null where the run did not look at novel tokens
+    stated = np.isfinite([base_novel, ref_novel])
+    error = _quotient_error(base_novel, ref_novel, score_novel)
+    return {
+        "rises are not loss_ref - loss_base": (
+            ~(np.abs(rise - (ref - base)) <= FORMULA_TOLERANCE * np.maximum(np.abs(ref), 1))
+        ),
+        "rows count other novel tokens than there can be": (count < 0) | (count > predicted),
+        "rows have losses of novel tokens without such a token, or lack them": (
+            (stated != (count > 0)).any(axis=0) | np.isinf([base_novel, ref_novel]).any(axis=0)
+        ),
+        "novel scores are not (loss_ref_novel - loss_base_novel) / loss_base_novel": np.where(
+            (count > 0) & (base_novel != 0), ~(error <= FORMULA_TOLERANCE), ~np.isnan(score_novel)
+        ),
+    }
+
+
+def _quotient_error(base: np.ndarray, ref: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """How far scores are off, relative to the quotient that the subtraction starts from.
+
+    A score near 0 has no digits left.
+    """
+    return np.abs(score - (ref - base) / base) / np.maximum(np.abs(ref / base), 1)
 
 
 class Again(NamedTuple):
@@ -212,6 +249,7 @@ def _ranked_again(
     clusters: pathlib.Path | None,
     refused: Exception | None,
 ) -> Again:
+    schema = pq.read_schema(stored)
     # Not in the folder that is checked, which may be somebody else's.
     with (
         tempfile.TemporaryDirectory(prefix="workbench-verify-") as scratch,
@@ -219,17 +257,17 @@ def _ranked_again(
             scores or [stored], clusters, ranked=stored if scores else None,
             scratch=pathlib.Path(scratch),
         ) as rows,
-        _pieces(stored, SELECTION_SCHEMA.names) as pieces,
+        _pieces(stored, schema.names) as pieces,
     ):  # fmt: skip
         walk = StreamingSelection(rows, *asked)
         corpus = {"sources": len(walk.sources), "text_digest": walk.text_digest()}
-        against, ranked = _Comparison(pieces), walk.documents
+        against, ranked = _Comparison(pieces, schema), walk.documents
         with progress_bar("ranking again", "doc", ranked, bar=ranked > QUIET) as done:
             for batch in walk.rows(done):
                 against.compare(batch)
         against.exhaust()
         scored, unscored = ranked, list[str]()
-        as_scored = not any(against.unequal[name] for name in SCORE_COLUMNS)
+        as_scored = not any(against.unequal[name] for name in SCHEMA.names)
         # Where all rows are there, in the order of their ranks, nothing is left to look up.
         if scores and not (as_scored and rows.all_rows and ranked == against.seen):
             scored, unscored = rows.differences()
@@ -347,15 +385,15 @@ def counts(
 class _Comparison:
     """Holds rows that come in pieces of one size against stored ones in pieces of another."""
 
-    def __init__(self, pieces: Iterator[pa.RecordBatch]) -> None:
-        self._pieces, self._held = pieces, SELECTION_SCHEMA.empty_table()
+    def __init__(self, pieces: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
+        self._pieces, self._names, self._held = pieces, schema.names, schema.empty_table()
         self.seen = self.selected = self._compared = 0
         self.unequal: Counter[str] = Counter()
         self.first: int | None = None
 
     def compare(self, rows: pa.RecordBatch) -> None:
         stored = self._take(len(rows))
-        expected = pa.Table.from_batches([rows]).slice(0, len(stored))
+        expected = pa.Table.from_batches([rows]).select(self._names).slice(0, len(stored))
         if not stored.equals(expected):
             self._note(stored, expected)
         if len(stored) < len(rows):
@@ -378,7 +416,7 @@ class _Comparison:
         return taken
 
     def _note(self, stored: pa.Table, expected: pa.Table) -> None:
-        for name in SELECTION_SCHEMA.names:
+        for name in self._names:
             left, right = stored[name].to_pandas(), expected[name].to_pandas()
             wrong = ((left != right) & ~(left.isna() & right.isna())).to_numpy()
             if wrong.any():

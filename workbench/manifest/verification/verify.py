@@ -176,7 +176,7 @@ class _Run:
 
     def ranks(self) -> None:
         run, manifest, record, listed = self.steps.run, self.manifest, self.record, self.listed
-        stored = run("selection rows", rank_checks.selection_rows, listed)
+        stored = run("selection rows", rank_checks.selection_rows, manifest, listed)
         run("scores follow from losses", rank_checks.formula, stored)
         again = None
         if stored is not None and manifest is not None:
