@@ -41,6 +41,10 @@ def test_each_scorer_is_what_it_says(table):
     assert rows["random"].nunique() == len(table)
     assert list(rows["doc_id"]) == list(table["doc_id"])
     assert set(BUILT_IN) <= set(rows)
+    assert "novel" not in rows
+    assert (
+        wb.scorers(table.assign(score_novel=table["own"]))["novel"].tolist() == rows["own"].tolist()
+    )
 
 
 def test_the_random_score_belongs_to_the_text(table):

@@ -44,6 +44,8 @@ def scorers(table: TableLike, *, seed: int = 0) -> pd.DataFrame:
         - length: tokens.
         - compression: the compression ratio (low: repetitive).
         - random: uniform in [0, 1).
+        - novel: the score over novel tokens (score_novel), where the table has it; missing where no
+          token is novel.
 
     Raises:
         ValueError: where `select` would refuse the table.
@@ -56,6 +58,8 @@ def scorers(table: TableLike, *, seed: int = 0) -> pd.DataFrame:
     rows["perplexity"] = np.exp(rows["loss_base"])
     rows["length"] = rows["tokens"].astype(float)
     rows["compression"] = rows["compression_ratio"]
+    if "score_novel" in rows:
+        rows["novel"] = rows["score_novel"]
     by_text = ranked.sort_values(["text_sha256", "source", "row"])
     draws = pd.Series(np.random.default_rng(seed).random(len(by_text)), index=_keys(by_text))
     rows["random"] = draws[_keys(rows)].to_numpy()
