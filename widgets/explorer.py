@@ -138,10 +138,11 @@ class Explorer(w.VBox):
         state = self.session.state
         return state, self.session.changes(state)
 
-    def _show_losses(self, found: tuple[State, TokenChanges]) -> None:
-        self._shown = state, changes = found
+    def _show_losses(self, result: tuple[State, TokenChanges]) -> None:
+        self._shown = state, changes = result
         before, after = (
-            f"{len(one)} heads masked" if one else "no mask" for one in (state.against, state.heads)
+            f"{len(heads)} heads masked" if heads else "no mask"
+            for heads in (state.against, state.heads)
         )
         self.text.tokens.show(changes, before, after)
         self._renew_static()
@@ -186,7 +187,7 @@ class Explorer(w.VBox):
         self.queues.losses.do(
             "predictions",
             lambda: self.session.predictions(token, state=state),
-            lambda found: self.text.tokens.show_predictions(token, revision, *found),
+            lambda result: self.text.tokens.show_predictions(token, revision, *result),
         )
 
     def _themed(self, change: Any) -> None:
@@ -227,8 +228,8 @@ class Explorer(w.VBox):
         if leave:
             self._later.cancel()
             self.queues.close()
-        for one in _inside(self):
-            one.close()
+        for widget in _inside(self):
+            widget.close()
         super().close()
 
     def _ipython_display_(self) -> None:
@@ -264,7 +265,7 @@ class Explorer(w.VBox):
 
 def _inside(box: w.Box) -> list[w.Widget]:
     """All widgets inside a box, the innermost first."""
-    found: list[w.Widget] = []
+    children: list[w.Widget] = []
     for child in box.children:
-        found += [*(_inside(child) if isinstance(child, w.Box) else []), child]
-    return found
+        children += [*(_inside(child) if isinstance(child, w.Box) else []), child]
+    return children

@@ -27,11 +27,11 @@ class Lab:
         self.folder.mkdir(parents=True)
         self.runtime = folder / "runtime"
         settings = folder / "settings"
-        told = {
+        overrides = {
             "notification": {"fetchNews": "false", "checkForUpdates": False},
             "themes": {"theme": theme},
         }
-        for name, values in told.items():
+        for name, values in overrides.items():
             place = settings / "@jupyterlab/apputils-extension" / f"{name}.jupyterlab-settings"
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(json.dumps(values))
@@ -60,8 +60,8 @@ class Lab:
 
     def _wait(self) -> None:
         while self.process.poll() is None:
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", self.port)) == 0:
+            with socket.socket() as connection:
+                if connection.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.1)
         raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-2000:]}")
@@ -74,7 +74,7 @@ class Lab:
 
     def notebook(self, name: str, *cells: str) -> None:
         """Write a notebook of code cells."""
-        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         made.metadata.kernelspec = {
             "name": "python3", "display_name": "Python 3", "language": "python",
         }  # fmt: skip
@@ -113,35 +113,35 @@ class Lab:
 
     def ask(self, code: str) -> str:
         """What `print`ing an expression gives in the kernel that was started last."""
-        files = sorted(self.runtime.glob("kernel-*.json"), key=lambda one: one.stat().st_mtime)
+        files = sorted(self.runtime.glob("kernel-*.json"), key=lambda path: path.stat().st_mtime)
         client = BlockingKernelClient(connection_file=str(files[-1]))
         client.load_connection_file()
         client.start_channels()
         try:
-            said: list[str] = []
+            output: list[str] = []
 
             def hear(message: dict) -> None:
                 content = message["content"]
                 if message["msg_type"] == "stream":
-                    said.append(content["text"])
+                    output.append(content["text"])
                 elif message["msg_type"] == "error":
                     raise AssertionError("\n".join(content["traceback"]))
 
             client.execute_interactive(
                 f"print(({code}))", store_history=False, output_hook=hear, timeout=PATIENCE / 1000
             )
-            return "".join(said).strip()
+            return "".join(output).strip()
         finally:
             client.stop_channels()
 
     def until(self, code: str, expected: str) -> None:
         """Wait until an expression prints what is expected."""
         end = time.monotonic() + PATIENCE / 1000
-        found = self.ask(code)
-        while found != expected:
-            assert time.monotonic() < end, f"{code} is {found!r}, not {expected!r}"
+        value = self.ask(code)
+        while value != expected:
+            assert time.monotonic() < end, f"{code} is {value!r}, not {expected!r}"
             time.sleep(0.1)
-            found = self.ask(code)
+            value = self.ask(code)
 
 
 def menu(page, *names: str) -> None:

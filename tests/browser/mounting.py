@@ -77,7 +77,7 @@ def saved(page, trait):
 def messages(page, action=None):
     """The custom messages that the widget has sent, oldest first; only those of one action."""
     sent = page.evaluate("() => window.sent.filter((one) => one.message).map((one) => one.message)")
-    return [one for one in sent if action in (None, one["action"])]
+    return [message for message in sent if action in (None, message["action"])]
 
 
 # ---- colours -------------------------------------------------------------------------------------
@@ -93,12 +93,12 @@ def contrast(page, ink, paper):
 
 def _colour(text, below):
     """Red, green and blue from 0 to 1 of "rgb(...)" or "rgba(...)" over the colour below."""
-    numbers = [float(one) for one in text[text.index("(") + 1 : -1].split(",")]
+    numbers = [float(part) for part in text[text.index("(") + 1 : -1].split(",")]
     opacity = numbers[3] if len(numbers) == 4 else 1.0
     below = below or (1.0, 1.0, 1.0)
     return tuple(
-        opacity * one / 255 + (1 - opacity) * under
-        for one, under in zip(numbers[:3], below, strict=True)
+        opacity * number / 255 + (1 - opacity) * under
+        for number, under in zip(numbers[:3], below, strict=True)
     )
 
 

@@ -39,8 +39,8 @@ def test_only_what_is_on_the_screen_is_asked_for(page):
         assert page.locator(".aiw-doc-row").count() < 100
         assert all(text == f"document {number}" for number, text in on_screen(page))
     assert on_screen(page)[-1] == [MANY - 1, "document 99999"]
-    assert sum(one["count"] for one in asked(page)) < 250
-    assert all(one["first"] + one["count"] <= MANY for one in asked(page))
+    assert sum(request["count"] for request in asked(page)) < 250
+    assert all(request["first"] + request["count"] <= MANY for request in asked(page))
 
 
 def test_rows_that_stay_are_not_asked_for_again(page):
@@ -48,7 +48,7 @@ def test_rows_that_stay_are_not_asked_for_again(page):
     settle(page)
     known = asked(page)[0]["count"]
     scroll(page, 4 * ROW)
-    assert [(one["first"], one["count"]) for one in asked(page)[1:]] == [(known, 4)]
+    assert [(request["first"], request["count"]) for request in asked(page)[1:]] == [(known, 4)]
     settle(page)
     scroll(page, 0)
     assert len(asked(page)) == 2
@@ -141,7 +141,7 @@ def test_more_rows_than_an_element_can_be_tall(page, total):
     for number in range(middle + 4, middle + 40):  # each row can be reached, however coarse a pixel
         page.keyboard.press("ArrowDown")
         assert focused(page) == number
-        assert number in [one for one, _ in on_screen(page)]
+        assert number in [shown for shown, _ in on_screen(page)]
     page.keyboard.press("Home")
     assert on_screen(page)[0][0] == 0
 
@@ -149,7 +149,7 @@ def test_more_rows_than_an_element_can_be_tall(page, total):
 def test_a_short_table_asks_for_no_more_than_it_has(page):
     show(page, total=5)
     settle(page)
-    assert [(one["first"], one["count"]) for one in asked(page)] == [(0, 5)]
+    assert [(request["first"], request["count"]) for request in asked(page)] == [(0, 5)]
     assert [text for _, text in on_screen(page)] == [f"document {i}" for i in range(5)]
     assert page.get_by_role("row").count() == 6
 
@@ -229,13 +229,13 @@ def test_a_new_order_begins_at_the_top_and_a_new_cut_does_not(page):
 def test_headings_sort(page):
     show(page)
     heads = page.get_by_role("columnheader")
-    assert [one.get_attribute("aria-sort") for one in heads.all()] == ["none", "descending"]
+    assert [heading.get_attribute("aria-sort") for heading in heads.all()] == ["none", "descending"]
     heads.nth(0).click()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert [one["by"] for one in messages(page, "sort")] == ["doc_id", "score"]
+    assert [message["by"] for message in messages(page, "sort")] == ["doc_id", "score"]
     receive(page, by="doc_id", ascending=True, revision=2)
-    assert [one.get_attribute("aria-sort") for one in heads.all()] == ["ascending", "none"]
+    assert [heading.get_attribute("aria-sort") for heading in heads.all()] == ["ascending", "none"]
     assert page.locator('.aiw-column[tabindex="0"]').count() == 1
 
 
@@ -286,7 +286,7 @@ def test_keys_move_and_open(page):
     ]:  # fmt: skip
         page.keyboard.press(key)
         assert focused(page) == number, key
-        assert number in [one for one, _ in on_screen(page)], key
+        assert number in [shown for shown, _ in on_screen(page)], key
         assert page.locator('.aiw-view [tabindex="0"], .aiw-view[tabindex="0"]').count() == 1
     settle(page)
     page.keyboard.press("Enter")

@@ -33,7 +33,7 @@ class Wire(BaseComm):
         self.__dict__.setdefault("published", []).append(json.dumps(data, allow_nan=False))
 
     def take(self):
-        taken, self.published = [json.loads(one) for one in self.published], []
+        taken, self.published = [json.loads(text) for text in self.published], []
         return taken
 
 
@@ -113,9 +113,9 @@ def test_python_answers_exactly_the_rows_of_the_frame(table, many):
         content = answer["content"]
         assert (content["kind"], content["revision"], content["first"]) == ("rows", 1, first)
         part = by_score.iloc[first : first + count]
-        assert [one["position"] for one in content["rows"]] == part.index.tolist()
+        assert [row["position"] for row in content["rows"]] == part.index.tolist()
         cells = [expected(row) for _, row in part.iterrows()]
-        assert [one["cells"] for one in content["rows"]] == cells
+        assert [row["cells"] for row in content["rows"]] == cells
 
 
 def test_python_does_not_answer_for_another_arrangement(table, many):
@@ -126,7 +126,7 @@ def test_python_does_not_answer_for_another_arrangement(table, many):
     table.wire.take()
     assert ask(table, action="rows", first=0, count=10, revision=1) == []
     (answer,) = ask(table, action="rows", first=0, count=10, revision=2)
-    assert all(one["cells"][4] == "yes" for one in answer["content"]["rows"])
+    assert all(row["cells"][4] == "yes" for row in answer["content"]["rows"])
 
 
 def test_one_answer_is_bounded(table, many):
@@ -171,7 +171,7 @@ def test_errors_are_reported_and_not_swallowed(table, message):
 
     table.on_open = fail
     ask(table, **message)
-    assert [type(one) for one in reported] == [
+    assert [type(error) for error in reported] == [
         LookupError if message.get("action") == "open" else ValueError
     ]
 
@@ -192,21 +192,21 @@ def test_browser_and_python_together(page, table, many):
 
     def carry():
         """Pass on what each side has said until both are silent."""
-        told = 0
+        passed_on = 0
         while True:
             rest(page)
-            said = messages(page)
-            if len(said) == told:
+            sent = messages(page)
+            if len(sent) == passed_on:
                 return
-            for message in said[told:]:
+            for message in sent[passed_on:]:
                 for reply in ask(table, **message):
                     if reply["method"] == "update":
                         receive(page, **reply["state"])
                     elif reply["method"] == "custom":
                         deliver(page, reply["content"])
-            told = len(said)
+            passed_on = len(sent)
 
-    ids = [one.translate(UNSEEN) for one in many.selection.table["doc_id"]]
+    ids = [doc_id.translate(UNSEEN) for doc_id in many.selection.table["doc_id"]]
 
     def check(order):
         for number, text in on_screen(page):

@@ -153,7 +153,7 @@ def test_undo_and_redo_are_asked_of_python(page):
     page.keyboard.press("Tab")
     for key in ("Control+z", "Control+Shift+z", "Control+y", "Meta+z"):
         page.keyboard.press(key)
-    assert [one["action"] for one in messages(page)] == ["undo", "redo", "redo", "undo"]
+    assert [message["action"] for message in messages(page)] == ["undo", "redo", "redo", "undo"]
     assert saved(page, "mask") == []
 
 

@@ -167,12 +167,12 @@ def test_can_be_read_in_every_theme(page, theme):
     for text in (".aiw-label[data-layer]", ".aiw-readout", ".aiw-legend span"):
         assert contrast(page, style(page, text, "color"), paper) >= 4.5, text
     for i in (0, 1):  # the mark of a masked head on the faintest and on the strongest colour
-        one = f'.aiw-cell[data-index="{i}"]'
-        ink, heat = style(page, one, "borderTopColor"), style(page, one, "backgroundColor")
+        cell = f'.aiw-cell[data-index="{i}"]'
+        ink, heat = style(page, cell, "borderTopColor"), style(page, cell, "backgroundColor")
         assert contrast(page, ink, heat) >= 3, i
-        assert "linear-gradient" in style(page, one, "backgroundImage")
+        assert "linear-gradient" in style(page, cell, "backgroundImage")
     legend = LEGEND | {"diverging": True}
     receive(page, legend=legend, values=floats([1.0] * 24))
-    one = '.aiw-cell[data-index="0"]'
-    ink, heat = style(page, one, "borderTopColor"), style(page, one, "backgroundColor")
+    cell = '.aiw-cell[data-index="0"]'
+    ink, heat = style(page, cell, "borderTopColor"), style(page, cell, "backgroundColor")
     assert contrast(page, ink, heat) >= 3

@@ -63,14 +63,14 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
         seen |= set(page.locator(".aiw-doc-row [role=gridcell]:first-child").all_text_contents())
         page.locator(".aiw-doc-row:visible").first.press("PageDown")
         page.wait_for_timeout(150)
-    assert seen >= {escape_control_characters(one) for one in TEXTS}
-    found = page.locator(".aiw-explorer select option").all_text_contents()
-    options = [one.replace("\xa0", " ") for one in found]  # ipywidgets keeps spaces so
-    assert {escape_control_characters(one) for one in TEXTS} <= set(options)
+    assert seen >= {escape_control_characters(text) for text in TEXTS}
+    labels = page.locator(".aiw-explorer select option").all_text_contents()
+    options = [label.replace("\xa0", " ") for label in labels]  # ipywidgets keeps spaces so
+    assert {escape_control_characters(text) for text in TEXTS} <= set(options)
     tab(page, "Selection")
     page.wait_for_selector(".aiw-explorer .js-plotly-plot .barlayer")
     domains = page.locator(".aiw-counts td:first-child").all_text_contents()
-    assert set(domains) == {escape_control_characters(one) for one in TEXTS}
+    assert set(domains) == {escape_control_characters(text) for text in TEXTS}
     titles = " ".join(page.locator(".js-plotly-plot .annotation-text").all_text_contents())
     assert "<script>window.hacked = 1</script>: " in titles
     assert "H<sub>2</sub>O" in titles
@@ -106,10 +106,10 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
         names.fill(text)
         names.press("Enter")
         word = text.split()[0][:40]
-        said = page.locator(
+        alert = page.locator(
             ".aiw-problem [role=alert]", has_text=escape_control_characters(word)[:8]
         )
-        said.first.wait_for()
+        alert.first.wait_for()
     assert page.evaluate("() => window.hacked") is None
     assert page.url == address
 

@@ -40,8 +40,8 @@ def show(page, figure):
 def shown_texts(page, selector):
     """What is drawn, a line break of plotly's as a line break."""
     return [
-        one.replace("\xa0", " ")
-        for one in page.evaluate(
+        text.replace("\xa0", " ")
+        for text in page.evaluate(
             "(selector) => [...document.querySelectorAll(selector)].map((one) => one.textContent)",
             selector,
         )
@@ -69,7 +69,7 @@ def test_titles_of_the_histogram(page, texts):
     show(page, figures.influence_histogram(wb.select(scores_of(texts), 0.5)))
     titles = shown_texts(page, ".annotation-text")
     for text in texts:
-        assert any(one.startswith(spelled(text) + ": 1 of 2") for one in titles), text
+        assert any(title.startswith(spelled(text) + ": 1 of 2") for title in titles), text
     assert page.evaluate("() => window.hacked") is None
     assert page.locator(".js-plotly-plot a[href*=evil]").count() == 0
 
@@ -81,8 +81,8 @@ def test_legends_and_hovers_of_the_confounds(page, texts):
     order = sorted(texts)
     for number, text in enumerate(order):
         assert spelled(text) in legend
-        said = hovers(page, 3 * number, 0)  # three panels a domain
-        assert spelled(text)[:40].split("\n")[0].strip() in said, (text, said)
+        hover = hovers(page, 3 * number, 0)  # three panels a domain
+        assert spelled(text)[:40].split("\n")[0].strip() in hover, (text, hover)
     assert page.evaluate("() => window.hacked") is None
     assert page.locator(".js-plotly-plot a[href*=evil]").count() == 0
 

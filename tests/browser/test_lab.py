@@ -66,7 +66,7 @@ def test_toggle_heads_by_mouse_and_keyboard_and_ask_a_token(lab, wide):
     assert lab.ask("explorer.session.heads == wb.HeadSet.top(scores, 0.05)") == "True"
     wide.wait_for_function("() => document.querySelector('.aiw-summary').textContent.includes('%')")
     before = wide.evaluate(HEATS)
-    assert any(not one.endswith("0.000)") for one in before)
+    assert any(not label.endswith("0.000)") for label in before)
 
     # By mouse: the cell changes in the click itself, the tokens once Python has computed them.
     toggled = next(h for h in ["L20H1", "L20H2", "L21H3"] if h not in chosen)
@@ -102,8 +102,8 @@ def test_toggle_heads_by_mouse_and_keyboard_and_ask_a_token(lab, wide):
     )
     assert lab.ask(plain) == "True"
     change = float(lab.ask("explorer.session.changes().change[25]"))
-    said = wide.locator('.aiw-token[data-index="25"]').get_attribute("aria-label")
-    assert said.endswith(f"{change:+.2f}".replace("-", "\u2212"))
+    aria_label = wide.locator('.aiw-token[data-index="25"]').get_attribute("aria-label")
+    assert aria_label.endswith(f"{change:+.2f}".replace("-", "\u2212"))
 
     # Undo in the grid takes both back.
     cell(wide, layer, head).focus()
@@ -163,14 +163,14 @@ def _json(values):
 def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     documents = 40
     rows = [
-        {"id": one.doc_id, "text": one.text, "domain": one.domain}
-        for one in wb.environment_corpus(max_documents=documents, domains=["code", "math"])
+        {"id": document.doc_id, "text": document.text, "domain": document.domain}
+        for document in wb.environment_corpus(max_documents=documents, domains=["code", "math"])
     ]
     assert len(rows) == documents
     # So many that no machine is through with them when the button to cancel is pressed.
     endless = [{**row, "id": f"{row['id']} {number}"} for number in range(500) for row in rows]
-    for name, some in (("corpus", rows), ("endless", endless)):
-        (lab.folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    for name, lines in (("corpus", rows), ("endless", endless)):
+        (lab.folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
     lab.notebook("score.ipynb", OPEN, f'explorer = Explorer(model, heads="{FOURTEEN}")\nexplorer')
     lab.show(wide, "score.ipynb")
     plain = "[float(x[0].sum()) for x in wb.token_losses(model, ['One two one two one two'])]"
@@ -221,9 +221,9 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     slider.press("ArrowRight")
     lab.until("round(explorer.session.corpus.selection.fraction, 2)", "0.21")
     lab.settle()
-    told = lab.ask("explorer.session.corpus.selection.domains.documents_selected.tolist()")
+    stated = lab.ask("explorer.session.corpus.selection.domains.documents_selected.tolist()")
     cells = wide.locator(".aiw-counts tr td:nth-child(2)").all_text_contents()
-    assert str([int(one) for one in cells]) == told
+    assert str([int(cell) for cell in cells]) == stated
     wide.wait_for_selector(".aiw-explorer .js-plotly-plot .barlayer")
 
     button(wide, "Export the manifest").click()
@@ -311,8 +311,8 @@ def test_both_themes_are_readable(tmp_path, wide, theme):
         for token in wide.locator(".aiw-token").all():
             index = token.get_attribute("data-index")
             this = f'.aiw-token[data-index="{index}"]'
-            found = contrast(wide, style(wide, this, "color"), style(wide, this, "backgroundColor"))
-            assert found > 3, index
+            ratio = contrast(wide, style(wide, this, "color"), style(wide, this, "backgroundColor"))
+            assert ratio > 3, index
         wide.locator('.aiw-token[data-index="25"]').hover()
         wide.wait_for_selector(".aiw-predictions")
         wide.locator(".aiw-explorer").screenshot(path=tmp_path / "explorer.png")

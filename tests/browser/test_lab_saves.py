@@ -28,10 +28,12 @@ def test_opening_and_saving_changes_no_notebook(chromium, tmp_path):
             status = page.locator(".jp-StatusBar-Left", has_text="(ipykernel) | Idle")
             status.wait_for(timeout=PATIENCE)
             # The last that a save asks for, when the file is written.
-            with page.expect_response(lambda one: "/checkpoints" in one.url, timeout=PATIENCE):
+            with page.expect_response(
+                lambda response: "/checkpoints" in response.url, timeout=PATIENCE
+            ):
                 menu(page, "File", "Save Notebook")
             page.close()
-            before, after = (one.read_text(encoding="utf-8") for one in (original, file))
+            before, after = (path.read_text(encoding="utf-8") for path in (original, file))
             assert file.stat().st_mtime_ns > copied
             # Another Python is another reader's, and rightly said.
             assert VERSION.sub("", after) == VERSION.sub("", before), file.name

@@ -46,19 +46,19 @@ def lab_of(folder, home):
         cwd=folder, env=newcomer() | apart, stdout=log, stderr=log, start_new_session=True,
     )  # fmt: skip
     try:
-        told = {}
+        server = {}
 
         def answers():
             assert process.poll() is None, (home / "log").read_text()[-3000:]
             with contextlib.suppress(OSError, ValueError):  # it is still coming up
                 for record in (home / "runtime").glob("jpserver-*.json"):
-                    told.update(json.loads(record.read_text()))
-                    return ask(told, "api/status")
+                    server.update(json.loads(record.read_text()))
+                    return ask(server, "api/status")
             return None
 
         wait_until(answers)
-        yield told
-        ask(told, "api/shutdown", b"")
+        yield server
+        ask(server, "api/shutdown", b"")
         assert process.wait(HANGS) == 0
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -66,10 +66,10 @@ def lab_of(folder, home):
         log.close()
 
 
-def ask(told, path, data=None):
+def ask(server, path, data=None):
     """What the server answers; with data, to a POST."""
-    headers = {"Authorization": f"token {told['token']}"}
-    request = urllib.request.Request(told["url"] + path, data=data, headers=headers)
+    headers = {"Authorization": f"token {server['token']}"}
+    request = urllib.request.Request(server["url"] + path, data=data, headers=headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.read()
 
@@ -80,8 +80,8 @@ def is_end_of_save(response):
 
 
 def test_make_lab_opens_the_first_notebook_and_leaves_no_trace_in_git(fresh, page, tmp_path):
-    with lab_of(fresh, tmp_path) as told:
-        page.goto(f"{told['url']}lab/tree/01_find_the_heads.ipynb?token={told['token']}",
+    with lab_of(fresh, tmp_path) as server:
+        page.goto(f"{server['url']}lab/tree/01_find_the_heads.ipynb?token={server['token']}",
                   timeout=PATIENCE)  # fmt: skip
         page.wait_for_selector(".jp-Notebook .jp-MarkdownCell h1", timeout=PATIENCE)
         page.wait_for_selector(".jp-Notebook .jp-OutputArea table", timeout=PATIENCE)

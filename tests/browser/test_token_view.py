@@ -67,8 +67,8 @@ def test_colours_say_how_much_and_in_which_direction(view):
 def test_each_token_says_what_it_is(view):
     assert view.get_by_role("listbox").count() == 1
     assert token(view, 3).get_attribute("role") == "option"
-    said = token(view, 3).get_attribute("aria-label")
-    assert said == 'token 3, " two", 0.50 to 4.50 nats, change +4.00'
+    label = token(view, 3).get_attribute("aria-label")
+    assert label == 'token 3, " two", 0.50 to 4.50 nats, change +4.00'
     assert token(view, 4).get_attribute("aria-label").endswith("change \u22121.00")
     assert token(view, 0).get_attribute("aria-label") == 'token 0, "One", not predicted'
     assert view.locator(".aiw-token[tabindex='0']").count() == 1
@@ -138,7 +138,7 @@ def test_pointing_asks_for_predictions_once_and_shows_them(view):
     token(view, 3).hover()
     view.wait_for_timeout(200)
     assert view.locator(".aiw-predictions").count() == 1  # known
-    assert [one["token"] for one in messages(view, "predict")].count(3) == 1
+    assert [message["token"] for message in messages(view, "predict")].count(3) == 1
 
 
 def test_predictions_of_an_older_mask_are_not_shown(view):
@@ -164,7 +164,7 @@ def test_a_click_or_enter_asks_which_heads_the_token_needs(view):
     view.keyboard.press("ArrowRight")
     view.keyboard.press("Enter")
     view.keyboard.press("Space")
-    assert [one["token"] for one in messages(view, "ask")] == [3, 4, 4]
+    assert [message["token"] for message in messages(view, "ask")] == [3, 4, 4]
     receive(view, selected=4)
     assert token(view, 4).get_attribute("aria-selected") == "true"
     assert view.locator(".aiw-asked").count() == 1
@@ -208,7 +208,7 @@ def test_ink_is_readable_on_the_strongest_colours(page, theme):
 
 def test_hostile_tokens_are_text_and_keep_their_places(page):
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
-    tokens = [escape_control_characters(one) for one in TEXTS]
+    tokens = [escape_control_characters(text) for text in TEXTS]
     losses = floats(np.ones(len(tokens)))
     mount(page, "token_view", traits(tokens=tokens, before=losses, after=losses, note=tokens[0],
                                      summary=tokens[1], labels=tokens[2:4]))  # fmt: skip
@@ -218,7 +218,7 @@ def test_hostile_tokens_are_text_and_keep_their_places(page):
     )
     assert set(kinds) <= {"DIV", "SPAN", "BR"}
     deliver(page, {"kind": "predictions", "token": 0, "revision": 1,
-                   "before": [[one, 0.1] for one in tokens], "after": []})  # fmt: skip
+                   "before": [[token, 0.1] for token in tokens], "after": []})  # fmt: skip
     token(page, 0).focus()
     assert page.locator("td.aiw-prediction").first.text_content() == tokens[0]
     # A right-to-left word does not change places with its neighbours.

@@ -39,9 +39,9 @@ def test_duplicates(workdir):
     out = workdir / "new" / "duplicates.parquet"
     words = ["duplicates", workdir / "a.jsonl", *COLUMNS, "--out", out]
     # "document number N é": one text a row, and one word of four differs between them.
-    found = as_json(*words, "--ngram", 1, "--threshold", 0.3)
-    assert [d["largest"] for d in found["domains"]] == [8, 8, 8]
-    assert found["settings"]["threshold"] == 0.3
+    result = as_json(*words, "--ngram", 1, "--threshold", 0.3)
+    assert [d["largest"] for d in result["domains"]] == [8, 8, 8]
+    assert result["settings"]["threshold"] == 0.3
     assert pq.read_table(out).num_rows == 24
     exact = as_json(*words, "--exact")
     assert [d["duplicated"] for d in exact["domains"]] == [0, 0, 0]
@@ -72,8 +72,9 @@ def test_materialise_with_blends(workdir):
 )  # fmt: skip
 def test_what_cannot_be_is_said_before_anything_is_written(workdir, words, says):
     out = workdir / "out"
-    given = ["materialise", workdir / "run", workdir / "a.jsonl", *COLUMNS, "--out", out, *words]
-    assert says in as_json(*given, code=1)["error"]
+    paths = [workdir / "run", workdir / "a.jsonl"]
+    arguments = ["materialise", *paths, *COLUMNS, "--out", out, *words]
+    assert says in as_json(*arguments, code=1)["error"]
     assert not out.exists() or {path.name for path in out.iterdir()} <= {".lock"}
 
 

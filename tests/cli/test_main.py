@@ -46,12 +46,12 @@ COLUMNS = ["--id", "key", "--text", "content", "--domain", "part"]
 def test_the_road_from_a_model_to_a_verified_manifest(folder, tmp_path):
     heads, out = tmp_path / "heads.json", tmp_path / "run"
     model = ["--model", folder / "model"]
-    found = run(
+    detected = run(
         "detect", *model, "--probes", 4, "--max-tokens", 1200, "--texts", folder / "prose.txt",
         "--fraction", 0.2, "--out", heads, "--scores", tmp_path / "scores.csv", code=1,
     )  # fmt: skip
     # A model with random weights copies nothing: the tie is an error, not a ranking.
-    assert "score 0" in found.stderr
+    assert "score 0" in detected.stderr
     assert not heads.exists()
 
     scored = as_json(

@@ -126,8 +126,8 @@ def test_a_result_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
 def test_json_is_strict(capsys):
     print_json({"a": float("nan"), "b": [float("inf"), 1], "c": "→\ud800"})
     out = capsys.readouterr().out
-    found = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert found == {"a": None, "b": [None, 1], "c": "→\ud800"}
+    parsed = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert parsed == {"a": None, "b": [None, 1], "c": "→\ud800"}
     assert out.isascii()
 
 
@@ -203,8 +203,8 @@ def test_a_wrong_file_of_heads_is_named(tmp_path, content, says):
 def test_context_and_trust_reach_the_model_and_its_record(workdir, tmp_path, monkeypatch):
     asked = []
 
-    def load(*given, **options):
-        asked.append(load_model(*given, **options))
+    def load(*arguments, **options):
+        asked.append(load_model(*arguments, **options))
         return asked[-1]
 
     monkeypatch.setattr("workbench.load_model", load, raising=False)

@@ -20,9 +20,9 @@ from workbench.selection.duckdb_scores import ScoreFiles
 
 
 def test_affinity_counts_and_not_the_machine():
-    one = min(os.sched_getaffinity(0))
+    cpu = min(os.sched_getaffinity(0))
     done = subprocess.run(
-        [sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{{one}}}); "
+        [sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{{cpu}}}); "
          "from workbench.core.cpu_count import cores; print(cores())"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
@@ -60,5 +60,5 @@ def test_duckdb_keeps_within_it(allowed, started, tmp_path, monkeypatch):
     pq.write_table(pa.Table.from_pandas(score_table(), preserve_index=False), path)
     monkeypatch.setattr(workbench.selection.duckdb_scores, "cores", lambda: allowed)
     with ScoreFiles([path], None, scratch=tmp_path) as scores:
-        found = scores._rows("SELECT current_setting('threads')")
-    assert found == [(started,)]
+        rows = scores._rows("SELECT current_setting('threads')")
+    assert rows == [(started,)]

@@ -39,9 +39,9 @@ def lay_down(folder, content):
 
 
 def content_of(folder):
-    found = {path.read_text() for path in folder.rglob("*") if path.is_file()}
+    texts = {path.read_text() for path in folder.rglob("*") if path.is_file()}
     assert len(list(folder.rglob("*"))) == 4  # nothing of it is missing
-    (content,) = found
+    (content,) = texts
     return content
 
 
@@ -62,7 +62,7 @@ def test_whatever_ends_the_process_a_whole_folder_stands(tmp_path, older):
     assert len(seen) > (5 if older else 1)
     assert set(seen) > ({"0"} if older else {None})
     assert path.is_dir()
-    assert [one.name for one in tmp_path.iterdir()] == ["it"]
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
 
 def test_a_model_written_over_an_older_one_loads_at_every_moment(tmp_path):
@@ -74,7 +74,7 @@ def test_a_model_written_over_an_older_one_loads_at_every_moment(tmp_path):
     assert loaded.source == path.name
     write_model(path, new, make_tokenizer())
     assert wb.load_model(path, certify=False).identity["weights_sha256"] == weights_sha256(new)
-    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert [path.name for path in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_folder_that_never_was_is_not_made_up(tmp_path):

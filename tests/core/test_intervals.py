@@ -43,10 +43,10 @@ def test_weights_are_shares_of_the_draws_and_come_from_the_seed_alone():
 def test_the_interval_of_a_mean_is_that_of_scipy():
     values = np.random.default_rng(0).gamma(2, size=60)
     ours = mean_interval(values[:, None], 20_000, seed=0)[:, 0]
-    theirs = stats.bootstrap(
+    expected = stats.bootstrap(
         (values,), np.mean, n_resamples=20_000, method="percentile", rng=0
     ).confidence_interval
-    np.testing.assert_allclose(ours, theirs, atol=0.02)  # a width of about 0.7
+    np.testing.assert_allclose(ours, expected, atol=0.02)  # a width of about 0.7
 
 
 def test_the_columns_of_a_mean_stay_paired():
@@ -82,8 +82,8 @@ def test_spearman_is_scipys_with_the_interval_of_its_resamples():
     ids=["three observations", "one that does not vary"],
 )
 def test_without_a_correlation_all_three_are_nan(first, second):
-    found = spearman(np.array(first), np.array(second), np.random.default_rng(0), 100)
-    assert np.isnan(found).all()
+    values = spearman(np.array(first), np.array(second), np.random.default_rng(0), 100)
+    assert np.isnan(values).all()
 
 
 def test_a_resample_that_does_not_vary_is_left_out():

@@ -69,10 +69,10 @@ def test_a_page_that_expands_a_thousandfold_is_refused_before_it_is_taken(tmp_pa
     path = written(tmp_path / "c.parquet", {"text": ["a" * (200 * MB)]},
                    compression="zstd", use_dictionary=False)  # fmt: skip
     assert path.stat().st_size < MB
-    found, said, grown, held = read_apart(path)
-    assert not found
-    assert "a page of column 'text' would take 209,715,210 bytes out of" in said
-    assert "smaller data_page_size" in said
+    items, message, grown, held = read_apart(path)
+    assert not items
+    assert "a page of column 'text' would take 209,715,210 bytes out of" in message
+    assert "smaller data_page_size" in message
     assert max(grown, held) < 100
 
 
@@ -81,26 +81,26 @@ def test_one_long_value_that_every_row_repeats_is_read_within_bounds(tmp_path):
     path = written(tmp_path / "c.parquet", {"text": once}, store_schema=False,
                    compression="zstd", dictionary_pagesize_limit=64 * MB)  # fmt: skip
     assert path.stat().st_size < MB
-    found, said, grown, held = read_apart(path, rows=20)
-    assert [item[2] for item in found] == [32 * MB] * 20
-    assert not said
+    items, message, grown, held = read_apart(path, rows=20)
+    assert [item[2] for item in items] == [32 * MB] * 20
+    assert not message
     assert max(grown, held) < 800  # 128 rows of it would be 4,096
 
 
 def test_a_value_that_shares_all_it_has_with_the_one_before_is_read_within_bounds(tmp_path):
     path = written(tmp_path / "c.parquet", {"text": ["a" * (8 * MB)] * 40}, use_dictionary=False,
                    compression="zstd", column_encoding={"text": "DELTA_BYTE_ARRAY"})  # fmt: skip
-    _, said, grown, held = read_apart(path, rows=30)
-    assert not said
+    _, message, grown, held = read_apart(path, rows=30)
+    assert not message
     assert max(grown, held) < 800
 
 
 def test_many_rows_of_nothing_are_streamed(tmp_path):
     path = written(tmp_path / "c.parquet", {"text": pa.nulls(20_000_000, pa.string())})
     assert path.stat().st_size < 100_000
-    found, said, grown, held = read_apart(path)
-    assert [item[:2] for item in found] == [["Skipped", row] for row in range(50)]
-    assert not said
+    items, message, grown, held = read_apart(path)
+    assert [item[:2] for item in items] == [["Skipped", row] for row in range(50)]
+    assert not message
     assert max(grown, held) < 200
     with pytest.raises(pa.ArrowInvalid, match="no table of scores compresses so far"):
         parquet.read_table(written(tmp_path / "d.parquet", {"x": pa.nulls(80_000_000, pa.int64())}))
@@ -123,8 +123,8 @@ def test_a_page_larger_than_its_column_is_refused_before_it_is_taken(tmp_path):
     assert data[third] == 0x15
     data[third + 1 : third + 3] = b"\xc8\xdf\xaf\xad\x05"
     path.write_bytes(data)
-    _, said, grown, held = read_apart(path)
-    assert "more than its column has" in said
+    _, message, grown, held = read_apart(path)
+    assert "more than its column has" in message
     assert max(grown, held) < 100
 
 
@@ -134,8 +134,8 @@ def test_a_footer_over_which_arrow_ends_the_process_is_read_or_refused(tmp_path)
     optional, required = b"\x25\x02\x18\x04text", b"\x25\x00\x18\x04text"
     assert data.count(optional) == 1
     path.write_bytes(data.replace(optional, required))
-    _, said, _, _ = read_apart(path)  # asserts that the process lives
-    assert said == "" or "reading broke off" in said
+    _, message, _, _ = read_apart(path)  # asserts that the process lives
+    assert message == "" or "reading broke off" in message
 
 
 def test_a_column_name_that_is_not_utf8_is_an_error_of_the_corpus(tmp_path):
@@ -165,10 +165,10 @@ def test_a_line_without_end_costs_itself_and_not_the_memory(tmp_path):
         for _ in range(150):
             file.write(b"a" * MB)
         file.write(b'"}\n{"text": "y"}\n')
-    found, said, grown, _ = read_apart(tmp_path / "c.jsonl.gz")
-    assert [item[:2] for item in found] == [["Document", 0], ["Skipped", 1], ["Document", 2]]
-    assert "a line of more than 64 MiB" in found[1][2]
-    assert not said
+    items, message, grown, _ = read_apart(tmp_path / "c.jsonl.gz")
+    assert [item[:2] for item in items] == [["Document", 0], ["Skipped", 1], ["Document", 2]]
+    assert "a line of more than 64 MiB" in items[1][2]
+    assert not message
     assert grown < 250
 
 
@@ -180,8 +180,8 @@ def test_a_line_of_ten_megabytes_is_a_document(tmp_path):
 def test_a_text_file_without_end_is_skipped(tmp_path):
     with (tmp_path / "c.txt").open("wb") as file:
         file.truncate(1 << 40)
-    found, _, grown, _ = read_apart(tmp_path / "c.txt")
-    assert "larger than 64 MiB" in found[0][2]
+    items, _, grown, _ = read_apart(tmp_path / "c.txt")
+    assert "larger than 64 MiB" in items[0][2]
     assert grown < 200
 
 
@@ -256,8 +256,8 @@ def test_offsets_out_of_their_buffer_are_not_followed(tmp_path):
     for far in (2**31 - 1, 2**32 - 5, 7):  # beyond the end, below zero, and backwards
         bad = offsets[:4] + far.to_bytes(4, "little") + offsets[8:]
         (folder / "data.arrow").write_bytes(data.replace(offsets, bad))
-        _, said, _, _ = read_apart(folder)
-        assert "reading broke off before its first row" in said
+        _, message, _, _ = read_apart(folder)
+        assert "reading broke off before its first row" in message
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])

@@ -21,7 +21,7 @@ def test_the_same_rows_give_the_same_bytes_in_whatever_batches_they_come(
     monkeypatch.setattr(parquet_writing, "GROUP_ROWS", 10)
     numbers = list(range(rows))
     table = pa.table({"name": [f"n{number}" for number in numbers], "number": numbers}, SCHEMA)
-    found = set()
+    digests = set()
     for size in (1, 3, 10, 100):
         path = tmp_path / f"{size}.parquet"
         digest, length = written(path, table.to_batches(max_chunksize=size), SCHEMA)
@@ -29,9 +29,9 @@ def test_the_same_rows_give_the_same_bytes_in_whatever_batches_they_come(
             hashlib.sha256(path.read_bytes()).hexdigest(),
             len(path.read_bytes()),
         )
-        found.add(digest)
+        digests.add(digest)
         file = pq.ParquetFile(path)
         assert file.read() == table
         groups = [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)]
         assert groups == [10] * (rows // 10) + [rows % 10] * (rows % 10 > 0)
-    assert len(found) == 1
+    assert len(digests) == 1

@@ -27,18 +27,18 @@ SECONDS = 30  # after which a thread is taken to hang
 class Work(threading.Thread):
     """`compute` as watched work in a thread, with what it told and how it ended."""
 
-    def __init__(self, compute, urgent=False, hear=lambda told: None):
+    def __init__(self, compute, urgent=False, on_progress=lambda state: None):
         super().__init__(daemon=True)
-        self.compute, self.urgent, self.hear = compute, urgent, hear
-        self.stop, self.told, self.result, self.error = threading.Event(), [], None, None
+        self.compute, self.urgent, self.on_progress = compute, urgent, on_progress
+        self.stop, self.states, self.result, self.error = threading.Event(), [], None, None
 
     def run(self):
-        def hear(told):
-            self.told.append(told)
-            self.hear(told)
+        def keep(state):
+            self.states.append(state)
+            self.on_progress(state)
 
         try:
-            with watched(hear, self.stop, urgent=self.urgent):
+            with watched(keep, self.stop, urgent=self.urgent):
                 self.result = self.compute()
         except BaseException as error:
             self.error = error
@@ -73,7 +73,7 @@ def trace(model):
     left = [
         is_overridden(model.sites),
         *(attention_hook.SLOT in site.module.__dict__ for site in model.sites),
-        *("forward" in one.__dict__ or bool(one._forward_pre_hooks) for one in layers),
+        *("forward" in layer.__dict__ or bool(layer._forward_pre_hooks) for layer in layers),
         any(parameter.grad is not None for parameter in model.hf.parameters()),
     ]
     assert not any(left)
@@ -101,7 +101,7 @@ WORK = {
     "plain": lambda m: plain_losses(m, m.encode(TEXT), wb.HeadSet.parse(HEADS, m), "mean"),
     "session": lambda m: wb.Session(m, TEXT, HEADS, memory=OWN).changes().after,
     "predictions": lambda m: np.array(
-        [one.probability for one in wb.Session(m, TEXT, HEADS, memory=OWN).predictions(7)[1]]
+        [token.probability for token in wb.Session(m, TEXT, HEADS, memory=OWN).predictions(7)[1]]
     ),
     "detect": lambda m: wb.retrieval_scores(m, planted_probes(m, n=3)).frame["score"].to_numpy(),
     "curve": lambda m: wb.masking_curve(
@@ -194,7 +194,7 @@ def test_a_kept_stream_is_begun_again_whole():
         work.finish()
         assert passes() == 3  # the one that was left, the urgent one, the repeated one
     np.testing.assert_array_equal(work.result, wb.ResidualCache(model).losses(TEXT, heads))
-    assert [told.done for told in work.told] == [0, 1, 2, 0, 1, 2, 3]  # layers, anew
+    assert [state.done for state in work.states] == [0, 1, 2, 0, 1, 2, 3]  # layers, anew
     assert cache.computed_layers == 9
 
 
@@ -219,10 +219,10 @@ def test_what_waits_for_urgent_work_can_be_stopped():
 
 def test_two_pieces_of_urgent_work_do_not_wait_for_each_other(tiny):
     both = [Work(lambda: wb.head_effects(tiny, TEXT).effect, urgent=True) for _ in range(2)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.finish()
+    for task in both:
+        task.start()
+    for task in both:
+        task.finish()
     np.testing.assert_array_equal(both[0].result, both[1].result)
 
 
@@ -230,7 +230,9 @@ def test_a_stopped_run_is_taken_up_where_it_was(tiny, tmp_path):
     heads = wb.HeadSet.parse(HEADS, tiny)
     whole = wb.score_corpus(tiny, heads, CORPUS)
     work = Work(lambda: wb.score_corpus(tiny, heads, CORPUS, tmp_path, shard_size=2))
-    work.hear = lambda told: told.title == "scoring" and told.done == 5 and work.stop.set()
+    work.on_progress = lambda state: (
+        state.title == "scoring" and state.done == 5 and work.stop.set()
+    )
     work.start()
     work.finish()
     assert isinstance(work.error, Cancelled)
@@ -268,21 +270,21 @@ def test_time_left_is_that_of_the_mean_rate():
 
 def test_who_watches_hears_every_unit_and_nobody_else_does(capfd, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
-    told = []
-    with watched(told.append, threading.Event()):
+    states = []
+    with watched(states.append, threading.Event()):
         assert list(track("abc", "letters", "letter")) == ["a", "b", "c"]
         with progress_bar("more", "bit", None, bar=False) as done:
             done(4)
-    assert [(one.title, one.unit, one.done, one.total) for one in told] == [
+    assert [(state.title, state.unit, state.done, state.total) for state in states] == [
         *[("letters", "letter", i, 3) for i in range(4)], ("more", "bit", 0, None),
         ("more", "bit", 4, None),
     ]  # fmt: skip
-    assert all(one.seconds >= 0 for one in told)
+    assert all(state.seconds >= 0 for state in states)
     assert capfd.readouterr().err == ""  # no bar besides
     assert list(track("ab", "letters", "letter")) == ["a", "b"]
     with progress_bar("short", "bit", 2, bar=False) as done:
         done(2)
-    assert len(told) == 6
+    assert len(states) == 6
     shown = capfd.readouterr().err
     assert "letters" in shown
     assert "short" not in shown
@@ -298,7 +300,7 @@ def test_a_stop_ends_a_loop_at_its_next_unit_and_is_no_error():
             if item == 3:
                 stop.set()
 
-    with watched(lambda told: None, stop), pytest.raises(Cancelled):
+    with watched(lambda state: None, stop), pytest.raises(Cancelled):
         loop()
     assert seen == [0, 1, 2, 3]
     assert list(track(range(3), "counting", "one")) == [0, 1, 2]  # nobody watches any more
@@ -315,9 +317,9 @@ def test_only_the_watched_pass_is_patient(monkeypatch):
 
     monkeypatch.setattr(progress, "_urgent", 1)  # urgent work of another thread
     assert inner(1) == 1  # a cell of the user: it does not wait
-    with watched(lambda told: None, threading.Event(), urgent=True):
+    with watched(lambda state: None, threading.Event(), urgent=True):
         assert inner(2) == 2
-    with watched(lambda told: None, threading.Event()):
+    with watched(lambda state: None, threading.Event()):
         progress.check_cancelled()  # outside of a pass nothing can be begun again
 
         def urgent_ends():

@@ -28,9 +28,9 @@ from workbench.corpus.document import Document
      (pd.DataFrame({"a": [1, 2], "b": ["x", None]}), [{"a": 1, "b": "x"}, {"a": 2, "b": None}])],
 )  # fmt: skip
 def test_values_become_plain(value, plain):
-    found = strict(value)
-    assert found == plain
-    assert json.loads(json.dumps(found, allow_nan=False)) == plain
+    result = strict(value)
+    assert result == plain
+    assert json.loads(json.dumps(result, allow_nan=False)) == plain
 
 
 @pytest.mark.parametrize("value", [b"bytes", object(), {"deep": [{1, 2}]}])

@@ -62,22 +62,22 @@ FORMS = [
 @pytest.mark.parametrize("form", FORMS)
 def test_a_path_names_a_nested_column_for_any_role(tmp_path, form):
     corpus = forms(tmp_path, NESTED)[form]
-    found = documents(corpus, id="meta.key", domain="meta.set.name")
-    assert [(d.doc_id, d.domain) for d in found] == [
+    read_back = documents(corpus, id="meta.key", domain="meta.set.name")
+    assert [(d.doc_id, d.domain) for d in read_back] == [
         (f"k{i}", ["books", "web"][i % 2]) for i in range(6)
     ]
-    assert {d.domain_from for d in found} == {"column"}
-    inner = [{"doc": {"body": {"text": one["text"]}}} for one in NESTED]
+    assert {d.domain_from for d in read_back} == {"column"}
+    inner = [{"doc": {"body": {"text": row["text"]}}} for row in NESTED]
     assert [
         d.text for d in documents(forms(tmp_path / "i", inner)[form], text="doc.body.text")
-    ] == [one["text"] for one in NESTED]
+    ] == [row["text"] for row in NESTED]
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_column_that_is_called_so_itself_wins(tmp_path, form):
     rows = [{"text": f"text {i}", "a.b": f"plain {i}", "a": {"b": f"nested {i}"}} for i in range(3)]
-    found = documents(forms(tmp_path, rows)[form], domain="a.b")
-    assert [d.domain for d in found] == ["plain 0", "plain 1", "plain 2"]
+    read_back = documents(forms(tmp_path, rows)[form], domain="a.b")
+    assert [d.domain for d in read_back] == ["plain 0", "plain 1", "plain 2"]
 
 
 def test_the_longest_name_that_is_there_is_meant():
@@ -94,9 +94,9 @@ def test_the_longest_name_that_is_there_is_meant():
 def test_a_row_without_its_outer_column_has_no_value(tmp_path, form):
     rows = [NESTED[1], {"text": "no meta", "meta": None}, NESTED[3]]
     corpus = forms(tmp_path, rows)[form]
-    found = documents(corpus, domain="meta.set.name")
-    assert [d.domain for d in found] == ["web", "all", "web"]
-    assert [d.domain_from for d in found] == ["column", "default", "column"]
+    read_back = documents(corpus, domain="meta.set.name")
+    assert [d.domain for d in read_back] == ["web", "all", "web"]
+    assert [d.domain_from for d in read_back] == ["column", "default", "column"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -133,7 +133,7 @@ def test_a_nested_parquet_column_is_looked_at_before_it_is_read(tmp_path):
 @pytest.mark.parametrize("late", [1, 3 * LOOK_AHEAD])
 def test_a_column_that_the_first_rows_of_a_file_lack_is_found(tmp_path, late, packed):
     rows = [{"id": i, "text": f"text {i}"} for i in range(late)] + [row("t", lang="en")]
-    data = "".join(json.dumps(one) + "\n" for one in rows).encode()
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     path = write(tmp_path / f"c.jsonl{'.gz' * packed}", gzip.compress(data) if packed else data)
     domains = [d.domain for d in documents(path, domain="lang")]
     assert domains == ["all"] * late + ["en"]
@@ -143,8 +143,8 @@ def test_a_column_that_the_first_rows_of_a_file_lack_is_found(tmp_path, late, pa
 def test_a_row_without_text_costs_that_row_wherever_it_stands(tmp_path):
     rows = [{"id": 0}, row("first"), {"id": 2}, row("second")]
     for corpus in (write(tmp_path / "c.jsonl", rows), rows, iter(rows)):
-        first, one, third, two = read(corpus)
-        assert (one.text, two.text) == ("first", "second")
+        first, second, third, fourth = read(corpus)
+        assert (second.text, fourth.text) == ("first", "second")
         assert first.reason == third.reason == "text is null or absent"
 
 
@@ -155,8 +155,8 @@ def test_of_a_stream_that_comes_once_so_many_rows_are_looked_at():
         while True:
             yield {"text": "t", "lang": "en"}
 
-    found = read_corpus(stream(LOOK_AHEAD - 1), domain="lang")
-    domains = [next(found).domain for _ in range(LOOK_AHEAD + 5)]
+    items = read_corpus(stream(LOOK_AHEAD - 1), domain="lang")
+    domains = [next(items).domain for _ in range(LOOK_AHEAD + 5)]
     assert domains == ["all"] * (LOOK_AHEAD - 1) + ["en"] * 6
     with pytest.raises(CorpusError, match="memory row 0: no column 'lang' for the domain"):
         next(read_corpus(stream(LOOK_AHEAD), domain="lang"))
@@ -176,11 +176,11 @@ def test_types_that_change_from_row_to_row_cost_only_what_cannot_be_read(tmp_pat
         {"id": True, "text": "d", "domain": ["d"], "more": "text"},
         {"text": "e", "domain": None},
     ]
-    found = read(write(tmp_path / "c.jsonl", rows))
-    assert [(d.doc_id, d.domain) for d in found[:2]] == [("1", "d"), ("two", "2")]
-    assert found[2].reason == "text is not a string but of type list"
-    assert found[3].reason == "domain is not a string or a number but of type list"
-    assert (found[4].doc_id, found[4].domain) == ("c.jsonl#4", "all")
+    items = read(write(tmp_path / "c.jsonl", rows))
+    assert [(d.doc_id, d.domain) for d in items[:2]] == [("1", "d"), ("two", "2")]
+    assert items[2].reason == "text is not a string but of type list"
+    assert items[3].reason == "domain is not a string or a number but of type list"
+    assert (items[4].doc_id, items[4].domain) == ("c.jsonl#4", "all")
 
 
 # ---- names of classes ---------------------------------------------------------------------------
@@ -254,8 +254,8 @@ def test_without_a_domain_column_the_subfolder_of_a_shard_is_its_domain(tmp_path
 
 def test_a_row_with_a_domain_of_its_own_keeps_it(tmp_path):
     write(tmp_path / "web" / "a.jsonl", [row("x", domain="law"), row("y"), row("z", domain=None)])
-    found = [(d.domain, d.domain_from) for d in documents(tmp_path)]
-    assert found == [("law", "column"), ("web", "folder"), ("web", "folder")]
+    domains = [(d.domain, d.domain_from) for d in documents(tmp_path)]
+    assert domains == [("law", "column"), ("web", "folder"), ("web", "folder")]
 
 
 def test_the_folder_of_hive_and_spark_gives_its_value(tmp_path):
@@ -270,13 +270,13 @@ def test_the_folder_of_hive_and_spark_gives_its_value(tmp_path):
 
 def test_the_user_chooses_between_column_folder_and_none(tmp_path):
     write(tmp_path / "web" / "a.jsonl", [row("x", domain="law", lang="en")])
-    for given, expected in (
+    for choice, expected in (
         ("domain", ("law", "column")),
         ("lang", ("en", "column")),
         ("/", ("web", "folder")),
         (None, ("all", "default")),
     ):
-        assert by_source(tmp_path, domain=given) == {"web/a.jsonl": expected}
+        assert by_source(tmp_path, domain=choice) == {"web/a.jsonl": expected}
     assert documents([row("x", domain="law")], domain="/")[0].domain == "all"
     assert documents([row("x", domain="law")], domain=None)[0].domain == "all"
 
@@ -289,8 +289,8 @@ def test_a_named_column_is_not_mended_by_the_folder(tmp_path):
 def test_of_several_given_folders_the_subfolder_of_each_counts(tmp_path):
     write(tmp_path / "one" / "web" / "a.jsonl", [row("x")])
     write(tmp_path / "two" / "a.jsonl", [row("y")])
-    given = [tmp_path / "one", tmp_path / "two"]
-    assert by_source(given) == {
+    folders = [tmp_path / "one", tmp_path / "two"]
+    assert by_source(folders) == {
         "one/web/a.jsonl": ("web", "folder"),
         "two/a.jsonl": ("all", "default"),
     }

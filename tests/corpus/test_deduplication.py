@@ -77,11 +77,11 @@ def components(count, pairs):
     return root
 
 
-def together(found, documents):
+def together(duplicates, documents):
     """The pairs of documents that lie in one cluster."""
     place = {(document.source, document.row): i for i, document in enumerate(documents)}
     clusters = {}
-    for row in found.table.itertuples():
+    for row in duplicates.table.itertuples():
         clusters.setdefault(row.cluster, []).append(place[row.source, row.row])
     return {
         pair for members in clusters.values() for pair in itertools.combinations(sorted(members), 2)
@@ -92,8 +92,8 @@ def as_documents(texts, domain="all"):
     return [Document(f"t{i}", text, domain, "t.jsonl", i) for i, text in enumerate(texts)]
 
 
-def rows(found):
-    return [list(row) for row in found.table.itertuples(index=False)]
+def rows(duplicates):
+    return [list(row) for row in duplicates.table.itertuples(index=False)]
 
 
 # Measured (precision, recall) of the pairs in clusters, at 0.8: 0.90, 0.91 (seed 1: 0.98, 0.95); at
@@ -107,8 +107,8 @@ def test_clusters_are_those_of_exact_jaccard(threshold, permutations, least):
     documents, exact = oracle(0)
     root = components(len(documents), [p for p, value in exact.items() if value >= threshold])
     expected = {pair for pair in exact if root[pair[0]] == root[pair[1]]}
-    found = near_duplicates(documents, threshold=threshold, permutations=permutations)
-    pairs = together(found, documents)
+    duplicates = near_duplicates(documents, threshold=threshold, permutations=permutations)
+    pairs = together(duplicates, documents)
     precision, recall = (len(pairs & expected) / len(of) for of in (pairs, expected))
     assert len(expected) > 30
     assert min(precision, recall) > least, (precision, recall)
@@ -129,17 +129,17 @@ def test_order_does_not_matter():
     documents = planted(random.Random(2))
     shuffled = list(documents)
     random.Random(3).shuffle(shuffled)
-    one, other = near_duplicates(documents), near_duplicates(shuffled)
-    assert rows(one) == rows(other)
-    assert one.domains.equals(other.domains)
-    assert one.to_parquet() == other.to_parquet()
+    first, second = near_duplicates(documents), near_duplicates(shuffled)
+    assert rows(first) == rows(second)
+    assert first.domains.equals(second.domains)
+    assert first.to_parquet() == second.to_parquet()
 
 
 def test_clusters_are_numbered_by_their_first_row():
     texts = ["the same words here"] * 2 + ["others altogether in this one"] * 2
     documents = as_documents(texts)
-    found = near_duplicates(documents[::-1])
-    assert rows(found) == [["t.jsonl", 0, 0], ["t.jsonl", 1, 0], ["t.jsonl", 2, 1],
+    duplicates = near_duplicates(documents[::-1])
+    assert rows(duplicates) == [["t.jsonl", 0, 0], ["t.jsonl", 1, 0], ["t.jsonl", 2, 1],
                            ["t.jsonl", 3, 1]]  # fmt: skip
 
 
@@ -147,9 +147,9 @@ def test_domains_are_apart():
     text = " ".join(WORDS[:60])
     documents = [Document("a", text, "x", "s", 0), Document("b", text, "y", "s", 1),
                  Document("c", text + " end", "x", "s", 2)]  # fmt: skip
-    found = near_duplicates(documents)
-    assert [row[1] for row in rows(found)] == [0, 2]
-    assert found.domains["duplicated"].tolist() == [2, 0]
+    duplicates = near_duplicates(documents)
+    assert [row[1] for row in rows(duplicates)] == [0, 2]
+    assert duplicates.domains["duplicated"].tolist() == [2, 0]
 
 
 def test_a_chain_is_one_cluster():
@@ -158,24 +158,24 @@ def test_a_chain_is_one_cluster():
     texts = [" ".join(words[i * 7 : i * 7 + 170]) for i in range(6)]
     exact = similarities(as_documents(texts))
     assert exact[0, 5] < 0.7 < 0.9 < exact[0, 1]
-    assert set(found := near_duplicates(as_documents(texts)).table["cluster"]) == {0}, found
+    assert set(clusters := near_duplicates(as_documents(texts)).table["cluster"]) == {0}, clusters
 
 
 def test_the_summary_adds_up():
     documents = planted(random.Random(5))
     documents += [Document("copy", documents[4].text, documents[4].domain, "9.jsonl", 0)]
-    found = near_duplicates([*documents, Skipped(None, None, "s", 1, "why")])
-    assert found.domains["domain"].tolist() == ["books", "code"]
-    assert found.domains["documents"].sum() == len(documents)
-    assert found.domains["duplicated"].sum() == len(found.table)
-    assert found.domains["clusters"].sum() == found.table["cluster"].nunique()
-    assert found.domains["largest"].max() == found.table["cluster"].value_counts().max()
+    duplicates = near_duplicates([*documents, Skipped(None, None, "s", 1, "why")])
+    assert duplicates.domains["domain"].tolist() == ["books", "code"]
+    assert duplicates.domains["documents"].sum() == len(documents)
+    assert duplicates.domains["duplicated"].sum() == len(duplicates.table)
+    assert duplicates.domains["clusters"].sum() == duplicates.table["cluster"].nunique()
+    assert duplicates.domains["largest"].max() == duplicates.table["cluster"].value_counts().max()
     texts = Counter((document.domain, document.text) for document in documents)
     copies = {name: sum(n for (of, _), n in texts.items() if of == name and n > 1)
               for name in ("books", "code")}  # fmt: skip
-    assert found.domains.set_index("domain")["exact"].to_dict() == copies
+    assert duplicates.domains.set_index("domain")["exact"].to_dict() == copies
     assert copies["books"] > 1
-    assert found.settings["skipped"] == 1
+    assert duplicates.settings["skipped"] == 1
 
 
 def test_case_and_punctuation_do_not_count():
@@ -184,15 +184,15 @@ def test_case_and_punctuation_do_not_count():
 
 
 def test_texts_without_words_are_alike_only_if_they_are_the_same():
-    found = near_duplicates(as_documents(["!!!", "???", "!!!", "..."]))
-    assert [row[1] for row in rows(found)] == [0, 2]
+    duplicates = near_duplicates(as_documents(["!!!", "???", "!!!", "..."]))
+    assert [row[1] for row in rows(duplicates)] == [0, 2]
 
 
 def test_hostile_texts_are_no_near_duplicates_of_each_other():
-    found = near_duplicates(as_documents([*TEXTS, *TEXTS[:3]]), threshold=0.9)
+    duplicates = near_duplicates(as_documents([*TEXTS, *TEXTS[:3]]), threshold=0.9)
     copies = len(TEXTS)
-    assert found.table["cluster"].nunique() >= 3
-    assert {0, 1, 2, copies, copies + 1, copies + 2} <= set(found.table["row"])
+    assert duplicates.table["cluster"].nunique() >= 3
+    assert {0, 1, 2, copies, copies + 1, copies + 2} <= set(duplicates.table["row"])
 
 
 def test_characters_for_languages_without_spaces():
@@ -201,8 +201,8 @@ def test_characters_for_languages_without_spaces():
     near = text[:400] + "一" + text[401:]
     other = "".join(chr(chance.randrange(0x4E00, 0x9000)) for _ in range(800))
     documents = as_documents([text, near, other])
-    for found in (near_duplicates(documents), near_duplicates(documents, unit="characters")):
-        assert [row[1] for row in rows(found)] == [0, 1]
+    for duplicates in (near_duplicates(documents), near_duplicates(documents, unit="characters")):
+        assert [row[1] for row in rows(duplicates)] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -215,14 +215,16 @@ def test_characters_for_languages_without_spaces():
 )  # fmt: skip
 def test_a_sentence_without_spaces_is_many_words(sentence):
     """So that its twin with another ending is near it, and a sentence of other words is not."""
-    found = near_duplicates(as_documents([sentence * 4, sentence * 4 + "。再见", sentence[::-1]]))
-    assert [row[1] for row in rows(found)] == [0, 1]
+    duplicates = near_duplicates(
+        as_documents([sentence * 4, sentence * 4 + "。再见", sentence[::-1]])
+    )
+    assert [row[1] for row in rows(duplicates)] == [0, 1]
 
 
 def test_short_texts_are_alike_only_if_they_are_the_same():
     texts = ["yes", "no", "Section 12", "Section 13", "yes", "3.14", "2.72", "号", "号外", "YES!"]
-    found = near_duplicates(as_documents(texts))
-    assert [row[1] for row in rows(found)] == [0, 4, 9]  # case and punctuation do not count
+    duplicates = near_duplicates(as_documents(texts))
+    assert [row[1] for row in rows(duplicates)] == [0, 4, 9]  # case and punctuation do not count
 
 
 def test_texts_that_differ_by_numbers_and_names_stay_apart():
@@ -233,9 +235,9 @@ def test_texts_that_differ_by_numbers_and_names_stay_apart():
 
 def test_thousands_of_copies_are_one_cluster():
     texts = [" ".join(WORDS[:50])] * 2000 + [" ".join(WORDS[:50]) + f" {i}" for i in range(500)]
-    found = near_duplicates(as_documents(texts))
-    assert found.domains["largest"].tolist() == [2500]
-    assert found.domains["exact"].tolist() == [2000]
+    duplicates = near_duplicates(as_documents(texts))
+    assert duplicates.domains["largest"].tolist() == [2500]
+    assert duplicates.domains["exact"].tolist() == [2000]
 
 
 def test_exact_duplicates_need_no_library(monkeypatch):
@@ -253,21 +255,21 @@ def test_writes_a_parquet_file(tmp_path):
     corpus = tmp_path / "c.jsonl"
     lines = [{"id": i, "text": t} for i, t in enumerate([text, "another one", text + " end"])]
     corpus.write_text("\n".join(json.dumps(line) for line in lines))
-    found = near_duplicates(corpus, out=tmp_path / "clusters.parquet")
+    duplicates = near_duplicates(corpus, out=tmp_path / "clusters.parquet")
     table = pq.read_table(tmp_path / "clusters.parquet")
     assert table.schema.equals(CLUSTER_SCHEMA)
     assert table.to_pylist() == [
         {"source": "c.jsonl", "row": 0, "cluster": 0}, {"source": "c.jsonl", "row": 2, "cluster": 0}
     ]  # fmt: skip
-    assert json.loads(table.schema.metadata[b"near_duplicates"]) == found.settings
+    assert json.loads(table.schema.metadata[b"near_duplicates"]) == duplicates.settings
     assert str(tmp_path).encode() not in (tmp_path / "clusters.parquet").read_bytes()
 
 
 @pytest.mark.parametrize("threshold", [0.8, None])
 def test_an_empty_corpus_has_no_duplicates(threshold):
-    found = near_duplicates([Skipped(None, None, "s", 0, "why")], threshold=threshold)
-    assert len(found.table) == len(found.domains) == 0
-    assert pq.ParquetFile(io.BytesIO(found.to_parquet())).metadata.num_rows == 0
+    duplicates = near_duplicates([Skipped(None, None, "s", 0, "why")], threshold=threshold)
+    assert len(duplicates.table) == len(duplicates.domains) == 0
+    assert pq.ParquetFile(io.BytesIO(duplicates.to_parquet())).metadata.num_rows == 0
 
 
 @pytest.mark.parametrize("phase", ["Signatures", "Comparing"])

@@ -66,11 +66,11 @@ def test_gives_as_many_documents_as_asked_for(count):
 
 
 def test_shares_between_the_domains_are_equal(documents):
-    assert Counter(one.domain for one in documents) == dict.fromkeys(DOMAINS, 50)
+    assert Counter(document.domain for document in documents) == dict.fromkeys(DOMAINS, 50)
 
 
 def test_a_domain_that_runs_out_leaves_its_share_to_the_others(timed):
-    counts = Counter(one.domain for one in timed[0])
+    counts = Counter(document.domain for document in timed[0])
     assert sum(counts.values()) == 400
     assert counts["reference"] < 100 < counts["code"]
     assert abs(counts["code"] - counts["math"]) <= 1
@@ -82,14 +82,14 @@ def test_the_same_call_gives_the_same_documents_in_the_same_order(documents):
 
 def test_the_draw_does_not_hang_on_the_hash_seed_of_python(documents):
     output = run_alone("print([one.doc_id for one in corpus(200)])", PYTHONHASHSEED="7")
-    assert output.strip() == str([one.doc_id for one in documents])
+    assert output.strip() == str([document.doc_id for document in documents])
 
 
 def test_another_seed_gives_other_documents(documents):
-    other = {one.doc_id for one in environment_corpus(50, seed=1, domains=["math"])}
-    mine = {one.doc_id for one in documents if one.domain == "math"}
-    assert len(other) == len(mine) == 50
-    assert len(other & mine) < 10
+    other = {document.doc_id for document in environment_corpus(50, seed=1, domains=["math"])}
+    first = {document.doc_id for document in documents if document.domain == "math"}
+    assert len(other) == len(first) == 50
+    assert len(other & first) < 10
 
 
 def test_a_smaller_sample_is_part_of_a_larger_one(documents, timed):
@@ -103,45 +103,46 @@ def test_the_order_of_the_domains_asked_for_does_not_matter():
 
 
 def test_documents_are_ordered_by_domain(documents):
-    assert [one.domain for one in documents] == sorted(one.domain for one in documents)
+    names = [document.domain for document in documents]
+    assert names == sorted(names)
 
 
 def test_ids_places_and_texts_occur_once(documents):
-    assert len({one.doc_id for one in documents}) == len(documents)
-    assert len({(one.source, one.row) for one in documents}) == len(documents)
-    assert len({one.text for one in documents}) == len(documents)
+    assert len({document.doc_id for document in documents}) == len(documents)
+    assert len({(document.source, document.row) for document in documents}) == len(documents)
+    assert len({document.text for document in documents}) == len(documents)
 
 
 def test_sources_and_ids_are_never_paths_of_the_machine(documents):
-    for one in documents:
-        assert one.source.startswith(f"environment/{one.domain}/")
-        assert one.doc_id.startswith(f"{one.domain}/")
-        assert ".." not in one.source
-        assert sys.prefix not in one.source + one.doc_id
-        assert not one.doc_id.split("/", 1)[1].startswith("/")
+    for document in documents:
+        assert document.source.startswith(f"environment/{document.domain}/")
+        assert document.doc_id.startswith(f"{document.domain}/")
+        assert ".." not in document.source
+        assert sys.prefix not in document.source + document.doc_id
+        assert not document.doc_id.split("/", 1)[1].startswith("/")
 
 
 def test_code_holds_modules_of_the_standard_library_and_of_distributions():
-    found = {one.doc_id: one for one in environment_corpus(None, domains=["code"])}
-    assert found["code/json/decoder.py"].source == "environment/code/json/decoder.py"
-    assert found["code/json/decoder.py"].row == 0
-    assert "class JSONDecoder" in found["code/json/decoder.py"].text
-    assert any(name.startswith("code/sympy/") for name in found)
-    for name in found:
+    by_id = {document.doc_id: document for document in environment_corpus(None, domains=["code"])}
+    assert by_id["code/json/decoder.py"].source == "environment/code/json/decoder.py"
+    assert by_id["code/json/decoder.py"].row == 0
+    assert "class JSONDecoder" in by_id["code/json/decoder.py"].text
+    assert any(name.startswith("code/sympy/") for name in by_id)
+    for name in by_id:
         folders = name.split("/")[1:-1]
         assert not {"test", "tests", "idlelib", "pip", "lib2to3", "site-packages"} & set(folders)
 
 
 def test_math_holds_docstrings_and_few_of_one_file(documents):
-    math = [one for one in documents if one.domain == "math"]
-    assert max(Counter(one.source for one in math).values()) <= DEFINITIONS_A_FILE
-    packages = {one.doc_id.removeprefix("math/").split(".")[0] for one in math}
+    math = [document for document in documents if document.domain == "math"]
+    assert max(Counter(document.source for document in math).values()) <= DEFINITIONS_A_FILE
+    packages = {document.doc_id.removeprefix("math/").split(".")[0] for document in math}
     assert packages <= {"sympy", "mpmath", "scipy"}
     assert len(packages) >= 2
-    for one in math:
-        module = one.source.removeprefix("environment/math/").removesuffix(".py")
+    for document in math:
+        module = document.source.removeprefix("environment/math/").removesuffix(".py")
         module = module.removesuffix("/__init__").replace("/", ".")
-        assert one.doc_id.startswith(f"math/{module}.")
+        assert document.doc_id.startswith(f"math/{module}.")
 
 
 def test_a_math_document_is_the_docstring_that_its_id_names(monkeypatch):
@@ -150,12 +151,12 @@ def test_a_math_document_is_the_docstring_that_its_id_names(monkeypatch):
     monkeypatch.setattr(
         "workbench.corpus.environment.MATH_PACKAGES", ("mpmath",)
     )  # to parse few files
-    found = {one.doc_id: one for one in environment_corpus(None, domains=["math"])}
-    some = next(name for name in found if name.startswith("math/mpmath.calculus.quadrature."))
+    by_id = {document.doc_id: document for document in environment_corpus(None, domains=["math"])}
+    chosen_id = next(name for name in by_id if name.startswith("math/mpmath.calculus.quadrature."))
     wanted = QuadratureMethods
-    for part in some.removeprefix("math/mpmath.calculus.quadrature.").split(".")[1:]:
+    for part in chosen_id.removeprefix("math/mpmath.calculus.quadrature.").split(".")[1:]:
         wanted = getattr(wanted, part)
-    assert found[some].text.split()[:20] == (wanted.__doc__ or "").split()[:20]
+    assert by_id[chosen_id].text.split()[:20] == (wanted.__doc__ or "").split()[:20]
 
 
 def test_no_third_party_module_is_imported():
@@ -171,8 +172,8 @@ def test_a_package_more_brings_its_own_documents_and_moves_few_others(
     install(tmp_path, "newcomer", many, "# Newcomer\n\n" + "A long text. " * 60)
     monkeypatch.syspath_prepend(str(tmp_path))
     after = environment_corpus(200)
-    gone = {one.doc_id for one in documents} - {one.doc_id for one in after}
-    come = {one.doc_id for one in after} - {one.doc_id for one in documents}
+    gone = {document.doc_id for document in documents} - {document.doc_id for document in after}
+    come = {document.doc_id for document in after} - {document.doc_id for document in documents}
     assert len(after) == 200
     assert all("newcomer" in name for name in come)
     assert len(gone) == len(come) <= 10
@@ -198,10 +199,12 @@ def test_unusable_files_are_passed_over(tmp_path, monkeypatch):
     record.write_text(record.read_text() + "odd/gone.py,,\n", encoding="utf-8")
     monkeypatch.setattr("workbench.corpus.environment.PACKAGES", ("odd",))
     monkeypatch.setattr(sys, "path", [str(tmp_path / "deep" / "site")])
-    found = [
-        one.doc_id for one in environment_corpus(None, domains=["code"]) if "odd" in one.doc_id
+    doc_ids = [
+        document.doc_id
+        for document in environment_corpus(None, domains=["code"])
+        if "odd" in document.doc_id
     ]
-    assert found in (["code/odd/good.py"], ["code/odd/twin.py"])
+    assert doc_ids in (["code/odd/good.py"], ["code/odd/twin.py"])
 
 
 def test_a_long_readme_is_cut_at_the_end_of_a_paragraph(tmp_path, monkeypatch):
@@ -210,10 +213,10 @@ def test_a_long_readme_is_cut_at_the_end_of_a_paragraph(tmp_path, monkeypatch):
     install(tmp_path, "wordy", {}, "\n\n".join(paragraphs))
     install(tmp_path, "solid", {}, "one block without an end " * 100)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    (one,) = environment_corpus(5, domains=["readme"], max_characters=1000)
-    assert one.doc_id == "readme/wordy"
-    assert one.source == "environment/readme/wordy"
-    assert one.text == "\n\n".join(paragraphs[:3])
+    (document,) = environment_corpus(5, domains=["readme"], max_characters=1000)
+    assert document.doc_id == "readme/wordy"
+    assert document.source == "environment/readme/wordy"
+    assert document.text == "\n\n".join(paragraphs[:3])
 
 
 def test_only_the_packages_and_what_they_need_is_read_and_not_the_project(tmp_path, monkeypatch):
@@ -230,8 +233,8 @@ def test_only_the_packages_and_what_they_need_is_read_and_not_the_project(tmp_pa
         install(tmp_path, name, {}, about[name])
     install(tmp_path, "nvidia_x", {}, "About an accelerator's library. " * 40)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    found = {one.doc_id for one in environment_corpus(domains=["readme"])}
-    assert found == {"readme/b", "readme/c", "readme/e", "readme/f"}
+    doc_ids = {document.doc_id for document in environment_corpus(domains=["readme"])}
+    assert doc_ids == {"readme/b", "readme/c", "readme/e", "readme/f"}
 
 
 def test_a_distribution_with_broken_metadata_is_passed_over(tmp_path, monkeypatch):
@@ -241,7 +244,8 @@ def test_a_distribution_with_broken_metadata_is_passed_over(tmp_path, monkeypatc
     (tmp_path / "broken-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\xfe\n\n" + b"x" * 999)
     (tmp_path / "empty-1.0.dist-info").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert [one.doc_id for one in environment_corpus(domains=["readme"])] == ["readme/other"]
+    documents = environment_corpus(domains=["readme"])
+    assert [document.doc_id for document in documents] == ["readme/other"]
 
 
 def test_a_missing_math_package_is_left_out(monkeypatch):
@@ -253,9 +257,9 @@ def test_a_missing_math_package_is_left_out(monkeypatch):
 
 def test_lengths_keep_to_the_limits():
     domains = ["math", "readme", "reference"]
-    found = environment_corpus(60, domains=domains, min_characters=1000, max_characters=3000)
-    assert len(found) == 60
-    assert all(1000 <= len(one.text) <= 3000 for one in found)
+    sample = environment_corpus(60, domains=domains, min_characters=1000, max_characters=3000)
+    assert len(sample) == 60
+    assert all(1000 <= len(document.text) <= 3000 for document in sample)
 
 
 def test_unknown_domain_is_an_error():

@@ -21,9 +21,9 @@ def digests(*texts):
 
 def test_finds_the_first_place_of_each_text():
     rows = [{"text": text} for text in ("one", "two", "one", "three", "")]
-    one, three, four = digests("one", "three", "four")
-    found = places_of(rows, [one, three, four])
-    assert found == {one: ("memory", 0), three: ("memory", 3)}
+    first, three, four = digests("one", "three", "four")
+    places = places_of(rows, [first, three, four])
+    assert places == {first: ("memory", 0), three: ("memory", 3)}
 
 
 def test_what_can_be_read_only_once_is_not_read_again():
@@ -43,13 +43,13 @@ def test_a_corpus_that_breaks_off_gives_what_was_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "names", "found"),
+    ("source", "names", "name"),
     [("a.jsonl", ["b.jsonl", "a.jsonl.gz"], "a.jsonl.gz"), ("a.jsonl.zst", ["a.jsonl"], "a.jsonl"),
      ("x/a.jsonl.GZ", ["a.jsonl", "x/a.jsonl.xz"], "x/a.jsonl.xz"), ("a.jsonl", ["a.json"], None),
      ("a.jsonl", ["a.jsonl"], None)],
 )  # fmt: skip
-def test_the_same_file_in_another_compression(source, names, found):
-    assert renamed(source, names) == found
+def test_the_same_file_in_another_compression(source, names, name):
+    assert renamed(source, names) == name
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def written(path, texts):
     return path
 
 
-def said(made, corpus):
+def report_on(made, corpus):
     """What the two checks of the corpus say."""
     report = verify_manifest(made, corpus=corpus, strict=False)
     details = report.checks.set_index("check")["detail"]
@@ -73,21 +73,21 @@ def said(made, corpus):
 
 def test_a_verification_says_what_became_of_the_texts(made, tmp_path):
     texts = [document.text for document in documents()]
-    _, turned = said(made, written(tmp_path / "turned" / "a.jsonl", texts[::-1]))
+    _, turned = report_on(made, written(tmp_path / "turned" / "a.jsonl", texts[::-1]))
     assert "24 texts have another sha256 at their place" in turned
     assert "24 of these texts stand elsewhere" in turned
     assert "that of 'a.jsonl' row 0 at 'a.jsonl' row 23: they were moved, not changed" in turned
 
-    name, packed = said(made, written(tmp_path / "a.jsonl.gz", texts))
+    name, packed = report_on(made, written(tmp_path / "a.jsonl.gz", texts))
     assert "The corpus has 'a.jsonl.gz', which may hold the same rows" in name
     assert "0 texts have another sha256 at their place, 24 places are not" in packed
     assert "'a.jsonl' row 0 at 'a.jsonl.gz' row 0: they were moved" in packed
 
-    _, other = said(made, written(tmp_path / "other" / "a.jsonl", ["x", *texts[1:]]))
+    _, other = report_on(made, written(tmp_path / "other" / "a.jsonl", ["x", *texts[1:]]))
     assert "1 texts have another sha256" in other
     assert "None of these texts is anywhere in the corpus" in other
 
-    _, cut = said(made, written(tmp_path / "cut" / "a.jsonl", [*texts[1:20], texts[0]]))
+    _, cut = report_on(made, written(tmp_path / "cut" / "a.jsonl", [*texts[1:20], texts[0]]))
     assert "20 of these texts stand elsewhere" in cut
 
 
@@ -99,5 +99,5 @@ def test_line_ends_of_another_system_move_nothing(made, tmp_path):
 
 def test_a_corpus_of_documents_is_looked_through_and_a_stream_is_not(made):
     turned = [Document(d.doc_id, d.text, d.domain, d.source, 23 - d.row) for d in documents()]
-    assert "stand elsewhere" in said(made, turned)[1]
-    assert "elsewhere" not in said(made, iter(turned))[1]
+    assert "stand elsewhere" in report_on(made, turned)[1]
+    assert "elsewhere" not in report_on(made, iter(turned))[1]

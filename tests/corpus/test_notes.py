@@ -57,9 +57,9 @@ def test_reasons_are_spelled_out_above_one_in_a_hundred():
 
 def test_domains_are_spoken_of_where_they_are_no_values_of_the_corpus():
     assert note_on_domains({}) == note_on_domains({"column": 5}) == ""
-    said = note_on_domains({"folder": 1200, "default": 3})
+    note = note_on_domains({"folder": 1200, "default": 3})
     assert (
-        "1,200 documents by the sub-folder that they lie in, 3 documents in the common one" in said
+        "1,200 documents by the sub-folder that they lie in, 3 documents in the common one" in note
     )
 
 
@@ -99,7 +99,8 @@ def test_the_road_to_a_manifest_holds_with_ids_of_several_documents(tiny, heads,
     assert wb.verify_manifest(tmp_path / "run", corpus=corpus, model=tiny).ok
     index = wb.materialise(tmp_path / "run", corpus, tmp_path / "out")
     assert index["documents"] == 6  # of 8, 1 and 1
-    assert len({(one.source, one.row) for one in wb.read_corpus(tmp_path / "out/002-web")}) == 4
+    documents = wb.read_corpus(tmp_path / "out/002-web")
+    assert len({(document.source, document.row) for document in documents}) == 4
 
 
 def test_a_document_is_opened_by_its_place_where_its_id_is_that_of_others(
@@ -140,11 +141,11 @@ def test_the_commands_end_with_why_rows_were_skipped_and_take_the_domain(tiny, c
             .startswith("3 of 13 documents were skipped (23%): ")
         )
         assert "8 documents by the sub-folder" in result.stdout
-    for given, domains in (
+    for options, domains in (
         (["--domain", "/"], {"all": 1, "web": 9}),
         (["--domain", ""], {"all": 10}),
     ):
         out = tmp_path / f"run{len(domains)}"
-        result = CliRunner().invoke(app, ["score", *common, "--out", str(out), *given])
+        result = CliRunner().invoke(app, ["score", *common, "--out", str(out), *options])
         assert result.exit_code == 0, result.output
         assert wb.load_scores(out).frame.groupby("domain").size().to_dict() == domains

@@ -27,9 +27,9 @@ def test_what_lies_at_a_place_is_what_reading_gives_there(tmp_path, form):
     corpus = corpus if hasattr(corpus, "__len__") or not hasattr(corpus, "__next__") else [*corpus]
     expected = read(corpus)
     places = CorpusPlaces(corpus)
-    for one in [*expected[::-7], *expected[:3]]:
-        found = places.find(one.source, one.row)
-        assert (found, found.domain_from) == (one, one.domain_from)
+    for document in [*expected[::-7], *expected[:3]]:
+        document_there = places.find(document.source, document.row)
+        assert (document_there, document_there.domain_from) == (document, document.domain_from)
     assert places.find(expected[0].source, 5000) is None
     assert places.find("elsewhere", 0) is None
 
@@ -49,8 +49,8 @@ def test_the_columns_that_were_named_count_at_a_place_too(tmp_path):
     columns = {"id": "n", "text": "body", "domain": "meta.d"}
     write(tmp_path / "web" / "c.jsonl", rows)
     for corpus in (tmp_path, rows, pd.DataFrame(rows), pa.Table.from_pylist(rows)):
-        for one in read(corpus, **columns):
-            assert CorpusPlaces(corpus, **columns).find(one.source, one.row) == one
+        for document in read(corpus, **columns):
+            assert CorpusPlaces(corpus, **columns).find(document.source, document.row) == document
     by_folder = CorpusPlaces(tmp_path, text="body", domain="/")
     assert by_folder.find("web/c.jsonl", 4).domain == "web"
 
@@ -120,12 +120,12 @@ def test_rows_in_memory_are_taken_out_and_not_read_to(monkeypatch):
 )
 def test_line_starts_are_those_of_python(tmp_path_factory, data, block, rows):
     path = write(tmp_path_factory.mktemp("lines") / "c.jsonl", data)
-    starts = [0, *(i + 1 for i, one in enumerate(data) if one == ord("\n"))]
+    starts = [0, *(i + 1 for i, byte in enumerate(data) if byte == ord("\n"))]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(line_index, "_BLOCK", block)
         index = LineIndex(Source("c.jsonl", str(path), "jsonl"))
-        for one in rows:
-            assert index.offset(one) == (starts[one] if one < len(starts) else None)
+        for row in rows:
+            assert index.offset(row) == (starts[row] if row < len(starts) else None)
 
 
 def test_drawn_lines_are_read_at_their_places(tmp_path):
@@ -133,11 +133,11 @@ def test_drawn_lines_are_read_at_their_places(tmp_path):
     source = Source("c.jsonl", str(path), "jsonl")
     wanted = [0, 7, 8, 49]
     pieces = list(ranges(source, wanted, 50))
-    assert [(start, stop) for start, stop, _ in pieces] == [(one, one + 1) for one in wanted]
+    assert [(start, stop) for start, stop, _ in pieces] == [(row, row + 1) for row in wanted]
     from workbench.corpus.columns import Columns
 
-    found = [next(read_source(source, Columns(), *piece)).id for piece in pieces]
-    assert found == [f"doc-{one}" for one in wanted]
+    doc_ids = [next(read_source(source, Columns(), *piece)).id for piece in pieces]
+    assert doc_ids == [f"doc-{row}" for row in wanted]
 
 
 def test_a_row_group_before_the_place_is_not_decoded(tmp_path, monkeypatch):

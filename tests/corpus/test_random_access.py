@@ -28,10 +28,10 @@ def test_pieces_of_a_source_hold_the_wanted_rows(tmp_path, name):
     write_source(tmp_path, name, rows_of(name))
     source = CorpusHandle(tmp_path, Columns(**COLUMNS)).files[name]
     for wanted in ([0], [29], [0, 29], [3, 4, 5, 20], list(range(30))):
-        found = [
+        rows = [
             item.row
             for start, stop, offset in ranges(source, wanted, ROWS)
             for item in read_source(source, Columns(**COLUMNS), start, stop, offset)
         ]
-        assert set(wanted) <= set(found)
-        assert len(found) == len(set(found))
+        assert set(wanted) <= set(rows)
+        assert len(rows) == len(set(rows))

@@ -24,13 +24,13 @@ from workbench.corpus.reading import CorpusError, Document, Skipped, read_corpus
 def test_columns_can_be_named(tmp_path):
     rows = [{"key": "k", "body": "b", "topic": "t", "text": "not this"}]
     for corpus in (write(tmp_path / "c.jsonl", rows), rows, pd.DataFrame(rows)):
-        (one,) = documents(corpus, id="key", text="body", domain="topic")
-        assert (one.doc_id, one.text, one.domain) == ("k", "b", "t")
+        (document,) = documents(corpus, id="key", text="body", domain="topic")
+        assert (document.doc_id, document.text, document.domain) == ("k", "b", "t")
 
 
 def test_one_column_can_serve_twice():
-    (one,) = documents(pd.DataFrame([{"text": "x", "site": "s"}]), id="site", domain="site")
-    assert (one.doc_id, one.domain) == ("s", "s")
+    (document,) = documents(pd.DataFrame([{"text": "x", "site": "s"}]), id="site", domain="site")
+    assert (document.doc_id, document.domain) == ("s", "s")
 
 
 def bad_columns(tmp_path) -> list:
@@ -157,8 +157,8 @@ def test_an_id_that_is_no_label_is_skipped():
 
 def test_invalid_utf8_in_a_line_costs_that_line_only(tmp_path):
     path = write(tmp_path / "c.jsonl", b'{"text": "x"}\n{"text": "\xff"}\n{"text": "y"}\n')
-    one, bad, two = read(path)
-    assert (one.text, two.text, two.row) == ("x", "y", 2)
+    first, bad, last = read(path)
+    assert (first.text, last.text, last.row) == ("x", "y", 2)
     assert bad == Skipped(None, None, "c.jsonl", 1, "invalid UTF-8 at byte 10")
 
 
@@ -172,8 +172,8 @@ def test_invalid_utf8_in_parquet_costs_that_row_only(tmp_path):
     offsets = pa.array([0, 1, 2, 3], pa.int32()).buffers()[1]
     texts = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"x\xffy")])
     pq.write_table(pa.table({"text": texts}), tmp_path / "c.parquet")
-    one, bad, two = read(tmp_path / "c.parquet")
-    assert (one.text, two.text, two.row) == ("x", "y", 2)
+    first, bad, last = read(tmp_path / "c.parquet")
+    assert (first.text, last.text, last.row) == ("x", "y", 2)
     assert (bad.row, bad.reason.split(":")[0]) == (1, "a value cannot be decoded")
 
 
@@ -210,23 +210,23 @@ def test_what_one_reading_gives_another_can_read(tmp_path):
 def test_ids_that_restart_in_every_file_are_labels_of_many_documents(tmp_path):
     for name in ("a.jsonl", "b/c.jsonl"):
         write(tmp_path / name, [row(f"{name} {i}", id=i) for i in range(3)])
-    found = [(d.doc_id, d.source, d.row) for d in documents(tmp_path)]
-    assert found == [(str(i), name, i) for name in ("a.jsonl", "b/c.jsonl") for i in range(3)]
+    read_back = [(d.doc_id, d.source, d.row) for d in documents(tmp_path)]
+    assert read_back == [(str(i), name, i) for name in ("a.jsonl", "b/c.jsonl") for i in range(3)]
 
 
 def test_a_place_that_comes_twice_is_skipped():
-    one = Document("a", "x", "d", "s", 4)
+    first = Document("a", "x", "d", "s", 4)
     other = Document("b", "y", "d", "s", 4)
     reason = "duplicate place: another document has this source and row"
-    assert read([one, other]) == [one, Skipped("b", "d", "s", 4, reason)]
-    assert documents([one, Document("a", "y", "d", "s", 9), Document("a", "y", "d", "t", 4)])
+    assert read([first, other]) == [first, Skipped("b", "d", "s", 4, reason)]
+    assert documents([first, Document("a", "y", "d", "s", 9), Document("a", "y", "d", "t", 4)])
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 12))))
 def test_each_place_is_taken_by_the_first_one_there(places):
     """Against a plain set, in any order of rows."""
-    found = read([Document("same", "x", "d", source, row) for source, row in places])
-    assert [isinstance(one, Document) for one in found] == [
+    items = read([Document("same", "x", "d", source, row) for source, row in places])
+    assert [isinstance(item, Document) for item in items] == [
         place not in places[:i] for i, place in enumerate(places)
     ]
 
@@ -253,19 +253,19 @@ lines = st.one_of(
 def test_every_line_that_is_not_blank_comes_out_exactly_once(drawn):
     drawn = [b'{"id": "first", "text": "has the column"}', *drawn]
     with tempfile.TemporaryDirectory() as folder:
-        found = read(write(Path(folder) / "c.jsonl", b"\n".join(drawn)))
-    assert [item.row for item in found] == [i for i, line in enumerate(drawn) if line.strip()]
-    kept = [item for item in found if isinstance(item, Document)]
+        items = read(write(Path(folder) / "c.jsonl", b"\n".join(drawn)))
+    assert [item.row for item in items] == [i for i, line in enumerate(drawn) if line.strip()]
+    kept = [item for item in items if isinstance(item, Document)]
     assert len({(item.source, item.row) for item in kept}) == len(kept)
     assert all(item.text.encode() and item.doc_id and item.domain for item in kept)
-    assert all(item.reason for item in found if isinstance(item, Skipped))
+    assert all(item.reason for item in items if isinstance(item, Skipped))
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(objects | json_values, max_size=12))
 def test_every_item_comes_out_exactly_once(drawn):
-    found = read([{"text": "has the column"}, *drawn])
-    assert [item.row for item in found] == list(range(len(drawn) + 1))
+    items = read([{"text": "has the column"}, *drawn])
+    assert [item.row for item in items] == list(range(len(drawn) + 1))
 
 
 # ---- the stream ---------------------------------------------------------------------------------

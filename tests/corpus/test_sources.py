@@ -68,7 +68,7 @@ def test_any_range_of_rows_is_that_part_of_the_whole(sources, start, length, use
         if use_offset and source.kind != "dataset":
             offset = row_offsets(source, [start])[2].get(start, 0)
         part = list(read_source(source, COLUMNS, start, start + length, offset))
-        assert part == [one for one in whole if start <= one.row < start + length]
+        assert part == [item for item in whole if start <= item.row < start + length]
 
 
 def test_only_plain_lines_have_a_place_of_their_own(sources):
@@ -81,7 +81,7 @@ def test_only_plain_lines_have_a_place_of_their_own(sources):
         assert (digest, size) == (hashlib.sha256(content).hexdigest(), len(content))
         has_places = source.name in ("plain.jsonl", "rows.csv")
         assert set(places) == ({0, 5} if has_places else set())
-    plain = next(one for one in sources if one.name == "plain.jsonl")
+    plain = next(source for source in sources if source.name == "plain.jsonl")
     assert row_offsets(plain, [5])[2][5] == MESSY.index(b"  \n")
 
 
@@ -89,11 +89,12 @@ def test_a_folder_elsewhere_has_sources_of_the_same_names(tmp_path):
     for root in ("here", "there"):
         write(tmp_path / root / "corpus/b/2.txt", "two")
         write(tmp_path / root / "corpus/a/1.txt", "one")
-    found = [list(sources_of([tmp_path / root / "corpus"])) for root in ("here", "there")]
-    assert [one._replace(path="") for one in found[0]] == [
-        one._replace(path="") for one in found[1]
+    sources = [list(sources_of([tmp_path / root / "corpus"])) for root in ("here", "there")]
+    assert [source._replace(path="") for source in sources[0]] == [
+        source._replace(path="") for source in sources[1]
     ]
-    assert [(one.name, one.domain) for one in found[0]] == [("a/1.txt", "a"), ("b/2.txt", "b")]
+    named = [(source.name, source.domain) for source in sources[0]]
+    assert named == [("a/1.txt", "a"), ("b/2.txt", "b")]
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_a_remote_folder_reads_as_the_same_folder_here(remote, tmp_path):
     shutil.rmtree(tmp_path / "corpus/saved")
     assert read(remote) == read(tmp_path / "corpus")
     assert read(f"{remote}/table.parquet") == documents(tmp_path / "corpus/table.parquet")
-    assert {one.source for one in read([remote, tmp_path / "corpus/saved/.."][:1])} >= {
+    assert {item.source for item in read([remote, tmp_path / "corpus/saved/.."][:1])} >= {
         "plain.jsonl"
     }
 
@@ -143,4 +144,4 @@ def test_a_source_is_no_secret_of_the_machine(tmp_path):
     write(tmp_path / "corpus/a.jsonl", FIFTY[:2])
     (only,) = sources_of([tmp_path / "corpus"])
     assert only == Source("a.jsonl", str(tmp_path / "corpus/a.jsonl"), "jsonl")
-    assert all(str(tmp_path) not in repr(one) for one in read(tmp_path / "corpus"))
+    assert all(str(tmp_path) not in repr(item) for item in read(tmp_path / "corpus"))

@@ -15,9 +15,9 @@ from workbench.selection.alternative_scores import BUILT_IN
 def chosen():
     """Every table that a figure takes, made from hostile names and two domains."""
     documents = [
-        wb.Document(f"<b>{one.doc_id}</b>", f"<b>{one.text}</b>", f"<i>{one.domain}</i>",
-                    one.source, one.row)
-        for one in corpus_of(20) + corpus_of(20, "b", seed=1)
+        wb.Document(f"<b>{plain.doc_id}</b>", f"<b>{plain.text}</b>", f"<i>{plain.domain}</i>",
+                    plain.source, plain.row)
+        for plain in corpus_of(20) + corpus_of(20, "b", seed=1)
     ]  # fmt: skip
     rng = np.random.default_rng(0)
     base = rng.uniform(1, 3, 40)
@@ -42,11 +42,11 @@ def chosen():
 
 
 def drawn(chosen):
-    one, other = chosen["selections"]
+    first, other = chosen["selections"]
     return {
         "statistic": figures.statistic_dots(chosen["statistics"]),
         "words": figures.word_overlap_dots(chosen["words"]),
-        "clusters": figures.cluster_bars(chosen["table"], one, other),
+        "clusters": figures.cluster_bars(chosen["table"], first, other),
         "map": figures.selection_map(chosen["clusters"], chosen["selections"]),
         "coverage": figures.coverage_dots(chosen["coverage"]),
         "scorers": figures.scorer_matrix(chosen["pairs"]),
@@ -75,18 +75,18 @@ def test_means_of_a_statistic_with_their_intervals(chosen):
 
 def test_shared_words_stand_beside_those_of_random_choices(chosen):
     (table,) = chosen["words"].values()
-    random, mine = drawn(chosen)["words"].data[:2]
+    random, selection = drawn(chosen)["words"].data[:2]
     part = table[(table["domain"] == "<i>a</i>") & (table["weight"] == "tf")]
-    assert list(mine.y) == part["overlap"].round(4).tolist()
+    assert list(selection.y) == part["overlap"].round(4).tolist()
     assert list(random.y) == part["random"].round(4).tolist()
-    assert list(mine.x) == ["10%", "20%", "50%"]
+    assert list(selection.x) == ["10%", "20%", "50%"]
 
 
 def test_bars_of_the_clusters(chosen):
     table = chosen["table"]
-    size, one, other = drawn(chosen)["clusters"].data
+    size, first, other = drawn(chosen)["clusters"].data
     assert list(size.x) == table["documents"].tolist()
-    assert list(one.x) == table["<u>score</u>"].round(4).tolist()
+    assert list(first.x) == table["<u>score</u>"].round(4).tolist()
     assert list(other.x) == table["other"].round(4).tolist()
     assert size.y[0].startswith("0: ")
 
@@ -99,7 +99,7 @@ def test_the_map_shows_every_document_once_a_panel(chosen):
     for points in panels.values():
         assert sorted(points) == sorted(chosen["clusters"].frame["x"].round(4))
     counts = {trace.name: len(trace.x) for trace in figure.data}
-    a, b = ({*one.loc[one["selected"], "doc_id"]} for one in chosen["selections"].values())
+    a, b = ({*table.loc[table["selected"], "doc_id"]} for table in chosen["selections"].values())
     assert counts["both"] == len(a & b)
     assert counts["other alone"] == len(b - a)
     assert counts["neither"] == 40 - len(a | b)
@@ -110,21 +110,21 @@ def test_the_map_shows_every_document_once_a_panel(chosen):
 def test_coverage_is_drawn_as_measured(chosen):
     coverage = chosen["coverage"]
     part = coverage[coverage["measure"] == "effective clusters"]
-    trace = [one for one in drawn(chosen)["coverage"].data if one.name == "selection"][1]
+    trace = [trace for trace in drawn(chosen)["coverage"].data if trace.name == "selection"][1]
     assert list(trace.y) == part["value"].round(4).tolist()
 
 
 def test_matrices_hold_the_mean_over_domains_and_every_confound(chosen):
     spearman, overlap = drawn(chosen)["scorers"].data
     pairs = chosen["pairs"]
-    mine = pairs[(pairs["one"] == "score") & (pairs["other"] == "length")]
+    pair = pairs[(pairs["one"] == "score") & (pairs["other"] == "length")]
     i, j = BUILT_IN.index("score"), BUILT_IN.index("length")
     for trace, measure in ((spearman, "spearman"), (overlap, "overlap")):
         grid = np.array(trace.z, dtype=float)
-        assert grid[i, j] == grid[j, i] == round(mine[measure].mean(), 4)
+        assert grid[i, j] == grid[j, i] == round(pair[measure].mean(), 4)
         assert np.isnan(np.diag(grid)).all()
     first = drawn(chosen)["confounds"].data[0]
     rows = chosen["confounds"].set_index(["scorer", "domain", "confound"])["spearman"]
     grid = np.array(first.z, dtype=float)
-    at = [one.replace(" ", "_") for one in first.x].index("loss_base")
+    at = [label.replace(" ", "_") for label in first.x].index("loss_base")
     assert grid[i, at] == round(rows[("score", "<i>a</i>", "loss_base")], 4)

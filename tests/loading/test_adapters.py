@@ -125,7 +125,7 @@ def test_a_base_that_is_not_whole_is_refused(base, adapter):
 def test_an_adapter_that_does_not_fit_is_refused_by_name(adapter, change):
     path = adapter / "adapter_model.safetensors"
     tensors = load_file(path)
-    name = next(one for one in sorted(tensors) if "layers.1" in one)
+    name = next(name for name in sorted(tensors) if "layers.1" in name)
     if change == "less":
         del tensors[name]
     elif change == "more":

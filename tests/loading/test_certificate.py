@@ -48,14 +48,14 @@ def state_of(model):
 def test_every_architecture_passes_every_check(name, bos):
     model = make_model(name, bos=bos)
     before = state_of(model)
-    found = wb.certify(model)
-    assert found.ok, found
-    assert [check.name for check in found.checks] == NAMES
-    assert "handed over" in found.checks[0].found  # nobody saw its files
-    assert all(isinstance(check.measured, float) for check in found.checks[1:])
+    certificate = wb.certify(model)
+    assert certificate.ok, certificate
+    assert [check.name for check in certificate.checks] == NAMES
+    assert "handed over" in certificate.checks[0].found  # nobody saw its files
+    assert all(isinstance(check.measured, float) for check in certificate.checks[1:])
     kernel = "eager" if name == "gemma2" else "sdpa"  # as transformers would have it
-    assert (found.dtype, found.device, found.kernel) == ("float32", "cpu", kernel)
-    assert found.fast_path
+    assert (certificate.dtype, certificate.device, certificate.kernel) == ("float32", "cpu", kernel)
+    assert certificate.fast_path
     assert state_of(model) == before
 
 
@@ -63,10 +63,10 @@ def test_every_architecture_passes_every_check(name, bos):
 @pytest.mark.parametrize(("kernel", "dtype"), [("eager", "float32"), (None, "bfloat16")])
 def test_the_eager_kernel_and_half_precision_pass_too(name, kernel, dtype):
     hf = make_hf(name, kernel).to(getattr(torch, dtype))
-    found = wb.certify(wb.from_transformers(hf, make_tokenizer()))
-    assert found.ok, found
-    assert found.dtype == dtype
-    assert found.kernel == (kernel or found.kernel)
+    certificate = wb.certify(wb.from_transformers(hf, make_tokenizer()))
+    assert certificate.ok, certificate
+    assert certificate.dtype == dtype
+    assert certificate.kernel == (kernel or certificate.kernel)
 
 
 def test_the_default_model_passes_in_float32_and_bfloat16(default):
@@ -78,10 +78,10 @@ def test_the_default_model_passes_in_float32_and_bfloat16(default):
 def test_a_model_without_the_fast_path_passes_and_says_so():
     model = make_model()
     model.__dict__["workbench_engines"] = {(model.dtype, model.device): None}
-    found = wb.certify(model)
-    assert found.ok
-    assert not found.fast_path
-    (batched,) = (check for check in found.checks if check.name == "batched as single")
+    certificate = wb.certify(model)
+    assert certificate.ok
+    assert not certificate.fast_path
+    (batched,) = (check for check in certificate.checks if check.name == "batched as single")
     assert "one window at a time" in batched.found
 
 
@@ -146,8 +146,8 @@ def a_layer_that_was_replaced(model, monkeypatch):
 def a_mask_that_leaves_out_a_layer(model, monkeypatch):
     stock = masking.overrides_of
 
-    def without_the_second(*given, **named):
-        return {layer: one for layer, one in stock(*given, **named).items() if layer != 1}
+    def without_the_second(*arguments, **named):
+        return {layer: value for layer, value in stock(*arguments, **named).items() if layer != 1}
 
     monkeypatch.setattr(certificate_passes, "overrides_of", without_the_second)
 
@@ -159,8 +159,8 @@ def masks_that_do_nothing(model, monkeypatch):
 def numbers_a_little_off(model, monkeypatch):
     stock = attention_hook._attend
 
-    def off(*given, **named):
-        output, weights = stock(*given, **named)
+    def off(*arguments, **named):
+        output, weights = stock(*arguments, **named)
         return output * (1 + 2**-22), weights
 
     monkeypatch.setattr(attention_hook, "_attend", off)
@@ -221,13 +221,13 @@ SABOTAGE = {
 
 
 @pytest.mark.filterwarnings("ignore:.*the fast path does not fit")
-@pytest.mark.parametrize("sabotage", SABOTAGE, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("sabotage", SABOTAGE, ids=lambda function: function.__name__)
 def test_what_is_broken_is_what_fails(sabotage, monkeypatch):
     model = make_model()
     sabotage(model, monkeypatch)
     before = state_of(model)
-    found = wb.certify(model)
-    assert set(found.failed) == SABOTAGE[sabotage], found
+    certificate = wb.certify(model)
+    assert set(certificate.failed) == SABOTAGE[sabotage], certificate
     assert state_of(model) == before
     with pytest.raises(wb.NotCertified, match="checks of this model failed"):
         wb.score_corpus(model, wb.HeadSet.of([(1, 1)], model), CORPUS)
@@ -245,27 +245,28 @@ def test_a_kernel_without_its_mask_fails_what_depends_on_the_past_alone(monkeypa
 def test_what_stops_a_check_is_told_as_what_was_measured(monkeypatch):
     model = make_model()
     detection_that_breaks(model, monkeypatch)
-    found = wb.certify(model)
-    assert [c.measured for c in found.checks if not c.passed] == ["RuntimeError: no such row"] * 2
+    certificate = wb.certify(model)
+    measured = [check.measured for check in certificate.checks if not check.passed]
+    assert measured == ["RuntimeError: no such row"] * 2
 
 
 @pytest.mark.filterwarnings("ignore:.*the fast path does not fit")
 def test_a_loss_that_is_no_number_fails_and_can_be_written_down():
     model = make_model()
     model.hf.model.layers[1].mlp.up_proj.weight.data.fill_(float("nan"))
-    found = wb.certify(model)
-    assert {"empty mask", "no look ahead", "the model's own loss"} <= set(found.failed)
-    text = json.dumps(found.to_json(), allow_nan=False)
-    assert Certificate.from_json(json.loads(text)) == found
+    certificate = wb.certify(model)
+    assert {"empty mask", "no look ahead", "the model's own loss"} <= set(certificate.failed)
+    text = json.dumps(certificate.to_json(), allow_nan=False)
+    assert Certificate.from_json(json.loads(text)) == certificate
 
 
 def test_a_model_too_small_to_be_tried_out_fails_with_the_reason():
     hf = make_hf("llama")
     hf.config.max_position_embeddings = 8
-    found = wb.certify(wb.from_transformers(hf, make_tokenizer()))
-    assert found.failed == NAMES[1:]
-    assert all("too small to be tried out" in check.found for check in found.checks[1:])
-    assert found.failure_message().count("too small to be tried out") == 1
+    certificate = wb.certify(wb.from_transformers(hf, make_tokenizer()))
+    assert certificate.failed == NAMES[1:]
+    assert all("too small to be tried out" in check.found for check in certificate.checks[1:])
+    assert certificate.failure_message().count("too small to be tried out") == 1
 
 
 # ---- planting -----------------------------------------------------------------------------------
@@ -304,7 +305,7 @@ def test_it_tells_how_far_it_is(tiny):
     with watched(heard.append, threading.Event()):
         wb.certify(make_model())
     assert heard[-1].title == "trying out llama"
-    assert [one.done for one in heard if one.unit == "check"] == list(range(len(NAMES) + 1))
+    assert [state.done for state in heard if state.unit == "check"] == list(range(len(NAMES) + 1))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
@@ -347,8 +348,8 @@ def test_a_masked_model_is_not_tried_out(tiny):
 
 
 def test_the_table_names_every_check_and_escapes_what_a_model_says(tiny, monkeypatch):
-    found = wb.certify(tiny)
-    lines = repr(found).splitlines()
+    certificate = wb.certify(tiny)
+    lines = repr(certificate).splitlines()
     assert "12 of 12 checks passed" in lines[0]
     assert [name for name, line in zip(NAMES, lines[1:], strict=True) if name not in line] == []
     assert len({line.index("at ") for line in lines[1:]}) == 1  # aligned
@@ -366,9 +367,9 @@ def test_the_table_names_every_check_and_escapes_what_a_model_says(tiny, monkeyp
 
 
 def test_it_is_read_back_as_it_was_and_nothing_else_is_taken_for_it(tiny):
-    found = wb.certify(tiny)
-    stored = json.loads(json.dumps(found.to_json()))
-    assert Certificate.from_json(stored) == found
+    certificate = wb.certify(tiny)
+    stored = json.loads(json.dumps(certificate.to_json()))
+    assert Certificate.from_json(stored) == certificate
     for change in (
         lambda c: c.pop("ok"),
         lambda c: c.update(ok=False),

@@ -47,7 +47,9 @@ def test_scoring_refuses_a_model_that_fails_unless_told_otherwise(tmp_path, monk
         wb.score_corpus(model, heads, CORPUS, out=tmp_path / "run")
     assert caught.value.certificate is wb.certify(model)
     assert not (tmp_path / "run").exists()
-    documents = [one for one in wb.read_corpus(CORPUS) if isinstance(one, wb.Document)]
+    documents = [
+        document for document in wb.read_corpus(CORPUS) if isinstance(document, wb.Document)
+    ]
     with pytest.raises(wb.NotCertified):
         wb.score_documents(model, heads, documents)
     assert len(wb.score_documents(model, heads, documents, require_certificate=False)) == 4
@@ -122,15 +124,15 @@ def test_a_manifest_or_record_that_lacks_it_is_named(tmp_path):
 
 def test_the_command_shows_it_and_succeeds_only_if_all_is_well(folder, monkeypatch):
     def run(code, *words):
-        given = ["certify", "--model", str(folder), *words]
-        result = CliRunner().invoke(app, given)
+        arguments = ["certify", "--model", str(folder), *words]
+        result = CliRunner().invoke(app, arguments)
         assert result.exit_code == code, result.output
         return result.stdout
 
     assert "12 of 12 checks passed" in " ".join(run(0).split())
-    told = json.loads(run(0, "--json"))
-    assert told.pop("model")["source"] == "a-model"
-    assert Certificate.from_json(told).ok
+    printed = json.loads(run(0, "--json"))
+    assert printed.pop("model")["source"] == "a-model"
+    assert Certificate.from_json(printed).ok
     a_whole_group_masked(None, monkeypatch)
     assert "FAILED" in run(1)
     assert json.loads(run(1, "--json"))["ok"] is False

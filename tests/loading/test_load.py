@@ -87,9 +87,9 @@ def test_a_gguf_file_loads_and_is_converted_once(tmp_path, monkeypatch):
     model = wb.load_model(path)
     assert (model.layers, model.heads, model.context) == (3, 4, 128)
     made = next((tmp_path / "cache").glob("gguf-*/model.safetensors"))
-    stamp = made.stat().st_mtime_ns
+    modified = made.stat().st_mtime_ns
     assert wb.load_model(path).identity == model.identity
-    assert made.stat().st_mtime_ns == stamp
+    assert made.stat().st_mtime_ns == modified
     assert model.identity["source"] == "small.GGUF"
 
 

@@ -231,7 +231,7 @@ HARMLESS = ("joblib", {"cpu_count"})
 def test_no_room_can_load_a_pickle_or_trusts_code_by_itself(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = {one.name.split(".")[0] for one in node.names}
+            names = {alias.name.split(".")[0] for alias in node.names}
             module = (getattr(node, "module", None) or "").split(".")[0]
             if (module, names) == HARMLESS:
                 continue

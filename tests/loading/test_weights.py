@@ -95,8 +95,9 @@ def test_a_whole_checkpoint_of_every_architecture_loads_and_says_so(name, tmp_pa
 
 
 def test_the_certificate_says_whether_the_files_were_seen(folder):
-    loaded, given = wb.load_model(folder), wb.from_transformers(make_hf("llama"), make_tokenizer())
-    (checked, handed) = (wb.certify(one).checks[0] for one in (loaded, given))
+    loaded = wb.load_model(folder)
+    handed_over = wb.from_transformers(make_hf("llama"), make_tokenizer())
+    (checked, handed) = (wb.certify(model).checks[0] for model in (loaded, handed_over))
     assert (checked.name, checked.found) == ("every weight was read", "0 weights")
     assert handed.passed
     assert handed.found == "not known: the model was handed over, and its files were not seen"
@@ -220,7 +221,7 @@ def test_half_a_gguf_file_is_refused_by_name_and_no_copy_is_kept(tmp_path, cache
     path = write_gguf(tmp_path / "half.gguf", make_hf("llama"), make_tokenizer(), [part])
     with pytest.raises(ValueError, match=r"could not load 'half.gguf'.*in no file"):
         wb.load_model(path)
-    assert [one for one in cache.iterdir() if one.suffix != ".lock"] == []
+    assert [path for path in cache.iterdir() if path.suffix != ".lock"] == []
 
 
 def test_a_part_of_a_split_gguf_is_told_as_such(tmp_path, cache):
@@ -238,7 +239,7 @@ def test_a_copy_of_an_older_version_is_made_anew(gguf_file, cache):
     model = wb.load_model(gguf_file, certify=False)
     assert model.identity["weights_sha256"] == weights_sha256(make_hf("llama"))
     assert model.from_nowhere == ()
-    assert [one.name for one in cache.iterdir() if one.is_dir()] == [copy.name]
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == [copy.name]
 
 
 def unwritable(cache):
@@ -315,5 +316,5 @@ def test_a_model_with_a_vision_tower_reads_text_as_its_text_part_does(tmp_path):
     with torch.inference_mode():
         logits = hf(input_ids=ids).logits[0, :-1]
     expected = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
-    found = wb.token_losses(model, ["hello world, hello"])[0][0]
-    assert found == pytest.approx(expected.numpy(), abs=1e-4)
+    losses = wb.token_losses(model, ["hello world, hello"])[0][0]
+    assert losses == pytest.approx(expected.numpy(), abs=1e-4)

@@ -33,29 +33,29 @@ def made(folder, fraction=0.3, change=None, run=None, rows=None, by="documents")
 
 
 def test_a_selection_agrees_with_itself(tmp_path):
-    one, _ = made(tmp_path / "one")
+    base, _ = made(tmp_path / "one")
     other, selection = made(tmp_path / "other")
-    found = wb.compare_manifests(one, other)
-    assert found.settings.empty
-    assert found.moved.empty
-    assert found.domains["spearman"].tolist() == pytest.approx([1, 1, 1])
-    assert (found.domains["overlap_same_cut"] == 1).all()
+    comparison = wb.compare_manifests(base, other)
+    assert comparison.settings.empty
+    assert comparison.moved.empty
+    assert comparison.domains["spearman"].tolist() == pytest.approx([1, 1, 1])
+    assert (comparison.domains["overlap_same_cut"] == 1).all()
     chosen = selection.table.groupby("domain")["selected"].sum()
     for name in ("chosen_one", "chosen_other", "chosen_both"):
-        assert found.domains.set_index("domain")[name].to_dict() == chosen.to_dict()
-    assert "differ in no setting" in repr(found)
+        assert comparison.domains.set_index("domain")[name].to_dict() == chosen.to_dict()
+    assert "differ in no setting" in repr(comparison)
 
 
 def test_another_cut_is_the_only_reason(tmp_path):
-    one, narrow = made(tmp_path / "one", 0.2)
+    base, narrow = made(tmp_path / "one", 0.2)
     other, wide = made(tmp_path / "other", 0.6)
-    found = wb.compare_manifests(one, other)
-    assert found.settings.to_numpy().tolist() == [["fraction", 0.2, 0.6]]
-    assert set(found.moved["why"]) == {"cut"}
-    assert set(found.moved["chosen_by"]) == {"other"}
+    comparison = wb.compare_manifests(base, other)
+    assert comparison.settings.to_numpy().tolist() == [["fraction", 0.2, 0.6]]
+    assert set(comparison.moved["why"]) == {"cut"}
+    assert set(comparison.moved["chosen_by"]) == {"other"}
     more = wide.table["selected"].sum() - narrow.table["selected"].sum()
-    assert len(found.moved) == more > 5
-    assert (found.domains["overlap_same_cut"] == 1).all()
+    assert len(comparison.moved) == more > 5
+    assert (comparison.domains["overlap_same_cut"] == 1).all()
 
 
 def test_another_way_with_duplicates_is_a_reason(tmp_path):
@@ -68,10 +68,10 @@ def test_another_way_with_duplicates_is_a_reason(tmp_path):
         made_of[name] = wb.select(table, 0.3, duplicates=duplicates)
         (tmp_path / name).mkdir()
         write_manifest(made_of[name], tmp_path / name, date=DATE)
-    found = wb.compare_manifests(tmp_path / "one", tmp_path / "other")
-    assert "duplicates" in set(found.settings["setting"])
-    assert len(found.moved) > 3
-    assert set(found.moved["why"]) == {"cut"}
+    comparison = wb.compare_manifests(tmp_path / "one", tmp_path / "other")
+    assert "duplicates" in set(comparison.settings["setting"])
+    assert len(comparison.moved) > 3
+    assert set(comparison.moved["why"]) == {"cut"}
 
 
 def test_other_scores_are_named_document_by_document(tmp_path):
@@ -79,59 +79,61 @@ def test_other_scores_are_named_document_by_document(tmp_path):
     shift = rng.uniform(1, 1.6, 24)
     shift[::2] = 1  # every second document keeps its score
     heads = {"heads": "L1H1", "text": "L1H1", "layers": 30, "heads_per_layer": 9, "origin": {}}
-    one, first = made(tmp_path / "one")
+    base, first = made(tmp_path / "one")
     other, second = made(tmp_path / "other", change=lambda ref: ref * shift, run={"heads": heads})
-    found = wb.compare_manifests(one, other)
-    assert found.settings.to_numpy().tolist() == [["heads", "L17H3 L18H6", "L1H1"]]
-    mine, theirs = (s.table.set_index(["source", "row"]) for s in (first, second))
-    moved = mine.index[mine["selected"] != theirs["selected"].reindex(mine.index)]
-    assert set(zip(found.moved["source"], found.moved["row"], strict=True)) == set(moved)
-    assert {"score", "others"} == set(found.moved["why"])
-    for row in found.moved.itertuples():
-        a, b = mine.loc[(row.source, row.row)], theirs.loc[(row.source, row.row)]
+    comparison = wb.compare_manifests(base, other)
+    assert comparison.settings.to_numpy().tolist() == [["heads", "L17H3 L18H6", "L1H1"]]
+    first_table, second_table = (s.table.set_index(["source", "row"]) for s in (first, second))
+    moved = first_table.index[
+        first_table["selected"] != second_table["selected"].reindex(first_table.index)
+    ]
+    assert set(zip(comparison.moved["source"], comparison.moved["row"], strict=True)) == set(moved)
+    assert {"score", "others"} == set(comparison.moved["why"])
+    for row in comparison.moved.itertuples():
+        a, b = first_table.loc[(row.source, row.row)], second_table.loc[(row.source, row.row)]
         assert (row.score_one, row.score_other) == (a["score"], b["score"])
         assert (row.rank_one, row.rank_other) == (a["rank"], b["rank"])
         assert row.chosen_by == ("one" if a["selected"] else "other")
         assert row.why == ("others" if a["score"] == b["score"] else "score")
-    for domain in found.domains.itertuples():
-        a = mine[mine["domain"] == domain.domain]
-        b = theirs.loc[a.index]
+    for domain in comparison.domains.itertuples():
+        a = first_table[first_table["domain"] == domain.domain]
+        b = second_table.loc[a.index]
         assert domain.spearman == pytest.approx(stats.spearmanr(a["score"], b["score"])[0])
         assert domain.chosen_both == (a["selected"] & b["selected"]).sum()
 
 
 def test_a_document_that_one_lacks(tmp_path):
-    one, selection = made(tmp_path / "one")
+    base, selection = made(tmp_path / "one")
     best = selection.table.loc[0, "row"]
     other, _ = made(tmp_path / "other", rows=lambda table: table["row"] != best)
-    found = wb.compare_manifests(one, other)
-    assert "texts" in set(found.settings["setting"])
-    row = found.moved[found.moved["row"] == best].iloc[0]
+    comparison = wb.compare_manifests(base, other)
+    assert "texts" in set(comparison.settings["setting"])
+    row = comparison.moved[comparison.moved["row"] == best].iloc[0]
     assert (row["chosen_by"], row["why"]) == ("one", "not ranked")
     assert np.isnan(row["rank_other"])
-    assert found.domains["left_out"].sum() == 1
-    assert set(found.moved["why"]) <= set(WHY)
+    assert comparison.domains["left_out"].sum() == 1
+    assert set(comparison.moved["why"]) <= set(WHY)
 
 
 def test_folders_that_do_not_hold_what_they_state_are_refused(tmp_path):
-    one, _ = made(tmp_path / "one")
+    base, _ = made(tmp_path / "one")
     other, _ = made(tmp_path / "other")
     edit_json(other / "manifest.json", lambda m: m["aiw:domains"][0].update(threshold=0.0))
     with pytest.raises(wb.VerificationError):
-        wb.compare_manifests(one, other)
+        wb.compare_manifests(base, other)
 
 
 def test_the_command_says_the_same(tmp_path):
-    one, _ = made(tmp_path / "one", 0.2)
+    base, _ = made(tmp_path / "one", 0.2)
     other, _ = made(tmp_path / "other", 0.6)
-    found = wb.compare_manifests(one, other)
-    result = CliRunner().invoke(app, ["compare", str(one), str(other), "--json"])
+    comparison = wb.compare_manifests(base, other)
+    result = CliRunner().invoke(app, ["compare", str(base), str(other), "--json"])
     assert result.exit_code == 0, result.output
     stated = json.loads(result.stdout)
-    assert len(stated["moved"]) == len(found.moved)
+    assert len(stated["moved"]) == len(comparison.moved)
     assert stated["settings"] == [{"setting": "fraction", "one": 0.2, "other": 0.6}]
-    plain = CliRunner().invoke(app, ["compare", str(one), str(other)])
+    plain = CliRunner().invoke(app, ["compare", str(base), str(other)])
     assert plain.exit_code == 0
     assert WHY["cut"] in plain.stdout
-    missing = CliRunner().invoke(app, ["compare", str(one), str(tmp_path / "nowhere")])
+    missing = CliRunner().invoke(app, ["compare", str(base), str(tmp_path / "nowhere")])
     assert missing.exit_code == 1

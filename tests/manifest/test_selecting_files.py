@@ -102,15 +102,15 @@ def table_of(documents, odd_hash):
             "score": score,
             "compression_ratio": np.where(np.arange(count) % 5 == 0, np.nan, 2.5),
             "text_sha256": [
-                one or (f'{index:062x}"é' if odd_hash else f"{index:064x}")
-                for index, one in enumerate(text)
+                digest or (f'{index:062x}"é' if odd_hash else f"{index:064x}")
+                for index, digest in enumerate(text)
             ],
         }
     )
 
 
 def clusters_of(documents, table):
-    near = table[["source", "row"]].assign(cluster=[one[-1] for one in documents])
+    near = table[["source", "row"]].assign(cluster=[document[-1] for document in documents])
     unscored = pd.DataFrame({"source": ["not scored"], "row": [7], "cluster": [1]})
     return pd.concat([near[near["cluster"] >= 0], unscored], ignore_index=True)
 
@@ -125,10 +125,10 @@ def test_files_give_what_the_table_gives(
     tmp_path_factory, documents, percent, by, policy, clustered, odd_hash, files, sizes
 ):
     table = table_of(documents, odd_hash)
-    one = lay_down(tmp_path_factory.mktemp("bulk") / "it's [a] *run*?", table, files)
+    folder = lay_down(tmp_path_factory.mktemp("bulk") / "it's [a] *run*?", table, files)
     other = lay_down(tmp_path_factory.mktemp("table"), table, files)
     near = clusters_of(documents, table)
-    path = one.parent / "near.parquet"
+    path = folder.parent / "near.parquet"
     pq.write_table(pa.Table.from_pandas(near, schema=CLUSTER_SCHEMA, preserve_index=False), path)
     asked = {"by": by, "duplicates": policy[0], "cap": policy[1]}
     with pytest.MonkeyPatch.context() as patch:
@@ -136,21 +136,22 @@ def test_files_give_what_the_table_gives(
         patch.setattr(duckdb_scores, "BATCH_ROWS", sizes[0])
         patch.setattr(duckdb_scores, "SORTED_ROWS", sizes[1])
         made = select_files(
-            one, percent / 100, clusters=path if clustered else None, date=DATE, **asked
+            folder, percent / 100, clusters=path if clustered else None, date=DATE, **asked
         )
     expected = select(table, percent / 100, clusters=near if clustered else None, **asked)
     write_manifest(expected, other, date=DATE)
     pd.testing.assert_frame_equal(made.domains, expected.domains)
     names = ["selection.parquet", *(["selection_clusters.parquet"] if clustered else [])]
     for name in [*names, "manifest.json"]:
-        assert (one / name).read_bytes() == (other / name).read_bytes()
-    listed = [entry["name"] for entry in stated(one)["distribution"]]
+        assert (folder / name).read_bytes() == (other / name).read_bytes()
+    listed = [entry["name"] for entry in stated(folder)["distribution"]]
     parts = [f"scores/part-{part}.parquet" for part in range(min(files, len(table)))]
     assert listed == [*names, "run.json", *parts]
-    report = verify_manifest(one, strict=False).checks
+    report = verify_manifest(folder, strict=False).checks
     wrong = report[(report["ok"] == False) & (report["check"] != "skipped documents")]  # noqa: E712
     assert wrong.empty, wrong.to_string()
-    assert {path.name for path in one.iterdir()} == {*names, "run.json", "scores", "manifest.json"}
+    expected = {*names, "run.json", "scores", "manifest.json"}
+    assert {path.name for path in folder.iterdir()} == expected
 
 
 @settings(max_examples=40, deadline=None)
@@ -159,14 +160,14 @@ def test_a_policy_is_the_walk_that_it_says_in_words(documents, percent, cap, clu
     table = table_of(documents, False)
     near = clusters_of(documents, table)
     given_clusters = near if clustered else None
-    found = select(table, percent / 100, duplicates="cap", cap=cap, clusters=given_clusters)
-    known = {(one.source, one.row): one.cluster for one in near.itertuples()} if clustered else {}
-    for domain, group in found.table.groupby("domain"):
+    selection = select(table, percent / 100, duplicates="cap", cap=cap, clusters=given_clusters)
+    known = {(row.source, row.row): row.cluster for row in near.itertuples()} if clustered else {}
+    for domain, group in selection.table.groupby("domain"):
         target = -(-percent * len(group) // 100)
         expected = chosen_by_hand(group, target, cap, known)
         chosen = group[group["selected"]]
         assert set(zip(chosen["source"], chosen["row"], strict=True)) == expected
-        row = found.domains.set_index("domain").loc[domain]
+        row = selection.domains.set_index("domain").loc[domain]
         assert row["documents_selected"] == len(expected)
         texts = chosen["text_sha256"].value_counts()
         assert row["exact_duplicates_selected"] == texts[texts > 1].sum()
@@ -176,7 +177,7 @@ def test_a_policy_is_the_walk_that_it_says_in_words(documents, percent, cap, clu
         if clustered:
             groups = Counter(known.get(key) for key in expected)
             assert row["near_duplicates_selected"] == sum(
-                size for one, size in groups.items() if one is not None and size > 1
+                size for cluster, size in groups.items() if cluster is not None and size > 1
             )
 
 

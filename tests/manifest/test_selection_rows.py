@@ -48,7 +48,7 @@ def test_draws_are_spread_over_the_sources(tmp_path):
     )
     pq.write_table(table.take(np.random.default_rng(0).permutation(600)), tmp_path / "s.parquet")
     ranked = SelectionRows(tmp_path / "s.parquet")
-    assert [one.last - one.first for one in ranked.sources.values()] == [500, 90, 9, 1]
+    assert [source.last - source.first for source in ranked.sources.values()] == [500, 90, 9, 1]
     assert all(ranked.find(*ranked.key(place)) == place for place in range(600))
     assert [ranked.find(*key) for key in [("long", 500), ("none", 0), ("short", -1)]] == [None] * 3
     for count in (1, 2, 4, 60, 599, 600, 900):

@@ -38,9 +38,9 @@ def curve(noise=0.0, seed=0, count=24, floor=1.8):
 
 def test_a_law_without_noise_comes_back():
     fit = wb.fit_law(wb.known_runs(0), resamples=0)
-    found = fit.parameters.set_index("parameter")["value"]
+    values = fit.parameters.set_index("parameter")["value"]
     for name, value in TRUTH.items():
-        assert found[name] == pytest.approx(value, rel=2e-3)
+        assert values[name] == pytest.approx(value, rel=2e-3)
     assert fit.residual < 1e-5
     assert fit.agreeing == 12
 
@@ -48,14 +48,14 @@ def test_a_law_without_noise_comes_back():
 @pytest.mark.parametrize("floor", [0, 1.8])
 def test_a_power_law_with_and_without_a_constant(floor):
     fit = wb.fit_law(curve(floor=floor), "compute", constant=bool(floor), resamples=0)
-    found = fit.parameters.set_index("parameter")["value"]
-    assert found["A (compute)"] == pytest.approx(300, rel=1e-2)
-    assert found["a (compute)"] == pytest.approx(0.13, rel=1e-2)
-    assert ("E" in found) == bool(floor)
+    values = fit.parameters.set_index("parameter")["value"]
+    assert values["A (compute)"] == pytest.approx(300, rel=1e-2)
+    assert values["a (compute)"] == pytest.approx(0.13, rel=1e-2)
+    assert ("E" in values) == bool(floor)
     if floor:
-        assert found["E"] == pytest.approx(1.8, rel=1e-2)
-    told = fit.predict(pd.DataFrame({"compute": [1e23]}))["predicted"][0]
-    assert told == pytest.approx(floor + 300 * 1e23**-0.13, rel=1e-3)
+        assert values["E"] == pytest.approx(1.8, rel=1e-2)
+    predicted = fit.predict(pd.DataFrame({"compute": [1e23]}))["predicted"][0]
+    assert predicted == pytest.approx(floor + 300 * 1e23**-0.13, rel=1e-3)
 
 
 def test_one_spoilt_run_does_not_move_the_law():
@@ -116,8 +116,8 @@ def test_the_95_percent_interval_holds_the_truth_in_about_95_percent():
         runs = wb.known_runs(0.003, seed)
         table = wb.fit_law(runs, starts=1, resamples=99, seed=seed).parameters
         inside = (table["low"] <= list(TRUTH.values())) & (list(TRUTH.values()) <= table["high"])
-        for name, one in zip(table["parameter"], inside, strict=True):
-            held[name] += int(one)
+        for name, covered in zip(table["parameter"], inside, strict=True):
+            held[name] += int(covered)
     print(held)
     assert all(186 <= count <= 194 for count in held.values()), held
 
@@ -214,7 +214,7 @@ def ten_times_the_first(runs):
 
 
 def three_settings(runs):
-    seeds = [runs.iloc[[0, 20, 47]].assign(loss=lambda some, k=k: some["loss"] * k)
+    seeds = [runs.iloc[[0, 20, 47]].assign(loss=lambda table, k=k: table["loss"] * k)
              for k in (0.997, 1.0, 1.003, 1.006)]  # fmt: skip
     return pd.concat(seeds)
 
@@ -227,13 +227,13 @@ def three_settings(runs):
         (three_settings, set(TRUTH)),
         # Nothing tells A/N^a from E, whatever the resampled fits say of it.
         (lambda runs: runs.assign(params=1e8), {"E", "A (params)", "a (params)"}),
-        (lambda runs: runs.drop_duplicates("params").loc[lambda some: some.index.repeat(3)]
-         .assign(tokens=lambda some: some["params"] * 20), {"a (params)", "a (tokens)"}),
+        (lambda runs: runs.drop_duplicates("params").loc[lambda table: table.index.repeat(3)]
+         .assign(tokens=lambda table: table["params"] * 20), {"a (params)", "a (tokens)"}),
         # Straight in the log of the loss: a constant would have to be negative.
         (lambda runs: runs.assign(loss=9 - 0.12 * np.log(runs["params"] * runs["tokens"])), {"E"}),
         (lambda runs: runs.assign(loss=2.5), set()),
         (lambda runs: runs.assign(loss=1e-6 * (1 + 1e3 / runs["params"] ** 0.34)), set()),
-        (lambda runs: runs.assign(params=[int(one) ** 3 for one in runs["params"]]), set()),
+        (lambda runs: runs.assign(params=[int(size) ** 3 for size in runs["params"]]), set()),
         (lambda runs: runs.sample(6, random_state=0), set()),
     ],
 )  # fmt: skip
@@ -245,8 +245,8 @@ def test_what_odd_runs_do_not_tell_is_marked(change, untold):
     assert table["value"].min() >= 0
     assert untold <= set(fit.unidentified)
     assert fit.describe().count("unidentifiable") == len(fit.unidentified)
-    told = fit.predict(runs)
-    assert np.isfinite(told).all(axis=None)
+    predicted = fit.predict(runs)
+    assert np.isfinite(predicted).all(axis=None)
     assert fit.residual < 0.1
     assert wb.figures.scaling_curve(fit).data
 
@@ -285,13 +285,13 @@ def test_columns_of_any_kind_of_number_are_read():
         params=pd.array(runs["params"].round().astype("int64"), "Int64"),
         tokens=runs["tokens"].astype(object),
     )
-    one, other = (wb.fit_law(some, resamples=0).parameters["value"] for some in (runs, odd))
-    np.testing.assert_allclose(one, other, rtol=1e-3)
+    first, other = (wb.fit_law(data, resamples=0).parameters["value"] for data in (runs, odd))
+    np.testing.assert_allclose(first, other, rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize(
-    ("at", "said"),
+    ("at", "message"),
     [
         ({"tokens": [0]}, "whose tokens is 0.0"),
         ({"params": [-1e8]}, "whose params is -1"),
@@ -301,9 +301,9 @@ def test_columns_of_any_kind_of_number_are_read():
         ({"params": ["1B"]}, "column 'params' of row 0 is '1B', and not a number"),
     ],
 )
-def test_sizes_at_which_nothing_is_predicted(at, said):
+def test_sizes_at_which_nothing_is_predicted(at, message):
     fit = wb.fit_law(wb.known_runs(0), resamples=0, starts=2)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         fit.predict(pd.DataFrame({"params": [1e8], "tokens": [1e9]} | at))
 
 
@@ -313,19 +313,21 @@ def test_sizes_at_which_nothing_is_predicted(at, said):
 def test_the_figure_shows_runs_law_and_what_was_held_out():
     fit, held = wb.hold_out_largest(wb.known_runs(0.002), resamples=20)
     figure = wb.figures.scaling_curve(fit, held)
-    names = [one.name for one in figure.data]
+    names = [trace.name for trace in figure.data]
     assert names.count("held out") == 1
     assert "95 % of resampled fits (first curve)" in names
-    stars = next(one for one in figure.data if one.name == "held out")
+    stars = next(trace for trace in figure.data if trace.name == "held out")
     assert stars.y[0] == pytest.approx(held["loss"][0], abs=1e-4)
-    drawn = sum(len(one.x) for one in figure.data if one.name and one.name.startswith("params"))
+    drawn = sum(
+        len(trace.x) for trace in figure.data if trace.name and trace.name.startswith("params")
+    )
     assert drawn == len(fit.runs)
     single = wb.figures.scaling_curve(wb.fit_law(curve(0.003), "compute", resamples=20))
-    assert [one.name for one in single.data][-1] == "runs"
+    assert [trace.name for trace in single.data][-1] == "runs"
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda runs: runs.drop(columns="tokens"), r"lacks the columns \['tokens'\]"),
         (lambda runs: runs.assign(loss=runs["loss"] - 3), "not above 0"),
@@ -338,8 +340,8 @@ def test_the_figure_shows_runs_law_and_what_was_held_out():
         (lambda runs: runs.head(5), "5 parameters and needs more runs than that, got 5"),
     ],
 )
-def test_runs_that_cannot_be_fitted(change, said):
-    with pytest.raises(ValueError, match=said):
+def test_runs_that_cannot_be_fitted(change, message):
+    with pytest.raises(ValueError, match=message):
         wb.fit_law(change(wb.known_runs(0)))
 
 

@@ -39,9 +39,11 @@ def test_regmix(size, printed):
         return pd.read_csv(DATA / f"{name}.csv", index_col="index")
 
     fit = wb.fit_mixture(read("train_mixture_1m"), read("train_pile_loss_1m")[LOSS])
-    found = fit.rank_correlation(read(f"test_mixture_{size}"), read(f"test_pile_loss_{size}")[LOSS])
-    print(size, found)
-    assert 100 * found == pytest.approx(printed, abs=0.3)
+    correlation = fit.rank_correlation(
+        read(f"test_mixture_{size}"), read(f"test_pile_loss_{size}")[LOSS]
+    )
+    print(size, correlation)
+    assert 100 * correlation == pytest.approx(printed, abs=0.3)
 
 
 def test_what_cannot_be_fitted():
@@ -59,10 +61,10 @@ def test_what_cannot_be_fitted():
 
 def test_mixtures_that_do_not_tell_domains_apart_are_refused():
     shares, losses = made()
-    never = shares.assign(d=0.0).pipe(lambda some: some.div(some.sum(axis=1), axis=0))
+    never = shares.assign(d=0.0).pipe(lambda table: table.div(table.sum(axis=1), axis=0))
     with pytest.raises(ValueError, match="vary in 3 of 4 directions only"):
         wb.fit_mixture(never, losses)
-    tied = shares.assign(d=shares["c"]).pipe(lambda some: some.div(some.sum(axis=1), axis=0))
+    tied = shares.assign(d=shares["c"]).pipe(lambda table: table.div(table.sum(axis=1), axis=0))
     with pytest.raises(ValueError, match="add mixtures in which each domain's share changes"):
         wb.fit_mixture(tied, losses)
     with pytest.raises(ValueError, match="vary in 1 of 4 directions only"):

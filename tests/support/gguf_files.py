@@ -48,8 +48,8 @@ def write_gguf(
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
     for name, tensor in hf.state_dict().items():
-        for ours, theirs in _NAMES.items():
-            name = name.replace(ours, theirs)
+        for hf_name, gguf_name in _NAMES.items():
+            name = name.replace(hf_name, gguf_name)
         if any(part in name for part in without):
             continue
         if "attn_q" in name or "attn_k" in name:  # llama.cpp keeps the rotary halves interleaved

@@ -155,13 +155,13 @@ def edit_json(path, change):
     path.write_text(json.dumps(value))
 
 
-def failures(folder, **given):
+def failures(folder, **options):
     """The names of the failed checks; with strict, the error must name the same ones."""
-    report = verify_manifest(folder, strict=False, **given)
+    report = verify_manifest(folder, strict=False, **options)
     failed = [row.check for row in report.checks.itertuples() if row.ok is False]
     if failed:
         with pytest.raises(VerificationError) as caught:
-            verify_manifest(folder, **given)
+            verify_manifest(folder, **options)
         assert all(check in str(caught.value) for check in failed)
         assert caught.value.report.checks.equals(report.checks)
     assert report.ok is not bool(failed)

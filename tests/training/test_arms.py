@@ -23,13 +23,16 @@ DOCUMENTS = [
                 else f"the {WORD} {i} and the {WORD} again. " * 4, domain, domain, i)
     for WORD, domain in zip(("x", "cat"), DOMAINS, strict=True) for i in range(12)
 ]  # fmt: skip
-TOKENIZER = wb.train_tokenizer([one.text for one in DOCUMENTS], 300)
+TOKENIZER = wb.train_tokenizer([document.text for document in DOCUMENTS], 300)
 RECIPE = wb.Recipe(wb.Decoder(1, 16, 2, context=64), steps=6, batch=2)
 TASKS = [
     wb.Task("sums", (wb.Item("2 plus 2 is", " 4"), wb.Item("3 plus 3 is", " 6")), True),
     wb.Task("cats", (wb.Item("the cat 1 and the", " cat"), wb.Item("the", " cat")), False),
 ]
-ARMS = {"all": None, "sums twice": [2.0 if one.domain == "sums" else 1.0 for one in DOCUMENTS]}
+ARMS = {
+    "all": None,
+    "sums twice": [2.0 if document.domain == "sums" else 1.0 for document in DOCUMENTS],
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +51,8 @@ def models(arms):
 
 def test_one_model_is_in_memory_at_a_time(monkeypatch):
     alive, most = weakref.WeakSet(), []
-    room = sys.modules["workbench.training.arms"]
-    train = room.pretrain
+    module = sys.modules["workbench.training.arms"]
+    train = module.pretrain
 
     def counting(*args, **kwargs):
         gc.collect()
@@ -58,15 +61,15 @@ def test_one_model_is_in_memory_at_a_time(monkeypatch):
         alive.add(run.model.hf)
         return run
 
-    monkeypatch.setattr(room, "pretrain", counting)
+    monkeypatch.setattr(module, "pretrain", counting)
     short = dataclasses.replace(RECIPE, steps=1)
-    found = wb.train_arms(
+    result = wb.train_arms(
         DOCUMENTS, ARMS, short, tokenizer=TOKENIZER, held_out=DOCUMENTS[::5], seeds=(0, 1)
     )
     gc.collect()
     assert (most, len(alive)) == ([0, 0, 0, 0], 0)
-    assert found.checkpoints == {}  # without a folder only what was measured is left
-    assert len(found.course) == 4 * 3
+    assert result.checkpoints == {}  # without a folder only what was measured is left
+    assert len(result.course) == 4 * 3
 
 
 def test_checkpoints_name_every_run(arms):
@@ -75,14 +78,16 @@ def test_checkpoints_name_every_run(arms):
 
 
 def test_each_run_is_a_training_of_its_own(arms, models):
-    one = wb.pretrain(
+    training = wb.pretrain(
         DOCUMENTS, RECIPE, tokenizer=TOKENIZER, weights=ARMS["sums twice"], seed=1,
         held_out=DOCUMENTS[::5],
     )  # fmt: skip
-    pairs = zip(one.model.hf.parameters(), models["sums twice", 1].hf.parameters(), strict=True)
+    pairs = zip(
+        training.model.hf.parameters(), models["sums twice", 1].hf.parameters(), strict=True
+    )
     assert all(torch.equal(a, b) for a, b in pairs)
     course = arms.course.query("arm == 'sums twice' and seed == 1 and domain != @MEAN")
-    assert course["loss"].tolist() == one.held_out["loss"].tolist()
+    assert course["loss"].tolist() == training.held_out["loss"].tolist()
     last = arms.course.query("arm == 'sums twice' and seed == 1 and step == 6").set_index("domain")
     assert last["loss"][MEAN] == pytest.approx(last["loss"][list(DOMAINS)].mean())
 
@@ -107,8 +112,8 @@ def test_documents_and_tasks_are_read_plainly(arms, models):
     with torch.inference_mode():
         rows = model.hf(ids).logits[0].log_softmax(-1)[len(prompt) - 1 : -1]
     loss = -rows.gather(1, torch.tensor(answer)[:, None]).mean().item()
-    found = arms.tasks.query("arm == 'all' and seed == 0 and task == 'cats' and item == 0")
-    assert found["loss"].tolist() == [pytest.approx(loss, rel=1e-4)]
+    item_rows = arms.tasks.query("arm == 'all' and seed == 0 and task == 'cats' and item == 0")
+    assert item_rows["loss"].tolist() == [pytest.approx(loss, rel=1e-4)]
 
 
 def test_gain_is_paired_by_seed(arms):
@@ -141,8 +146,8 @@ def test_t_interval_holds_the_truth_as_often_as_it_says():
 
 def test_repeat_weights_follow_the_selection():
     rows = [
-        (one.doc_id, one.domain, one.source, one.row, str(i), 50, 49, 2.0, 3.0, i / 9, 0.5)
-        for i, one in enumerate(DOCUMENTS)
+        (d.doc_id, d.domain, d.source, d.row, str(i), 50, 49, 2.0, 3.0, i / 9, 0.5)
+        for i, d in enumerate(DOCUMENTS)
     ]
     columns = ["doc_id", "domain", "source", "row", "text_sha256", "tokens", "predicted",
                "loss_base", "loss_ref", "score", "compression_ratio"]  # fmt: skip
@@ -150,7 +155,7 @@ def test_repeat_weights_follow_the_selection():
     weights = wb.repeat_weights(DOCUMENTS, chosen, repeat=2)
     picked = set(chosen.table.loc[chosen.table["selected"], "doc_id"])
     assert len(picked) == 6
-    assert weights == [3 if one.doc_id in picked else 1 for one in DOCUMENTS]
+    assert weights == [3 if document.doc_id in picked else 1 for document in DOCUMENTS]
     assert weights == wb.repeat_weights(DOCUMENTS, chosen.table, repeat=2)
     with pytest.raises(ValueError, match="not in the selection"):
         wb.repeat_weights([*DOCUMENTS, wb.Document("n", "t", "x", "m", 0)], chosen)
@@ -163,9 +168,9 @@ def test_mirror_correlation_is_spearman_inside_domains(domain):
     table["gain"] += table["cost"]
     if domain:
         table["domain"] = ["a", "b"] * 30
-    found = wb.mirror_correlation(table)
+    correlations = wb.mirror_correlation(table)
     parts = table.groupby("domain") if domain else [("all", table)]
-    for (name, part), row in zip(parts, found.itertuples(), strict=True):
+    for (name, part), row in zip(parts, correlations.itertuples(), strict=True):
         assert (row.domain, row.n) == (name, len(part))
         assert row.spearman == pytest.approx(stats.spearmanr(part["cost"], part["gain"])[0])
         assert 0 < row.low < row.spearman < row.high < 1
@@ -179,21 +184,21 @@ def test_mirror_correlation_is_spearman_inside_domains(domain):
 
 def test_figures_show_the_tables(arms):
     curve = training_curve(arms.course)
-    assert [one.name for one in curve.data] == list(ARMS)
+    assert [trace.name for trace in curve.data] == list(ARMS)
     last = arms.course.query("step == 6 and domain == @MEAN").groupby("arm")["loss"].mean()
-    assert [one.y[-1] for one in curve.data] == last.round(4).tolist()
+    assert [trace.y[-1] for trace in curve.data] == last.round(4).tolist()
     table = wb.gain(arms.course, "all")
     (bars,) = gain_bars(table).data
     assert list(bars.y) == table["gain"].round(4).tolist()
     table = table.assign(cost=[0.1, 0.2, 0.3], task=["a", "<b>", "c"]).drop(columns="domain")
     dots = mirror_scatter(table, "task").data
-    assert sorted(one.x[0] for one in dots) == [0.1, 0.2, 0.3]
-    assert [one.text[0] for one in dots] == ["&lt;b&gt;", "a", "c"]
-    assert [one.error_y.array[0] for one in dots] == pytest.approx(
+    assert sorted(dot.x[0] for dot in dots) == [0.1, 0.2, 0.3]
+    assert [dot.text[0] for dot in dots] == ["&lt;b&gt;", "a", "c"]
+    assert [dot.error_y.array[0] for dot in dots] == pytest.approx(
         (table["high"] - table["gain"]).iloc[[1, 0, 2]].tolist(), abs=1e-4
     )
     table["domain"] = ["x", "y", "x"]
-    assert [list(one.x) for one in mirror_scatter(table, "task").data] == [[0.1, 0.3], [0.2]]
+    assert [list(trace.x) for trace in mirror_scatter(table, "task").data] == [[0.1, 0.3], [0.2]]
 
 
 @pytest.mark.parametrize(
@@ -201,9 +206,9 @@ def test_figures_show_the_tables(arms):
     [{"arms": {"all": None}}, {"seeds": [0]}, {"seeds": [1, 1]}, {"held_out": []}],
 )
 def test_comparisons_that_compare_nothing(wrong):
-    given = {"arms": ARMS, "held_out": DOCUMENTS[:3]} | wrong
+    options = {"arms": ARMS, "held_out": DOCUMENTS[:3]} | wrong
     with pytest.raises(ValueError, match="two arms, two seeds"):
-        wb.train_arms(DOCUMENTS, given.pop("arms"), RECIPE, tokenizer=TOKENIZER, **given)
+        wb.train_arms(DOCUMENTS, options.pop("arms"), RECIPE, tokenizer=TOKENIZER, **options)
 
 
 def test_a_task_that_does_not_fit_is_said_before_the_training(monkeypatch):
@@ -219,9 +224,9 @@ def test_a_task_that_does_not_fit_is_said_before_the_training(monkeypatch):
 
 def test_a_seed_that_one_arm_lacks_does_not_count(arms):
     course = arms.course.query("not (arm == 'sums twice' and seed == 2)")
-    found = wb.gain(course, "all")
-    assert set(found["seeds"]) == {2}
-    assert found.notna().all(axis=None)
+    gains = wb.gain(course, "all")
+    assert set(gains["seeds"]) == {2}
+    assert gains.notna().all(axis=None)
 
 
 def test_an_unknown_baseline_is_named(arms):

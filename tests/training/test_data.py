@@ -34,8 +34,8 @@ def test_an_epoch_holds_each_document_as_often_as_its_weight(weights):
     twice = epochs(rows, 0, 2 * size)
     first, second = (documents_of(half) for half in (twice[:size], twice[size:]))
     wanted = Counter()
-    for one, times in zip(DOCUMENTS, weights or [1] * 6, strict=True):
-        wanted[one.text] = times
+    for document, times in zip(DOCUMENTS, weights or [1] * 6, strict=True):
+        wanted[document.text] = times
     assert Counter(first) == +wanted == Counter(second)
     assert first != second  # another order
 
@@ -51,8 +51,8 @@ def test_fractions_come_in_some_epochs():
 def test_rows_can_be_taken_up_anywhere(start):
     rows = TokenRows(DOCUMENTS, TOKENIZER, 7)
     whole = list(islice(rows.rows(3), 60))
-    for one, other in zip(whole[start:], rows.rows(3, start), strict=False):
-        np.testing.assert_array_equal(one, other)
+    for row, again in zip(whole[start:], rows.rows(3, start), strict=False):
+        np.testing.assert_array_equal(row, again)
 
 
 def test_seeds_and_digests():
@@ -66,7 +66,8 @@ def test_seeds_and_digests():
 def test_once_is_the_documents_in_order():
     rows = TokenRows(DOCUMENTS, TOKENIZER, 4)
     stream = rows.once().ravel()
-    assert documents_of(stream) == [one.text for one in DOCUMENTS][: len(documents_of(stream))]
+    texts = documents_of(stream)
+    assert texts == [document.text for document in DOCUMENTS][: len(texts)]
     assert len(stream) == int(rows.tokens) // 4 * 4
 
 

@@ -23,55 +23,55 @@ from workbench.training.lookup_corpus import WORDS
 def stages():
     """The planted model as it would grow: without copying heads, with weak ones, complete."""
     whole = planted_model()
-    found = {}
+    models = {}
     for step, share in ((0, 0.0), (50, 0.0), (100, 1.0), (150, 1.0)):
         hf = copy.deepcopy(whole.hf)
         second = hf.model.layers[1].self_attn
         with torch.no_grad():
             for _, head in COPYING:
                 second.q_proj.weight[head * 128 : (head + 1) * 128] *= share
-        found[step] = wb.from_transformers(hf, whole.tokenizer)
-    return found
+        models[step] = wb.from_transformers(hf, whole.tokenizer)
+    return models
 
 
 @pytest.fixture(scope="module")
-def found(stages):
+def evolution(stages):
     return wb.evolution(stages, planted_probes, fraction=0.25)
 
 
-def test_scores_are_those_of_every_model(stages, found):
+def test_scores_are_those_of_every_model(stages, evolution):
     for step, model in stages.items():
         alone = wb.retrieval_scores(model, planted_probes(model))
-        part = found.scores[found.scores["step"] == step]
+        part = evolution.scores[evolution.scores["step"] == step]
         np.testing.assert_array_equal(part["score"], alone.frame["score"])
         answers = wb.lookup_losses(model, planted_probes(model))
-        course = found.course.set_index("step").loc[step]
+        course = evolution.course.set_index("step").loc[step]
         assert course["answer_loss"] == pytest.approx(answers["loss"].mean())
         assert course["answer_accuracy"] == pytest.approx(answers["accuracy"].mean())
 
 
-def test_copying_heads_appear_between_the_checkpoints_where_they_do(found):
-    assert found.course["final_heads"].tolist() == pytest.approx([0, 0, 1, 1], abs=0.1)
-    assert found.course["other_heads"].max() < 0.2
-    assert 50 < found.appears < 100
-    assert 50 < found.bends < 100
-    assert found.course["answer_accuracy"].tolist()[-1] == 1
-    stays = found.stays()
+def test_copying_heads_appear_between_the_checkpoints_where_they_do(evolution):
+    assert evolution.course["final_heads"].tolist() == pytest.approx([0, 0, 1, 1], abs=0.1)
+    assert evolution.course["other_heads"].max() < 0.2
+    assert 50 < evolution.appears < 100
+    assert 50 < evolution.bends < 100
+    assert evolution.course["answer_accuracy"].tolist()[-1] == 1
+    stays = evolution.stays()
     assert stays["shared"].tolist()[2:] == [1, 1]
     assert stays["spearman"].iloc[-1] == 1
 
 
-def test_figures_show_every_checkpoint(found):
-    maps = evolution_maps(found)
-    assert [one.text for one in maps.layout.annotations] == ["0", "50", "100", "150"]
+def test_figures_show_every_checkpoint(evolution):
+    maps = evolution_maps(evolution)
+    assert [annotation.text for annotation in maps.layout.annotations] == ["0", "50", "100", "150"]
     np.testing.assert_allclose(
-        maps.data[2].z, found.scores.query("step == 100").pivot(
+        maps.data[2].z, evolution.scores.query("step == 100").pivot(
             index="head", columns="layer", values="score"), atol=1e-4,
     )  # fmt: skip
-    curve = evolution_curve(found)
-    assert list(curve.data[0].y) == found.course["answer_loss"].round(4).tolist()
+    curve = evolution_curve(evolution)
+    assert list(curve.data[0].y) == evolution.course["answer_loss"].round(4).tolist()
     history = pd.DataFrame({"step": [1, 2], "loss": [3.0, 1.0]})
-    assert list(evolution_curve(found, history).data[0].y) == [3.0, 1.0]
+    assert list(evolution_curve(evolution, history).data[0].y) == [3.0, 1.0]
 
 
 def test_checkpoints_of_a_training(tmp_path):
@@ -105,10 +105,12 @@ def test_heads_that_are_there_from_the_beginning(scores, at):
     assert Evolution(pd.DataFrame(), course, 1).appears == pytest.approx(at)
 
 
-def test_ties_are_no_ranking(stages, found):
-    assert found.stays()["shared"].iloc[0] < 1  # before: no head copies
-    nothing = found.scores.assign(score=found.scores["score"].where(found.scores["step"] > 0, 0.0))
-    assert Evolution(nothing, found.course, found.final).stays()["shared"].iloc[0] == 0
+def test_ties_are_no_ranking(stages, evolution):
+    assert evolution.stays()["shared"].iloc[0] < 1  # before: no head copies
+    nothing = evolution.scores.assign(
+        score=evolution.scores["score"].where(evolution.scores["step"] > 0, 0.0)
+    )
+    assert Evolution(nothing, evolution.course, evolution.final).stays()["shared"].iloc[0] == 0
     with pytest.raises(ValueError, match="score above 0"):
         wb.evolution(stages, planted_probes, fraction=1.0)
 
@@ -134,8 +136,8 @@ def test_what_is_never_reached_is_nan():
 
 @pytest.mark.parametrize("pairs", [1, 3, 5])
 def test_lookup_text_can_only_be_copied(pairs):
-    for one in wb.lookup_text(20, pairs=pairs, words=64, seed=3):
-        words = one.text.split()
+    for document in wb.lookup_text(20, pairs=pairs, words=64, seed=3):
+        words = document.text.split()
         assert len(words) == 64
         assert set(words) <= set(WORDS)
         first = next(i for i in range(64) if words[i] in words[:i])  # the first name again
@@ -144,20 +146,20 @@ def test_lookup_text_can_only_be_copied(pairs):
         after: dict[str, set[str]] = {}  # inside a value, a word is followed by one word only
         for a, b in itertools.pairwise(words):
             after.setdefault(a, set()).add(b)
-        assert sum(len(one) > 1 for one in after.values()) <= pairs
+        assert sum(len(followers) > 1 for followers in after.values()) <= pairs
 
 
 def test_lookup_probes_name_their_place():
     tokenizer = wb.lookup_tokenizer()
     model = wb.from_transformers(wb.Decoder(1, 16, 2, context=65).build(tokenizer), tokenizer)
     probes = wb.lookup_probes(model, n=30)
-    assert len({len(one.ids) for one in probes}) > 3
-    for one in probes:
-        (start, stop), (first, last) = one.answer, one.value
-        assert one.ids[start:stop] == one.ids[first:last]
-        assert one.ids[start - 1] == one.ids[first - 1]  # the name
-        assert stop == len(one.ids)
-        assert len(set(one.ids)) == start - 1
+    assert len({len(probe.ids) for probe in probes}) > 3
+    for probe in probes:
+        (start, stop), (first, last) = probe.answer, probe.value
+        assert probe.ids[start:stop] == probe.ids[first:last]
+        assert probe.ids[start - 1] == probe.ids[first - 1]  # the name
+        assert stop == len(probe.ids)
+        assert len(set(probe.ids)) == start - 1
 
 
 @pytest.mark.parametrize("wrong", [{"pairs": 0}, {"pairs": 9}, {"n": 0}, {"words": 14}])

@@ -21,7 +21,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
 import workbench as wb
-from workbench.training import pretraining as room
+from workbench.training import pretraining
 from workbench.training.checkpointing import RESUME
 from workbench.training.data import TokenRows
 
@@ -33,9 +33,9 @@ RECIPE = wb.Recipe(wb.Decoder(2, 32, 2, 1, context=32), steps=12, batch=4, warm_
 
 
 def train(**more):
-    given = {"tokenizer": TOKENIZER, "held_out": DOCUMENTS[::6], "evaluate_every": 3} | more
-    recipe = given.pop("recipe", RECIPE)
-    return wb.pretrain(given.pop("documents", DOCUMENTS), recipe, **given)
+    options = {"tokenizer": TOKENIZER, "held_out": DOCUMENTS[::6], "evaluate_every": 3} | more
+    recipe = options.pop("recipe", RECIPE)
+    return wb.pretrain(options.pop("documents", DOCUMENTS), recipe, **options)
 
 
 def broken(text):
@@ -48,16 +48,16 @@ def whole():
 
 
 def safe_weights(folder):
-    found = safetensors.torch.load_file(folder / RESUME)
-    return {name: value for name, value in found.items() if name.startswith("weight.")}
+    state = safetensors.torch.load_file(folder / RESUME)
+    return {name: value for name, value in state.items() if name.startswith("weight.")}
 
 
 def weights(training):
     return {name: p.detach() for name, p in training.model.hf.named_parameters()}
 
 
-def same(one, other):
-    return all(torch.equal(p, weights(other)[name]) for name, p in weights(one).items())
+def same(first, second):
+    return all(torch.equal(p, weights(second)[name]) for name, p in weights(first).items())
 
 
 def test_a_plain_loop_ends_with_the_same_weights(whole):
@@ -107,7 +107,7 @@ def test_held_out_loss_is_the_models_own(whole):
 def test_default_schedule_is_the_papers():
     recipe = wb.Recipe(steps=4000)
     assert (recipe.warm_up, recipe.decay) == (0.001, 0.25)
-    loop = room._Loop(recipe, RECIPE.decoder.build(TOKENIZER))
+    loop = pretraining._Loop(recipe, RECIPE.decoder.build(TOKENIZER))
     loop.begin_at(0)
     rate = loop.schedule.lr_lambdas[0]
     assert [rate(step) for step in (0, 2, 4, 3000, 3500, 4000)] == pytest.approx(
@@ -117,7 +117,7 @@ def test_default_schedule_is_the_papers():
 
 @pytest.mark.parametrize("stop", [1, 5, 8, 12])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole, stop, tmp_path, monkeypatch):
-    step, done = room._Loop.step, 0
+    step, done = pretraining._Loop.step, 0
 
     def until_stopped(self, rows):
         nonlocal done
@@ -126,7 +126,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole, stop, tmp_path, monk
             raise KeyboardInterrupt
         return step(self, rows)
 
-    monkeypatch.setattr(room._Loop, "step", until_stopped)
+    monkeypatch.setattr(pretraining._Loop, "step", until_stopped)
     with pytest.raises(KeyboardInterrupt):
         train(out=tmp_path, save_every=2, save_at=[0, 4])
     done = 100  # from here on nothing stops it
@@ -140,7 +140,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole, stop, tmp_path, monk
 
 def test_a_finished_run_trains_nothing(whole, tmp_path, monkeypatch):
     train(out=tmp_path)
-    monkeypatch.setattr(room._Loop, "step", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(pretraining._Loop, "step", lambda *_: pytest.fail("trained again"))
     again = train(out=tmp_path)
     assert same(whole, again)
     assert whole.history.equals(again.history)
@@ -154,14 +154,14 @@ def test_checkpoints_are_models(tmp_path):
         torch.equal(a, b) for a, b in zip(first.hf.parameters(), fresh.parameters(), strict=True)
     )
     last = wb.load_model(run.checkpoints[12])  # certified: warnings are errors below
-    (ours,), (theirs,) = (wb.token_losses(m, [TEXTS[3]])[0] for m in (run.model, last))
-    np.testing.assert_array_equal(ours, theirs)
+    (ours,), (reloaded,) = (wb.token_losses(m, [TEXTS[3]])[0] for m in (run.model, last))
+    np.testing.assert_array_equal(ours, reloaded)
     assert not list(tmp_path.rglob("*.bin"))
     assert not list(tmp_path.rglob("*.pt"))
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"seed": 1}, "seed was 0, is 1"),
         ({"recipe": dataclasses.replace(RECIPE, batch=2)}, "batch was 4, is 2"),
@@ -170,14 +170,16 @@ def test_checkpoints_are_models(tmp_path):
         ({"held_out": DOCUMENTS[1::6]}, "held_out was"),  # as many rows, other text
     ],
 )
-def test_another_run_in_the_folder_is_refused(change, said, tmp_path):
+def test_another_run_in_the_folder_is_refused(change, message, tmp_path):
     train(out=tmp_path)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         train(out=tmp_path, **change)
 
 
 def test_a_stopped_run_keeps_its_folder_from_the_first_step_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(room._Loop, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        pretraining._Loop, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         train(out=tmp_path, save_at=[0])
     with pytest.raises(ValueError, match="seed was 0, is 1"):
@@ -231,7 +233,7 @@ def test_an_older_checkpoint_stays_until_the_new_one_stands(tmp_path, monkeypatc
     new = wb.load_model(run.checkpoints[12], certify=False)
     assert all(torch.equal(p, weights(run)[name]) for name, p in new.hf.named_parameters())
     assert not torch.equal(old.hf.lm_head.weight, new.hf.lm_head.weight)
-    assert sorted(one.name for one in tmp_path.iterdir()) == [RESUME, "step-000012"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [RESUME, "step-000012"]
 
 
 def test_a_training_that_diverges_stops_and_keeps_what_was_good(tmp_path):
@@ -240,7 +242,7 @@ def test_a_training_that_diverges_stops_and_keeps_what_was_good(tmp_path):
         train(recipe=steep, out=tmp_path, save_every=1)
     last = safe_weights(tmp_path)
     assert last
-    assert all(torch.isfinite(one).all() for one in last.values())
+    assert all(torch.isfinite(weight).all() for weight in last.values())
 
 
 def test_empty_documents_train_as_ends():
@@ -268,8 +270,8 @@ def test_a_vocabulary_with_gaps_has_a_row_for_every_token():
 
 def test_held_out_rows_are_spread_over_the_documents():
     texts = ["a" * 400, *[letter * 60 for letter in "bcdefg"]]
-    some = [wb.Document(t[0], t, "x", "memory", i) for i, t in enumerate(texts)]
-    (rows,) = room._held_out_rows(some, make_tokenizer(), 20, 8).values()
+    documents = [wb.Document(t[0], t, "x", "memory", i) for i, t in enumerate(texts)]
+    (rows,) = pretraining._held_out_rows(documents, make_tokenizer(), 20, 8).values()
     assert rows.shape == (8, 20)
     assert len(np.unique(rows[:, 0])) >= 5
 
@@ -292,7 +294,7 @@ def test_a_broken_file_says_what_to_do(tmp_path):
 )
 def test_shares_of_few_steps(steps, warm_up, decay, rates):
     recipe = dataclasses.replace(RECIPE, steps=steps, warm_up=warm_up, decay=decay)
-    loop = room._Loop(recipe, RECIPE.decoder.build(TOKENIZER))
+    loop = pretraining._Loop(recipe, RECIPE.decoder.build(TOKENIZER))
     loop.begin_at(0)
     rate = loop.schedule.lr_lambdas[0]
     assert [rate(step) for step in range(steps)] == pytest.approx(rates)
@@ -323,7 +325,7 @@ def test_decoders_that_cannot_be_built(wrong):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("options", "message"),
     [
         ({"save_at": [3]}, "pass out="),
         ({"save_at": [13], "out": "x"}, "0 to 12"),
@@ -341,10 +343,10 @@ def test_decoders_that_cannot_be_built(wrong):
         ({"weights": [0.0] * len(DOCUMENTS)}, "a row needs"),
     ],
 )
-def test_wrong_settings_say_so(given, said, tmp_path, monkeypatch):
+def test_wrong_settings_say_so(options, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=said):
-        train(**given)
+    with pytest.raises(ValueError, match=message):
+        train(**options)
 
 
 @pytest.mark.slow

@@ -176,7 +176,8 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
     )
     before, _ = explorer.session.predictions(4)
     assert message["before"] == [
-        [escape_control_characters(one.text), one.probability] for one in before
+        [escape_control_characters(prediction.text), prediction.probability]
+        for prediction in before
     ]
     json.dumps(message)
     tokens.handle(tokens, {"action": "predict", "token": 4, "revision": tokens.revision - 1})
@@ -185,7 +186,7 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
 
 
 @pytest.mark.parametrize(
-    ("act", "said"),
+    ("act", "message"),
     [
         (lambda e: setattr(e.heads.names, "value", "L9H9"), "layers go from 0 to 2"),
         (lambda e: setattr(e.heads.names, "value", "heads!"), "is not a head"),
@@ -199,11 +200,11 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
          "no run.json"),
     ],
 )  # fmt: skip
-def test_errors_are_shown_and_nothing_is_lost(explorer, act, said):
+def test_errors_are_shown_and_nothing_is_lost(explorer, act, message):
     explorer.session.mask("L1H1")
     act(explorer)
     explorer.wait(60)
-    assert said in str(explorer.problem.error)
+    assert message in str(explorer.problem.error)
     assert explorer.problem.layout.display == ""
     assert str(explorer.session.heads) == "L1H1"
     assert explorer.session.text == TEXT
@@ -410,31 +411,31 @@ def test_two_explorers_on_one_model_keep_apart(explorer, model):
 def test_all_that_crosses_to_the_browser_is_utf_8(explorer, tmp_path):
     """Names of a corpus may hold anything; a message with half a character ends the connection."""
     rows = [
-        {"id": f"{one}\0{number}", "text": f"{one} text {number} {one}", "domain": one}
-        for number, one in enumerate(TEXTS[::6])
+        {"id": f"{text}\0{number}", "text": f"{text} text {number} {text}", "domain": text}
+        for number, text in enumerate(TEXTS[::6])
     ]
     session = explorer.session
     session.mask("L0H1")
     session.score(rows, tmp_path / "run")
     session.open(3)
     settled(explorer)
-    for one in _widgets(explorer):
+    for widget in _widgets(explorer):
         json.dumps(
-            {k: v for k, v in one.get_state().items() if isinstance(v, str | list | dict)},
+            {k: v for k, v in widget.get_state().items() if isinstance(v, str | list | dict)},
             default=lambda value: None,
         )
-        for value in one.get_state().values():
+        for value in widget.get_state().values():
             if isinstance(value, str):
                 value.encode()
-                assert not isinstance(one, ipywidgets.HTML) or "<script>window" not in value
+                assert not isinstance(widget, ipywidgets.HTML) or "<script>window" not in value
     with pytest.raises(ValueError, match="lone surrogate at character 2"):
         session.read("a \ud83d b")
 
 
 def _widgets(box):
     yield box
-    for one in getattr(box, "children", ()):
-        yield from _widgets(one)
+    for child in getattr(box, "children", ()):
+        yield from _widgets(child)
 
 
 def test_the_picture_holds_grid_and_text_and_is_the_same_every_time(explorer):
@@ -452,8 +453,8 @@ def test_the_picture_holds_grid_and_text_and_is_the_same_every_time(explorer):
 def test_display_gives_the_widget_and_the_picture_beside_it(explorer, monkeypatch):
     shown: list = []
 
-    def display(one, **options):
-        shown.append(one)
+    def display(widget, **options):
+        shown.append(widget)
 
     monkeypatch.setattr("widgets.explorer.display", display)
     explorer._ipython_display_()
@@ -479,4 +480,4 @@ def test_the_widgets_draw_and_the_workbench_computes():
                 [alias.name for alias in node.names] if isinstance(node, ast.Import)
                 else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             )  # fmt: skip
-            assert not [one for one in names if one.split(".")[0] in ("torch", "transformers")]
+            assert not [name for name in names if name.split(".")[0] in ("torch", "transformers")]

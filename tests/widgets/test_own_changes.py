@@ -74,8 +74,8 @@ class Meanwhile:
 
 def byte_mask(session, *heads):
     mask = np.zeros((session.model.layers, session.model.heads), np.uint8)
-    for one in heads:
-        mask[one] = 1
+    for head in heads:
+        mask[head] = 1
     return mask.tobytes()
 
 

@@ -111,7 +111,7 @@ def test_errors_of_work_and_of_listeners_are_reported_and_the_lane_goes_on(queue
     queue.do("b", lambda: 1, broken)
     queue.do("c", lambda: 2, heard.results.append)
     assert queue.wait(PATIENCE)
-    assert [str(one) for one in heard.errors] == ["no such thing"] * 2
+    assert [str(error) for error in heard.errors] == ["no such thing"] * 2
     assert heard.results == [2]
 
 
@@ -155,14 +155,14 @@ def test_urgent_work_comes_between_the_passes_of_a_map():
     text = "abc abd abe " * 8
     alone = wb.head_effects(model, text).effect
     queues = TaskQueues(ProblemBox())
-    found: list = []
+    results: list = []
     between: list = []
     try:
         reached = threading.Event()
         queues.colours.do(
             "map",
             lambda: wb.head_effects(model, text, on_layer=lambda *_: reached.set()),
-            found.append,
+            results.append,
         )
         assert reached.wait(PATIENCE)
         for seed in range(5):
@@ -175,7 +175,7 @@ def test_urgent_work_comes_between_the_passes_of_a_map():
     finally:
         queues.close()
     assert len(between) == 5
-    (effects,) = found
+    (effects,) = results
     assert (effects.effect == alone).all()
 
 

@@ -96,9 +96,9 @@ class DocumentsPanel(w.VBox):
 
     def _corpus(self) -> Callable[[], Any]:
         """What the panel names at this moment, to be read later."""
-        given, path = self.given, self.path.value.strip()
-        if given is not None:
-            return lambda: given
+        corpus, path = self.given, self.path.value.strip()
+        if corpus is not None:
+            return lambda: corpus
         return lambda: path or environment_corpus(max_documents=SAMPLE)
 
     def _score(self) -> None:
@@ -155,6 +155,6 @@ class DocumentsPanel(w.VBox):
         self._by = "margin" if kind == "nearest" else "score"
         self._ascending = kind != "highest"
         self.arrange()
-        found = corpus.extremes(kind, domain=self.domain.value or None)
-        if len(found):
-            self._open(int(found[0]))
+        positions = corpus.extremes(kind, domain=self.domain.value or None)
+        if len(positions):
+            self._open(int(positions[0]))

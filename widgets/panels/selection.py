@@ -73,7 +73,7 @@ class SelectionPanel(w.VBox):
         chosen = corpus.selection
         with self._ours.made():
             self.fraction.value, self.by.value = chosen.fraction, chosen.by
-        head = "".join(f"<th>{one}</th>" for one in HEAD)
+        head = "".join(f"<th>{title}</th>" for title in HEAD)
         rows = "".join(
             f"<tr><td>{escaped(escape_control_characters(str(d.domain)))}</td><td>{d.documents_selected:,}</td>"
             f"<td>{d.documents_seen:,}</td><td>{d.documents_share:.1%}</td>"

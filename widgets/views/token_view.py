@@ -106,8 +106,13 @@ class TokenView(anywidget.AnyWidget):
             after: the most probable tokens under the masked heads.
         """
         sides = {"before": before, "after": after}
-        rows = {key: [[escape_control_characters(one.text), one.probability] for one in side]
-                for key, side in sides.items()}  # fmt: skip
+        rows = {
+            key: [
+                [escape_control_characters(prediction.text), prediction.probability]
+                for prediction in side
+            ]
+            for key, side in sides.items()
+        }
         self.send({"kind": "predictions", "token": token, "revision": revision, **rows})
 
     def handle(self, _: Any, message: dict[str, Any], buffers: Any = None) -> None:

@@ -165,16 +165,20 @@ def compare(
         import workbench as wb
         from workbench.manifest.comparison import WHY
 
-        found = wb.compare_manifests(one, other)
+        comparison = wb.compare_manifests(one, other)
         if as_json:
-            tables = {"settings": found.settings, "domains": found.domains, "moved": found.moved}
+            tables = {
+                "settings": comparison.settings,
+                "domains": comparison.domains,
+                "moved": comparison.moved,
+            }
             print_json(tables)
             return
-        print_table(("setting", "one", "other"), found.settings.to_numpy().tolist())
+        print_table(("setting", "one", "other"), comparison.settings.to_numpy().tolist())
         print_table(
             ("domain", "rank correlation", "chosen by one", "by the other", "by both"),
             [(d.domain, f"{d.spearman:.2f}", d.chosen_one, d.chosen_other, d.chosen_both)
-             for d in found.domains.itertuples()],
+             for d in comparison.domains.itertuples()],
         )  # fmt: skip
-        for why, count in found.moved["why"].value_counts().items():
+        for why, count in comparison.moved["why"].value_counts().items():
             put(f"{count} documents that only one chose: {WHY[str(why)]}")

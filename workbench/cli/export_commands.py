@@ -46,28 +46,28 @@ def duplicates(
         from workbench.corpus.deduplication import near_duplicates
 
         out.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
-        found = near_duplicates(
+        result = near_duplicates(
             corpus, threshold=None if exact else threshold, permutations=permutations,
             ngram=ngram, unit=unit, seed=seed, out=out,  # type: ignore[arg-type]
             id=id, text=text, domain=domain,
         )  # fmt: skip
-        if not found.domains["documents"].sum():
+        if not result.domains["documents"].sum():
             raise ValueError(
-                f"the corpus holds no document ({found.settings['skipped']} rows could not be read "
-                "as one): nothing was compared; `workbench plan` says why rows are skipped"
+                f"the corpus holds no document ({result.settings['skipped']} rows could not be "
+                "read as one): nothing was compared; `workbench plan` says why rows are skipped"
             )
         if as_json:
-            print_json({"file": out, "settings": found.settings, "domains": found.domains})
+            print_json({"file": out, "settings": result.settings, "domains": result.domains})
             return
         print_table(
             ("domain", "documents", "with duplicates", "same text", "clusters", "largest"),
             [(d["domain"], f"{d['documents']:,}",
               f"{d['duplicated']:,} ({d['duplicated'] / d['documents']:.1%})",
               f"{d['exact']:,}", f"{d['clusters']:,}", f"{d['largest']:,}")
-             for d in found.domains.to_dict("records")],
+             for d in result.domains.to_dict("records")],
         )  # fmt: skip
-        if found.settings["skipped"]:
-            put(f"{found.settings['skipped']:,} rows were skipped, since they hold no document")
+        if result.settings["skipped"]:
+            put(f"{result.settings['skipped']:,} rows were skipped, since they hold no document")
         put(f"clusters: {out}")
 
 
@@ -134,19 +134,19 @@ def materialise_(
             put(f"blend  {path}")
 
 
-def _repeat(given: list[str] | None) -> Any:
+def _repeat(values: list[str] | None) -> Any:
     """`--repeat 3` for all, or a mapping from `--repeat code=3 --repeat books=2`."""
-    if given and len(given) == 1 and given[0].isdecimal():
-        return int(given[0])
-    return _by_domain(given, int, "--repeat") or 1
+    if values and len(values) == 1 and values[0].isdecimal():
+        return int(values[0])
+    return _by_domain(values, int, "--repeat") or 1
 
 
-def _by_domain(given: list[str] | None, kind: type, option: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for item in given or []:
+def _by_domain(items: list[str] | None, kind: type, option: str) -> dict[str, Any]:
+    by_domain: dict[str, Any] = {}
+    for item in items or []:
         name, _, value = item.rpartition("=")  # a domain may hold "=", a number does not
         try:
-            found[name] = kind(value)
+            by_domain[name] = kind(value)
         except ValueError:
             raise ValueError(f"{option} takes DOMAIN=NUMBER, got {item!r:.200}") from None
-    return found
+    return by_domain

@@ -138,8 +138,8 @@ def detect(
             model, revision=revision, device=device, dtype=dtype, context=context,
             trust_remote_code=trust_remote_code,
         )  # fmt: skip
-        found = list(wb.read_corpus(list(texts))) if texts else None
-        prose = [one.text for one in found if isinstance(one, wb.Document)] if found else None
+        items = list(wb.read_corpus(list(texts))) if texts else None
+        prose = [item.text for item in items if isinstance(item, wb.Document)] if items else None
         made = wb.make_probes(loaded, n=probes, max_tokens=max_tokens, seed=seed, texts=prose)
         scores = wb.retrieval_scores(loaded, made)
         heads = wb.HeadSet.top(scores, fraction)

@@ -56,7 +56,11 @@ class Commands(typer.core.TyperGroup):
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         with formatter.section("Commands"):
             formatter.write_dl(
-                [(name, one.get_short_help_str(10_000)) for name, one in commands.items() if one]
+                [
+                    (name, command.get_short_help_str(10_000))
+                    for name, command in commands.items()
+                    if command
+                ]
             )
 
 

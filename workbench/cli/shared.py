@@ -133,10 +133,10 @@ def part_of(shards: str | None) -> tuple[int, int]:
     Raises:
         ValueError: it is no i/n with i from 1 to n.
     """
-    found = re.fullmatch(r"(\d+)/(\d+)", shards or "1/1")
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
+    match = re.fullmatch(r"(\d+)/(\d+)", shards or "1/1")
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise ValueError(f"--shards must be i/n with i from 1 to n, such as 3/8; got {shards!r}")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def workers_of(text: str | None) -> int | list[str] | None:
@@ -149,7 +149,9 @@ def workers_of(text: str | None) -> int | list[str] | None:
         A number of processes, or a list of devices; None when it is not given.
     """
     if text is None or not text.isascii() or not text.isdigit():
-        return None if text is None else [one.strip() for one in text.split(",") if one.strip()]
+        if text is None:
+            return None
+        return [worker.strip() for worker in text.split(",") if worker.strip()]
     return int(text)
 
 

@@ -150,7 +150,7 @@ def _ranked(domain: str, seed: int, candidates: Iterable[_Candidate]) -> list[_C
     by_name: dict[str, _Candidate] = {}
     for candidate in candidates:
         by_name.setdefault(candidate.name, candidate)
-    return sorted(by_name.values(), key=lambda one: _rank(seed, f"{domain}/{one.name}"))
+    return sorted(by_name.values(), key=lambda candidate: _rank(seed, f"{domain}/{candidate.name}"))
 
 
 def _first_paragraphs(text: str, longest: int) -> str:
@@ -238,8 +238,11 @@ def _reference(seed: int) -> list[_Candidate]:
 
 
 def _readme(seed: int) -> list[_Candidate]:
-    found = _distributions()
-    names = (_Candidate(name, name, 0, partial(_description, one)) for name, one in found)
+    distributions = _distributions()
+    names = (
+        _Candidate(name, name, 0, partial(_description, distribution))
+        for name, distribution in distributions
+    )
     return _ranked("readme", seed, names)
 
 

@@ -73,14 +73,14 @@ class _Given(NamedTuple):
     files: list[str] | None = None
 
 
-def sources_of(given: Iterable[Any]) -> Iterator[Source]:
+def sources_of(paths: Iterable[Any]) -> Iterator[Source]:
     """The sources of the given paths in turn, found as they are asked for.
 
     A path that is not there and has a `*`, `?` or `[` in it stands for all files that match it
     (`**` for folders inside each other), each called as in the folder that the pattern begins with.
 
     Args:
-        given: paths, patterns and URLs.
+        paths: paths, patterns and URLs.
 
     Raises:
         CorpusError: at once for a path that is not there, or two of one name (so that no two
@@ -88,7 +88,7 @@ def sources_of(given: Iterable[Any]) -> Iterator[Source]:
             file of a format that is not read.
     """
     by_name: dict[str, _Given] = {}
-    for path in map(os.fsdecode, given):
+    for path in map(os.fsdecode, paths):
         name, entry = _look_up(path)
         before = by_name.get(name)
         if before and before.files is not None and entry.files and before.path == entry.path:

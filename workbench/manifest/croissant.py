@@ -206,20 +206,20 @@ def provenance(terms: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def same_statement(one: Any, other: Any) -> bool:
+def same_statement(first: Any, second: Any) -> bool:
     """Whether two values of JSON-LD say the same.
 
     In it neither the order of keys nor that of a list has a meaning, so whoever sorts the keys of
     a manifest changes nothing.
 
     Args:
-        one: a JSON value.
-        other: another.
+        first: a JSON value.
+        second: another.
 
     Returns:
         True when they differ in such orders at most.
     """
-    return _unordered(one) == _unordered(other)
+    return _unordered(first) == _unordered(second)
 
 
 def _unordered(value: Any) -> str:

@@ -75,7 +75,7 @@ def fit_law(
     refined = [
         _refined(law, logs, target, start, delta) for start in _starts(law, logs, losses, starts)
     ]
-    refined.sort(key=lambda one: one.fun)
+    refined.sort(key=lambda result: result.fun)
     best = refined[0]
     rng = np.random.default_rng(seed)
     drawn = []
@@ -84,9 +84,9 @@ def fit_law(
             pick = rng.integers(0, len(target), len(target))
             drawn.append(_refined(law, logs[pick], target[pick], best.x, delta).x)
             done(1)
-    table = pd.DataFrame([law.named(one.x, centre) for one in refined])
-    table.insert(0, "objective", [one.fun for one in refined])
-    table.insert(1, "converged", [one.success for one in refined])
+    table = pd.DataFrame([law.named(result.x, centre) for result in refined])
+    table.insert(0, "objective", [result.fun for result in refined])
+    table.insert(1, "converged", [result.success for result in refined])
     reached = int((table["objective"] <= best.fun * (1 + SAME) + 1e-12).sum())
     return ScalingFit(
         law=law, loss=loss, delta=delta, runs=runs.reset_index(drop=True), centre=centre,
@@ -209,11 +209,11 @@ def averaged_and_summed(
     rows = []
     for name, objective in (("averaged", averaged), ("summed", summed)):
         with np.errstate(all="ignore"):
-            found = optimize.minimize(objective, start, jac=True, method="BFGS")
+            minimum = optimize.minimize(objective, start, jac=True, method="BFGS")
         rows.append(
             {
-                "objective": name, "iterations": int(found.nit), "reached": summed(found.x)[0],
-                "best": float(best.starts["objective"].iloc[0]), **law.named(found.x, centre),
+                "objective": name, "iterations": int(minimum.nit), "reached": summed(minimum.x)[0],
+                "best": float(best.starts["objective"].iloc[0]), **law.named(minimum.x, centre),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -237,7 +237,7 @@ def _starts(law: Law, logs: np.ndarray, losses: np.ndarray, count: int) -> list[
     For each point of a grid of exponents the best E and A_i, which enter linearly, by non-negative
     least squares of relative errors.
     """
-    found = []
+    starts = []
     for exponents in product(EXPONENTS, repeat=len(law.inputs)):
         columns = list(np.exp(-logs * exponents).T)
         if law.constant:
@@ -246,9 +246,9 @@ def _starts(law: Law, logs: np.ndarray, losses: np.ndarray, count: int) -> list[
             np.stack(columns, axis=1) / losses[:, None], np.ones(len(losses))
         )
         lowest = np.exp(-SMALLEST / 2) * losses.min()
-        found.append((residual, np.concatenate([np.log(np.maximum(weights, lowest)), exponents])))
-    found.sort(key=lambda one: one[0])
-    return [theta for _, theta in found[:count]]
+        starts.append((residual, np.concatenate([np.log(np.maximum(weights, lowest)), exponents])))
+    starts.sort(key=lambda start: start[0])
+    return [theta for _, theta in starts[:count]]
 
 
 def _objective(

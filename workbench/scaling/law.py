@@ -34,20 +34,20 @@ def numbers(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
         raise ValueError(
             f"the table of runs lacks the columns {lacking}: it has {', '.join(map(str, runs))}"
         )
-    found = np.empty((len(runs), len(columns)))
+    values = np.empty((len(runs), len(columns)))
     for at, name in enumerate(columns):
         column = runs[name]
         if isinstance(column, pd.DataFrame):
             raise ValueError(f"the table of runs has {column.shape[1]} columns {name!r}: keep one")
         for row, value in enumerate(column):
             try:
-                found[row, at] = np.nan if value is pd.NA else value
+                values[row, at] = np.nan if value is pd.NA else value
             except (TypeError, ValueError, OverflowError):
                 raise ValueError(
                     f"column {name!r} of row {row} is {value!r:.60}, and not a number that a float "
                     "holds: write 125M as 125e6"
                 ) from None
-    return found
+    return values
 
 
 def measured(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
@@ -63,16 +63,16 @@ def measured(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     Raises:
         ValueError: as `numbers`, or a value is missing, not above 0, or outside 1e-50 to 1e50.
     """
-    found = numbers(runs, columns)
-    bad = ~((found >= 1 / EXTREME) & (found <= EXTREME))  # a NaN is bad too
+    values = numbers(runs, columns)
+    bad = ~((values >= 1 / EXTREME) & (values <= EXTREME))  # a NaN is bad too
     if bad.any():
         row, at = map(int, np.argwhere(bad)[0])
         raise ValueError(
             f"{int(bad.any(axis=1).sum())} of {len(runs)} runs (first: row {row}, whose "
-            f"{columns[at]} is {found[row, at]}) hold a value that is missing, not above 0, or "
+            f"{columns[at]} is {values[row, at]}) hold a value that is missing, not above 0, or "
             f"outside {1 / EXTREME:.0e} to {EXTREME:.0e} in {', '.join(columns)}: drop or mend them"
         )
-    return found
+    return values
 
 
 @dataclass(frozen=True)

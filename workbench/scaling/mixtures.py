@@ -58,8 +58,8 @@ class MixtureFit:
                 are all the same.
         """
         predicted, observed = self.predict(mixtures), _losses(mixtures, losses)
-        for name, some in (("losses", observed), ("predicted losses", predicted)):
-            if len(set(some)) < 2:
+        for name, values in (("losses", observed), ("predicted losses", predicted)):
+            if len(set(values)) < 2:
                 raise ValueError(
                     f"the {name} of {len(mixtures)} mixtures hold fewer than two different values: "
                     "there are no ranks to compare"
@@ -103,15 +103,15 @@ def fit_mixture(mixtures: pd.DataFrame, losses: pd.Series) -> MixtureFit:
 
 def _losses(mixtures: pd.DataFrame, losses: pd.Series) -> np.ndarray:
     """One finite loss a mixture, (mixtures,)."""
-    found = np.asarray(losses, dtype=float)
-    if found.shape != (len(mixtures),):
+    values = np.asarray(losses, dtype=float)
+    if values.shape != (len(mixtures),):
         raise ValueError(
             f"one loss a mixture: got {len(mixtures)} mixtures, "
-            f"{' x '.join(map(str, found.shape))} losses"
+            f"{' x '.join(map(str, values.shape))} losses"
         )
-    if not np.isfinite(found).all():
-        raise ValueError(f"the loss of mixture {int(np.argmin(np.isfinite(found)))} is missing")
-    return found
+    if not np.isfinite(values).all():
+        raise ValueError(f"the loss of mixture {int(np.argmin(np.isfinite(values)))} is missing")
+    return values
 
 
 def _shares(mixtures: pd.DataFrame, domains: list[str]) -> np.ndarray:

@@ -176,12 +176,12 @@ def gain(course: pd.DataFrame, baseline: str, *, over: str = "domain") -> pd.Dat
     )
     rows = []
     for arm in course["arm"].unique():
-        for one in course[over].unique():
+        for group in course[over].unique():
             if arm != baseline:
-                paired = (wide[one][baseline] - wide[one][arm]).dropna().to_numpy()
+                paired = (wide[group][baseline] - wide[group][arm]).dropna().to_numpy()
                 low, high = t_interval(paired)
-                mean = wide[one][baseline].mean()
-                rows.append((arm, one, mean, paired.mean(), low, high, len(paired)))
+                mean = wide[group][baseline].mean()
+                rows.append((arm, group, mean, paired.mean(), low, high, len(paired)))
     return pd.DataFrame(rows, columns=["arm", over, "baseline", "gain", "low", "high", "seeds"])
 
 
@@ -205,8 +205,8 @@ def mirror_correlation(
     rng = np.random.default_rng(seed)
     rows = []
     for domain, part in table.groupby("domain") if "domain" in table else [("all", table)]:
-        found = spearman(part[x].to_numpy(float), part[y].to_numpy(float), rng, draws)
-        rows.append((domain, len(part), *found))
+        correlation = spearman(part[x].to_numpy(float), part[y].to_numpy(float), rng, draws)
+        rows.append((domain, len(part), *correlation))
     return pd.DataFrame(rows, columns=["domain", "n", "spearman", "low", "high"])
 
 
@@ -248,13 +248,13 @@ def task_losses(model: Model, tasks: Sequence[Task]) -> pd.DataFrame:
 
 
 def _documents(model: Model, held_out: Sequence[Document]) -> pd.DataFrame:
-    losses = token_losses(model, [one.text for one in held_out], max_tokens=model.context)
-    ids = [one.doc_id for one in held_out]
+    losses = token_losses(model, [document.text for document in held_out], max_tokens=model.context)
+    ids = [document.doc_id for document in held_out]
     if len(set(ids)) < len(ids):  # ids are labels and may come twice
-        ids = [f"{one.source}#{one.row}" for one in held_out]
+        ids = [f"{document.source}#{document.row}" for document in held_out]
     rows = [
-        (doc_id, one.domain, float(column.mean()))
-        for doc_id, one, (column,) in zip(ids, held_out, losses, strict=True)
+        (doc_id, document.domain, float(column.mean()))
+        for doc_id, document, (column,) in zip(ids, held_out, losses, strict=True)
     ]
     return pd.DataFrame(rows, columns=["doc_id", "domain", "loss"])
 

@@ -123,12 +123,12 @@ class Resume:
             ) from error
         return step, record["notes"]
 
-    def _require_same(self, found: dict[str, Any]) -> None:
+    def _require_same(self, stored: dict[str, Any]) -> None:
         wanted = json.loads(json.dumps(self.identity))
         differing = [
-            f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}"
-            for key in sorted(found.keys() | wanted.keys())
-            if found.get(key) != wanted.get(key)
+            f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}"
+            for key in sorted(stored.keys() | wanted.keys())
+            if stored.get(key) != wanted.get(key)
         ]
         if differing:
             raise ValueError(

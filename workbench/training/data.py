@@ -70,7 +70,7 @@ class TokenRows:
             if not text.isascii():
                 _require_utf8(text, number)
         encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        self.ids = [np.array([*one, end], dtype=np.int64) for one in encoded]
+        self.ids = [np.array([*tokens, end], dtype=np.int64) for tokens in encoded]
         self.length = length
         if not self.tokens >= length:
             raise ValueError(
@@ -87,8 +87,8 @@ class TokenRows:
     def digest(self) -> str:
         """sha256 over tokens and weights: equal digests give equal rows for equal seeds."""
         digest = hashlib.sha256(self.weights.tobytes())
-        for one in self.ids:
-            digest.update(len(one).to_bytes(8, "little") + one.tobytes())
+        for tokens in self.ids:
+            digest.update(len(tokens).to_bytes(8, "little") + tokens.tobytes())
         return digest.hexdigest()
 
     def rows(self, seed: int, start: int = 0) -> Iterator[np.ndarray]:

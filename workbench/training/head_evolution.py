@@ -69,9 +69,9 @@ class Evolution:
         final = wide.iloc[-1]
         top = set(final.nlargest(self.final).index)
         rows = []
-        for step, one in wide.iterrows():
-            rank = float(one.corr(final, method="spearman")) if one.nunique() > 1 else np.nan
-            above = set(one[one > one.nlargest(self.final + 1).iloc[-1]].index)
+        for step, scores in wide.iterrows():
+            rank = float(scores.corr(final, method="spearman")) if scores.nunique() > 1 else np.nan
+            above = set(scores[scores > scores.nlargest(self.final + 1).iloc[-1]].index)
             rows.append((step, rank, len(top & above) / self.final))
         return pd.DataFrame(rows, columns=["step", "spearman", "shared"])
 
@@ -130,8 +130,8 @@ def evolution(
             "fraction, or a later checkpoint"
         )
     table = pd.DataFrame(course, columns=["step", "answer_loss", "answer_accuracy"])
-    table["final_heads"] = [one["score"][final].mean() for one in frames]
-    table["other_heads"] = [one["score"].drop(final).mean() for one in frames]
+    table["final_heads"] = [frame["score"][final].mean() for frame in frames]
+    table["other_heads"] = [frame["score"].drop(final).mean() for frame in frames]
     return Evolution(scores, table, size)
 
 

@@ -99,7 +99,7 @@ def lookup_probes(model: Model, n: int = 32, pairs: int = 3, seed: int = 1) -> P
         at = int(rng.integers(pairs))
         words = [word for entry in [*entries, entries[at]] for word in entry]
         ids = [model.encode(f" {word}") for word in words]
-        if any(len(one) != 1 for one in ids):
+        if any(len(tokens) != 1 for tokens in ids):
             raise ValueError(
                 "lookup probes need a tokenizer in which each of their words is one token: train "
                 "the model with lookup_tokenizer()"
@@ -107,8 +107,8 @@ def lookup_probes(model: Model, n: int = 32, pairs: int = 3, seed: int = 1) -> P
         start = sum(map(len, entries[:at])) + 1
         length = len(entries[at]) - 1
         probe = Probe(
-            tuple(one[0] for one in ids), (len(ids) - length, len(ids)), (start, start + length),
-            pairs,
+            tuple(tokens[0] for tokens in ids), (len(ids) - length, len(ids)),
+            (start, start + length), pairs,
         )  # fmt: skip
         items.append(probe)
     longest = max(len(item.ids) for item in items)

@@ -291,12 +291,12 @@ class _Loop:
     def evaluate(self, held_out: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Mean nats a token of each domain's rows."""
         self.model.eval()
-        found = {}
+        losses = {}
         with torch.no_grad():
             for domain, rows in held_out.items():
-                parts = [self._losses(some) for some in _batches(rows, self.recipe.batch)]
-                found[domain] = float(torch.cat(parts).double().mean())
-        return found
+                parts = [self._losses(batch) for batch in _batches(rows, self.recipe.batch)]
+                losses[domain] = float(torch.cat(parts).double().mean())
+        return losses
 
     def _losses(self, rows: np.ndarray) -> torch.Tensor:
         """Nats of every predicted token of (B, T) rows, (B, T - 1), in float32."""
@@ -314,15 +314,15 @@ def _held_out_rows(
     domains: dict[str, list[Document]] = {}
     for document in documents:
         domains.setdefault(document.domain, []).append(document)
-    found = {}
-    for domain, some in sorted(domains.items()):
+    held_out = {}
+    for domain, of_domain in sorted(domains.items()):
         try:
-            rows = TokenRows(some, tokenizer, length).once()
+            rows = TokenRows(of_domain, tokenizer, length).once()
         except ValueError as error:
             raise ValueError(f"held-out domain {domain!r:.100}: {error}") from error
         spread = np.linspace(0, len(rows) - 1, min(most, len(rows)))
-        found[domain] = rows[spread.round().astype(int)]
-    return found
+        held_out[domain] = rows[spread.round().astype(int)]
+    return held_out
 
 
 def _batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -33,10 +33,10 @@ PACKED = [
 
 
 def ids(corpus, **columns):
-    return [one.doc_id for one in documents(corpus, **columns)]
+    return [document.doc_id for document in documents(corpus, **columns)]
 
 
-ALL = [one["id"] for one in FIFTY]
+ALL = [row["id"] for row in FIFTY]
 
 # ---- names --------------------------------------------------------------------------------------
 
@@ -70,13 +70,14 @@ def test_the_first_bytes_tell_where_the_name_says_nothing(tmp_path, name):
     assert ids(long) == ["a", "b"]
     if not name.startswith("part"):
         text = write(tmp_path / "text" / name, "{ a text that begins like this }\n")
-        assert [one.text for one in documents(text)] == ["{ a text that begins like this }\n"]
+        (document,) = documents(text)
+        assert document.text == "{ a text that begins like this }\n"
 
 
 def test_an_ending_of_a_text_is_believed(tmp_path):
     for name in ("a.txt", "b.md", "c.py"):
-        (one,) = documents(write(tmp_path / name, LINES))
-        assert one.text == LINES.decode()
+        (document,) = documents(write(tmp_path / name, LINES))
+        assert document.text == LINES.decode()
 
 
 def test_a_part_of_something_unknown_is_refused(tmp_path):
@@ -124,8 +125,8 @@ def test_a_format_that_is_not_read_is_one_error_with_what_to_do(tmp_path, name, 
     with pytest.raises(CorpusError, match=rf"^{name}: it is .*{what}"):  # alone in a folder, too
         read(tmp_path)
     write(tmp_path / "b.jsonl", FIFTY)
-    skipped, *found = read(tmp_path)
-    assert (type(skipped), skipped.source, len(found)) == (Skipped, name, 50)
+    skipped, *documents = read(tmp_path)
+    assert (type(skipped), skipped.source, len(documents)) == (Skipped, name, 50)
     assert skipped.reason.startswith("it is ")
 
 
@@ -161,10 +162,10 @@ def test_the_parts_of_spark_are_shards_and_its_markers_nothing(tmp_path):
     write(tmp_path / "part-00005-a1b2-c000.json", "")
     write(tmp_path / "_SUCCESS", "")
     write(tmp_path / "._SUCCESS.crc", "x")
-    assert [(type(one), one.source) for one in read(tmp_path)][-1] == (
+    assert [(type(item), item.source) for item in read(tmp_path)][-1] == (
         Skipped, "part-00005-a1b2-c000.json"
     )  # fmt: skip
-    assert [one.doc_id for one in read(tmp_path) if isinstance(one, Document)] == ALL
+    assert [item.doc_id for item in read(tmp_path) if isinstance(item, Document)] == ALL
 
 
 def test_parts_without_an_ending_are_shards(tmp_path):
@@ -177,24 +178,24 @@ def test_json_lines_under_the_name_of_json_are_shards_where_no_text_lies(tmp_pat
     write(tmp_path / "c/a.json", FIFTY)
     write(tmp_path / "c/README.md", "about")
     write(tmp_path / "c/dataset_info.json", "{}")
-    assert [one.doc_id for one in read(tmp_path / "c") if isinstance(one, Document)] == ALL
+    assert [item.doc_id for item in read(tmp_path / "c") if isinstance(item, Document)] == ALL
     write(tmp_path / "c/notes.txt", "a text")
     write(tmp_path / "c/package.json", '{\n  "name": "x"\n}')
-    found = {one.source: one for one in read(tmp_path / "c")}
-    assert isinstance(found["notes.txt"], Document)
-    assert isinstance(found["package.json"], Document)
-    assert found["a.json"].reason == "a file of JSON Lines in a folder of texts: give it by itself"
+    items = {item.source: item for item in read(tmp_path / "c")}
+    assert isinstance(items["notes.txt"], Document)
+    assert isinstance(items["package.json"], Document)
+    assert items["a.json"].reason == "a file of JSON Lines in a folder of texts: give it by itself"
 
 
 def test_a_folder_of_csv_is_one_of_rows_and_a_csv_among_texts_is_said(tmp_path):
     write(tmp_path / "a.csv", "id,text\n1,x\n")
     write(tmp_path / "b.CSV.gz", gzip.compress(b"id,text\n2,y\n"))
     write(tmp_path / "LICENSE", "free")
-    assert [one.doc_id for one in read(tmp_path) if isinstance(one, Document)] == ["1", "2"]
+    assert [item.doc_id for item in read(tmp_path) if isinstance(item, Document)] == ["1", "2"]
     write(tmp_path / "notes.txt", "a text")
-    said = {one.source: getattr(one, "reason", "read") for one in read(tmp_path)}
-    assert said.pop("notes.txt") == said.pop("LICENSE") == "read"
-    assert set(said.values()) == {"a file of CSV in a folder of texts: give it by itself"}
+    reasons = {item.source: getattr(item, "reason", "read") for item in read(tmp_path)}
+    assert reasons.pop("notes.txt") == reasons.pop("LICENSE") == "read"
+    assert set(reasons.values()) == {"a file of CSV in a folder of texts: give it by itself"}
 
 
 def test_a_delta_table_is_refused_since_its_files_hold_deleted_rows(tmp_path):
@@ -212,14 +213,14 @@ def test_a_pattern_stands_for_the_files_that_match_it(tmp_path):
     write(tmp_path / "c/web/b.json", FIFTY[20:30])
     write(tmp_path / "c/code/a.jsonl", FIFTY[30:])
     write(tmp_path / "c/.hidden/a.jsonl", FIFTY)
-    found = documents(f"{tmp_path}/c/*/*.jsonl")
-    assert [one.doc_id for one in found] == ALL[30:] + ALL[:20]
-    assert [one.source for one in found[::20]] == ["code/a.jsonl", "web/a.jsonl"]
-    assert {one.source for one in documents(f"{tmp_path}/c/**/?.json*")} == {
+    selected = documents(f"{tmp_path}/c/*/*.jsonl")
+    assert [document.doc_id for document in selected] == ALL[30:] + ALL[:20]
+    assert [document.source for document in selected[::20]] == ["code/a.jsonl", "web/a.jsonl"]
+    assert {document.source for document in documents(f"{tmp_path}/c/**/?.json*")} == {
         "code/a.jsonl", "web/a.jsonl", "web/b.json"
     }  # fmt: skip
     both = documents([f"{tmp_path}/c/web/*.jsonl", f"{tmp_path}/c/web/*.json"])
-    assert [one.doc_id for one in both] == ALL[:30]
+    assert [document.doc_id for document in both] == ALL[:30]
     assert documents(f"{tmp_path}/c/web/[ab].jsonl") == documents(tmp_path / "c/web/a.jsonl")
     with pytest.raises(CorpusError, match=r"nothing\*' matches no file"):
         read_corpus(f"{tmp_path}/nothing*")
@@ -318,7 +319,7 @@ def test_skippable_frames_are_skipped(tmp_path):
 def test_csv_gives_strings_as_they_stand(tmp_path):
     text = 'id,text,domain\n007,"two\nlines, a ""quote""",x\n\n1e5,NA,\n'
     path = write(tmp_path / "c.csv", "\ufeff" + text)
-    assert [(one.doc_id, one.text, one.domain, one.row) for one in documents(path)] == [
+    assert [(d.doc_id, d.text, d.domain, d.row) for d in documents(path)] == [
         ("007", 'two\nlines, a "quote"', "x", 0), ("1e5", "NA", "all", 1)
     ]  # fmt: skip
 
@@ -334,20 +335,20 @@ def test_csv_gives_strings_as_they_stand(tmp_path):
 def test_csv_of_every_dialect(tmp_path, name, text):
     data = text.encode()
     compress = {".gz": gzip.compress, ".xz": lzma.compress}.get(name[-3:].lower(), bytes)
-    (one,) = documents(write(tmp_path / name, compress(data)))
-    assert (one.doc_id, one.text[:4]) == ("a", "x, y")
+    (document,) = documents(write(tmp_path / name, compress(data)))
+    assert (document.doc_id, document.text[:4]) == ("a", "x, y")
 
 
 def test_a_record_that_does_not_fit_costs_itself(tmp_path):
     path = write(tmp_path / "c.csv", b"id,text\na,x\nb\nc,y,z\nd,\xff\xfe\ne,ok\nf,\n")
-    assert [(one.row, getattr(one, "reason", None)) for one in read(path)] == [
+    assert [(item.row, getattr(item, "reason", None)) for item in read(path)] == [
         (0, None), (1, "1 values, but the header names 2"), (2, "3 values, but the header names 2"),
         (3, "invalid UTF-8"), (4, None), (5, "text is empty or only white space"),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('id,text\na,x\nb,"y', "after row 0: the record at byte 12: unexpected end of data"),
         ('id,text\na,"x"y\n', "before its first row: the record at byte 8: .*expected after"),
@@ -356,8 +357,8 @@ def test_a_record_that_does_not_fit_costs_itself(tmp_path):
         ("text,text\na,x\n", "several columns are called 'text'"),
     ],
 )  # fmt: skip
-def test_csv_that_cannot_be_told_is_an_error(tmp_path, text, said):
-    with pytest.raises(CorpusError, match=said):
+def test_csv_that_cannot_be_told_is_an_error(tmp_path, text, message):
+    with pytest.raises(CorpusError, match=message):
         read(write(tmp_path / "c.csv", text))
 
 
@@ -382,11 +383,11 @@ def test_a_value_that_cannot_be_decoded_costs_one_row_of_its_batch(tmp_path):
     texts[7], texts[250] = b"\xff\xfe", b"\xed\xa0\x80"
     column = pa.array(texts, pa.binary()).view(pa.string())
     pq.write_table(pa.table({"text": column}), tmp_path / "c.parquet")
-    found = read(tmp_path / "c.parquet")
-    assert [one.row for one in found] == list(range(300))
-    bad = [one for one in found if isinstance(one, Skipped)]
-    assert [one.row for one in bad] == [7, 250]
-    assert all(one.reason.startswith("a value cannot be decoded") for one in bad)
+    items = read(tmp_path / "c.parquet")
+    assert [item.row for item in items] == list(range(300))
+    bad = [item for item in items if isinstance(item, Skipped)]
+    assert [item.row for item in bad] == [7, 250]
+    assert all(item.reason.startswith("a value cannot be decoded") for item in bad)
 
 
 def test_dictionaries_give_their_values(tmp_path):
@@ -396,8 +397,11 @@ def test_dictionaries_give_their_values(tmp_path):
     })  # fmt: skip
     pq.write_table(table, tmp_path / "c.parquet")
     for corpus in (table, tmp_path / "c.parquet", table.slice(1, 3)):
-        found = [one for one in read(corpus) if isinstance(one, Document)]
-        assert [(one.text, one.domain) for one in found][-2:] == [("b", "all"), ("a", "x")]
+        items = [item for item in read(corpus) if isinstance(item, Document)]
+        assert [(document.text, document.domain) for document in items][-2:] == [
+            ("b", "all"),
+            ("a", "x"),
+        ]
     assert only_reason(table) == "text is null or absent"
 
 

@@ -29,7 +29,7 @@ from workbench.scoring import run
 from workbench.scoring.shards import catalogue_of
 
 LINES = jsonl(FIFTY)
-ALL = [one["id"] for one in FIFTY]
+ALL = [row["id"] for row in FIFTY]
 SECRET = "S3cr3t+/Sign%41ture"
 QUERY = f"X-Amz-Credential=AKIAEXAMPLE&X-Amz-Signature={urllib.parse.quote(SECRET, safe='')}"
 HIDDEN = ("S3cr3t", "AKIAEXAMPLE", "X-Amz")
@@ -85,7 +85,7 @@ def signed(tmp_path):
         yield address, tmp_path / "www"
 
 
-def told(error: BaseException) -> str:
+def full_message(error: BaseException) -> str:
     """All that a traceback would print of an error."""
     return "".join(traceback.format_exception(error))
 
@@ -100,9 +100,9 @@ def test_a_signed_link_reads_as_the_file(signed):
     as_parquet(www)
     write(www / "part-00000", LINES)
     for name in ("a.jsonl", "c.jsonl.gz", "c.parquet", "part-00000"):
-        found = documents(f"{address}/{name}?{QUERY}")
-        assert [one.doc_id for one in found] == ALL
-        assert found[0].source == name
+        read_back = documents(f"{address}/{name}?{QUERY}")
+        assert [document.doc_id for document in read_back] == ALL
+        assert read_back[0].source == name
 
 
 @pytest.mark.parametrize("workers", [None, pytest.param(1, marks=pytest.mark.slow)])
@@ -127,7 +127,7 @@ def test_no_file_of_a_run_holds_the_credential(signed, tmp_path, tiny, workers):
     assert len(files) > 10
     for path in files:
         data = path.read_bytes() if path.is_file() else b""
-        assert not [one for one in HIDDEN if one.encode() in data], path
+        assert not [secret for secret in HIDDEN if secret.encode() in data], path
 
 
 def test_no_error_tells_the_credential(signed, monkeypatch):
@@ -139,13 +139,13 @@ def test_no_error_tells_the_credential(signed, monkeypatch):
                 f"simplecache::{address}/missing?{QUERY}"):  # fmt: skip
         with pytest.raises(CorpusError) as caught:
             read(url)
-        assert not [one for one in HIDDEN if one in told(caught.value)], url
+        assert not [secret for secret in HIDDEN if secret in full_message(caught.value)], url
     stream = read_corpus(f"{address}/a.jsonl?{QUERY}")
     monkeypatch.setattr(Signed, "do_GET", lambda self: self.send_error(403))
     with pytest.raises(CorpusError) as caught:
         list(stream)
     assert isinstance(caught.value.__cause__, OSError), "it may go well the next time"
-    assert not [one for one in HIDDEN if one in told(caught.value)]
+    assert not [secret for secret in HIDDEN if secret in full_message(caught.value)]
 
 
 @pytest.mark.slow
@@ -155,18 +155,18 @@ def test_a_shard_that_fails_tells_no_credential(signed, tmp_path, tiny, monkeypa
     url, out = f"{address}/a.jsonl?{QUERY}", tmp_path / "run"
     heads = wb.HeadSet.of([(0, 1)], tiny)
 
-    def and_then_refused(*given):
-        made = catalogue_of(*given)
+    def and_then_refused(*arguments):
+        made = catalogue_of(*arguments)
         monkeypatch.setattr(Signed, "do_GET", lambda self: self.send_error(503))
         return made
 
     monkeypatch.setattr(run, "catalogue_of", and_then_refused)
     with pytest.raises((CorpusError, OSError, RuntimeError)) as caught:
         wb.score_corpus(tiny, heads, url, out, shard_size=4, workers=1)
-    assert not [one for one in HIDDEN if one in told(caught.value)]
+    assert not [secret for secret in HIDDEN if secret in full_message(caught.value)]
     for path in out.rglob("*"):
         data = path.read_bytes() if path.is_file() else b""
-        assert not [one for one in HIDDEN if one.encode() in data], path
+        assert not [secret for secret in HIDDEN if secret.encode() in data], path
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,8 @@ def test_chains_are_read(archive, tmp_path):
         ("simplecache::memory://bucket/c", 50, "a.jsonl"),
         ("memory://bucket/*/*.jsonl", 50, "c/a.jsonl"),
     ):
-        found = documents(url)
-        assert (len(found), found[0].source) == (count, first), url
+        read_back = documents(url)
+        assert (len(read_back), read_back[0].source) == (count, first), url
     assert len(read(f"zip://in::{archive}")) == len(read(f"zip://::{archive}")) == 100
     assert read(f"zip://::{archive}")[0].source == "in/a.jsonl"
     assert documents([f"zip://in/*.jsonl::{archive}", path][:1])[0].source == "a.jsonl"
@@ -236,11 +236,11 @@ def test_ranges_and_workers_find_the_rows_of_a_chain(archive, tmp_path, tiny, mo
     monkeypatch.chdir(tmp_path)
     heads = wb.HeadSet.of([(0, 1)], tiny)
     url = "zip://in/*.jsonl::e.zip"  # relative to here, where the worker need not stand
-    one = wb.score_corpus(tiny, heads, url, tmp_path / "one", shard_size=16)
+    first = wb.score_corpus(tiny, heads, url, tmp_path / "one", shard_size=16)
     other = wb.score_corpus(tiny, heads, url, tmp_path / "other", shard_size=16, workers=1)
-    assert one.frame.equals(other.frame)
+    assert first.frame.equals(other.frame)
     assert wb.verify_manifest(
-        wb.write_manifest(wb.select(one, 0.5), tmp_path / "one").parent, corpus=url
+        wb.write_manifest(wb.select(first, 0.5), tmp_path / "one").parent, corpus=url
     )
 
 
@@ -270,7 +270,7 @@ def test_runs_in_parts_take_up_every_format(tmp_path, tiny, form):
     assert again.kept
     stated = (out / "catalogue.jsonl").read_text()
     pieces = [json.loads(line)["pieces"][0] for line in stated.splitlines()[1:-1]]
-    assert [one["start"] for one in pieces] == [0, 4, 8, 12, 16]
+    assert [piece["start"] for piece in pieces] == [0, 4, 8, 12, 16]
     assert (pieces[1]["offset"] > 0) == (form not in ("c.jsonl.xz", "c.csv.bz2"))
     wb.write_manifest(wb.select(alone, 0.5), out)
     wb.verify_manifest(out, corpus=corpus)
@@ -295,11 +295,11 @@ def test_a_server_that_sends_whole_files_only(tmp_path):
     with serving(functools.partial(Quiet, directory=str(tmp_path / "www"))) as address:
         (source,) = sources_of([f"{address}/a.jsonl"])
         columns = Columns("id", "text", "domain")
-        found = list(read_source(source, columns))
-        assert [one.id for one in found] == [one["id"] for one in rows]
+        items = list(read_source(source, columns))
+        assert [item.id for item in items] == [row["id"] for row in rows]
         places = row_offsets(source, [11_000])[2]
         part = list(read_source(source, columns, 11_000, 11_010, places[11_000]))
-        assert part == found[11_000:11_010]
+        assert part == items[11_000:11_010]
         with pytest.raises(CorpusError, match="write simplecache:: in front of the URL"):
             read(f"{address}/c.parquet")
         assert len(documents(f"simplecache::{address}/c.parquet")) == 50
@@ -375,10 +375,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
         path = urllib.parse.unquote(self.path.partition("?")[0])
         if "/tree/" in path:
             below = path.partition("/tree/")[2].partition("/")[2]
-            found = [one for one in self.files if one.startswith(below)]
+            names = [name for name in self.files if name.startswith(below)]
             if not below and "recursive=true" not in self.path:
-                found = sorted({one.partition("/")[0] for one in found})
-            self.say([self.entry(one) for one in found])
+                names = sorted({name.partition("/")[0] for name in names})
+            self.say([self.entry(name) for name in names])
         elif path.startswith("/api/datasets/owner/name"):
             self.say({"id": "owner/name", "sha": "0" * 40, "siblings": []})
         elif "/resolve/" in path:
@@ -410,8 +410,8 @@ def test_files_of_the_hub_are_read(tmp_path):
             check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-1500:]
-    found = list(map(json.loads, done.stdout.splitlines()))
-    assert found[0] == [[one, "a.jsonl"] for one in ALL[:20]]
-    assert found[1] == [[one, "b.parquet"] for one in ALL]
-    assert found[2] == found[0]
-    assert found[3] == [*found[0], *found[1]]
+    reads = list(map(json.loads, done.stdout.splitlines()))
+    assert reads[0] == [[doc_id, "a.jsonl"] for doc_id in ALL[:20]]
+    assert reads[1] == [[doc_id, "b.parquet"] for doc_id in ALL]
+    assert reads[2] == reads[0]
+    assert reads[3] == [*reads[0], *reads[1]]

@@ -25,29 +25,29 @@ from workbench.corpus.reading import CorpusError, Document, Skipped, read_corpus
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_documents_come_out_of_every_format(tmp_path, form):
-    found = documents(form(tmp_path))
-    assert [(d.doc_id, d.text, d.domain) for d in found] == [
+    read_back = documents(form(tmp_path))
+    assert [(d.doc_id, d.text, d.domain) for d in read_back] == [
         (r["id"], r["text"], r["domain"]) for r in FIFTY
     ]
-    assert len({(d.source, d.row) for d in found}) == 50
-    assert not any(str(tmp_path) in d.source for d in found)
+    assert len({(d.source, d.row) for d in read_back}) == 50
+    assert not any(str(tmp_path) in d.source for d in read_back)
 
 
 def test_the_same_texts_come_out_of_a_folder_of_text_files(tmp_path):
     for r in FIFTY:
         write(tmp_path / r["domain"] / f"{r['id']}.txt", r["text"])
-    found = {(d.doc_id, d.text, d.domain) for d in documents(tmp_path)}
-    assert found == {(f"{r['domain']}/{r['id']}.txt#0", r["text"], r["domain"]) for r in FIFTY}
+    texts = {(d.doc_id, d.text, d.domain) for d in documents(tmp_path)}
+    assert texts == {(f"{r['domain']}/{r['id']}.txt#0", r["text"], r["domain"]) for r in FIFTY}
 
 
 def test_a_hub_id_is_streamed(tmp_path, monkeypatch):
     write(tmp_path / "owner" / "name" / "train.jsonl", FIFTY[:40])
     write(tmp_path / "owner" / "name" / "test.jsonl", FIFTY[40:])
     monkeypatch.chdir(tmp_path)  # `datasets` takes a folder of that name before it asks the hub
-    found = documents("hf://owner/name")
-    assert [d.doc_id for d in found] == [r["id"] for r in FIFTY[:40]]
-    assert found[3].source == "dataset:owner/name"
-    assert found[3].row == 3
+    read_back = documents("hf://owner/name")
+    assert [d.doc_id for d in read_back] == [r["id"] for r in FIFTY[:40]]
+    assert read_back[3].source == "dataset:owner/name"
+    assert read_back[3].row == 3
     (first, *_) = documents("hf://owner/name@default:test")
     assert (first.doc_id, first.source) == ("doc-40", "dataset:owner/name@default:test")
     assert len(documents("hf://owner/name@:test")) == 10
@@ -72,8 +72,8 @@ def test_a_missing_datasets_package_is_an_error_that_says_how_to_install_it(monk
 
 
 def test_a_formatted_dataset_gives_plain_strings():
-    found = documents(datasets.Dataset.from_list(FIFTY).with_format("numpy"))
-    assert type(found[0].text) is str
+    read_back = documents(datasets.Dataset.from_list(FIFTY).with_format("numpy"))
+    assert type(read_back[0].text) is str
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_source_of_a_dataset_is_its_name(tmp_path):
 
 def test_source_of_a_file_name_that_is_not_utf8_can_be_stored(tmp_path):
     write(tmp_path / "bad\udcff.txt", "x")
-    (one,) = documents(tmp_path)
-    assert one.source == "bad\\udcff.txt"
-    assert one.doc_id.encode()
+    (document,) = documents(tmp_path)
+    assert document.source == "bad\\udcff.txt"
+    assert document.doc_id.encode()
 
 
 def test_rows_are_line_numbers_that_count_blank_lines(tmp_path):
@@ -172,8 +172,8 @@ def test_a_missing_path_is_an_error_at_once(tmp_path):
 def test_the_first_subfolder_of_a_text_file_is_its_domain(tmp_path):
     write(tmp_path / "law" / "deep" / "a.txt", "x")
     write(tmp_path / "top.rst", "y")
-    found = {d.source: d.domain for d in documents(tmp_path, default_domain="rest")}
-    assert found == {"law/deep/a.txt": "law", "top.rst": "rest"}
+    domains = {d.source: d.domain for d in documents(tmp_path, default_domain="rest")}
+    assert domains == {"law/deep/a.txt": "law", "top.rst": "rest"}
 
 
 def test_folders_are_read_in_sorted_order(tmp_path):
@@ -246,21 +246,21 @@ def test_a_compressed_file_that_ends_early_is_an_error(tmp_path, many_lines, com
     data = compress(many_lines)
     suffix = ".gz" if compress is gzip.compress else ".zst"
     path = write(tmp_path / f"c.jsonl{suffix}", data[: int(len(data) * kept)])
-    found, message = read_until_broken(path)
+    items, message = read_until_broken(path)
     assert message.startswith(f"c.jsonl{suffix}: reading broke off")
     if kept:
-        assert f"after row {found[-1].row}: " in message
-        assert len(found) > kept * 15_000
+        assert f"after row {items[-1].row}: " in message
+        assert len(items) > kept * 15_000
 
 
 def read_until_broken(path: Path) -> tuple[list[Document | Skipped], str]:
     """What comes out of a broken file, and what the error then says."""
-    found = []
+    items = []
     try:
         for item in read_corpus(path):
-            found.append(item)
+            items.append(item)
     except CorpusError as error:
-        return found, str(error)
+        return items, str(error)
     pytest.fail("the file was read to its end")
 
 

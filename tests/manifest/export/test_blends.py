@@ -40,10 +40,10 @@ def selection(tmp_path_factory):
 def made(selection, tmp_path):
     """Text shards of which every document of one domain counts three times."""
 
-    def make(format="jsonl", **given):
+    def make(format="jsonl", **options):
         materialise(
             selection[0], selection[1], tmp_path / "out", format=format, shard_tokens=4000,
-            **{"repeat": {"books": 3}, "repeats": "weight"} | given,
+            **{"repeat": {"books": 3}, "repeats": "weight"} | options,
         )  # fmt: skip
         return tmp_path / "out"
 
@@ -79,14 +79,14 @@ def test_datasets_interleaves_tokens_in_these_shares(made, tmp_path, monkeypatch
     out = made(format)
     write_blends(out, ["datasets"], weights=weights, seed=1)
     monkeypatch.chdir(out)
-    given = json.loads(Path("blends/datasets.json").read_text())
+    stored = json.loads(Path("blends/datasets.json").read_text())
     parts = [
         datasets.load_dataset(**source, cache_dir=str(tmp_path / "cache"), streaming=True)
-        for source in given["load_dataset"]
+        for source in stored["load_dataset"]
     ]
     # Drawn on without end, so that the shares are those of the draws and not of what is there.
     mixed = datasets.interleave_datasets(
-        [part.repeat(None) for part in parts], **given["interleave_datasets"]
+        [part.repeat(None) for part in parts], **stored["interleave_datasets"]
     )
     drawn = Counter()
     for row in mixed.take(4000):
@@ -100,12 +100,12 @@ def test_datasets_stops_after_all_documents(made, tmp_path, monkeypatch, format)
     out = made(format)
     write_blends(out, ["datasets"])
     monkeypatch.chdir(out)
-    given = json.loads(Path("blends/datasets.json").read_text())
+    stored = json.loads(Path("blends/datasets.json").read_text())
     parts = [
         datasets.load_dataset(**source, cache_dir=str(tmp_path / "cache"), streaming=True)
-        for source in given["load_dataset"]
+        for source in stored["load_dataset"]
     ]
-    mixed = datasets.interleave_datasets(parts, **given["interleave_datasets"])
+    mixed = datasets.interleave_datasets(parts, **stored["interleave_datasets"])
     index = json.loads(Path("index.json").read_text())
     assert len({(row["source"], row["row"]) for row in mixed}) == index["documents"]
 
@@ -119,12 +119,12 @@ def drawn(selection, tmp_path_factory):
         if os.environ.get("CI"):
             raise
         pytest.skip(f"the trainers' packages cannot be had here: {error}")
-    outs, found = [], {}
+    outs, blended = [], {}
     for name, weights in (("natural", None), ("given", WEIGHTS)):
         outs.append(tmp_path_factory.mktemp(name) / "out")
         materialise(*selection, outs[-1], repeat={"books": 3}, repeats="weight")
         write_blends(outs[-1], weights=weights)
-        found[name] = blend(outs[-1], weights)
+        blended[name] = blend(outs[-1], weights)
     script = TESTS / "trainers" / "read_blends.py"
     done = subprocess.run(
         [sys.executable, str(script), str(packages), *map(str, outs)],
@@ -132,7 +132,7 @@ def drawn(selection, tmp_path_factory):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     by_folder = json.loads(done.stdout.splitlines()[-1])
-    return dict(zip(found, zip(found.values(), by_folder, strict=True), strict=True))
+    return dict(zip(blended, zip(blended.values(), by_folder, strict=True), strict=True))
 
 
 @pytest.mark.slow
@@ -178,7 +178,7 @@ def test_tiny_shares_stay_numbers_in_yaml(selection, tmp_path):
 RECORDER = '#!/bin/sh\nfor word in "$@"; do printf "%s\\n" "$word" >> "$LOG"; done\n'
 
 
-@pytest.mark.parametrize("trainer", [name for name, one in TRAINERS.items() if one.script])
+@pytest.mark.parametrize("trainer", [name for name, trainer in TRAINERS.items() if trainer.script])
 @pytest.mark.parametrize("format", ["jsonl", "jsonl.zst"])
 def test_the_script_names_every_source_and_runs_nothing_else(made, tmp_path, trainer, format):
     """The script is really run; the trainers' commands in it are replaced by one that takes notes,

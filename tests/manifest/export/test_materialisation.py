@@ -52,7 +52,7 @@ def selection_of(folder):
 
 def lines_of(out, index, format="jsonl"):
     """Every line of every shard, read by other means than they were written with."""
-    found = []
+    lines = []
     for source in index["sources"]:
         for shard in source["shards"]:
             path = out / shard["path"]
@@ -67,8 +67,8 @@ def lines_of(out, index, format="jsonl"):
             assert len(rows) == shard["lines"]
             assert sum(row["tokens"] for row in rows) == shard["tokens"]
             assert {row["domain"] for row in rows} == {source["domain"]}
-            found += [(source["repeat"], shard["path"], row) for row in rows]
-    return found
+            lines += [(source["repeat"], shard["path"], row) for row in rows]
+    return lines
 
 
 def chosen_folder(folder, texts, domains, fraction=1.0):
@@ -181,8 +181,8 @@ def test_hostile_domains_stay_inside(tmp_path):
 def test_hostile_texts_come_back_as_they_were(tmp_path, format):
     corpus = chosen_folder(tmp_path / "run", TEXTS, ["all"] * len(TEXTS))
     index = materialise(tmp_path / "run", corpus, tmp_path / "out", format=format)
-    found = {row["row"]: row["text"] for _, _, row in lines_of(tmp_path / "out", index, format)}
-    assert [found[i] for i in range(len(TEXTS))] == TEXTS
+    texts = {row["row"]: row["text"] for _, _, row in lines_of(tmp_path / "out", index, format)}
+    assert [texts[i] for i in range(len(TEXTS))] == TEXTS
     if format == "jsonl":  # and as a corpus, whose rows are the lines
         shards = [str(tmp_path / "out" / s["path"]) for s in index["sources"][0]["shards"]]
         assert [d.text for d in read_corpus(shards)] == TEXTS
@@ -328,10 +328,10 @@ def test_a_killed_run_is_no_finished_one_and_is_begun_again(manifest, tmp_path):
 
 
 def test_many_domains_do_not_exhaust_the_files(tmp_path, monkeypatch):
-    room = sys.modules[
+    module = sys.modules[
         "workbench.manifest.export.materialisation"
     ]  # the package's attribute is the function
-    monkeypatch.setattr(room, "_OPEN_SHARDS", 3)
+    monkeypatch.setattr(module, "_OPEN_SHARDS", 3)
     domains = [f"d{i % 9}" for i in range(45)]
     corpus = chosen_folder(tmp_path / "run", [f"text {i}" for i in range(45)], domains)
     index = materialise(tmp_path / "run", corpus, tmp_path / "out", repeat=2)
@@ -378,9 +378,9 @@ def test_columns_of_the_corpus_go_along(manifest, tmp_path, format):
     lines = [row for _, _, row in lines_of(tmp_path / "out", index, format)]
     assert len(lines) == index["documents"]
     for row in lines:
-        found = json.loads(row["metadata"]) if format == "parquet" else row["metadata"]
+        metadata = json.loads(row["metadata"]) if format == "parquet" else row["metadata"]
         odd = row["row"] % 2
-        assert found == {
+        assert metadata == {
             "url": f"https://a.example/{row['row']}", "meta.lang": ["de", None][odd],
             "share": [0.25, None][odd],
         }  # fmt: skip

@@ -13,13 +13,13 @@ import workbench as wb
 @pytest.fixture(scope="module")
 def made(tiny, tmp_path_factory):
     """A corpus of four files, scored for real, and the manifest of a selection from it."""
-    room = tmp_path_factory.mktemp("levels")
+    folder = tmp_path_factory.mktemp("levels")
     for name in NAMES:
-        write_source(room / "corpus", name, rows_of(name))
+        write_source(folder / "corpus", name, rows_of(name))
     heads = wb.HeadSet.of([(1, 1)], tiny)
-    table = wb.score_corpus(tiny, heads, room / "corpus", out=room / "run", **COLUMNS)
-    wb.write_manifest(wb.select(table), room / "run")
-    return room
+    table = wb.score_corpus(tiny, heads, folder / "corpus", out=folder / "run", **COLUMNS)
+    wb.write_manifest(wb.select(table), folder / "run")
+    return folder
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from workbench.manifest.selection_rows import SelectionRows
 from workbench.manifest.verification.verify import verify_manifest
 
 
-def checked(made, corpus=None, **given):
+def checked(made, corpus=None, **options):
     """The checks by name: True, False or None."""
-    report = verify_manifest(made / "run", None, corpus, strict=False, **COLUMNS, **given)
+    report = verify_manifest(made / "run", None, corpus, strict=False, **COLUMNS, **options)
     return dict(zip(report.checks["check"], report.checks["ok"], strict=True))
 
 
@@ -55,8 +55,8 @@ def test_the_texts_of_a_stream_that_can_be_read_once_are_checked(made):
 @pytest.mark.parametrize("drawn", [1, 3, 4, 9, 60, 119])
 def test_a_draw_of_texts_is_read_at_its_places(made, corpus, tiny, drawn):
     for seed in range(3):
-        given = {"texts": drawn, "seed": seed, "sample": 1}
-        report = verify_manifest(made / "run", tiny, made / "corpus", **COLUMNS, **given)
+        options = {"texts": drawn, "seed": seed, "sample": 1}
+        report = verify_manifest(made / "run", tiny, made / "corpus", **COLUMNS, **options)
         detail = report.checks.set_index("check").loc["texts of the corpus", "detail"]
         assert (
             f"{drawn} drawn of 120" in detail
@@ -76,10 +76,10 @@ def test_a_draw_finds_changed_texts_as_often_as_it_should(made, corpus):
     ranked = SelectionRows(made / "run" / "selection.parquet")
     changed = {("a.jsonl", 3), ("a.jsonl", 17), ("c.parquet", 0), ("c.parquet", 29),
                ("b.jsonl.gz", 8), ("b.jsonl.gz", 9)}  # fmt: skip
-    found = [
+    hits = [
         any(ranked.key(place) in changed for place in ranked.draw(30, seed)) for seed in range(400)
     ]
-    assert 0.75 < np.mean(found) < 0.90
+    assert 0.75 < np.mean(hits) < 0.90
     for seed in range(6):
-        said = checked(made, corpus, texts=30, seed=seed, level="texts")["texts of the corpus"]
-        assert said is not found[seed]
+        passed = checked(made, corpus, texts=30, seed=seed, level="texts")["texts of the corpus"]
+        assert passed is not hits[seed]

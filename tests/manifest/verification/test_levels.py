@@ -23,7 +23,7 @@ def test_every_level_includes_those_before_it_and_says_what_it_left_out(made, ti
     assert whole.levels["level"].tolist() == list(LEVELS)
     assert whole.levels["ok"].all()
     assert (whole.levels["seconds"] > 0).all()
-    times = ", ".join(f"{one.level} {one.seconds:.2f} s" for one in whole.levels.itertuples())
+    times = ", ".join(f"{row.level} {row.seconds:.2f} s" for row in whole.levels.itertuples())
     assert f"Levels: {times}" in repr(whole).splitlines()
     for number, level in enumerate(LEVELS):
         report = verify_manifest(made / "run", tiny, made / "corpus", level=level, **COLUMNS)
@@ -76,9 +76,9 @@ def test_a_level_that_was_asked_for_and_not_reached_is_no_success(made, tmp_path
         columns = [word for name, value in COLUMNS.items() for word in (f"--{name}", value)]
         done = CliRunner().invoke(app, [*asked, *columns, "--json"])
         assert done.exit_code == 1
-        told = json.loads(done.stdout)
-        assert (told["ok"], told["level"]) == (False, "sources")
-        assert f"asked for: {level}" in told["outcome"]
+        printed = json.loads(done.stdout)
+        assert (printed["ok"], printed["level"]) == (False, "sources")
+        assert f"asked for: {level}" in printed["outcome"]
 
 
 def test_sources_of_a_stream_are_no_level_but_hold_no_later_one_up(made):
@@ -96,7 +96,7 @@ def test_a_failed_check_ends_the_levels_before_its_own(made, corpus):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
         ({"level": "sources"}, "takes the corpus"),
         ({"level": "texts"}, "takes the corpus"),
@@ -106,36 +106,36 @@ def test_a_failed_check_ends_the_levels_before_its_own(made, corpus):
         ({"sample": 0}, "sample must be"),
     ],
 )
-def test_a_level_that_cannot_be_reached_is_refused_at_once(made, given, message):
+def test_a_level_that_cannot_be_reached_is_refused_at_once(made, options, message):
     with pytest.raises(ValueError, match=message):
-        verify_manifest(made / "run", **given)
+        verify_manifest(made / "run", **options)
 
 
 def test_it_can_be_stopped_and_tells_how_far_it_is(made):
-    told, stop = [], threading.Event()
-    with watched(told.append, stop):
+    states, stop = [], threading.Event()
+    with watched(states.append, stop):
         verify_manifest(made / "run", corpus=made / "corpus", **COLUMNS)
-    titles = {one.title for one in told}
+    titles = {state.title for state in states}
     assert {"hashing files", "sources", "texts"} <= titles
-    assert [one.done for one in told if one.title == "texts"][-1] == 120
+    assert [state.done for state in states if state.title == "texts"][-1] == 120
     stop.set()
-    with watched(told.append, stop), pytest.raises(Cancelled):
+    with watched(states.append, stop), pytest.raises(Cancelled):
         verify_manifest(made / "run", corpus=made / "corpus", **COLUMNS)
 
 
 def test_the_command_has_levels_and_a_draw(made):
     def run(*words, code=0):
         columns = ["--id", "key", "--text", "content", "--domain", "part"]
-        given = ["verify", str(made / "run"), *columns, *words]
-        result = CliRunner().invoke(app, given)
+        arguments = ["verify", str(made / "run"), *columns, *words]
+        result = CliRunner().invoke(app, arguments)
         assert result.exit_code == code, result.output
         return result.stdout
 
     corpus = ["--corpus", str(made / "corpus")]
-    told = json.loads(run("--json", "--level", "texts", "--texts", "12", *corpus))
-    assert told["ok"]
-    assert [one["level"] for one in told["levels"]] == ["files", "sources", "ranks", "texts"]
-    assert any("12 drawn of 120" in one["detail"] for one in told["checks"])
+    report = json.loads(run("--json", "--level", "texts", "--texts", "12", *corpus))
+    assert report["ok"]
+    assert [level["level"] for level in report["levels"]] == ["files", "sources", "ranks", "texts"]
+    assert any("12 drawn of 120" in check["detail"] for check in report["checks"])
     assert "takes the corpus" in json.loads(run("--json", "--level", "texts", code=1))["error"]
     text = " ".join(CliRunner().invoke(app, ["verify", "--help"]).stdout.split())
     assert text.count("Not shown:") == 5

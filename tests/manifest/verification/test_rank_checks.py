@@ -58,7 +58,7 @@ def verdicts(folder):
     checks = verify_manifest(folder, level="ranks", strict=False).checks
     level = checks[checks["level"] == "ranks"]
     assert level["check"].tolist() == LEVEL
-    return {one.check: (one.ok, one.detail) for one in level.itertuples()}
+    return {row.check: (row.ok, row.detail) for row in level.itertuples()}
 
 
 def failed(folder):
@@ -177,11 +177,11 @@ STATEMENTS = [
 
 
 def test_an_untouched_manifest_passes(folder):
-    found = verdicts(folder)
-    assert all(ok for ok, _ in found.values()), found
+    results = verdicts(folder)
+    assert all(ok for ok, _ in results.values()), results
     rows = len(pq.read_table(folder / "selection.parquet"))
-    said = f"all {rows} found among 24 scored rows, {24 - rows} excluded"
-    assert found[SCORED] == (True, said)
+    detail = f"all {rows} found among 24 scored rows, {24 - rows} excluded"
+    assert results[SCORED] == (True, detail)
     without_score_files(folder)
     assert {check: ok for check, (ok, _) in verdicts(folder).items() if not ok} == {SCORED: None}
 
@@ -190,10 +190,10 @@ def test_an_untouched_manifest_passes(folder):
 def test_a_changed_selection_is_found_by_the_check_that_is_about_it(name, folder):
     change, expected, alone = CHANGES[name]
     rewrite_selection(folder, change)
-    found = verdicts(folder)
-    assert {check for check, (ok, _) in found.items() if ok is False} == set(expected)
+    results = verdicts(folder)
+    assert {check for check, (ok, _) in results.items() if ok is False} == set(expected)
     for check, words in expected.items():
-        assert words in found[check][1]
+        assert words in results[check][1]
     without_score_files(folder)
     assert failed(folder) == alone
 
@@ -208,9 +208,9 @@ def test_a_changed_statement_is_found_by_the_check_that_is_about_it(term, change
 
 def test_a_row_that_was_never_scored_is_named_as_such(folder):
     rewrite_selection(folder, put("row", 99))
-    found = verdicts(folder)
-    assert found[SCORED][1].startswith("1 ranked rows are not in the score files; the first row")
-    assert found[SCORED][0] is found[RANKS][0] is False
+    results = verdicts(folder)
+    assert results[SCORED][1].startswith("1 ranked rows are not in the score files; the first row")
+    assert results[SCORED][0] is results[RANKS][0] is False
 
 
 def test_clusters_that_are_not_there_keep_the_ranks_alone_from_being_checked(folder):
@@ -218,10 +218,10 @@ def test_clusters_that_are_not_there_keep_the_ranks_alone_from_being_checked(fol
         folder / "manifest.json",
         lambda m: m["aiw:selection"].update(clusters="selection_clusters.parquet"),
     )
-    found = verdicts(folder)
-    assert found[RANKS][0] is None
-    assert "not checked: selection_clusters.parquet" in found[RANKS][1]
-    assert (found[SCORED][0], found[COUNTS][0]) == (True, True)
+    results = verdicts(folder)
+    assert results[RANKS][0] is None
+    assert "not checked: selection_clusters.parquet" in results[RANKS][1]
+    assert (results[SCORED][0], results[COUNTS][0]) == (True, True)
 
 
 def test_a_document_that_was_scored_twice_is_found_even_when_it_is_left_out(folder):
@@ -235,9 +235,9 @@ def test_a_document_that_was_scored_twice_is_found_even_when_it_is_left_out(fold
     edit_json(folder / "run.json", state)
     edit_json(folder / "manifest.json", lambda m: state(m["aiw:run"]))
     restate(folder, "run.json", "scores/part-0.parquet")
-    ok, said = verdicts(folder)[SCORED]
+    ok, detail = verdicts(folder)[SCORED]
     assert ok is False
-    assert "1 documents are scored twice" in said or "rows repeat a (source, row)" in said
+    assert "1 documents are scored twice" in detail or "rows repeat a (source, row)" in detail
 
 
 @settings(max_examples=15, deadline=None)
@@ -270,9 +270,9 @@ def test_whatever_was_selected_verifies_in_pieces_of_any_size(
         patch.setattr(duckdb_scores, "BATCH_ROWS", sizes[0])
         patch.setattr(duckdb_scores, "SORTED_ROWS", sizes[1])
         patch.setattr(rank_checks, "_PIECE", sizes[2])
-        found = verdicts(folder)
-        del found["skipped documents"]  # of which `lay_down` has none
-        assert all(ok for ok, _ in found.values()), found
+        results = verdicts(folder)
+        del results["skipped documents"]  # of which `lay_down` has none
+        assert all(ok for ok, _ in results.values()), results
         rewrite_selection(folder, put("rank", 10**6))
         assert verdicts(folder)["ranks and thresholds"][0] is False
 

@@ -266,8 +266,8 @@ def test_scores_a_sample_again(factor, failed, made, monkeypatch):
     table = score_table().set_index("row")
     asked = {}
 
-    def score_documents(model, heads, given, **options):
-        asked.update(options, heads=str(heads), rows=[document.row for document in given])
+    def score_documents(model, heads, documents, **options):
+        asked.update(options, heads=str(heads), rows=[document.row for document in documents])
         rows = table.loc[asked["rows"]]
         return [
             {"loss_base": row.loss_base, "loss_ref": row.loss_ref * factor, "score": row.score}

@@ -115,8 +115,8 @@ def formula(stored: pathlib.Path) -> tuple[bool, str]:
             if first is None and +wrong:
                 first = rows + int(np.argmax(np.any(list(bad.values()), axis=0))) + 1
             rows += len(piece)
-    found = "; ".join(f"{count} {what}" for what, count in (+wrong).items())
-    require(not found, f"{found}; the first is row number {first}")
+    problems = "; ".join(f"{count} {what}" for what, count in (+wrong).items())
+    require(not problems, f"{problems}; the first is row number {first}")
     return True, f"all {rows} within {FORMULA_TOLERANCE:g}"
 
 

@@ -165,15 +165,15 @@ class Steps:
         finally:
             self.seconds[name] = time.perf_counter() - began
 
-    def run(self, check: str, function: Callable[..., tuple[Any, str]], *given: Any) -> Any:
+    def run(self, check: str, function: Callable[..., tuple[Any, str]], *arguments: Any) -> Any:
         """Make a check and keep its outcome as a row.
 
         Args:
             check: its name.
-            function: called with `given`; returns a value and a detail, or raises: Failed when a
-                statement does not hold, NotChecked when there is nothing to hold it against. Any
-                other exception is a failure too, since garbage may provoke anything.
-            given: what it needs; the check is not made where one of these is None.
+            function: called with `arguments`; returns a value and a detail, or raises: Failed when
+                a statement does not hold, NotChecked when there is nothing to hold it against.
+                Any other exception is a failure too, since garbage may provoke anything.
+            *arguments: what it needs; the check is not made where one of these is None.
 
         Returns:
             The value, or None when the check failed or was not made.
@@ -182,9 +182,9 @@ class Steps:
         value: Any = None
         ok: bool | None = False
         try:
-            if any(item is None for item in given):
+            if any(item is None for item in arguments):
                 raise NotChecked("what it is about failed an earlier check, or is not there")
-            value, detail = function(*given)
+            value, detail = function(*arguments)
             ok = True
         except NotChecked as reason:
             ok, detail = None, f"not checked: {reason}"

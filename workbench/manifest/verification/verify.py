@@ -181,8 +181,8 @@ class _Run:
         again = None
         if stored is not None and manifest is not None:
             again = rank_checks.ranked_again(stored, manifest, record, listed)
-        given = again, manifest, record, listed
-        run("rows are the scored rows", rank_checks.scored_rows, *given)
+        arguments = again, manifest, record, listed
+        run("rows are the scored rows", rank_checks.scored_rows, *arguments)
         run("ranks and thresholds", rank_checks.ranking, again, manifest)
         run("counts", rank_checks.counts, again, manifest, record)
         run("skipped documents", file_checks.skipped, manifest, record, listed)
