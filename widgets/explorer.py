@@ -122,8 +122,8 @@ class Explorer(w.VBox):
         model, count = session.model, len(session.heads)
         dtype = str(model.dtype).removeprefix("torch.")
         self.title.value = (
-            f"<b>{escaped(model.source)}</b> &middot; {model.layers} layers &times; {model.heads} "
-            f"heads &middot; {dtype} on {model.device} &middot; {count} masked"
+            f"<b>{escaped(model.source)}</b> &middot; {model.num_layers} layers &times; "
+            f"{model.num_heads} heads &middot; {dtype} on {model.device} &middot; {count} masked"
         )
         self.heads.follow()
         self.text.follow()

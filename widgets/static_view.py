@@ -54,9 +54,9 @@ def _grid(model: Model, state: State, colours: HeadColours) -> str:
     masked = set(state.heads)
     high = colours.high or 1.0
     lines = []
-    for head in range(model.heads):
+    for head in range(model.num_heads):
         cells = []
-        for layer in range(model.layers):
+        for layer in range(model.num_layers):
             value = float(colours.values[layer, head])
             share = 0.0 if np.isnan(value) else min(abs(value) / high, 1.0)
             rgb = RISE if colours.diverging and value >= 0 else FALL

@@ -39,7 +39,7 @@ def toggles(model: wb.Model) -> Callable[..., dict[str, Any]]:
         cache.losses(document)
         for number in range(rounds):
             for layer in layers:
-                one = wb.HeadSet.of([(layer, number % model.heads)], model)
+                one = wb.HeadSet.of([(layer, number % model.num_heads)], model)
                 kept: list[Any] = []
                 times = {
                     "resumed": lambda one=one, kept=kept: kept.append(cache.losses(document, one)),
@@ -66,7 +66,7 @@ def maps(model: wb.Model) -> Callable[..., dict[str, Any]]:
         text = model.tokenizer.decode(document)
         tokens = len(model.encode(text))
         wb.head_effects(model, text, method="gradient")  # warm
-        pairs = [(a, b) for a in range(model.layers) for b in range(model.heads)][::every]
+        pairs = [(a, b) for a in range(model.num_layers) for b in range(model.num_heads)][::every]
         singles = [wb.HeadSet.of([pair], model) for pair in pairs]
         kept: dict[str, Any] = {}
         ids = model.encode(text)
@@ -90,8 +90,10 @@ def maps(model: wb.Model) -> Callable[..., dict[str, Any]]:
         return {
             **measured,
             "tokens": tokens,
-            "heads": model.layers * model.heads,
-            "plain": [one * model.layers * model.heads / len(pairs) for one in (first, again)],
+            "heads": model.num_layers * model.num_heads,
+            "plain": [
+                one * model.num_layers * model.num_heads / len(pairs) for one in (first, again)
+            ],
             "tried": len(pairs),
             "difference": worst,
             "rank_correlation": float(rank),

@@ -86,7 +86,7 @@ def trace(model):
 
 
 def scores_of(model):
-    layer, head = np.divmod(np.arange(model.layers * model.heads), model.heads)
+    layer, head = np.divmod(np.arange(model.num_layers * model.num_heads), model.num_heads)
     return pd.DataFrame({"layer": layer, "head": head, "score": np.arange(len(layer)) / 10 + 0.1})
 
 

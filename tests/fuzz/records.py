@@ -42,7 +42,9 @@ def head_text(folder: Path, random: Random) -> Callable[[], str]:
     if random.random() < 0.9:
         data = damaged(data, random, TOKENS)
     text = data.decode("utf-8", random.choice(("replace", "surrogateescape")))
-    shape = SimpleNamespace(layers=random.choice((1, 12, 99_999)), heads=random.choice((1, 9)))
+    shape = SimpleNamespace(
+        num_layers=random.choice((1, 12, 99_999)), num_heads=random.choice((1, 9))
+    )
     return lambda: _head_set(lambda: HeadSet.parse(text, shape))
 
 
@@ -69,7 +71,7 @@ def _head_set(make: Callable[[], HeadSet]) -> str:
         return "refused"
     assert all(0 <= one.layer < found.layers for one in found)
     assert all(0 <= one.head < found.heads_per_layer for one in found)
-    shape = SimpleNamespace(layers=found.layers, heads=found.heads_per_layer)
+    shape = SimpleNamespace(num_layers=found.layers, num_heads=found.heads_per_layer)
     assert HeadSet.parse(str(found), shape) == found
     assert HeadSet.from_json(found.to_json()) == found
     if found.layers * found.heads_per_layer < 10_000:

@@ -91,7 +91,7 @@ def test_a_tokenizer_beside_the_adapter_goes_before_that_of_the_base(adapter):
 
 def test_a_base_beside_the_adapter_is_found_by_its_relative_path(adapter):
     change_config(adapter, base_model_name_or_path="../base")
-    assert wb.load_model(adapter, certify=False).layers == 3
+    assert wb.load_model(adapter, certify=False).num_layers == 3
 
 
 def test_without_peft_the_extra_is_named(adapter, monkeypatch):

@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 
 def test_the_embedded_default_has_the_geometry_that_it_should(default):
-    assert (default.layers, default.heads, default.kv_heads) == (30, 9, 3)
+    assert (default.num_layers, default.num_heads, default.kv_heads) == (30, 9, 3)
     assert default.context == 8192
     assert default.dtype == torch.float32
     assert default.head is not None
@@ -41,7 +41,7 @@ def test_the_embedded_default_speaks(default):
 
 
 def test_a_later_load_needs_no_network(default):
-    script = "import workbench as wb; print(wb.load_model().layers)"
+    script = "import workbench as wb; print(wb.load_model().num_layers)"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""},
@@ -85,7 +85,7 @@ def test_a_gguf_file_loads_and_is_converted_once(tmp_path, monkeypatch):
     path = write_gguf(tmp_path / "small.GGUF", make_hf("llama"), make_tokenizer())
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
     model = wb.load_model(path)
-    assert (model.layers, model.heads, model.context) == (3, 4, 128)
+    assert (model.num_layers, model.num_heads, model.context) == (3, 4, 128)
     made = next((tmp_path / "cache").glob("gguf-*/model.safetensors"))
     modified = made.stat().st_mtime_ns
     assert wb.load_model(path).identity == model.identity
@@ -95,7 +95,7 @@ def test_a_gguf_file_loads_and_is_converted_once(tmp_path, monkeypatch):
 
 def test_a_folder_loads_and_its_place_stays_private(folder):
     model = wb.load_model(folder)
-    assert (model.layers, model.heads, model.kv_heads, model.context) == (3, 4, 2, 128)
+    assert (model.num_layers, model.num_heads, model.kv_heads, model.context) == (3, 4, 2, 128)
     assert model.identity["source"] == "a-model"
     assert model.identity["weights_sha256"] == weights_sha256(make_hf("qwen3"))
 

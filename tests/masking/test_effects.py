@@ -25,8 +25,8 @@ def test_the_exact_map_is_that_of_masking_each_head_alone(name, mode, monkeypatc
     ids = [*model.bos_ids, *model.encode(TEXT)]
     base = plain_losses(model, ids)
     np.testing.assert_allclose(effects.base, base, atol=2e-5, rtol=1e-5)
-    for layer in range(model.layers):
-        for head in range(model.heads):
+    for layer in range(model.num_layers):
+        for head in range(model.num_heads):
             head_set = wb.HeadSet.of([(layer, head)], model)
             rise = plain_losses(model, ids, head_set, mode) - base
             np.testing.assert_allclose(effects.per_token[layer, head], rise, atol=4e-5, rtol=1e-4)

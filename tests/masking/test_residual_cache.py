@@ -37,8 +37,8 @@ def test_a_walk_over_head_sets_gives_the_plain_losses(name, mode):
 def test_every_layer_can_be_the_first_of_a_pass(name):
     model = make_model(name)
     ids = model.encode(TEXT)
-    whole, entering = run_from(model, ids, keep=range(model.layers))
-    for layer in range(model.layers):
+    whole, entering = run_from(model, ids, keep=range(model.num_layers))
+    for layer in range(model.num_layers):
         resumed, _ = run_from(model, ids, (layer, entering[layer]))
         assert torch.equal(resumed, whole)
     assert torch.equal(model.hidden(torch.tensor([ids])), whole)

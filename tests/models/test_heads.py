@@ -20,7 +20,7 @@ sets = st.lists(pairs).map(lambda members: HeadSet(tuple(members), LAYERS, WIDTH
 
 
 class Shape:
-    layers, heads = LAYERS, WIDTH
+    num_layers, num_heads = LAYERS, WIDTH
 
 
 def frame(values):
@@ -147,7 +147,7 @@ def test_random_controls_differ_by_seed_and_refuse_the_impossible():
 def test_order_and_draws_do_not_depend_on_the_hash_seed():
     script = (
         "from workbench import HeadSet\n"
-        "class S: layers, heads = 30, 9\n"
+        "class S: num_layers, num_heads = 30, 9\n"
         "a = HeadSet.parse('L17H3 L2H8 L18H6', S())\n"
         "print(a | HeadSet.random(S(), exclude=a, seed=3, size=9), (~a).members[:40], a ^ ~a)"
     )

@@ -105,15 +105,15 @@ def test_the_certificate_holds_by_the_fast_path(model):
 def test_layers_without_attention_have_no_heads(model):
     headless = WITHOUT_HEADS.get(model.name, ())
     assert model.headless == headless
-    assert model.layers == model.hf.config.num_hidden_layers
-    assert model.head_count == (model.layers - len(headless)) * 4
+    assert model.num_layers == model.hf.config.num_hidden_layers
+    assert model.head_count == (model.num_layers - len(headless)) * 4
     every = ~wb.HeadSet.of([], model)
     assert len(every) == model.head_count
     for layer in headless:
         with pytest.raises(ValueError, match=f"layer {layer} has no attention heads"):
             wb.HeadSet.of([(layer, 0)], model)
     assert wb.HeadSet.from_json(every.to_json()) == every
-    other = wb.HeadSet(((1, 1),), model.layers, 4, headless=(2,) if headless != (2,) else ())
+    other = wb.HeadSet(((1, 1),), model.num_layers, 4, headless=(2,) if headless != (2,) else ())
     if headless:
         with pytest.raises(ValueError, match="none in layers"), wb.masked(model, other):
             pass
@@ -133,7 +133,7 @@ def test_scores_have_rows_for_the_heads_that_exist(model):
     effects = wb.head_effects(model, TEXTS[2])
     estimate = wb.head_effects(model, TEXTS[2], method="gradient")
     assert np.isnan(effects.effect).all(axis=1).tolist() == [
-        layer in model.headless for layer in range(model.layers)
+        layer in model.headless for layer in range(model.num_layers)
     ]
     detected = wb.retrieval_scores(model, probes, bootstrap=1)
     for scores in (detected, effects.scores, estimate.scores):
@@ -156,9 +156,9 @@ def test_scores_have_rows_for_the_heads_that_exist(model):
 
 def test_what_reads_states_and_heads_works(model):
     means = wb.head_means(model, TEXTS)
-    assert means.shape == (model.layers, 4, model.sites[0].head_size)
+    assert means.shape == (model.num_layers, 4, model.sites[0].head_size)
     assert (means.abs().sum(dim=(1, 2)) == 0).tolist() == [
-        layer in model.headless for layer in range(model.layers)
+        layer in model.headless for layer in range(model.num_layers)
     ]
     rows = embed(TEXTS, model)
     with torch.no_grad():

@@ -16,7 +16,7 @@ TEXT = "Which head does this need?"
 
 
 def frame(model, values, **columns):
-    layer, head = np.divmod(np.arange(model.layers * model.heads), model.heads)
+    layer, head = np.divmod(np.arange(model.num_layers * model.num_heads), model.num_heads)
     return pd.DataFrame({"layer": layer, "head": head, "score": values, **columns})
 
 
@@ -70,7 +70,7 @@ def test_no_effect_at_all_has_a_scale_too(tiny):
 
 def test_one_head_that_outweighs_all_others_does_not_hide_them():
     class Wide:
-        layers, heads = 20, 20
+        num_layers, num_heads = 20, 20
 
     values = np.linspace(-1, 1, 400)
     values[0] = -1000

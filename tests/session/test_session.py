@@ -23,7 +23,7 @@ CORPUS = [
 
 def scores_of(model, seed=0):
     """Made-up scores without ties."""
-    layer, head = np.divmod(np.arange(model.layers * model.heads), model.heads)
+    layer, head = np.divmod(np.arange(model.num_layers * model.num_heads), model.num_heads)
     score = np.random.default_rng(seed).permutation(len(layer)) / 100 + 0.01
     return pd.DataFrame({"layer": layer, "head": head, "score": score})
 

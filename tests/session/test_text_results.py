@@ -118,8 +118,8 @@ def test_the_heads_that_a_token_needs_are_those_that_cost_it(name, bos, mode):
     session.ask(12)
     asked = session.colours().values
     whole = session.needs().effect
-    for layer in range(model.layers):
-        for head in range(model.heads):
+    for layer in range(model.num_layers):
+        for head in range(model.num_heads):
             one = wb.HeadSet.of([(layer, head)], model)
             rise = plain_losses(model, ids, one, mode) - base
             assert asked[layer, head] == pytest.approx(rise[12 - (not bos)], abs=4e-5)

@@ -33,7 +33,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def scores(model):
-    layer, head = np.indices((model.layers, model.heads)).reshape(2, -1)
+    layer, head = np.indices((model.num_layers, model.num_heads)).reshape(2, -1)
     return pd.DataFrame({"layer": layer, "head": head, "score": np.linspace(1, 0.01, len(layer))})
 
 
@@ -133,12 +133,12 @@ def test_undo_and_redo_from_the_keys_of_grid_and_text(explorer):
 
 def test_colours(explorer, model):
     grid = explorer.heads.grid
-    values = np.frombuffer(grid.values, np.float32).reshape(model.layers, model.heads)
+    values = np.frombuffer(grid.values, np.float32).reshape(model.num_layers, model.num_heads)
     assert grid.legend["name"] == "retrieval score"
     assert values[0, 0] == 1
     explorer.heads.colour.value = "influence on the text (exact)"
     settled(explorer)
-    values = np.frombuffer(grid.values, np.float32).reshape(model.layers, model.heads)
+    values = np.frombuffer(grid.values, np.float32).reshape(model.num_layers, model.num_heads)
     np.testing.assert_allclose(values, wb.head_effects(model, TEXT).effect, atol=1e-6)
     assert grid.legend["diverging"]
     frame = pd.DataFrame({"layer": [0], "head": [1], "mine": [0.5]})

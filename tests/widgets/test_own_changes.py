@@ -34,7 +34,7 @@ def test_a_change_belongs_to_the_thread_that_makes_it():
 @pytest.fixture
 def session():
     model = make_model()
-    layer, head = np.indices((model.layers, model.heads)).reshape(2, -1)
+    layer, head = np.indices((model.num_layers, model.num_heads)).reshape(2, -1)
     scores = pd.DataFrame({"layer": layer, "head": head, "score": np.linspace(1, 0.01, len(layer))})
     return wb.Session(model, text="one two three one two three", scores=scores)
 
@@ -73,7 +73,7 @@ class Meanwhile:
 
 
 def byte_mask(session, *heads):
-    mask = np.zeros((session.model.layers, session.model.heads), np.uint8)
+    mask = np.zeros((session.model.num_layers, session.model.num_heads), np.uint8)
     for head in heads:
         mask[head] = 1
     return mask.tobytes()

@@ -50,10 +50,10 @@ class HeadGrid(anywidget.AnyWidget):
             report: is called with errors in handling what the browser sent.
         """
         self.geometry = model
-        size = model.layers * model.heads
+        size = model.num_layers * model.num_heads
         super().__init__(
-            layers=model.layers,
-            heads=model.heads,
+            layers=model.num_layers,
+            heads=model.num_heads,
             mask=bytes(size),
             values=np.full(size, np.nan, np.float32).tobytes(),
         )

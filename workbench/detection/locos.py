@@ -106,7 +106,7 @@ def _written(
     answers = unembed[targets].float()  # (R, width)
     # Keys that are not the needle, for each row: the query at p has p + 1 keys before or at it.
     ratio = (last - first) / (positions + 1 - (last - first)).float()
-    sums = np.zeros((3, model.layers, model.heads))
+    sums = np.zeros((3, model.num_layers, model.num_heads))
 
     def look(seen: AttentionCall) -> None:
         parts = split_output(seen, positions, first, last)

@@ -266,7 +266,7 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
     ids, positions, targets = answer_rows(model, probe)
     offset = len(model.bos_ids)
     first, last = (offset + edge for edge in probe.value)
-    copied = np.zeros((model.layers, model.heads), dtype=np.float64)
+    copied = np.zeros((model.num_layers, model.num_heads), dtype=np.float64)
 
     def look(seen: AttentionCall) -> None:
         top = strongest_keys(seen, positions)  # (H, R)

@@ -65,7 +65,7 @@ class CertificatePasses:
     def __init__(self, model: Model) -> None:
         self.model = model
         layers = [site.layer for site in model.sites]
-        self.every = HeadSet.of([(layer, layer % model.heads) for layer in layers], model)
+        self.every = HeadSet.of([(layer, layer % model.num_heads) for layer in layers], model)
         self._losses: dict[tuple[tuple[int, ...], bool], np.ndarray] = {}
 
     @cached_property

@@ -167,16 +167,16 @@ def _exact(
     on_layer: Callable[[int, np.ndarray], object] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Loss rises (layers, heads, positions) and base losses (positions,)."""
-    rises = np.full((model.layers, model.heads, len(positions)), np.nan, dtype=np.float32)
+    rises = np.full((model.num_layers, model.num_heads, len(positions)), np.nan, dtype=np.float32)
     means = default_means(model) if mode == "mean" else None
     resume = can_resume(model)
-    final, entering = run_from(model, ids, keep=range(model.layers) if resume else ())
+    final, entering = run_from(model, ids, keep=range(model.num_layers) if resume else ())
     base = _nats(model, final, ids, positions)[0]
     rows = max(1, TOKENS // len(ids)) if resume else 1
     with progress_bar("masking each head", "head", model.head_count) as done:
         for layer in reversed([site.layer for site in model.sites]):
-            for start in range(0, model.heads, rows):
-                heads = range(start, min(start + rows, model.heads))
+            for start in range(0, model.num_heads, rows):
+                heads = range(start, min(start + rows, model.num_heads))
                 if resume:
                     overrides = [
                         Override(
@@ -250,8 +250,8 @@ def _gradient(
         layers = [site.layer for site in model.sites]
         outputs = [calls[layer].output for layer in layers]
         gradients = torch.autograd.grad(hidden[0, at], outputs, toward)
-    every = tuple(range(model.heads))
-    effect = np.full((model.layers, model.heads), np.nan)
+    every = tuple(range(model.num_heads))
+    effect = np.full((model.num_layers, model.num_heads), np.nan)
     with torch.no_grad():
         for layer, gradient in zip(layers, gradients, strict=True):
             seen = calls[layer]

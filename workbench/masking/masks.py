@@ -121,7 +121,7 @@ def head_means(model: Model, texts: Iterable[str], max_tokens: int = 256) -> tor
     Raises:
         ValueError: there is no text with tokens, or heads of the model are masked.
     """
-    sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
+    sums = torch.zeros(model.num_layers, model.num_heads, model.sites[0].head_size)
     positions = 0
     for text in texts:
         ids = (model.bos_ids + model.encode(text))[: min(max_tokens, model.context)]
@@ -136,7 +136,7 @@ def head_means(model: Model, texts: Iterable[str], max_tokens: int = 256) -> tor
 @preemptible
 def _summed_outputs(model: Model, ids: list[int]) -> torch.Tensor:
     """The output of every head, summed over the positions of one row; (layers, heads, size)."""
-    sums = torch.zeros(model.layers, model.heads, model.sites[0].head_size)
+    sums = torch.zeros(model.num_layers, model.num_heads, model.sites[0].head_size)
 
     def add(seen: AttentionCall) -> None:
         sums[seen.layer] = seen.output[0].float().sum(dim=0).cpu()

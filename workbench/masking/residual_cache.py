@@ -148,8 +148,8 @@ def can_resume(model: Model) -> bool:
         problem = None
         try:
             ids = sample_ids(model.hf)[0].tolist()
-            whole, entering = run_from(model, ids, keep=range(model.layers))
-            for layer in {0, model.layers // 2, model.layers - 1}:
+            whole, entering = run_from(model, ids, keep=range(model.num_layers))
+            for layer in {0, model.num_layers // 2, model.num_layers - 1}:
                 resumed, _ = run_from(model, ids, (layer, entering[layer]))
                 if not torch.equal(resumed, whole):
                     worst = float((resumed - whole).abs().max())
@@ -279,14 +279,14 @@ class ResidualCache:
         start, parent = 0, None
         for key in [key for key in self._streams if key[0] == ids]:
             stream = self._streams[key]
-            shared = _first_difference(stream, heads, mode, model.layers)
+            shared = _first_difference(stream, heads, mode, model.num_layers)
             stored = max(layer for layer in stream.entering if layer <= shared)
             if stored >= start:
                 start, parent = stored, stream
                 self._streams.move_to_end(key)  # what others start from is worth keeping
         stride = self._stride(len(ids))
         means = default_means(model) if mode == "mean" and heads else None
-        keep = [layer for layer in range(start, model.layers) if layer % stride == 0]
+        keep = [layer for layer in range(start, model.num_layers) if layer % stride == 0]
         with progress_bar("reading the text", "layer", len(keep), bar=False) as done:
             final, entering = run_from(
                 model,
@@ -296,7 +296,7 @@ class ResidualCache:
                 keep=keep,
                 reached=done,
             )
-        self.computed_layers += model.layers - start
+        self.computed_layers += model.num_layers - start
         below = {} if parent is None else parent.entering
         shared_part = {layer: t for layer, t in below.items() if layer <= start}
         return Stream(heads, mode, {**entering, **shared_part}, final)
@@ -306,7 +306,7 @@ class ResidualCache:
         width = self.model.hf.config.get_text_config().hidden_size
         one_layer = tokens * width * torch.finfo(self.model.dtype).bits // 8
         budget = max(self.memory // 2, 1)
-        return max(1, math.ceil(one_layer * (self.model.layers + 1) / budget))
+        return max(1, math.ceil(one_layer * (self.model.num_layers + 1) / budget))
 
 
 def streams_of(model: Model) -> ResidualCache:

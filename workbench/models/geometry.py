@@ -13,11 +13,11 @@ class HasGeometry(Protocol):
     """
 
     @property
-    def layers(self) -> int:
+    def num_layers(self) -> int:
         """Number of decoder layers."""
 
     @property
-    def heads(self) -> int:
+    def num_heads(self) -> int:
         """Number of query heads in each layer that has any."""
 
 
@@ -25,23 +25,23 @@ class Geometry(NamedTuple):
     """The shape of a model as far as its heads go.
 
     Attributes:
-        layers: how many decoder layers it has.
-        heads: how many query heads a layer has.
+        num_layers: how many decoder layers it has.
+        num_heads: how many query heads a layer has.
         headless: the layers that have none.
     """
 
-    layers: int
-    heads: int
+    num_layers: int
+    num_heads: int
     headless: tuple[int, ...] = ()
 
     @property
     def total(self) -> int:
         """How many heads there are."""
-        return (self.layers - len(self.headless)) * self.heads
+        return (self.num_layers - len(self.headless)) * self.num_heads
 
     def __str__(self) -> str:
         without = f", none in layers {', '.join(map(str, self.headless))}" if self.headless else ""
-        return f"{self.layers} layers x {self.heads} heads{without}"
+        return f"{self.num_layers} layers x {self.num_heads} heads{without}"
 
 
 def geometry_of(model: HasGeometry) -> Geometry:
@@ -50,4 +50,4 @@ def geometry_of(model: HasGeometry) -> Geometry:
     Args:
         model: the model, or anything that has a geometry.
     """
-    return Geometry(model.layers, model.heads, tuple(getattr(model, "headless", ())))
+    return Geometry(model.num_layers, model.num_heads, tuple(getattr(model, "headless", ())))

@@ -113,7 +113,7 @@ class HeadSet:
         """
         headless = tuple(getattr(model, "headless", ()))
         heads = tuple(Head(*pair) for pair in members)
-        return cls(heads, model.layers, model.heads, headless=headless)
+        return cls(heads, model.num_layers, model.num_heads, headless=headless)
 
     @classmethod
     def parse(cls, text: str, model: HasGeometry) -> HeadSet:

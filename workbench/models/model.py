@@ -67,14 +67,14 @@ class Model:
     _identity: tuple[tuple[Any, ...], dict[str, Any]] | None = field(default=None, repr=False)
 
     @property
-    def layers(self) -> int:
+    def num_layers(self) -> int:
         """Number of decoder layers, those without attention included (see `headless`)."""
         return layer_count(self.hf)
 
     @property
     def headless(self) -> tuple[int, ...]:
         """The layers that have no attention heads (recurrent or convolutional ones of hybrids)."""
-        return tuple(sorted({*range(self.layers)} - {site.layer for site in self.sites}))
+        return tuple(sorted({*range(self.num_layers)} - {site.layer for site in self.sites}))
 
     @property
     def decoder(self) -> torch.nn.Module:
@@ -82,18 +82,18 @@ class Model:
         return self.sites[0].decoder
 
     @property
-    def heads(self) -> int:
+    def num_heads(self) -> int:
         """Number of query heads in each layer that has any."""
         return self.sites[0].heads
 
     @property
     def head_count(self) -> int:
         """Number of query heads of the whole model."""
-        return len(self.sites) * self.heads
+        return len(self.sites) * self.num_heads
 
     @property
     def kv_heads(self) -> int:
-        """Number of key-value heads in each layer; `heads / kv_heads` query heads share one."""
+        """Number of key-value heads in each layer; `num_heads / kv_heads` query heads share one."""
         return self.sites[0].kv_heads
 
     @property
@@ -173,7 +173,7 @@ class Model:
         size = sum(p.numel() for p in self.hf.parameters())
         without = f", {len(self.headless)} layers without attention" if self.headless else ""
         return (
-            f"<Model {self.source}: {self.layers} layers x {self.heads} query heads "
+            f"<Model {self.source}: {self.num_layers} layers x {self.num_heads} query heads "
             f"({self.kv_heads} KV heads){without}, {size / 1e6:.0f} M parameters, "
             f"context {self.context}, "
             f"{str(self.dtype).removeprefix('torch.')} on {self.device}>"
@@ -272,8 +272,8 @@ class Model:
             "tokenizer_sha256": tokenizer_sha256(self.tokenizer),
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": self.device.type,
-            "layers": self.layers,
-            "heads": self.heads,
+            "layers": self.num_layers,
+            "heads": self.num_heads,
             "special_tokens_prepended": self.bos_ids,
         }
 

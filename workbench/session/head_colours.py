@@ -48,7 +48,7 @@ class HeadColours:
         Returns:
             NaN for every head.
         """
-        return cls("", np.full((model.layers, model.heads), np.nan, np.float32), 0.0, 1.0)
+        return cls("", np.full((model.num_layers, model.num_heads), np.nan, np.float32), 0.0, 1.0)
 
     @classmethod
     def of(
@@ -82,7 +82,7 @@ class HeadColours:
         places = [(int(a), int(b)) for a, b in frame[["layer", "head"]].to_numpy()]
         if len(HeadSet.of(places, model)) != len(places):  # the set refuses heads of other models
             raise ValueError("some heads have several rows: expected at most one row a head")
-        values = np.full((model.layers, model.heads), np.nan, np.float32)
+        values = np.full((model.num_layers, model.num_heads), np.nan, np.float32)
         for place, value in zip(places, frame[column].to_numpy(dtype=float), strict=True):
             values[place] = value
         return _scaled(name or column, values, diverging=bool((values < 0).any()))
@@ -200,7 +200,7 @@ def streaming_map(
     Returns:
         The function to pass as `on_layer`.
     """
-    values = np.full((model.layers, model.heads), np.nan, np.float32)
+    values = np.full((model.num_layers, model.num_heads), np.nan, np.float32)
 
     def on_layer(layer: int, effects: np.ndarray) -> None:
         values[layer] = effects

@@ -228,7 +228,7 @@ class Session:
         Args:
             layer: its number.
         """
-        self._toggle_line([(layer, head) for head in range(self.model.heads)])
+        self._toggle_line([(layer, head) for head in range(self.model.num_heads)])
 
     @action
     def toggle_head(self, head: int) -> None:

@@ -108,11 +108,11 @@ def evolution(
     frames, course, shape = [], [], None
     for step in track(steps, "reading checkpoints", "checkpoint"):
         model = _loaded(checkpoints[step], revision_of, certify=step == steps[-1])
-        shape = shape or (model.layers, model.heads)
-        if shape != (model.layers, model.heads):
+        shape = shape or (model.num_layers, model.num_heads)
+        if shape != (model.num_layers, model.num_heads):
             raise ValueError(
-                f"checkpoint {step} has {model.layers} x {model.heads} heads, the first {shape[0]} "
-                f"x {shape[1]}: give checkpoints of one training"
+                f"checkpoint {step} has {model.num_layers} x {model.num_heads} heads, the first "
+                f"{shape[0]} x {shape[1]}: give checkpoints of one training"
             )
         if not isinstance(probes, Probes):
             probes = probes(model) if probes else make_probes(model, n=16, max_tokens=640)
