@@ -32,9 +32,9 @@ def as_saved(text: str) -> str:
 
 def _through_javascript(value: Any) -> Any:
     if isinstance(value, dict):
-        return type(value)({key: _through_javascript(one) for key, one in value.items()})
+        return type(value)({key: _through_javascript(item) for key, item in value.items()})
     if isinstance(value, list):
-        return [_through_javascript(one) for one in value]
+        return [_through_javascript(item) for item in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= SAFE:
         value = float(value)
     if isinstance(value, float):

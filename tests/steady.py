@@ -59,13 +59,19 @@ def starting() -> list[str]:
         name = path.relative_to(HERE).as_posix()
         if name not in LEFT_OUT:
             starts = STARTS.union(*(HERE_ONLY.get(part, ()) for part in name.split("/")))
-            found += [f"{name}::{one}" for one in starting_in(ast.parse(path.read_text()), starts)]
+            found += [
+                f"{name}::{test}" for test in starting_in(ast.parse(path.read_text()), starts)
+            ]
     return found
 
 
 def starting_in(module: ast.Module, starts: set[str]) -> list[str]:
     """The tests of a file that use what starts a process, themselves or through their helpers."""
-    functions = {one.name: used(one) for one in module.body if isinstance(one, ast.FunctionDef)}
+    functions = {
+        function.name: used(function)
+        for function in module.body
+        if isinstance(function, ast.FunctionDef)
+    }
     before = 0
     while len(starts) != before:
         before = len(starts)
@@ -74,10 +80,10 @@ def starting_in(module: ast.Module, starts: set[str]) -> list[str]:
 
 
 def used(function: ast.FunctionDef) -> set[str]:
-    names = {one.id for one in ast.walk(function) if isinstance(one, ast.Name)}
-    names |= {one.arg for one in ast.walk(function) if isinstance(one, ast.arg)}
-    for one in ast.walk(function):
-        if isinstance(one, ast.Call) and any(key.arg == "workers" for key in one.keywords):
+    names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    names |= {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and any(key.arg == "workers" for key in node.keywords):
             names |= STARTS
     return names
 
@@ -90,9 +96,9 @@ def busy(processes: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for one in work:
-            one.kill()
-            one.wait()
+        for process in work:
+            process.kill()
+            process.wait()
 
 
 def main() -> int:

@@ -82,11 +82,11 @@ def test_class_based_tfidf_is_that_of_the_definition():
     counts, words = word_counts(texts)
     found = class_tfidf(counts, classes)
     bags = [Counter({"aa": 2, "bb": 1}), Counter({"bb": 1, "cc": 3, "dd": 1})]
-    for one, bag in enumerate(bags):
+    for number, bag in enumerate(bags):
         for column, word in enumerate(words):
             everywhere = bags[0][word] + bags[1][word]
             expected = bag[word] / bag.total() * math.log(1 + 4 / everywhere)
-            assert found[one, column] == pytest.approx(expected)
+            assert found[number, column] == pytest.approx(expected)
 
 
 def test_coverage_of_known_choices(planted):
@@ -102,7 +102,7 @@ def test_coverage_of_known_choices(planted):
     assert rows.loc[("each", "effective clusters"), "value"] == pytest.approx(3)
     # Plain reference: as many documents of each domain, drawn one selection at a time.
     rng = np.random.default_rng(7)
-    domains = np.array([one.domain for one in documents])
+    domains = np.array([document.domain for document in documents])
     sizes = Counter(domains[one_kind["selected"]])
     touched = []
     for _ in range(400):

@@ -38,7 +38,7 @@ def test_an_embedding_is_the_mean_hidden_state_of_the_text_alone(name, bos):
 def test_company_and_order_change_nothing():
     model = make_model()
     many = embed(TEXTS * 9, model)  # several rows of the engine
-    alone = np.concatenate([embed([one], model) for one in TEXTS])
+    alone = np.concatenate([embed([text], model) for text in TEXTS])
     np.testing.assert_allclose(many[:5], alone, atol=1e-4)
     np.testing.assert_allclose(many[-5:], alone, atol=1e-4)
 

@@ -35,10 +35,11 @@ def corpus_of(count, domain="a", seed=0):
 def table_of(documents, **scores):
     frame = pd.DataFrame(
         {
-            "doc_id": [one.doc_id for one in documents],
-            "domain": [one.domain for one in documents],
-            "source": [one.source for one in documents], "row": [one.row for one in documents],
-            "text_sha256": [text_sha256(one.text) for one in documents], "tokens": 30,
+            "doc_id": [document.doc_id for document in documents],
+            "domain": [document.domain for document in documents],
+            "source": [document.source for document in documents],
+            "row": [document.row for document in documents],
+            "text_sha256": [text_sha256(document.text) for document in documents], "tokens": 30,
             "predicted": 29, "loss_base": 2.0, "loss_ref": 3.0, "score": 0.5,
             "compression_ratio": 0.5,
         }
@@ -51,9 +52,9 @@ def plain_overlap(documents, chosen_a, chosen_b, weight, size):
 
     def words(text):
         found = re.findall(r"[^\W\d_]{2,}", text.lower())
-        return [one for one in found if one not in ENGLISH_STOP_WORDS]
+        return [word for word in found if word not in ENGLISH_STOP_WORDS]
 
-    bags = {one.doc_id: Counter(words(one.text)) for one in documents}
+    bags = {document.doc_id: Counter(words(document.text)) for document in documents}
     having = Counter(word for bag in bags.values() for word in bag)
 
     def vector(bag):
@@ -66,8 +67,8 @@ def plain_overlap(documents, chosen_a, chosen_b, weight, size):
     tops = []
     for ids in (chosen_a, chosen_b):
         total = Counter()
-        for one in ids:
-            total.update(vector(bags[one]))
+        for doc_id in ids:
+            total.update(vector(bags[doc_id]))
         order = sorted(total, key=lambda word: (-round(total[word], 10), word))
         tops.append(order[:size])
     size = min(map(len, tops))
@@ -89,7 +90,7 @@ def test_overlap_is_that_of_the_definition(size):
             chosen = wb.chosen_by(table, scorer, row.fraction)
             part = chosen[(chosen["domain"] == row.domain) & chosen["selected"]]
             ids.append(part["doc_id"].tolist())
-        here = [one for one in documents if one.domain == row.domain]
+        here = [document for document in documents if document.domain == row.domain]
         assert row.overlap == plain_overlap(here, *ids, row.weight, size)
         assert row.documents == len(ids[0])
         assert row.shared == len({*ids[0]} & {*ids[1]}) / len(ids[0])
@@ -155,8 +156,8 @@ def test_settings_that_compare_nothing_are_refused():
 def test_documents_come_in_the_order_of_the_table():
     documents = corpus_of(9)
     table = table_of(documents).iloc[[4, 0, 7]]
-    assert [one.doc_id for one in wb.documents_of(table, documents)] == ["a4", "a0", "a7"]
-    rows = [{"id": f"a{i}", "body": one.text} for i, one in enumerate(documents)]
+    assert [document.doc_id for document in wb.documents_of(table, documents)] == ["a4", "a0", "a7"]
+    rows = [{"id": f"a{i}", "body": document.text} for i, document in enumerate(documents)]
     read = list(wb.read_corpus(rows, text="body"))
     found = wb.documents_of(table_of(read).iloc[[2, 1]], rows, text="body")
     assert found == [read[2], read[1]]

@@ -12,7 +12,8 @@ from benchmarks import clicks, detection, growth, memory, report, scoring, selec
 from benchmarks.settings import NAMES, Settings, circumstances
 
 SECTIONS = {
-    one.NAME: one for one in (scoring, sessions, clicks, memory, growth, detection, selection)
+    module.NAME: module
+    for module in (scoring, sessions, clicks, memory, growth, detection, selection)
 }
 
 

@@ -109,9 +109,9 @@ def render(data: dict[str, Any]) -> str:
     if "absent" in data:
         return f"Not measured: {data['absent']}."
     rows = [
-        [layer, spread(one["cell"]), spread(one["tokens"]), spread(one["plain"]),
-         spread(ratios(one["tokens"], one["plain"]))]
-        for layer, one in data["layers"].items()
+        [layer, spread(row["cell"]), spread(row["tokens"]), spread(row["plain"]),
+         spread(ratios(row["tokens"], row["plain"]))]
+        for layer, row in data["layers"].items()
     ]  # fmt: skip
     head = [
         "layer", "cell changed, ms", "tokens recoloured, ms", "one plain pass, ms",

@@ -101,7 +101,9 @@ def _workbench(spec: Spec) -> Perform:
         engine.row_tokens = row_tokens or usual
         sets = [None, HeadSet.of([(layer, head) for layer, head in heads], model)]
         found = losses_of_ids(model, documents, sets)
-        return {"losses": [[float(one.mean(dtype="float64")) for one in pair] for pair in found]}
+        return {
+            "losses": [[float(losses.mean(dtype="float64")) for losses in pair] for pair in found]
+        }
 
     return score
 

@@ -49,7 +49,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
                 progress.step(f"{tokens:,} tokens, {WAYS[name]}", tokens)
             if len(scores) == len(WAYS):
                 pairs = zip(*scores.values(), strict=True)
-                worst = max(abs(one - other) for one, other in pairs)
+                worst = max(abs(first - other) for first, other in pairs)
                 data["difference"] = max(data["difference"], worst)
             save(data)
 

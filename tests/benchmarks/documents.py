@@ -50,8 +50,8 @@ def corpus(tokenizer: PreTrainedTokenizerBase, wanted: Sequence[int]) -> list[li
 def long_document(tokenizer: PreTrainedTokenizerBase, length: int) -> list[int]:
     """One document of `length` tokens: documents of the corpus one after the other."""
     ids: list[int] = []
-    for one in _encoded(tokenizer, 40):
-        ids += one
+    for encoded in _encoded(tokenizer, 40):
+        ids += encoded
         if len(ids) >= length:
             return ids[:length]
     raise ValueError(f"the corpus holds only {len(ids)} tokens, {length} are wanted")
@@ -67,7 +67,9 @@ def spread(documents: Sequence[list[int]], count: int) -> list[list[int]]:
 
 def digest(documents: Sequence[Sequence[int]]) -> str:
     """Says whether two runs scored the same tokens."""
-    return hashlib.sha256(json.dumps([list(one) for one in documents]).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        json.dumps([list(document) for document in documents]).encode()
+    ).hexdigest()[:16]
 
 
 def _encoded(tokenizer: PreTrainedTokenizerBase, count: int) -> Iterable[list[int]]:

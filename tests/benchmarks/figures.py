@@ -10,13 +10,13 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     """Median and range: "1.23 (1.20 to 1.31)"; one value stands alone."""
     if not values:
         return "-"
-    middle, low, high = (significant(one, digits) for one in _summary(values))
+    middle, low, high = (significant(value, digits) for value in _summary(values))
     return middle if len(values) == 1 else f"{middle} ({low} to {high})"
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """Ratios of what was measured in the same round."""
-    return [one / other for one, other in zip(above, below, strict=False)]
+    return [numerator / other for numerator, other in zip(above, below, strict=False)]
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -70,7 +70,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
     }
     rounds = 1 if settings.quick else ROUNDS
     sizes = {name: shape for name, shape in SIZES.items() if name == "31 M" or not settings.quick}
-    work = sum(one.tokens for one in points) + sum(map(len, some)) * len(sizes)
+    work = sum(point.tokens for point in points) + sum(map(len, some)) * len(sizes)
     progress = Progress(NAME, work)
 
     def measure(point: Point, running: dict[str, Worker]) -> None:
@@ -163,17 +163,17 @@ TABLES = {
 def render(data: dict[str, Any]) -> str:
     parts = [f"Where nothing else is said: {data['corpus']}. Median and range of the rounds."]
     for name, (column, note) in TABLES.items():
-        points = [one for one in data["points"] if one["table"] == name]
+        points = [row for row in data["points"] if row["table"] == name]
         if not points:
             continue
-        who = [one for one in PAIR if one in points[0]["seconds"]]
+        who = [name for name in PAIR if name in points[0]["seconds"]]
         rows = []
-        for one in points:
-            seconds = one["seconds"]
-            line = [one["label"]]
+        for point in points:
+            seconds = point["seconds"]
+            line = [point["label"]]
             for path in who:
                 found = seconds.get(path, [])
-                rate = significant(one["tokens"] / median(found)) if found else "-"
+                rate = significant(point["tokens"] / median(found)) if found else "-"
                 line += [spread(found), rate]
             if len(who) > 1:
                 line.append(spread(ratios(seconds.get(who[1], []), seconds.get(who[0], []))))

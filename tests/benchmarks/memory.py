@@ -33,7 +33,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
     }
     short = [documents.long_document(tokenizer, 16)]
     data: dict[str, Any] = {"tasks": list(tasks), "found": {}, "absent": {}}
-    work = sum(len(one) for texts in tasks.values() for one in texts)
+    work = sum(len(text) for texts in tasks.values() for text in texts)
     progress = Progress(NAME, work * len(settings.contestants))
     for name in settings.contestants:
         for task, texts in tasks.items():
@@ -52,9 +52,9 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
 
 def render(data: dict[str, Any]) -> str:
     rows = []
-    for name in (one for one in NAMES if one in data["found"]):
+    for name in (name for name in NAMES if name in data["found"]):
         tasks = data["found"][name]
-        line = [NAMES[name], f"{min(one['before'] for one in tasks.values()):,.0f}"]
+        line = [NAMES[name], f"{min(task['before'] for task in tasks.values()):,.0f}"]
         for task in data["tasks"]:
             found = tasks.get(task)
             if found:

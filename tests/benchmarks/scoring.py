@@ -47,7 +47,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
         "absent": {},
     }
     known = documents.spread(texts, 3 if settings.quick else ORACLE)
-    where = [texts.index(one) for one in known]
+    where = [texts.index(text) for text in known]
     print(f"  {NAME}: the oracle scores {len(known)} of {len(texts)} documents", flush=True)
     (answer,) = fresh("oracle", settings.spec(), {"documents": known, "heads": HEADS})
     truth: Losses = answer["losses"]
@@ -63,7 +63,11 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
             measured: dict[str, Any] = {}
             data["rounds"].append(measured)
             for name in rotated(list(running), number):
-                idle = {other: one.cpu_seconds() for other, one in running.items() if other != name}
+                idle = {
+                    other: process.cpu_seconds()
+                    for other, process in running.items()
+                    if other != name
+                }
                 busy = busy_seconds()
                 try:
                     answer = _turn(name, running[name], texts)
@@ -122,21 +126,21 @@ def _errors(found: Losses, truth: Losses) -> dict[str, float]:
 
 
 def render(data: dict[str, Any]) -> str:
-    rounds = [one for one in data["rounds"] if "sgemm" in one]
+    rounds = [row for row in data["rounds"] if "sgemm" in row]
     if not rounds:
         return "Stopped before a round was complete."
-    rates = [max(one["sgemm"].values()) for one in rounds]
+    rates = [max(timed["sgemm"].values()) for timed in rounds]
     others = data["others"]
-    names = [name for name in NAMES if any(name in one for one in rounds)]
-    seconds = {name: [one[name] for one in rounds if name in one] for name in names}
+    names = [name for name in NAMES if any(name in timed for timed in rounds)]
+    seconds = {name: [timed[name] for timed in rounds if name in timed] for name in names}
     rows = []
     for name in names:
-        both = [one for one in rounds if name in one]
-        mine = [one[name] for one in both]
-        paired = [one for one in both if "workbench" in one]
-        times = ratios([one[name] for one in paired], [one["workbench"] for one in paired])
+        both = [timed for timed in rounds if name in timed]
+        mine = [timed[name] for timed in both]
+        paired = [timed for timed in both if "workbench" in timed]
+        times = ratios([timed[name] for timed in paired], [timed["workbench"] for timed in paired])
         work = data["flops"][name]
-        shares = [work / one[name] / 1e9 / max(one["sgemm"].values()) for one in both]
+        shares = [work / timed[name] / 1e9 / max(timed["sgemm"].values()) for timed in both]
         rows.append(
             [
                 NAMES[name],
@@ -144,7 +148,7 @@ def render(data: dict[str, Any]) -> str:
                 significant(data["tokens"] / median(mine)),
                 spread(times) if name != "workbench" else "1",
                 significant(work / 1e12),
-                spread([100 * one for one in shares], 2),
+                spread([100 * share for share in shares], 2),
                 f"{data['errors'][name]['loss']:.1e}",
                 f"{data['errors'][name]['score']:.1e}",
             ]
@@ -153,7 +157,7 @@ def render(data: dict[str, Any]) -> str:
         "path", "seconds", "tokens/s", "times the workbench's", "TFLOP", "% of sgemm",
         "loss error (nats)", "score error (relative)",
     ]  # fmt: skip
-    shapes = {name: [one["sgemm"][name] for one in rounds] for name in rounds[0]["sgemm"]}
+    shapes = {name: [timed["sgemm"][name] for timed in rounds] for name in rounds[0]["sgemm"]}
     parts = [
         f"{data['documents']} documents of 64 to {data['longest']:,} tokens (median "
         f"{data['median']:.0f}, {data['tokens']:,} in all, digest {data['digest']}), "
@@ -184,8 +188,8 @@ def _matrix(rounds: list[dict[str, Any]], names: list[str]) -> str:
     for name in names:
         line = [NAMES[name]]
         for other in names:
-            both = [one for one in rounds if name in one and other in one]
-            found = ratios([one[name] for one in both], [one[other] for one in both])
+            both = [timed for timed in rounds if name in timed and other in timed]
+            found = ratios([timed[name] for timed in both], [timed[other] for timed in both])
             line.append("1" if name == other else f"{median(found):.2f}" if found else "-")
         rows.append(line)
     return table(["time of the row over that of the column", *(NAMES[n] for n in names)], rows)

@@ -126,10 +126,10 @@ def render(data: dict[str, Any]) -> str:
         "table, verified": "verified by pandas",  # in results of the time when that was a way
     }
     rows = [
-        [f"{one['rows']:,}", names[one["way"]], one["duplicates"], significant(one["seconds"]),
-         f"{one['rows'] / one['seconds']:,.0f}", f"{one['imported']:,.0f}", f"{one['peak']:,.0f}",
-         significant(one["scratch"] / 1e9)]
-        for one in data["lines"]
+        [f"{row['rows']:,}", names[row["way"]], row["duplicates"], significant(row["seconds"]),
+         f"{row['rows'] / row['seconds']:,.0f}", f"{row['imported']:,.0f}", f"{row['peak']:,.0f}",
+         significant(row["scratch"] / 1e9)]
+        for row in data["lines"]
     ]  # fmt: skip
     head = ["rows", "way", "duplicates", "seconds", "rows/s", "imported, MiB", "peak, MiB",
             "scratch, GB"]  # fmt: skip

@@ -46,8 +46,8 @@ def render(data: dict[str, Any]) -> str:
         rows = [
             [
                 layer,
-                spread([1000 * one for one in each["resumed"]]),
-                spread([1000 * one for one in each["whole"]]),
+                spread([1000 * seconds for seconds in each["resumed"]]),
+                spread([1000 * seconds for seconds in each["whole"]]),
                 spread(ratios(each["whole"], each["resumed"])),
             ]
             for layer, each in found["layers"].items()
@@ -91,7 +91,7 @@ def _cascade(found: dict[str, Any]) -> str:
     ]  # fmt: skip
     how = (
         f"Scores in bfloat16 against float32, documents not scored exactly: rank correlation in "
-        f"each domain {', '.join(f'{one:.4f}' for one in found['rank_correlation'])}; log(1 + "
+        f"each domain {', '.join(f'{rank:.4f}' for rank in found['rank_correlation'])}; log(1 + "
         f"score) moved by at most {found['moved']:.4f}."
         if found["reason"] is None
         else f"Everything was scored exactly: {found['reason']}."

@@ -78,7 +78,7 @@ def maps(model: wb.Model) -> Callable[..., dict[str, Any]]:
             kept["gradient"] = wb.head_effects(model, text, method="gradient")
 
         def plainly() -> None:
-            kept["plain"] = [plain_losses(model, ids, one) for one in singles]
+            kept["plain"] = [plain_losses(model, ids, single) for single in singles]
 
         first = seconds(plainly)
         measured = {"exact": seconds(exact), "gradient": seconds(estimate)}
@@ -92,7 +92,8 @@ def maps(model: wb.Model) -> Callable[..., dict[str, Any]]:
             "tokens": tokens,
             "heads": model.num_layers * model.num_heads,
             "plain": [
-                one * model.num_layers * model.num_heads / len(pairs) for one in (first, again)
+                seconds * model.num_layers * model.num_heads / len(pairs)
+                for seconds in (first, again)
             ],
             "tried": len(pairs),
             "difference": worst,
@@ -116,12 +117,12 @@ def cascade(model: wb.Model) -> Callable[..., dict[str, Any]]:
     ) -> dict[str, Any]:
         some = wb.environment_corpus(max_documents=documents, seed=seed)
         masked = wb.HeadSet.of([(a, b) for a, b in heads], model)
-        sizes = [min(len(model.encode(one.text)), tokens) for one in some]
+        sizes = [min(len(model.encode(document.text)), tokens) for document in some]
         kept: dict[str, Any] = {}
 
         def naive() -> None:
-            for one in some[::every]:
-                ids = torch.tensor([model.encode(one.text)[:tokens]])
+            for document in some[::every]:
+                ids = torch.tensor([model.encode(document.text)[:tokens]])
                 for heads_or_none in (None, masked):
                     with wb.masked(model, heads_or_none), torch.inference_mode():
                         logits = model.hf(input_ids=ids, use_cache=False).logits

@@ -32,7 +32,7 @@ def test_items_are_the_text_that_lm_eval_makes(
 
     task = tasks[number]
     assert task.needs_context == needs_context
-    assert set(names) < {one.name for one in task.items}
+    assert set(names) < {item.name for item in task.items}
     found = {}
     for path in sorted((lm_eval_folder() / folder).glob("*.yaml")):
         config = load_yaml(path, resolve_func=False)
@@ -40,26 +40,27 @@ def test_items_are_the_text_that_lm_eval_makes(
             asks = jinja2.Environment(keep_trailing_newline=True).from_string(config["doc_to_text"])
             assert config.get("target_delimiter", " ") == delimiter
             shots = [
-                (asks.render(**one), one["target"]) for one in config["fewshot_config"]["samples"]
+                (asks.render(**sample), sample["target"])
+                for sample in config["fewshot_config"]["samples"]
             ]
             text = "\n\n".join(ask + delimiter + chain for ask, chain in shots[:3])
             found[config["task"].split("cot_fewshot_")[1]] = text, shots[2][1]
     assert len(found) == {BBH: 27, MMLU: 57}[folder]
-    assert {one.name: one.prompt + one.answer for one in task.items} == {
+    assert {item.name: item.prompt + item.answer for item in task.items} == {
         name: text for name, (text, _) in found.items()
     }
-    for one in task.items:
-        chain = found[one.name][1].removeprefix("Let's think step by step.")
-        assert one.answer in (chain, f" {chain}")
+    for item in task.items:
+        chain = found[item.name][1].removeprefix("Let's think step by step.")
+        assert item.answer in (chain, f" {chain}")
 
 
 def test_categories_share_out_the_subjects(tasks):
     groups = few_shot_tasks(bbh=0, by_category=True)
     names = ["MMLU, humanities", "MMLU, other", "MMLU, social sciences", "MMLU, stem"]
-    assert [one.name for one in groups] == names
-    items = [item for one in groups for item in one.items]
-    assert sorted(items, key=lambda one: one.name) == list(tasks[1].items)
-    category = {item.name: one.name for one in groups for item in one.items}
+    assert [group.name for group in groups] == names
+    items = [item for group in groups for item in group.items]
+    assert sorted(items, key=lambda task: task.name) == list(tasks[1].items)
+    category = {item.name: group.name for group in groups for item in group.items}
     assert category["medical_genetics"] == "MMLU, other"
     assert category["abstract_algebra"] == "MMLU, stem"
 
@@ -68,7 +69,7 @@ def test_fewer_are_spread_over_all(tasks):
     bbh, mmlu = few_shot_tasks(bbh=3, mmlu=15, distinct=False)
     assert bbh.items == (tasks[0].items[0], tasks[0].items[13], tasks[0].items[26])
     assert mmlu.items == tasks[1].items[::4]
-    assert [one.name for one in few_shot_tasks(mmlu=0)] == ["BBH"]
+    assert [task.name for task in few_shot_tasks(mmlu=0)] == ["BBH"]
     for given, said in (({"bbh": 24}, "bbh must lie between 0 and 23"), ({"mmlu": -1}, "got -1")):
         with pytest.raises(ValueError, match=said):
             few_shot_tasks(**given)
@@ -78,12 +79,12 @@ def test_fewer_are_spread_over_all(tasks):
 
 def test_a_text_that_several_tasks_share_is_one_item(tasks):
     bbh, mmlu = few_shot_tasks()
-    texts = [(one.prompt, one.answer) for one in bbh.items]
+    texts = [(item.prompt, item.answer) for item in bbh.items]
     assert len(texts) == len(set(texts)) == 23
-    assert set(texts) == {(one.prompt, one.answer) for one in tasks[0].items}
-    names = [one.name for one in bbh.items]
+    assert set(texts) == {(item.prompt, item.answer) for item in tasks[0].items}
+    names = [item.name for item in bbh.items]
     assert {"logical_deduction", "tracking_shuffled_objects"} < set(names)
-    assert {name for name in names if name in [one.name for one in tasks[0].items]} == set(
+    assert {name for name in names if name in [item.name for item in tasks[0].items]} == set(
         names
     ) - {"logical_deduction", "tracking_shuffled_objects"}
     assert mmlu == tasks[1]
@@ -128,7 +129,7 @@ def test_the_default_models_heads_are_needed_for_a_real_chain(default, tasks):
         "L17H3 L17H4 L17H5 L18H6 L18H7 L20H5 L20H6 L21H8 L22H7 L23H1 L23H2 L23H7 L23H8 L24H2",
         default,
     )
-    chain = next(one for one in tasks[0].items if one.name == "sports_understanding")
+    chain = next(item for item in tasks[0].items if item.name == "sports_understanding")
     table = wb.mirror(default, heads, [wb.Task("BBH", (chain,), True)], controls=4)
     (found,) = wb.mirror_items(table).itertuples()
     assert found.detected > 1

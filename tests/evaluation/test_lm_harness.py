@@ -61,7 +61,7 @@ def as_lm_eval(task: Task, **more) -> dict:
     """The configuration of an lm-eval task with these items."""
     from datasets import Dataset
 
-    rows = [{"prompt": one.prompt, "answer": one.answer} for one in task.items]
+    rows = [{"prompt": item.prompt, "answer": item.answer} for item in task.items]
     return {
         "task": task.name, "custom_dataset": lambda **_: {"test": Dataset.from_list(rows)},
         "test_split": "test", "output_type": "loglikelihood", "doc_to_text": "prompt",
@@ -119,7 +119,7 @@ def test_every_row_begins_with_one_bos_and_batches_agree(planted, heads, copying
                 model, heads, [as_lm_eval(copying)], controls=1, batch_size=batch_size
             )
         found[batch_size] = wb.evaluation_items(table, "nats")["nats"].to_numpy()
-    text = [[one for one in row if one >= 64] for row in rows]  # without special tokens
+    text = [[token for token in row if token >= 64] for row in rows]  # without special tokens
     assert len(rows) >= 2 * 3 * 6 // 4
     assert all(row[0] == bos for row in rows)
     # Rows are filled up on the right with the same id: one before the text, none inside it.
@@ -130,16 +130,16 @@ def test_every_row_begins_with_one_bos_and_batches_agree(planted, heads, copying
 
 def test_our_folder_holds_the_built_in_tasks(planted, heads, offline):
     tasks = {
-        f"workbench_{one.name.replace(',', '').replace('-', '_').replace(' ', '_')}": one
-        for one in built_in_tasks()
+        f"workbench_{task.name.replace(',', '').replace('-', '_').replace(' ', '_')}": task
+        for task in built_in_tasks()
     }
     table = wb.evaluate(planted, heads, ["workbench"], controls=1, limit=2)
     assert set(table.frame["task"]) == set(tasks)
     assert len(list(FOLDER.glob("[!_]*.yaml"))) == len(tasks)
-    few = [Task(one.name, one.items[:2], one.needs_context) for one in tasks.values()]
+    few = [Task(task.name, task.items[:2], task.needs_context) for task in tasks.values()]
     assert_same(planted, table, wb.mirror(planted, heads, few, controls=1), tasks)
     stored = documents("induction", items=3, seed=5)["test"]
-    assert [Item(**one) for one in stored] == list(built_in_tasks(3, 5)[2].items)
+    assert [Item(**fields) for fields in stored] == list(built_in_tasks(3, 5)[2].items)
 
 
 def test_a_group_has_a_value_of_its_own(planted, tmp_path):
@@ -161,7 +161,7 @@ def test_generation_gives_the_answer_where_every_token_is_first_choice(
     planted, heads, copying, batch_size
 ):
     """Prompts of one length and of several: those of a batch are padded on the left."""
-    items = tuple(Item(one.prompt[i:], one.answer) for i, one in enumerate(copying.items))
+    items = tuple(Item(item.prompt[i:], item.answer) for i, item in enumerate(copying.items))
     task = Task("written", items, True)
     config = as_lm_eval(task, output_type="generate_until")
     del config["process_results"]
@@ -257,7 +257,7 @@ def test_the_mirror_sums_up_and_draws_an_evaluation(planted, heads, copying):
     ours = wb.mirror_summary(wb.mirror(planted, heads, [copying], controls=2), "exact")
     found = wb.mirror_summary(wb.evaluation_items(table, "acc"), "acc")
     pd.testing.assert_frame_equal(found, ours.drop(columns="needs_context"))
-    bars = {one.name: one for one in mirror_bars(found).data}
+    bars = {trace.name: trace for trace in mirror_bars(found).data}
     assert bars["no mask"].x == ("copying<br>",)
     assert bars["no mask"].y == pytest.approx(ours["nothing"], abs=1e-4)
 

@@ -37,7 +37,7 @@ def copying(planted):
 
 def test_every_answer_is_right():
     """Each prompt is read anew by a plain reader, which must come to the stated answer."""
-    tasks = {one.name: one for one in built_in_tasks(20)}
+    tasks = {task.name: task for task in built_in_tasks(20)}
     assert len(tasks) == 7
     for name in ("lookup, 6 pairs", "lookup, 48 pairs"):
         for item in tasks[name].items:
@@ -69,8 +69,8 @@ def test_every_answer_is_right():
             left, right = line.split(" = ")
             assert sum(map(int, left.split(" + "))) == int(right)
     control = tasks["common completions"]
-    assert set(control.items) <= {Item(*one) for one in COMPLETIONS}
-    assert [one.name for one in tasks.values() if not one.needs_context] == [
+    assert set(control.items) <= {Item(*completion) for completion in COMPLETIONS}
+    assert [task.name for task in tasks.values() if not task.needs_context] == [
         "few-shot arithmetic", "common completions",
     ]  # fmt: skip
 
@@ -106,10 +106,10 @@ def test_masking_the_copying_heads_costs_the_copying_task(planted, copying):
     assert (found["change"], found["change_low"], found["change_high"]) == (-1, -1, -1)
     # Copying also needs the head that looks one back: a draw that holds it costs as much.
     draws = [
-        wb.HeadSet.random(planted, exclude=heads, seed=int(one))
-        for one in np.random.default_rng(0).integers(2**31, size=6)
+        wb.HeadSet.random(planted, exclude=heads, seed=int(draw_seed))
+        for draw_seed in np.random.default_rng(0).integers(2**31, size=6)
     ]
-    kept = [float(wb.Head(0, 2) not in one) for one in draws]
+    kept = [float(wb.Head(0, 2) not in draw) for draw in draws]
     assert 0 < sum(kept) < 6
     by_draw = table[table["masked"] == "random"].groupby("draw")["exact"].mean()
     assert by_draw.tolist() == kept
@@ -130,13 +130,13 @@ def test_each_number_is_what_a_plain_pass_gives(bos):
     ]
     table = wb.mirror(model, heads, tasks, controls=2, seed=5)
     draws = [
-        wb.HeadSet.random(model, exclude=heads, seed=int(one))
-        for one in np.random.default_rng(5).integers(2**31, size=2)
+        wb.HeadSet.random(model, exclude=heads, seed=int(draw_seed))
+        for draw_seed in np.random.default_rng(5).integers(2**31, size=2)
     ]
     sets = {("nothing", 0): None, ("detected", 0): heads, ("random", 0): draws[0],
             ("random", 1): draws[1]}  # fmt: skip
     for row in table.itertuples():
-        item = next(one for one in tasks if one.name == row.task).items[row.item]
+        item = next(task for task in tasks if task.name == row.task).items[row.item]
         prompt, answer = model.encode(item.prompt), model.encode(item.answer)
         ids = torch.tensor([[*model.bos_ids, *prompt, *answer]])
         with wb.masked(model, sets[row.masked, row.draw]), torch.no_grad():
@@ -221,9 +221,9 @@ def test_items_are_what_a_plain_loop_finds(copying, measure):
         base = part[part["masked"] == "nothing"]["loss"].item()
         assert row.base_loss == base
         values = {}
-        for one in part.itertuples():
-            value = one.exact if measure == "exact" else one.loss
-            values[one.masked, one.draw] = value / base - 1 if measure == "rise" else value
+        for effect in part.itertuples():
+            value = effect.exact if measure == "exact" else effect.loss
+            values[effect.masked, effect.draw] = value / base - 1 if measure == "rise" else value
         random = [values["random", draw] for draw in range(3)]
         assert row.nothing == pytest.approx(values["nothing", 0])
         assert row.detected == pytest.approx(values["detected", 0])
@@ -254,7 +254,7 @@ def test_the_figure_draws_the_summary(planted, copying):
     control = Task("<b>control</b>", (Item("abc", "d"), Item("xyz", "a")), False)
     table = wb.mirror(planted, wb.HeadSet.of(COPYING, planted), [control, copying], controls=2)
     figure = mirror_bars(wb.mirror_summary(table))
-    bars = {one.name: one for one in figure.data}
+    bars = {trace.name: trace for trace in figure.data}
     assert list(bars) == ["no mask", "random heads masked", "detected heads masked"]
     names = bars["no mask"].x
     assert names[0].startswith("copying<br>(needs context)")

@@ -96,7 +96,7 @@ def together(bench: Bench, room: Path) -> Figures:
     for number in range(20 * bench.rounds):
         folder = room / str(number)
         both = [bench.runs.start(bench.corpus, folder) for _ in range(2)]
-        assert sorted(one.wait() for one in both) == [0, 1]
+        assert sorted(run.wait() for run in both) == [0, 1]
         figures.kills += 1
         figures.accounts.append(account(folder, bench.reference, bench.places, bench.runs.tmp))
     return figures
@@ -145,7 +145,7 @@ def main() -> int:
     asked = parser.parse_args()
     packages = ("torch", "transformers", "pyarrow", "filelock")
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
-    versions = ", ".join(f"{one} {version(one)}" for one in packages)
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
     print(f"{datetime.date.today()}, {machine}, {versions}, seed {asked.seed}\n")
     print("| what was done | how often | lost | doubled | finished shards redone | "
           "shards redone, at most a killed process | bytes equal | seconds |")  # fmt: skip
@@ -166,10 +166,10 @@ def main() -> int:
 
 
 def _row(section: str, figures: Figures, seconds: float) -> bool:
-    lost = sum(one.lost for one in figures.accounts)
-    doubled = sum(one.doubled for one in figures.accounts)
+    lost = sum(account.lost for account in figures.accounts)
+    doubled = sum(account.doubled for account in figures.accounts)
     redone = f"{figures.most_a_kill:g}" if figures.killed else "-"
-    equal = not any(one.different or one.left for one in figures.accounts)
+    equal = not any(account.different or account.left for account in figures.accounts)
     print(f"| {section} | {figures.kills} | {lost} | {doubled} | {figures.rewritten} | "
           f"{redone} | {'yes' if equal else 'NO'} | {seconds:.0f} |",
           flush=True)  # fmt: skip

@@ -154,15 +154,15 @@ def kill_parts(
                 _until_begun(going, trace, so_far)
                 time.sleep(random_.random() * 0.4)
                 struck = random_.sample(going, random_.randint(1, parts))
-                for one in struck[: kills - figures.kills]:
-                    one.strike()
-            ended = [one.wait() for one in going]
-            assert set(ended) <= {0, -signal.SIGKILL}, [one.complaints() for one in going]
+                for run in struck[: kills - figures.kills]:
+                    run.strike()
+            ended = [run.wait() for run in going]
+            assert set(ended) <= {0, -signal.SIGKILL}, [run.complaints() for run in going]
             figures.kills += ended.count(-signal.SIGKILL)
             figures.killed = figures.kills
             # A shard begun now and known before is one that a killed part had in hand.
             _count(figures, begun(trace), so_far, _receipts(folder), before, 1, parts)
-            finished = any(one.said.get("report", {}).get("finished") for one in going)
+            finished = any(run.said.get("report", {}).get("finished") for run in going)
         figures.accounts.append(account(folder, reference, places, runs.tmp))
     return figures
 

@@ -93,7 +93,7 @@ class Runs:
     ) -> Run:
         log = self.folder / f"run-{next(self.numbers)}.json"
         faults = {"tmp": str(self.tmp)} | (faults or {})
-        paths = [str(one) for one in ([corpus] if isinstance(corpus, Path) else corpus)]
+        paths = [str(document) for document in ([corpus] if isinstance(corpus, Path) else corpus)]
         asked = {"shard_size": SHARD} | given | {"corpus": paths, "out": str(out)}
         pid = self.ask(run={"log": str(log), "faults": faults, **asked})["pid"]
         return Run(self, pid, log)

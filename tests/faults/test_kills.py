@@ -13,7 +13,7 @@ def test_20_sigkills_over_20_shards_lose_and_double_nothing(runs, job, moments, 
     figures = kill_runs(runs, job.corpus, job.places, job.reference, tmp_path, 20, moments)
     assert figures.kills == 20
     assert figures.accounts
-    assert all(one.whole for one in figures.accounts), figures
+    assert all(account.whole for account in figures.accounts), figures
     assert figures.rewritten == 0
     assert figures.most_a_kill <= 1
     require_whole(runs, job.corpus, tmp_path / "folder-0", job.reference, job.places)

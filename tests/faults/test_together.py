@@ -15,13 +15,13 @@ def test_of_two_runs_at_once_one_is_refused_and_one_completes(runs, job, tmp_pat
         folder, gate = tmp_path / str(number), Gate(tmp_path / f"gate-{number}")
         both = [runs.start(job.corpus, folder, faults=gate.faults) for _ in range(2)]
         gate.wait()  # whoever was first is inside, and stays there until the other has ended
-        wait_until(lambda both=both: not all(one.going for one in both))
-        (refused,) = (one for one in both if not one.going)
+        wait_until(lambda both=both: not all(run.going for run in both))
+        (refused,) = (run for run in both if not run.going)
         assert refused.wait() == 1
         assert REFUSED in refused.said["error"]
         assert str(folder) in refused.said["error"]
         gate.open()
-        assert sorted(one.wait() for one in both if one is not refused) == [0]
+        assert sorted(run.wait() for run in both if run is not refused) == [0]
         assert len(gate.held) == 1
     require_whole(runs, job.corpus, folder, job.reference, job.places)
 
@@ -30,7 +30,7 @@ def test_parts_run_together_and_let_nobody_else_in(runs, job, tmp_path):
     folder, gate = tmp_path / "run", Gate(tmp_path / "gate")
     parts = [runs.start(job.corpus, folder, part=(i, 3), faults=gate.faults) for i in (1, 2)]
     held = gate.wait(2)  # both are inside, each with its own lock
-    assert set(held) == {one.pid for one in parts}
+    assert set(held) == {part.pid for part in parts}
     for part in ((1, 1), (1, 2), (1, 3), (2, 3)):  # all, another division, the same parts
         other = runs.start(job.corpus, folder, part=part)
         assert other.wait() == 1
@@ -39,8 +39,8 @@ def test_parts_run_together_and_let_nobody_else_in(runs, job, tmp_path):
     assert third.wait() == 0, third.complaints()
     assert not third.said["report"]["finished"]
     gate.open()
-    assert [one.wait() for one in parts] == [0, 0]
-    assert any(one.said["report"]["finished"] for one in parts)
+    assert [part.wait() for part in parts] == [0, 0]
+    assert any(part.said["report"]["finished"] for part in parts)
     require_whole(runs, job.corpus, folder, job.reference, job.places)
     part = runs.run(job.corpus, folder, part=(2, 3))
     assert (part["kept"], part["shards"], part["tokens"]) == (7, 7, 0)
@@ -49,7 +49,7 @@ def test_parts_run_together_and_let_nobody_else_in(runs, job, tmp_path):
 def test_parts_that_are_killed_leave_nothing_behind(runs, job, moments, tmp_path):
     figures = kill_parts(runs, job.corpus, job.places, job.reference, tmp_path, 8, moments)
     assert figures.kills == 8
-    assert all(one.whole for one in figures.accounts), figures
+    assert all(account.whole for account in figures.accounts), figures
     assert figures.rewritten == 0
     assert figures.most_a_kill <= 1
 
@@ -73,5 +73,5 @@ def test_a_part_removes_its_own_half_files_and_not_those_of_its_neighbours(runs,
     half.unlink()
     gate.open()
     assert neighbour.wait() == 0
-    assert not any(one.exists() for one in (*halves, record))
+    assert not any(path.exists() for path in (*halves, record))
     require_whole(runs, job.corpus, folder, job.reference, job.places)

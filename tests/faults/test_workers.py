@@ -36,8 +36,8 @@ def test_one_worker_then_four_then_two(runs, job, tmp_path):
         run = runs.start(job.corpus, folder, workers=workers, faults=faults)
         if at:
             held = gate.wait(workers)
-            its = [one for one in run.workers if MARK in one.cmdline()]
-            assert {one.pid for one in its} == set(held)
+            its = [worker for worker in run.workers if MARK in worker.cmdline()]
+            assert {it.pid for it in its} == set(held)
             run.strike()
             assert run.wait() == -signal.SIGKILL
             gone(its)
@@ -56,7 +56,7 @@ def test_killed_workers_cost_a_shard_each_at_most(runs, job, moments, tmp_path):
     figures = kill_workers(runs, job.corpus, job.places, job.reference, tmp_path, 2, moments)
     assert figures.kills == 2
     assert figures.redone <= 2
-    assert all(one.whole for one in figures.accounts), figures
+    assert all(account.whole for account in figures.accounts), figures
     require_whole(runs, job.corpus, tmp_path / "workers-0", job.reference, job.places)
 
 

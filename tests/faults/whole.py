@@ -19,7 +19,7 @@ def files(folder: Path) -> dict[str, bytes]:
     """What a finished run publishes, by name, without what names only the machine's moment."""
     found = [*folder.glob("scores/*"), *folder.glob("receipts/*")]
     found += [folder / "skipped.jsonl", folder / "run.json"]
-    return {one.relative_to(folder).as_posix(): one.read_bytes() for one in found}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def stamps(folder: Path) -> dict[str, Stamp]:

@@ -31,10 +31,10 @@ def main() -> int:
     print(f"{datetime.date.today()}, seed {given.seed}, Python {platform.python_version()}, "
           f"{packages}, {time.monotonic() - began:.0f} s\n")  # fmt: skip
     print(f"{'target':16} {'cases':>8} {'findings':>8}  outcomes")
-    for name, one in results.items():
-        said = ", ".join(f"{outcome} {n:,}" for outcome, n in sorted(one.outcomes.items()))
-        print(f"{name:16} {one.cases:8} {len(one.findings):8}  {said}")
-    total = sum(one.cases for one in results.values())
+    for name, result in results.items():
+        said = ", ".join(f"{outcome} {n:,}" for outcome, n in sorted(result.outcomes.items()))
+        print(f"{name:16} {result.cases:8} {len(result.findings):8}  {said}")
+    total = sum(result.cases for result in results.values())
     found = [(name, at, what) for name, r in results.items() for at, what in r.findings.items()]
     print(f"{'all':16} {total:8} {len(found):8}\n")
     kinds = collections.defaultdict(list)

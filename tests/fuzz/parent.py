@@ -64,10 +64,10 @@ def run(plan: Sequence[tuple[str, int, int]], seed: str) -> dict[str, Result]:
             if ended == DONE:
                 break
             rest = [[rest[line][0], number + 1, rest[line][2]], *rest[line + 1 :]]
-        for one in _lines(state / "outcomes"):
-            results[one["target"]].outcomes.update(one["outcomes"])
-        for one in _lines(state / "findings"):
-            results[one["target"]].findings[one["number"]] = one["finding"]
+        for outcome in _lines(state / "outcomes"):
+            results[outcome["target"]].outcomes.update(outcome["outcomes"])
+        for finding in _lines(state / "findings"):
+            results[finding["target"]].findings[finding["number"]] = finding["finding"]
     return results
 
 

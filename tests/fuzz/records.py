@@ -69,8 +69,8 @@ def _head_set(make: Callable[[], HeadSet]) -> str:
     except ValueError as error:
         check_message(error, 600)
         return "refused"
-    assert all(0 <= one.layer < found.layers for one in found)
-    assert all(0 <= one.head < found.heads_per_layer for one in found)
+    assert all(0 <= head.layer < found.layers for head in found)
+    assert all(0 <= head.head < found.heads_per_layer for head in found)
     shape = SimpleNamespace(num_layers=found.layers, num_heads=found.heads_per_layer)
     assert HeadSet.parse(str(found), shape) == found
     assert HeadSet.from_json(found.to_json()) == found

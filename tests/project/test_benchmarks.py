@@ -128,13 +128,13 @@ def test_documents_have_the_lengths_and_begin_as_their_texts():
     texts = [list(range(start, start + size)) for start, size in ((0, 5), (100, 50), (300, 20))]
     found = documents.cut(texts, [10, 4, 20])
     assert sorted(map(len, found)) == [4, 10, 20]
-    assert all(one in [text[: len(one)] for text in texts] for one in found)
+    assert all(piece in [text[: len(piece)] for text in texts] for piece in found)
     with pytest.raises(ValueError, match="no text of 30 tokens is left"):
         documents.cut(texts, [30, 30])
 
 
 def test_spread_keeps_the_shortest_and_the_longest():
-    assert [len(one) for one in documents.spread([[0] * n for n in range(1, 10)], 3)] == [1, 5, 9]
+    assert [len(ids) for ids in documents.spread([[0] * n for n in range(1, 10)], 3)] == [1, 5, 9]
 
 
 # ---- counting -----------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_needed_count():
 
 
 def test_growth_masks_the_detected_heads_first():
-    points = {one.label: one.heads for one in growth._heads([[1, 2]])}
+    points = {head.label: head.heads for head in growth._heads([[1, 2]])}
     assert points["14 (from layer 17)"] == list(HEADS)
     assert len(set(points["270 (from layer 0)"])) == 270
     assert len(growth.upper_heads(30, 9)) == 14
@@ -173,7 +173,7 @@ def test_growth_masks_the_detected_heads_first():
 
 
 def test_numbers_are_written_with_three_digits():
-    written = [figures.significant(one) for one in (0, 0.01234, 0.5, 1.2345, 12.345, 1234.5)]
+    written = [figures.significant(value) for value in (0, 0.01234, 0.5, 1.2345, 12.345, 1234.5)]
     assert written == ["0", "0.0123", "0.500", "1.23", "12.3", "1,234"]
     assert figures.spread([2.0, 1.0, 3.0]) == "2.00 (1.00 to 3.00)"
 
@@ -219,7 +219,7 @@ def test_a_section_run_alone_leaves_the_others(tmp_path):
     text = report.write(tmp_path, __main__.SECTIONS.values())
     assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == text
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [
-        one.TITLE for one in (scoring, memory, growth, detection)
+        module.TITLE for module in (scoring, memory, growth, detection)
     ]
     assert "| naive eager | 5.00 (5.00 to 5.00) | 60.0 | 2.50 (2.50 to 2.50) |" in text
     assert "nnsight is missing: no network" in text

@@ -114,7 +114,9 @@ def gaps_of_class(node: ast.ClassDef) -> Iterator[tuple[int, str]]:
             names += parameters(child)[1:]
             texts.append(ast.get_docstring(child) or "")
         else:
-            bound = not any(name_of(one) == "staticmethod" for one in child.decorator_list)
+            bound = not any(
+                name_of(decorator) == "staticmethod" for decorator in child.decorator_list
+            )
             yield from gaps_of(child, f"{node.name}.{child.name}", parameters(child)[bound:])
     yield from gaps_of(node, node.name, names, *texts)
 
@@ -136,7 +138,9 @@ def definitions(tree: ast.AST, also: tuple[str, ...] = ()) -> Iterator[Function 
     """Public functions and classes of a module or class, also those behind an `if` or `try`."""
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            overload = any(name_of(one) in ("overload", "setter") for one in child.decorator_list)
+            overload = any(
+                name_of(decorator) in ("overload", "setter") for decorator in child.decorator_list
+            )
             if not overload and (not child.name.startswith("_") or child.name in also):
                 yield child
         elif isinstance(child, ast.If | ast.Try | ast.With):
@@ -146,14 +150,19 @@ def definitions(tree: ast.AST, also: tuple[str, ...] = ()) -> Iterator[Function 
 def parameters(node: Function) -> list[str]:
     """The names of all parameters, in order of kind, without the unused ones (`_x`)."""
     a = node.args
-    every = [*a.posonlyargs, *a.args, *a.kwonlyargs, *(one for one in (a.vararg, a.kwarg) if one)]
-    return [one.arg for one in every if not one.arg.startswith("_")]
+    every = [
+        *a.posonlyargs,
+        *a.args,
+        *a.kwonlyargs,
+        *(argument for argument in (a.vararg, a.kwarg) if argument),
+    ]
+    return [argument.arg for argument in every if not argument.arg.startswith("_")]
 
 
 def fields(node: ast.ClassDef) -> list[str]:
     """The public fields of a dataclass, NamedTuple or TypedDict; nothing for other classes."""
-    decorators = {name_of(one) for one in node.decorator_list}
-    bases = {name_of(one) for one in node.bases}
+    decorators = {name_of(decorator) for decorator in node.decorator_list}
+    bases = {name_of(base) for base in node.bases}
     if not ("dataclass" in decorators or bases & {"NamedTuple", "TypedDict"}):
         return []
     return [

@@ -20,10 +20,10 @@ from fuzz.trials import misbehaves
 def test_all_cases_have_documented_outcomes(cases):
     counts = targets.shares(cases)
     results = parent.run([(name, 0, count) for name, count in counts.items()], "tests")
-    assert {name: one.findings for name, one in results.items() if one.findings} == {}
-    assert sum(one.cases for one in results.values()) == cases
-    for name, one in results.items():  # no target refuses everything, or nothing
-        assert len(one.outcomes) > 1 or counts[name] < 20, name
+    assert {name: result.findings for name, result in results.items() if result.findings} == {}
+    assert sum(result.cases for result in results.values()) == cases
+    for name, result in results.items():  # no target refuses everything, or nothing
+        assert len(result.outcomes) > 1 or counts[name] < 20, name
 
 
 def test_a_case_is_the_same_whenever_it_is_made(tmp_path):
@@ -92,7 +92,7 @@ def test_damage_changes_nearly_everything_and_grows_nothing_without_end():
     random = Random(0)
     data = b'{"text": "sound", "id": 1}' * 20
     spoilt = [damaged(data, random) for _ in range(1000)]
-    assert sum(one != data for one in spoilt) > 950
+    assert sum(content != data for content in spoilt) > 950
     assert max(map(len, spoilt)) < 100_000
     value = {"a": [1, {"b": "text"}], "c": None}
     assert sum(changed(value, random) != value for _ in range(1000)) > 700

@@ -97,9 +97,9 @@ def test_pins_lie_in_the_ranges_of_pyproject():
     missing = sorted(named.keys() - pinned.keys())
     assert missing == [], "constraints.txt does not pin them: renew it as its header says"
     wrong = {
-        name: f"{pinned[name]} is not {one.specifier}"
-        for name, one in named.items()
-        if not one.specifier.contains(pinned[name])
+        name: f"{pinned[name]} is not {requirement.specifier}"
+        for name, requirement in named.items()
+        if not requirement.specifier.contains(pinned[name])
     }
     assert wrong == {}
 

@@ -137,7 +137,7 @@ def test_a_corpus_that_changes_goes_on_and_the_report_says_what_became_of_it(
     else:
         reports = [scored(path, part=(i, 2)) for i in (1, 2)]
         found = tuple(
-            sum(getattr(one, name) for one in reports)
+            sum(getattr(report, name) for report in reports)
             for name in ("kept", "redone", "set_aside_shards")
         )
     assert found == (kept, redone, aside)

@@ -42,14 +42,16 @@ def test_scores_are_the_means_over_novel_tokens(bos, window):
     model = make_model(bos=bos)
     heads = wb.HeadSet.parse("L1H0 L2H3", model)
     texts = ["some text, some text, and some more text", "abcdefgh", "aaaaaaaaaaaa" * 4]
-    documents = [one for one in wb.read_corpus([{"text": text, "domain": "a"} for text in texts])]
+    documents = [
+        document for document in wb.read_corpus([{"text": text, "domain": "a"} for text in texts])
+    ]
     found = wb.novel_scores(model, heads, documents, context=2, window=window)
     plain = wb.score_documents(model, heads, documents, window=window)
-    np.testing.assert_allclose(found["score"], [one["score"] for one in plain], rtol=1e-5)
+    np.testing.assert_allclose(found["score"], [row["score"] for row in plain], rtol=1e-5)
     assert list(found) == SCHEMA.names  # a score table like any other, which can be ranked and cut
     for column in SCHEMA.names:
         if not column.startswith(("loss_", "score", "rise", "predicted_novel")):
-            assert found[column].tolist() == [one[column] for one in plain]
+            assert found[column].tolist() == [row[column] for row in plain]
     assert len(wb.select(found).chosen) == 1
     losses = wb.token_losses(model, texts, [None, heads], window=window)
     for row, text, (base, ref) in zip(found.itertuples(), texts, losses, strict=True):
@@ -89,7 +91,7 @@ def test_a_row_holds_what_the_plain_formulas_give_bit_for_bit(bos, window):
         assert row.compression_ratio == len(zlib.compress(text.encode())) / len(text.encode())
         stride = (window or model.context) - len(model.bos_ids)
         novel = plainly_novel(model.encode(text), 1)
-        novel = np.array([one for i, one in enumerate(novel) if bos or i % stride])
+        novel = np.array([is_novel for i, is_novel in enumerate(novel) if bos or i % stride])
         before, after = (float(x[novel].mean(dtype="float64")) for x in (base, ref))
         assert row.predicted_novel == novel.sum() > 0
         assert (row.loss_base_novel, row.loss_ref_novel) == (before, after)

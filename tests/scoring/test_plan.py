@@ -38,19 +38,23 @@ def test_counts_are_those_of_the_run(tmp_path):
     for row in corpus():
         sizes[row["domain"]] += len((row["text"] or "").encode())
     assert found.domains.set_index("domain")["bytes"].to_dict() == sizes
-    reasons = [one["reason"] for one in table.skipped]
+    reasons = [skipped["reason"] for skipped in table.skipped]
     assert dict(found.skipped.to_numpy().tolist()) == {r: reasons.count(r) for r in reasons}
 
 
 def test_a_sample_of_all_gives_the_tokens_exactly():
     found = wb.plan_scoring(MODEL, HEADS, corpus(), sample=100, max_tokens=40)
     for row in found.domains.itertuples():
-        mine = [one["text"] for one in corpus() if one["domain"] == row.domain and one["text"]]
+        mine = [
+            document["text"]
+            for document in corpus()
+            if document["domain"] == row.domain and document["text"]
+        ]
         tokens = sum(min(len(MODEL.encode(text)), 40) for text in mine)
         assert row.tokens == row.tokens_low == row.tokens_high == pytest.approx(tokens)
         assert row.seconds == pytest.approx(tokens / found.rate)
     assert found.hours[0] == pytest.approx(found.domains["seconds"].sum() / 3600)
-    assert found.cost(2.0) == tuple(2.0 * one for one in found.hours)
+    assert found.cost(2.0) == tuple(2.0 * hour for hour in found.hours)
 
 
 def test_the_interval_holds_the_tokens_of_the_corpus():
@@ -69,8 +73,8 @@ def test_every_document_is_as_likely_in_the_sample(monkeypatch):
     seen = np.zeros(30)
     documents = [wb.Document(str(i), "text", "a", "memory", i) for i in range(30)]
     for seed in range(600):
-        for one in plan._count(documents, 6, np.random.default_rng(seed)).drawn["a"]:
-            seen[one.row] += 1
+        for document in plan._count(documents, 6, np.random.default_rng(seed)).drawn["a"]:
+            seen[document.row] += 1
     assert seen.sum() == 3600
     assert 80 < seen.min() <= seen.max() < 165  # each 120 on average
 
@@ -107,8 +111,8 @@ def test_the_command(tmp_path):
     result = CliRunner().invoke(app, [*command, "--price", "2.5", "--json"])
     assert result.exit_code == 0, result.output
     stated = json.loads(result.stdout)
-    assert sum(one["documents"] for one in stated["domains"]) == 58
-    assert stated["cost"] == pytest.approx([2.5 * one for one in stated["hours"]])
+    assert sum(domain["documents"] for domain in stated["domains"]) == 58
+    assert stated["cost"] == pytest.approx([2.5 * hours for hours in stated["hours"]])
     plain = CliRunner().invoke(app, [*command, "--price", "2.5"])
     assert plain.exit_code == 0
     assert "58 documents" in plain.stdout

@@ -45,7 +45,7 @@ def test_the_list_is_what_sha256sum_checks(run):
 def test_every_file_of_the_run_is_under_a_digest_of_the_manifest(run):
     """From the manifest down, by hand."""
     manifest = json.loads((run / "manifest.json").read_text())
-    listed = {one["contentUrl"]: one["sha256"] for one in manifest["distribution"]}
+    listed = {file["contentUrl"]: file["sha256"] for file in manifest["distribution"]}
     for line in (run / "receipts.sha256").read_text().splitlines():
         digest, path = line.split("  ")
         listed[path] = digest
@@ -67,7 +67,7 @@ def test_record_and_manifest_do_not_grow_with_the_shards(tiny, heads, tmp_path):
         assert len(wb.load_scores(folder)) == 50
         sizes[size] = [(folder / "run.json").stat().st_size, manifest.stat().st_size]
     # Numbers of more digits, and nothing else.
-    assert all(abs(one - other) < 100 for one, other in zip(*sizes.values(), strict=True))
+    assert all(abs(size - other) < 100 for size, other in zip(*sizes.values(), strict=True))
 
 
 def other_reason(path):

@@ -80,8 +80,8 @@ def test_every_document_read_is_scored_or_skipped_with_its_reason(tiny, heads, t
     assert list(table.frame["doc_id"]) == ["good", "good", "also good"]
     skipped = table.skipped
     assert table.run["documents"] == {"read": 9, "scored": 3, "skipped": 6}
-    assert sorted([*table.frame["row"], *(one["row"] for one in skipped)]) == list(range(9))
-    reasons = " | ".join(one["reason"] for one in skipped)
+    assert sorted([*table.frame["row"], *(row["row"] for row in skipped)]) == list(range(9))
+    reasons = " | ".join(row["reason"] for row in skipped)
     for word in ("empty", "too short", "null", "int", "UTF-8", "JSON"):
         assert word in reasons, (word, reasons)
 
@@ -322,7 +322,7 @@ def test_joined_streams_with_equal_places_are_skipped_before_the_work(tiny, head
     joined = [*wb.read_corpus(frame), *wb.read_corpus(frame.assign(id=["x", "y", "z"]))]
     table = wb.score_corpus(tiny, heads, joined)
     assert len(table) == 3
-    assert {one["reason"] for one in table.skipped} == {
+    assert {row["reason"] for row in table.skipped} == {
         "duplicate place: another document has this source and row"
     }
     wb.select(table)

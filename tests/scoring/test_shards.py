@@ -43,23 +43,23 @@ def made(corpus, folder, size=4, **more):
 def test_the_shards_hold_every_row_once_and_their_documents_come_back(corpus, tmp_path):
     everything = read(corpus)
     catalogue = made(corpus, tmp_path / "run")
-    sources = {one.name: one for one in sources_of(corpus)}
+    sources = {source.name: source for source in sources_of(corpus)}
     back = [documents_of(shard, sources, COLUMNS) for shard in catalogue.shards]
-    assert [one for shard in back for one in shard] == [
-        one for one in everything if isinstance(one, Document)
+    assert [document for shard in back for document in shard] == [
+        row for row in everything if isinstance(row, Document)
     ]
-    refused = [one for shard in catalogue.shards for one in shard.refused]
-    assert refused == [one for one in everything if not isinstance(one, Document)]
+    refused = [refused for shard in catalogue.shards for refused in shard.refused]
+    assert refused == [row for row in everything if not isinstance(row, Document)]
     assert len(refused) == 2
-    assert [len(shard) for shard in back] == [one.documents for one in catalogue.shards]
-    assert {one.documents for one in catalogue.shards[:-1]} == {4}
+    assert [len(shard) for shard in back] == [shard.documents for shard in catalogue.shards]
+    assert {shard.documents for shard in catalogue.shards[:-1]} == {4}
 
 
 def test_a_stream_is_cut_as_the_catalogue_is(corpus, tmp_path):
     streamed = [shard for shard, _ in cut(read(corpus), 4)]
     catalogued = made(corpus, tmp_path / "run").shards
     for mine, other in zip(streamed, catalogued, strict=True):
-        plain = tuple(dataclasses.replace(one, offset=0) for one in other.pieces)
+        plain = tuple(dataclasses.replace(piece, offset=0) for piece in other.pieces)
         assert mine == dataclasses.replace(other, pieces=plain)
 
 
@@ -110,9 +110,11 @@ def test_a_changed_corpus_is_looked_through_anew_and_why_is_said(corpus, tmp_pat
     again = made(corpus, tmp_path / "run", notes=notes)
     assert again != first
     assert notes == [f"the catalogue of the shards was made anew: {why}"]
-    sources = {one.name: one for one in sources_of(corpus)}
-    back = [one for shard in again.shards for one in documents_of(shard, sources, COLUMNS)]
-    assert back == [one for one in read(corpus) if isinstance(one, Document)]
+    sources = {source.name: source for source in sources_of(corpus)}
+    back = [
+        document for shard in again.shards for document in documents_of(shard, sources, COLUMNS)
+    ]
+    assert back == [row for row in read(corpus) if isinstance(row, Document)]
 
 
 def test_other_columns_or_sizes_give_another_catalogue(corpus, tmp_path):
@@ -176,13 +178,13 @@ def test_a_file_that_grows_while_it_is_looked_through_is_no_catalogue(
         with pytest.raises(CorpusError, match=r"c\.jsonl was changed while the corpus was looked"):
             made(corpus, tmp_path / "run")
     assert not (tmp_path / "run" / CATALOGUE).exists()
-    assert sum(one.documents for one in made(corpus, tmp_path / "run").shards) == 37
+    assert sum(shard.documents for shard in made(corpus, tmp_path / "run").shards) == 37
 
 
 def test_text_that_changed_on_the_way_is_not_scored_for_the_old(corpus, tmp_path):
     catalogue = made(corpus, tmp_path / "run")
     changed_in_place(tmp_path / "corpus")
-    sources = {one.name: one for one in sources_of(corpus)}
+    sources = {source.name: source for source in sources_of(corpus)}
     wrong = []
     for shard in catalogue.shards:
         try:

@@ -95,7 +95,9 @@ def test_documents_without_a_score_are_listed_once(bench, monkeypatch):
     short = [Document(f"s{i}", "x", "a", "short", i) for i in range(30)]
     rows = [{"id": "n", "text": None, "domain": "a"}]
     found = wb.select_cascade(model, heads, [*documents[:40], *short])
-    assert sorted(one.doc_id for one in found.skipped) == sorted(one.doc_id for one in short)
+    assert sorted(document.doc_id for document in found.skipped) == sorted(
+        document.doc_id for document in short
+    )
     assert len(found.selection.table) == 40
     with pytest.raises(ValueError, match="holds no document that can be read"):
         wb.select_cascade(model, heads, rows)
@@ -195,10 +197,10 @@ def test_a_document_without_a_score_in_bfloat16_is_scored_exactly(bench, monkeyp
     real, refused = cascade.scored, []
 
     def scored(with_model, heads, some, *settings):
-        for one in real(with_model, heads, some, *settings):
-            bad = with_model is not model and one.get("doc_id") == "d9"
-            refused.extend([one] * bad)
-            yield cascade.Skipped("d9", "b", "memory", 9, "loss is not finite") if bad else one
+        for row in real(with_model, heads, some, *settings):
+            bad = with_model is not model and row.get("doc_id") == "d9"
+            refused.extend([row] * bad)
+            yield cascade.Skipped("d9", "b", "memory", 9, "loss is not finite") if bad else row
 
     monkeypatch.setattr(cascade, "scored", scored)
     found = wb.select_cascade(model, heads, documents[:60])

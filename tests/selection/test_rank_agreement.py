@@ -59,7 +59,7 @@ def test_agreement_along_a_setting():
     from workbench.figures.scaling import agreement_curve
 
     figure = agreement_curve(found)
-    assert {one.name for one in figure.data} == {"a: overlap", "a: spearman"}
+    assert {trace.name for trace in figure.data} == {"a: overlap", "a: spearman"}
     assert list(figure.data[0].x) == [1, 2, 8]
     assert figure.layout.xaxis.title.text == "probes"
     with pytest.raises(ValueError, match="whose first column is the setting"):

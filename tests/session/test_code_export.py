@@ -76,7 +76,7 @@ def test_long_lines_are_broken_between_words(tiny):
     code = wb.Session(tiny, "seven candles and a kettle, " * 40).code()
     assert max(map(len, code.splitlines())) <= 100
     pieces = [node for node in code.splitlines() if node.startswith("    '")]
-    assert all(one.endswith(" '") for one in pieces[:-1])
+    assert all(piece.endswith(" '") for piece in pieces[:-1])
     assert len(ast.parse(code).body) == 3
 
 

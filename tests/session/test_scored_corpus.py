@@ -40,7 +40,7 @@ def random_table(count, seed, domains=4):
             "loss_ref": base * (1 + score),
             "score": score,
             "compression_ratio": np.where(rng.random(count) < 0.1, np.nan, rng.random(count)),
-            "text_sha256": [f"{one:064x}" for one in rng.integers(0, 5, count)],
+            "text_sha256": [f"{number:064x}" for number in rng.integers(0, 5, count)],
         }
     )
 
@@ -51,15 +51,15 @@ def plain(table, by, ascending, domain, contains, only_selected):
     if domain is not None:
         keep = keep[keep["domain"] == domain]
     if contains:
-        keep = keep[[contains.lower() in one.lower() for one in keep["doc_id"]]]
+        keep = keep[[contains.lower() in doc_id.lower() for doc_id in keep["doc_id"]]]
     if only_selected:
         keep = keep[keep["selected"]]
     keys = keep["distance"] if by == "margin" else keep[by]
     rows = [(key, doc_id) for key, doc_id in zip(keys, keep["doc_id"], strict=True)]
-    known = [one for one in rows if one[0] == one[0]]
-    rest = [one for one in rows if one[0] != one[0]]
+    known = [row for row in rows if row[0] == row[0]]
+    rest = [row for row in rows if row[0] != row[0]]
     # sorted is stable in both directions, and the table has the order of domain and rank
-    known = sorted(known, key=lambda one: one[0], reverse=not ascending)
+    known = sorted(known, key=lambda row: row[0], reverse=not ascending)
     return [doc_id for _, doc_id in [*known, *rest]]
 
 
@@ -134,7 +134,7 @@ def test_positions_stay_while_the_cut_moves():
             for row in corpus.rows(range(100))
         )
     assert selected[0] == selected[2] != selected[1]
-    assert [corpus.position(one) for one in ids] == list(range(100))
+    assert [corpus.position(doc_id) for doc_id in ids] == list(range(100))
 
 
 def test_bad_input_is_refused():
@@ -200,7 +200,7 @@ def as_list(folder):
 
 
 def as_stream(folder):
-    return (one for one in TEXTS)  # can be read only once, and is opened all the same
+    return (row for row in TEXTS)  # can be read only once, and is opened all the same
 
 
 def as_arrow_stream(folder):
@@ -222,7 +222,7 @@ def test_scoring_and_opening_documents_of_any_corpus(session, tmp_path, form):
     for position in range(len(found)):
         session.open(position)
         (row,) = found.rows([position])
-        (source,) = [one for one in TEXTS if one["id"] == row["doc_id"]]
+        (source,) = [text for text in TEXTS if text["id"] == row["doc_id"]]
         assert (session.text, session.document) == (source["text"], row["doc_id"])
         assert session.changes().rise == pytest.approx(row["score"], rel=1e-3, abs=1e-5)
     session.open("Doc 3")
@@ -254,7 +254,7 @@ def test_a_text_that_is_not_the_scored_one_is_not_shown(session, tmp_path):
     path = write(tmp_path / "c.jsonl", TEXTS)
     session.score(path, tmp_path / "run")
     state, corpus = session.state, session.corpus
-    changed = [dict(one) for one in TEXTS]
+    changed = [dict(document) for document in TEXTS]
     changed[4]["text"] = "changed meanwhile"
     changed[5]["text"] = ""
     write(path, changed[:10])

@@ -42,7 +42,7 @@ def listen(session):
 def everything(session):
     """All of a session that an action could change."""
     palette, history = session.palette, session.history
-    columns = {name: id(one) for name, one in palette.columns.items()}
+    columns = {name: id(column) for name, column in palette.columns.items()}
     selection = session.corpus and id(session.corpus.selection)
     return (
         session.state, session.document, id(session.scores), session.corpus, selection,
@@ -267,10 +267,10 @@ def test_two_threads_lose_no_toggle(tiny, round_):
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        for one in threads:
-            one.start()
-        for one in threads:
-            one.join(30)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
     finally:
         sys.setswitchinterval(interval)
     assert str(session.heads) == "L0H0 L0H3 L1H1 L2H2"

@@ -97,7 +97,9 @@ def test_predictions_are_the_softmax_of_a_masked_pass(name, bos):
 def test_a_model_that_cannot_resume_predicts_the_same(tiny):
     model = make_model()
     model.__dict__["workbench_can_resume"] = {(model.dtype, model.device): False}
-    found, expected = (wb.Session(one, TEXT, "L1H0").predictions(9) for one in (model, tiny))
+    found, expected = (
+        wb.Session(selector, TEXT, "L1H0").predictions(9) for selector in (model, tiny)
+    )
     for ours, theirs in zip(found, expected, strict=True):
         assert [g.text for g in ours] == [g.text for g in theirs]
         np.testing.assert_allclose(
@@ -173,7 +175,7 @@ def test_what_was_kept_under_one_mode_is_not_taken_for_another():
         session.set_mode(mode)
         alone = wb.Session(model, TEXT, "L1H0 L2H1", mode=mode)
         np.testing.assert_allclose(session.changes().after, alone.changes().after, atol=2e-5)
-        found, expected = (one.predictions(7)[1] for one in (session, alone))
+        found, expected = (opened.predictions(7)[1] for opened in (session, alone))
         np.testing.assert_allclose([g[1] for g in found], [g[1] for g in expected], atol=1e-5)
         np.testing.assert_allclose(session.needs(5).effect, alone.needs(5).effect, atol=2e-5)
 
@@ -184,7 +186,7 @@ def test_other_weights_and_another_dtype_are_noticed():
 
     def everything():
         found = session.changes()
-        guesses = [one.probability for side in session.predictions(5) for one in side]
+        guesses = [prediction.probability for side in session.predictions(5) for prediction in side]
         return np.concatenate([found.before[1:], found.after[1:], guesses, *session.needs().effect])
 
     before = everything()

@@ -64,15 +64,15 @@ def olmo_core(sources):
     mixture.validate()
     # It refuses to be asked for more than a source holds at its ratio.
     most = min(
-        sources[one.source_name] * one.max_repetition_ratio / one.target_ratio
-        for one in mixture.sources
+        sources[source.source_name] * source.max_repetition_ratio / source.target_ratio
+        for source in mixture.sources
     )
     wanted = int(0.95 * most) // LENGTH * LENGTH
     made = SourceMixtureDatasetConfig(
         source_list=mixture, requested_tokens=wanted, global_batch_size=LENGTH,
         render_tables=False, quiet=True,
     ).build(npdtype=np.uint32, sequence_length=LENGTH)  # fmt: skip
-    return {one.name: sum(path.tokens for path in one.path_tokens) for one in made.sources}
+    return {source.name: sum(path.tokens for path in source.path_tokens) for source in made.sources}
 
 
 def mosaicml(sources):

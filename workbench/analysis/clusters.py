@@ -91,7 +91,7 @@ def cluster_documents(
     at = plane.transform(vectors)
     at *= np.sign(at[np.abs(at).argmax(axis=0), [0, 1]])
     sizes = np.bincount(means.labels_, minlength=k)
-    first = np.array([int(np.argmax(means.labels_ == one)) for one in range(k)])
+    first = np.array([int(np.argmax(means.labels_ == cluster)) for cluster in range(k)])
     name = np.empty(k, dtype=int)
     name[np.lexsort((first, -sizes))] = np.arange(k)
     rows = table[["doc_id", "domain", *KEY]].reset_index(drop=True)
@@ -140,7 +140,7 @@ def cluster_table(
     documents = documents_of(table, corpus, **columns)
     counts, names = word_counts([document.text for document in documents])
     weights = class_tfidf(counts, clusters.frame["cluster"].to_numpy())
-    flags = {name: chosen_in(clusters, one) for name, one in selections.items()}
+    flags = {name: chosen_in(clusters, selection) for name, selection in selections.items()}
     rows = []
     for cluster, part in clusters.frame.groupby("cluster"):
         value = weights[int(str(cluster))]
@@ -151,7 +151,7 @@ def cluster_table(
                 "cluster": cluster,
                 "documents": len(part),
                 "domains": ", ".join(sorted(set(part["domain"]))),
-                **{name: float(one[part.index].mean()) for name, one in flags.items()},
+                **{name: float(flag[part.index].mean()) for name, flag in flags.items()},
                 "terms": ", ".join(names[best[value[best] > 0]]),
                 "nearest": ", ".join(near["doc_id"]),
             }
@@ -170,8 +170,8 @@ def class_tfidf(counts: sparse.csr_matrix, classes: np.ndarray) -> np.ndarray:
         Shape (classes, words).
     """
     total = np.zeros((int(classes.max()) + 1, counts.shape[1]))
-    for one in range(len(total)):
-        total[one] = np.asarray(counts[np.flatnonzero(classes == one)].sum(axis=0)).ravel()
+    for cluster in range(len(total)):
+        total[cluster] = np.asarray(counts[np.flatnonzero(classes == cluster)].sum(axis=0)).ravel()
     share = total / np.maximum(total.sum(axis=1, keepdims=True), 1)
     return share * np.log1p(total.sum() / len(total) / total.sum(axis=0))
 

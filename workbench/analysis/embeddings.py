@@ -79,7 +79,7 @@ def _means(model: Model, packed: Sequence[list[int]]) -> list[np.ndarray]:
     engine = packed_passes(model)
     states = engine.hidden(packed, [None])[0] if engine else _plain_hidden(model, packed[0])
     skip = len(model.bos_ids)
-    parts = states.split([len(one) for one in packed])
+    parts = states.split([len(ids) for ids in packed])
     return [part[skip:].float().mean(dim=0).cpu().numpy() for part in parts]
 
 

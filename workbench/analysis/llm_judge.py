@@ -130,8 +130,10 @@ def judge(
         for document in documents
     ]
     folder = Path(cache)
-    answers = {one.name: kept for one in asked if (kept := _kept(folder / one.name))}
-    open_ones = list({one.name: one for one in asked if one.name not in answers}.values())
+    answers = {question.name: kept for question in asked if (kept := _kept(folder / question.name))}
+    open_ones = list(
+        {question.name: question for question in asked if question.name not in answers}.values()
+    )
     if open_ones:
         client = _client(base_url, api_key, timeout, len(open_ones))
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,11 +141,13 @@ def judge(
     return pd.DataFrame(
         [
             {
-                "doc_id": one.doc_id, "domain": one.domain, "source": one.source, "row": one.row,
-                "text_sha256": text_sha256(one.text), "cut": len(one.text) > max_characters,
+                "doc_id": document.doc_id, "domain": document.domain,
+                "source": document.source, "row": document.row,
+                "text_sha256": text_sha256(document.text),
+                "cut": len(document.text) > max_characters,
                 **verdict(answers[question.name]),
             }
-            for one, question in zip(documents, asked, strict=True)
+            for document, question in zip(documents, asked, strict=True)
         ]
     ).astype({"reasoning": "boolean"} if documents else {})  # fmt: skip
 
@@ -268,7 +272,7 @@ def _ask_all(
         done(1)
         pool = ThreadPoolExecutor(workers)
         try:
-            waiting = {pool.submit(_ask, client, one, folder): one for one in rest}
+            waiting = {pool.submit(_ask, client, question, folder): question for question in rest}
             for future in as_completed(waiting):
                 answers[waiting[future].name] = future.result()
                 done(1)

@@ -113,7 +113,7 @@ def word_overlap(
         )
     documents = documents_of(table, corpus, **columns)
     domains = np.array([document.domain for document in documents])
-    place = {(one.source, one.row): i for i, one in enumerate(documents)}
+    place = {(document.source, document.row): i for i, document in enumerate(documents)}
     rng = np.random.default_rng(seed)
     rows = []
     cuts = {
@@ -133,7 +133,7 @@ def word_overlap(
                     for name in (scorer_a, scorer_b)
                 )
                 pairs = [
-                    [rng.choice(len(members), len(one), replace=False) for one in (a, b)]
+                    [rng.choice(len(members), len(side), replace=False) for side in (a, b)]
                     for _ in range(draws)
                 ]
                 head = {"domain": domain, "fraction": fraction}
@@ -159,9 +159,9 @@ def _compared(
     words: int,
 ) -> dict[str, object]:
     """Overlap of the words of two sets of texts (rows of `values`) and of random pairs of sets."""
-    ours, theirs = (frequent(values, one, words) for one in (a, b))
+    ours, theirs = (frequent(values, side, words) for side in (a, b))
     size, share = _share(ours, theirs)
-    random = [_share(*(frequent(values, one, words) for one in pair))[1] for pair in pairs]
+    random = [_share(*(frequent(values, side, words) for side in pair))[1] for pair in pairs]
     low, high = percentile_interval(np.array(random))
     ours, theirs = ours[:size], theirs[:size]
     return {

@@ -123,10 +123,10 @@ def evaluate(
         from lm_eval import evaluate as run
 
         with progress_bar("evaluating", "head set", len(sets)) as done:
-            for (name, draw), one in sets.items():
+            for (name, draw), head_set in sets.items():
                 _seed()
                 # Not `simple_evaluate`, which starts a dozen programs to describe the machine.
-                with masked(model, one, mode):
+                with masked(model, head_set, mode):
                     results = run(harness, found, limit=limit, bootstrap_iters=RESAMPLES)
                 rows += [(*row, name, draw) for row in _values(results)]
                 items += [{**item, "masked": name, "draw": draw} for item in _items(results)]
@@ -214,7 +214,7 @@ def _loaded(
     from lm_eval.defaults import DEFAULT_OTHER_SEED
 
     further = [include_path] if isinstance(include_path, str | Path) else list(include_path)
-    names = [dict(one) if isinstance(one, Mapping) else str(one) for one in tasks]
+    names = [dict(task) if isinstance(task, Mapping) else str(task) for task in tasks]
     manager = _manager(names, [FOLDER, *further])
     missing = _unknown(manager, names)
     if missing:
@@ -246,7 +246,7 @@ def _manager(names: Sequence[Any], folders: list[str | Path]) -> TaskManager:
 def _unknown(manager: TaskManager, names: Sequence[Any]) -> list[str]:
     """The names that are neither known tasks nor files."""
     named = [name for name in names if isinstance(name, str)]
-    return [one for one in named if one not in manager.task_index and not Path(one).is_file()]
+    return [name for name in named if name not in manager.task_index and not Path(name).is_file()]
 
 
 def _harness(model: Model, options: Mapping[str, Any]) -> HFLM:

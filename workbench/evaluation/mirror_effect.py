@@ -55,7 +55,7 @@ def mirror(
             not fit into the model's context.
     """
     require_fitting(model, heads, mode)
-    names = [one.name for one in tasks]
+    names = [task.name for task in tasks]
     if not heads or not tasks or controls < 1 or len(set(names)) < len(names):
         raise ValueError(
             f"a mirror needs heads, tasks of different names and a control at least; got "
@@ -63,7 +63,9 @@ def mirror(
         )
     sets = mirror_sets(model, heads, controls, seed)
     items = [
-        (task, i, one.name, asked(model, one)) for task in tasks for i, one in enumerate(task.items)
+        (task, i, item.name, asked(model, item))
+        for task in tasks
+        for i, item in enumerate(task.items)
     ]
     rows = []
     with progress_bar("answering tasks", "item", len(items)) as done:
@@ -96,8 +98,8 @@ def mirror_sets(
     if heads:
         sets["detected", 0] = heads
         seeds = np.random.default_rng(seed).integers(2**31, size=controls)
-        for draw, one in enumerate(seeds):
-            sets["random", draw] = HeadSet.random(model, exclude=heads, seed=int(one))
+        for draw, draw_seed in enumerate(seeds):
+            sets["random", draw] = HeadSet.random(model, exclude=heads, seed=int(draw_seed))
     return sets
 
 

@@ -59,7 +59,7 @@ def word_overlap_dots(overlaps: Mapping[str, pd.DataFrame], weight: str = "tf") 
     domains = sorted(set(first["domain"]))
     figure = make_subplots(
         cols=len(domains), shared_yaxes=True, horizontal_spacing=0.02,
-        subplot_titles=[shown(str(one)) for one in domains],
+        subplot_titles=[shown(str(domain)) for domain in domains],
     )  # fmt: skip
     for column, domain in enumerate(domains, start=1):
         for number, (name, table) in enumerate(overlaps.items()):
@@ -105,7 +105,7 @@ def cluster_bars(table: pd.DataFrame, one: str, other: str, most: int = 20) -> g
         for number, terms in zip(rows["cluster"], rows["terms"], strict=True)
     ]
     about = [
-        "<br>".join(shown(one) for one in row)
+        "<br>".join(shown(cell) for cell in row)
         for row in zip(rows["terms"], rows["nearest"], rows["domains"], strict=True)
     ]
     figure = make_subplots(

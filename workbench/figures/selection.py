@@ -33,8 +33,8 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
     )  # fmt: skip
     edges = np.histogram_bin_edges(selection.table["score"], bins=bins)
     middle = ((edges[:-1] + edges[1:]) / 2).round(4)
-    for row, one in enumerate(domains.itertuples(), start=1):
-        part = selection.table[selection.table["domain"] == one.domain]
+    for row, domain in enumerate(domains.itertuples(), start=1):
+        part = selection.table[selection.table["domain"] == domain.domain]
         for chosen, colour in ((True, COLOURS[0]), (False, COLOURS[6])):
             counts, _ = np.histogram(part.loc[part["selected"] == chosen, "score"], bins=edges)
             figure.add_bar(
@@ -42,7 +42,9 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
                 name="chosen" if chosen else "left", showlegend=row == 1,
                 hovertemplate="score %{x:.2f}: %{y} documents<extra></extra>",
             )  # fmt: skip
-        figure.add_vline(x=one.threshold, line_dash="dash", line_color=COLOURS[1], row=row, col=1)
+        figure.add_vline(
+            x=domain.threshold, line_dash="dash", line_color=COLOURS[1], row=row, col=1
+        )
     figure.update_layout(
         title="AttentionInfluence inside each domain (dashed: the cut)", barmode="stack", bargap=0
     )
@@ -104,8 +106,8 @@ def scorer_matrix(pairs: pd.DataFrame) -> go.Figure:
         start=1,
     ):
         grid = np.full((len(names), len(names)), np.nan)
-        for one, other, value in zip(mean["one"], mean["other"], mean[measure], strict=True):
-            i, j = names.index(one), names.index(other)
+        for first, other, value in zip(mean["one"], mean["other"], mean[measure], strict=True):
+            i, j = names.index(first), names.index(other)
             grid[i, j] = grid[j, i] = value
         figure.add_heatmap(
             z=grid.round(4), x=[shown(name) for name in names], y=[shown(name) for name in names],
@@ -132,13 +134,13 @@ def confound_matrix(confounds: pd.DataFrame) -> go.Figure:
     scorers = list(dict.fromkeys(confounds["scorer"]))
     figure = make_subplots(
         cols=len(domains), shared_yaxes=True, horizontal_spacing=0.02,
-        subplot_titles=[shown(str(one)) for one in domains],
+        subplot_titles=[shown(str(domain)) for domain in domains],
     )  # fmt: skip
     for column, domain in enumerate(domains, start=1):
         part = confounds[confounds["domain"] == domain]
         grid = part.pivot(index="scorer", columns="confound", values="spearman").loc[scorers]
         figure.add_heatmap(
-            z=grid.to_numpy().round(4), x=[one.replace("_", " ") for one in grid.columns],
+            z=grid.to_numpy().round(4), x=[column.replace("_", " ") for column in grid.columns],
             y=[shown(scorer) for scorer in scorers], colorscale=DIVERGING, zmin=-1, zmax=1, xgap=1,
             ygap=1, texttemplate="%{z:.1f}", showscale=column == len(domains), hoverongaps=False,
             row=1, col=column, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",

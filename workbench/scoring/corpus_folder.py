@@ -118,14 +118,14 @@ def require_same(folder: Path, held: Held, rows: Iterable[Document | Skipped]) -
     shared: set[str] = set()
     sources: list[str] = []
     first = None
-    for one in rows:
+    for row in rows:
         check_cancelled()
-        if not isinstance(one, Document):
+        if not isinstance(row, Document):
             continue
-        first = first or one.doc_id
-        if one.source not in sources and len(sources) <= _NAMED:
-            sources.append(one.source)
-        digest = text_sha256(one.text)
+        first = first or row.doc_id
+        if row.source not in sources and len(sources) <= _NAMED:
+            sources.append(row.source)
+        digest = text_sha256(row.text)
         if digest in held.texts:
             shared.add(digest)
             if len(shared) >= SHARE * len(held.texts):
@@ -163,9 +163,9 @@ def checked(
     ahead: list[Document | Skipped] = []
 
     def noted() -> Iterator[Document | Skipped]:
-        for one in itertools.islice(rows, AHEAD):
-            ahead.append(one)
-            yield one
+        for row in itertools.islice(rows, AHEAD):
+            ahead.append(row)
+            yield row
 
     require_same(folder, held, noted())
     return itertools.chain(ahead, rows)

@@ -138,16 +138,18 @@ def plan_scoring(
     settings.certified(model)
     rng = np.random.default_rng(seed)
     census = _count(read_corpus(corpus, id=id, text=text, domain=domain), sample, rng)
-    chosen = [one for some in census.drawn.values() for one in some]
+    chosen = [document for some in census.drawn.values() for document in some]
     list(scored(model, settings, chosen[:1]))  # what is done only once
     seconds, results = _measure(model, settings, chosen)
     lengths = {
-        name: np.array([len(encode_start(model, one.text, max_tokens)) for one in some], float)
+        name: np.array(
+            [len(encode_start(model, document.text, max_tokens)) for document in some], float
+        )
         for name, some in census.drawn.items()
     }
     rate = sum(some.sum() for some in lengths.values()) / seconds
     pairs = zip(chosen, results, strict=True)
-    lost = Counter(document.domain for document, one in pairs if isinstance(one, Skipped))
+    lost = Counter(document.domain for document, result in pairs if isinstance(result, Skipped))
     rows = []
     for name in sorted(census.documents):
         count, read = census.documents[name], lengths[name]
@@ -184,19 +186,19 @@ class _Census:
 
 def _count(stream: Iterable[Document | Skipped], sample: int, rng: np.random.Generator) -> _Census:
     census = _Census()
-    for one in stream:
+    for row in stream:
         check_cancelled()
-        if isinstance(one, Skipped):
-            census.skipped[one.reason] += 1
+        if isinstance(row, Skipped):
+            census.skipped[row.reason] += 1
             continue
-        census.documents[one.domain] += 1
-        census.domain_from[one.domain_from] += 1
-        census.size[one.domain] += len(one.text.encode("utf-8"))
-        drawn = census.drawn.setdefault(one.domain, [])
+        census.documents[row.domain] += 1
+        census.domain_from[row.domain_from] += 1
+        census.size[row.domain] += len(row.text.encode("utf-8"))
+        drawn = census.drawn.setdefault(row.domain, [])
         if len(drawn) < sample:
-            drawn.append(one)
-        elif (place := int(rng.integers(census.documents[one.domain]))) < sample:
-            drawn[place] = one
+            drawn.append(row)
+        elif (place := int(rng.integers(census.documents[row.domain]))) < sample:
+            drawn[place] = row
     if not census.documents:
         raise ValueError(f"no document to score: {census.skipped.total()} rows, all skipped")
     return census

@@ -99,8 +99,8 @@ def write_scores(
     Raises:
         OSError: a file cannot be written.
     """
-    rows = [one for one in results if not isinstance(one, Skipped)]
-    skipped = [*shard.refused, *(one for one in results if isinstance(one, Skipped))]
+    rows = [result for result in results if not isinstance(result, Skipped)]
+    skipped = [*shard.refused, *(result for result in results if isinstance(result, Skipped))]
     sink = pa.BufferOutputStream()
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     pq.write_table(table, sink, write_page_checksum=True)
@@ -115,14 +115,14 @@ def write_scores(
     receipt = Receipt(
         name,
         fingerprint,
-        [[one.source, one.start, one.stop] for one in shard.pieces],
+        [[piece.source, piece.start, piece.stop] for piece in shard.pieces],
         shard.digest,
         len(rows) + len(skipped),
         len(rows),
         sum(row["tokens"] for row in rows),
         sum(row["predicted"] for row in rows),
         domains,
-        [asdict(one) for one in skipped],
+        [asdict(row) for row in skipped],
         describe(folder, path, len(rows)),
     )
     receipt = replace(receipt, checksum=_checksum(receipt))
@@ -222,7 +222,7 @@ def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Rece
         found = describe(folder, path, receipt.scored)
     except (OSError, ValueError):
         return None
-    refused = [asdict(one) for one in shard.refused]
+    refused = [asdict(row) for row in shard.refused]
     matches = (receipt.shard, receipt.documents, receipt.fingerprint, receipt.read) == (
         name, shard.digest, json.loads(json.dumps(fingerprint)), shard.documents + len(refused),
     )  # fmt: skip
@@ -248,16 +248,17 @@ def _check(receipt: Receipt) -> None:
         raise ValueError("a count is not a whole number from 0")
     if not isinstance(receipt.skipped, list) or not isinstance(receipt.domains, dict):
         raise ValueError("skipped is a list, domains an object")
-    for one in receipt.skipped:
-        Skipped(**one)
+    for row in receipt.skipped:
+        Skipped(**row)
     if receipt.read != receipt.scored + len(receipt.skipped):
         raise ValueError("the documents read are not the scored and the skipped ones")
-    for one in receipt.domains.values():
-        if set(one) != set(DOMAIN_SUMS) or not all(
-            type(value) in (int, float) and -math.inf < value < math.inf for value in one.values()
+    for domain in receipt.domains.values():
+        if set(domain) != set(DOMAIN_SUMS) or not all(
+            type(value) in (int, float) and -math.inf < value < math.inf
+            for value in domain.values()
         ):
             raise ValueError("a domain has documents, tokens and sums, all of them numbers")
-    if receipt.scored != sum(one["documents"] for one in receipt.domains.values()):
+    if receipt.scored != sum(domain["documents"] for domain in receipt.domains.values()):
         raise ValueError("the domains do not hold the scored documents")
     file = receipt.score_file
     if file["path"] != f"scores/{receipt.shard}.parquet" or file["rows"] != receipt.scored:
@@ -310,7 +311,7 @@ def receipts_of(folder: Path, stated: Mapping[str, Any]) -> Iterator[Receipt]:
             entry = _LINE.fullmatch(line or b"")
             if entry is None:
                 raise ValueError(f"{path} is no list of receipts. {again}")
-            digest, name = (one.decode() for one in entry.groups())
+            digest, name = (group.decode() for group in entry.groups())
             where = resolve_inside(folder, f"receipts/{name}.json")
             if sha256_of(where) != digest:
                 raise ValueError(f"{where} was changed since the run ended. {again}")
@@ -337,7 +338,7 @@ def score_files(folder: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]
     """
     if "score_files" in record:
         return list(record["score_files"])
-    return [dict(one.score_file) for one in receipts_of(folder, record["receipts_file"])]
+    return [dict(receipt.score_file) for receipt in receipts_of(folder, record["receipts_file"])]
 
 
 def with_score_files(folder: str | os.PathLike[str], record: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class RunReport:
     @property
     def failed(self) -> int:
         """Documents in shards that could not be scored."""
-        return sum(one.documents for one in self.failures)
+        return sum(failure.documents for failure in self.failures)
 
     @property
     def tokens_per_second(self) -> float:
@@ -132,10 +132,10 @@ class RunReport:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
         return own | {
             "domains": self.domains.to_dict("records"),
-            "failures": [asdict(one) for one in self.failures],
+            "failures": [asdict(failure) for failure in self.failures],
             "tokens_per_second": self.tokens_per_second,
         }
 

@@ -254,7 +254,7 @@ def run_scoring(
         names, domain_from = tally.names, tally.domain_from
         if catalogue is not None:  # of all parts
             names = [shard.name(job.fingerprint) for shard in catalogue.shards]
-            domain_from = sum((Counter(one.domain_from) for one in catalogue.shards), Counter())
+            domain_from = sum((Counter(shard.domain_from) for shard in catalogue.shards), Counter())
         run["domain_from"] = dict(domain_from)
         report = report_of(tally, total, state, run["domain_from"], notes)
         if tally.failures:

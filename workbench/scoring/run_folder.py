@@ -306,7 +306,7 @@ def finish(folder: Path, run: dict[str, Any], names: Sequence[str]) -> SetAside:
             read, scored = read + receipt.read, scored + receipt.scored
             skipped += receipt.skipped
             done(1)
-    lines = "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in skipped)
+    lines = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in skipped)
     write_atomically(folder / "skipped.jsonl", lines.encode())
     run["receipts_file"] = list_receipts(folder, names)
     run["skipped_file"] = describe(folder, folder / "skipped.jsonl", len(skipped))

@@ -98,10 +98,10 @@ class Shard:
         """
         return cls(
             value["number"],
-            tuple(Piece(**one) for one in value["pieces"]),
+            tuple(Piece(**piece) for piece in value["pieces"]),
             value["documents"],
             value["digest"],
-            tuple(Skipped(**one) for one in value["refused"]),
+            tuple(Skipped(**row) for row in value["refused"]),
             value["domain_from"],
         )
 
@@ -119,8 +119,8 @@ def cut(
         Each shard with its documents.
     """
     passing = _Passing()
-    for one in stream:
-        passing.add(one)
+    for row in stream:
+        passing.add(row)
         if len(passing.documents) == size or len(passing.refused) == 10 * size:
             yield passing.shard(), tuple(passing.documents)
             passing = _Passing(passing.number + 1)
@@ -151,7 +151,7 @@ class _Passing:
     def shard(self) -> Shard:
         pieces = tuple(Piece(*piece) for piece in self.pieces)
         count, digest = len(self.documents), documents_digest(self.documents)
-        domain_from = dict(Counter(str(one.domain_from) for one in self.documents))
+        domain_from = dict(Counter(str(document.domain_from) for document in self.documents))
         return Shard(self.number, pieces, count, digest, tuple(self.refused), domain_from)
 
 
@@ -165,8 +165,14 @@ def documents_digest(documents: Iterable[Document]) -> str:
         SHA-256 over id, domain, source, row and text hash of each, in hexadecimal.
     """
     digest = hashlib.sha256()
-    for one in documents:
-        where = [one.doc_id, one.domain, one.source, one.row, text_sha256(one.text)]
+    for document in documents:
+        where = [
+            document.doc_id,
+            document.domain,
+            document.source,
+            document.row,
+            text_sha256(document.text),
+        ]
         digest.update(json.dumps(where).encode())
     return digest.hexdigest()
 
@@ -233,12 +239,16 @@ def _catalogue_of(
     notes: list[str],
 ) -> Catalogue:
     sources = list(sources_of(corpus))
-    if hubs := [one.name for one in sources if one.kind == "hub"]:
+    if hubs := [source.name for source in sources if source.kind == "hub"]:
         raise CorpusError(
             f"hf://{hubs[0]} comes as one stream, which several workers cannot share: score it in "
             "one process, or download it and give the folder"
         )
-    cut_by = {"columns": dict(columns), "size": size, "sources": [one.name for one in sources]}
+    cut_by = {
+        "columns": dict(columns),
+        "size": size,
+        "sources": [source.name for source in sources],
+    }
     before, why = _stored(folder / CATALOGUE)
     if before is not None:
         why = _outdated(before, cut_by, sources, part)
@@ -254,7 +264,11 @@ def _catalogue_of(
             shards.append(shard)
             done(len(documents))
     made = _with_offsets(shards, sources, cut_by)
-    moved = [one.name for one, before in zip(sources, stamps, strict=True) if stamp(one) != before]
+    moved = [
+        source.name
+        for source, before in zip(sources, stamps, strict=True)
+        if stamp(source) != before
+    ]
     if moved:
         raise CorpusError(
             f"{moved[0]} was changed while the corpus was looked through ({len(moved)} files "
@@ -291,18 +305,18 @@ def documents_of(shard: Shard, sources: Mapping[str, Source], columns: Named) ->
     Raises:
         CorpusError: they are no longer the documents that the catalogue saw.
     """
-    refused = {(one.source, one.row) for one in shard.refused}
+    refused = {(row.source, row.row) for row in shard.refused}
     wanted, found = Columns(**columns), []
     for piece in shard.pieces:
         rows = read_source(sources[piece.source], wanted, piece.start, piece.stop, piece.offset)
-        documents = (one if isinstance(one, Skipped) else to_document(one) for one in rows)
+        documents = (row if isinstance(row, Skipped) else to_document(row) for row in rows)
         found += [
-            one for one in documents
-            if isinstance(one, Document) and (one.source, one.row) not in refused
+            document for document in documents
+            if isinstance(document, Document) and (document.source, document.row) not in refused
         ]  # fmt: skip
     if documents_digest(found) != shard.digest:
         where = ", ".join(
-            f"{one.source} rows {one.start} to {one.stop - 1}" for one in shard.pieces
+            f"{piece.source} rows {piece.start} to {piece.stop - 1}" for piece in shard.pieces
         )
         raise CorpusError(
             f"{where[:300]}: the text was changed while the run was going; start it again, and "
@@ -319,7 +333,7 @@ def _outdated(
 ) -> str | None:
     """Why a catalogue does not hold any more; None if it does."""
     earlier, now = before.cut_by["sources"], cut_by["sources"]
-    if any(one.kind == "dataset" for one in sources):
+    if any(source.kind == "dataset" for source in sources):
         # Its files are the library's affair.
         return "a saved data set is looked through every time"
     if {**before.cut_by, "sources": now} != cut_by:
@@ -353,8 +367,8 @@ def _with_offsets(
     placed = []
     for shard in shards:
         pieces = [
-            Piece(one.source, one.start, one.stop, places.get((one.source, one.start), 0))
-            for one in shard.pieces
+            Piece(piece.source, piece.start, piece.stop, places.get((piece.source, piece.start), 0))
+            for piece in shard.pieces
         ]
         placed.append(replace(shard, pieces=tuple(pieces)))
     return Catalogue(tuple(placed), files, cut_by)

@@ -71,7 +71,7 @@ class TextResults:
         """
         every, pieces = self._encoded(state.text)
         ids = every[: self.max_tokens]
-        before, after = (self._losses(ids, one, state) for one in (state.against, state.heads))
+        before, after = (self._losses(ids, heads, state) for heads in (state.against, state.heads))
         return TokenChanges(pieces[: len(ids)], ids, before, after, len(every) - len(ids))
 
     def predictions(

@@ -72,7 +72,9 @@ def test_workers_write_the_files_that_one_process_writes(heads, corpus, tmp_path
     assert (told[-1]["event"], told[-1]["documents"], told[-1]["of"]) == ("ended", 52, 52)
     scores = wb.load_scores(tmp_path / "many").frame
     assert told[-1]["tokens"] == many.tokens == scores["predicted"].sum()
-    assert not [one for one in psutil.Process().children() if "local_worker" in str(one.cmdline())]
+    assert not [
+        child for child in psutil.Process().children() if "local_worker" in str(child.cmdline())
+    ]
     again = wb.run_scoring(tiny, heads, corpus, tmp_path / "many", shard_size=8, workers=2)
     assert (again.kept, again.tokens, again.finished) == (again.shards, 0, True)
     assert files(tmp_path / "many") == other
@@ -96,7 +98,7 @@ def test_parts_share_a_folder_and_the_last_completes_it(tiny, heads, corpus, tmp
         wb.run_scoring(tiny, heads, corpus, tmp_path / "run", shard_size=8, part=(i, 3))
         for i in (2, 3)
     ]
-    assert not any(one.finished for one in reports)
+    assert not any(report.finished for report in reports)
     with pytest.raises(ValueError, match="is not finished"):
         wb.load_scores(tmp_path / "run")
     with acquire_run_folder(tmp_path / "run", (2, 3)):  # another of them is still at work
@@ -106,7 +108,7 @@ def test_parts_share_a_folder_and_the_last_completes_it(tiny, heads, corpus, tmp
             wb.run_scoring(tiny, heads, corpus, tmp_path / "run", shard_size=8, part=(1, 4))
         last = wb.run_scoring(tiny, heads, corpus, tmp_path / "run", shard_size=8, part=(1, 3))
     assert last.finished
-    assert sum(one.read for one in [*reports, last]) == 52
+    assert sum(report.read for report in [*reports, last]) == 52
     assert record(tmp_path / "run") == record(tmp_path / "alone")
 
 
@@ -140,8 +142,8 @@ def test_an_opened_model_lies_in_the_file_that_other_processes_map_too(tiny, tmp
     for line in Path("/proc/self/maps").read_text().splitlines():
         if line.endswith(str(tmp_path / "weights.safetensors")):
             spans.append([int(end, 16) for end in line.split()[0].split("-")])
-    for name, one in opened.hf.named_parameters():
-        assert any(start <= one.data_ptr() < end for start, end in spans), name
+    for name, parameter in opened.hf.named_parameters():
+        assert any(start <= parameter.data_ptr() < end for start, end in spans), name
 
 
 @pytest.mark.slow
@@ -157,7 +159,9 @@ def test_cancel_ends_the_workers_and_keeps_what_is_done(tiny, heads, corpus, tmp
 
     with pytest.raises(Cancelled), watched(hear, stop):
         wb.run_scoring(tiny, heads, corpus, tmp_path, shard_size=2, workers=1)
-    assert not [one for one in psutil.Process().children() if "local_worker" in str(one.cmdline())]
+    assert not [
+        child for child in psutil.Process().children() if "local_worker" in str(child.cmdline())
+    ]
     report = wb.run_scoring(tiny, heads, corpus, tmp_path, shard_size=2)
     assert report.finished
     assert report.counts["scored"] == 50
@@ -215,7 +219,7 @@ def test_a_shard_that_raises_is_tried_three_times_and_the_others_are_kept(
         os.chdir(ROOT)
     assert not (tmp_path / "ran").exists()
     report = failed.value.report
-    assert [one.attempts for one in report.failures] == [3]
+    assert [failure.attempts for failure in report.failures] == [3]
     assert report.read == 52
     assert report.scored + report.skipped + report.failed == 52
     assert taken[:-8] in (folder / "failures.jsonl").read_text()

@@ -93,10 +93,10 @@ def files_of(folder):
 def actors():
     """The processes of the actors that hold a model."""
     found = []
-    for one in psutil.Process().children(recursive=True):
+    for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if one.cmdline() and one.cmdline()[0].startswith("ray::ShardActor"):
-                found.append(one)
+            if child.cmdline() and child.cmdline()[0].startswith("ray::ShardActor"):
+                found.append(child)
     return found
 
 
@@ -148,8 +148,8 @@ def test_all_drivers_write_the_same_bytes_also_after_a_fault(
 
 def object_store():
     """The bytes of the store that all objects of more than a few kilobytes go through."""
-    for one in psutil.Process().children(recursive=True):
-        for link in Path(f"/proc/{one.pid}/fd").glob("*"):
+    for child in psutil.Process().children(recursive=True):
+        for link in Path(f"/proc/{child.pid}/fd").glob("*"):
             with contextlib.suppress(OSError):
                 if "/plasma" in os.readlink(link):
                     return link.read_bytes()
@@ -174,8 +174,8 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(
     killer = alone(kill)
     outcomes = list(ray_driver.drive(model, job, shards, 1))
     killer.join()
-    failures = {one.shard: one for one in outcomes if isinstance(one, Failure)}
-    receipts = [one for one in outcomes if isinstance(one, Receipt)]
+    failures = {outcome.shard: outcome for outcome in outcomes if isinstance(outcome, Failure)}
+    receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
     assert len(set(killed)) == 3
     assert set(failures) == {deadly, changed}
     assert failures[deadly].attempts == 3
@@ -183,9 +183,9 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(
     assert failures[deadly].documents == 6
     assert failures[changed].attempts == 1
     assert "text was changed" in failures[changed].reason
-    done = [one.name(job.fingerprint) for one in (shards[0], shards[2], shards[4])]
-    assert sorted(one.shard for one in receipts) == done
-    assert sum(one.documents for one in outcomes if isinstance(one, Step)) == 18
+    done = [shard.name(job.fingerprint) for shard in (shards[0], shards[2], shards[4])]
+    assert sorted(receipt.shard for receipt in receipts) == done
+    assert sum(outcome.documents for outcome in outcomes if isinstance(outcome, Step)) == 18
     assert nothing_left(job.folder)
 
 
@@ -324,8 +324,10 @@ def test_actors_are_given_descriptors_and_give_receipts(model, heads, corpus, tm
     assert all(MARKER not in text for text in [json.dumps(job.to_json()), *given, *answers])
     assert all(len(shard) < 600 for shard in given)
     receipts = [json.loads(answer)["receipt"] for answer in answers]
-    assert [one["shard"] for one in receipts] == [one.name(job.fingerprint) for one in shards]
-    assert sum(one["read"] for one in receipts) == 30
+    assert [receipt["shard"] for receipt in receipts] == [
+        shard.name(job.fingerprint) for shard in shards
+    ]
+    assert sum(receipt["read"] for receipt in receipts) == 30
     assert all(len(answer) < 3000 for answer in answers)
 
 

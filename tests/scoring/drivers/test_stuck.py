@@ -79,9 +79,9 @@ def test_a_stuck_worker_is_ended_and_its_shard_done_by_another(tiny, given, monk
     monkeypatch.setattr(local_driver, "monotonic", clock_of(pipes, 1000))
     outcomes = list(local_driver.drive(tiny, job, shards, 1))
     pipes[0].thread.join()
-    assert sum(isinstance(one, Receipt) for one in outcomes) == 3
-    assert not [one for one in outcomes if isinstance(one, Failure)]
-    assert sum(one.documents for one in outcomes if isinstance(one, Step)) == 15
+    assert sum(isinstance(outcome, Receipt) for outcome in outcomes) == 3
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    assert sum(outcome.documents for outcome in outcomes if isinstance(outcome, Step)) == 15
     assert not [p for p in psutil.Process().children() if "local_worker" in str(p.cmdline())]
 
 
@@ -113,7 +113,7 @@ def test_workers_are_not_blamed_for_a_machine_that_slept(tiny, given, monkeypatc
     looks = itertools.count()
     monkeypatch.setattr(local_driver, "monotonic", lambda: min(next(looks), 5) * 3e7)
     outcomes = list(local_driver.drive(tiny, given[0], given[2], 1))
-    assert sum(isinstance(one, Receipt) for one in outcomes) == 3
+    assert sum(isinstance(outcome, Receipt) for outcome in outcomes) == 3
 
 
 def test_the_limit_grows_with_the_longest_silence():

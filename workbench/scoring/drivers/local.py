@@ -180,7 +180,7 @@ class _Pool:
                 left.unlink(missing_ok=True)
 
     def _failure(self, shard: Shard, reason: str, attempts: int) -> Failure:
-        pieces = [[one.source, one.start, one.stop] for one in shard.pieces]
+        pieces = [[piece.source, piece.start, piece.stop] for piece in shard.pieces]
         rows = shard.documents + len(shard.refused)
         return Failure(shard.name(self.job.fingerprint), pieces, rows, reason, attempts)
 

@@ -238,7 +238,7 @@ class ShardActor:
         try:
             with self.watchdog.over(traces_of(self.job, task)):
                 outcomes = self.worker.score(task)
-                receipt = next(one for one in outcomes if isinstance(one, Receipt))
+                receipt = next(outcome for outcome in outcomes if isinstance(outcome, Receipt))
         except Exception as error:
             return json.dumps(_refusal(error))
         return json.dumps({"receipt": asdict(receipt)})
