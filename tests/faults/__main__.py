@@ -73,10 +73,10 @@ def full(bench: Bench, room: Path, kind: str) -> Figures:
             ballast[-1].write_bytes(b"\0" * step * 1024)
         while True:
             before = stamps(disk / "run")
-            one = bench.runs.start(bench.corpus, disk / "run")
-            if one.wait() == 0:
+            run = bench.runs.start(bench.corpus, disk / "run")
+            if run.wait() == 0:
                 break
-            assert "No space left on device" in one.said["error"], one.said
+            assert "No space left on device" in run.said["error"], run.said
             assert not list(disk.rglob("*.tmp"))
             now = stamps(disk / "run")
             figures.rewritten += sum(

@@ -118,11 +118,11 @@ def crash_everywhere(
     while True:
         folder = room / f"crash-{number}"
         prepare(folder)
-        one = runs.start(corpus, folder, faults={"crash_at": [str(folder), number]})
-        status = one.wait()
+        run = runs.start(corpus, folder, faults={"crash_at": [str(folder), number]})
+        status = run.wait()
         if status == 0:
             return crashes
-        assert status == -signal.SIGKILL, one.complaints()
+        assert status == -signal.SIGKILL, run.complaints()
         before = _receipts(folder)
         report = runs.run(corpus, folder)
         after = _receipts(folder)

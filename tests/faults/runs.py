@@ -100,9 +100,9 @@ class Runs:
 
     def run(self, corpus: Path | list[Path], out: Path, **given: Any) -> dict[str, Any]:
         """The report of an undisturbed run."""
-        one = self.start(corpus, out, **given)
-        assert one.wait() == 0, one.complaints()
-        return one.said["report"]
+        run = self.start(corpus, out, **given)
+        assert run.wait() == 0, run.complaints()
+        return run.said["report"]
 
     def end(self) -> None:
         assert self.process.stdin is not None

@@ -144,9 +144,9 @@ def test_a_folder_in_the_place_of_a_receipt_stops_the_run_by_name(runs, job, fin
     receipt = shard(finished, 7)[1]
     receipt.unlink()
     receipt.mkdir()
-    one = runs.start(job.corpus, finished)
-    assert one.wait() == 1
-    assert receipt.name in one.said["error"]
+    run = runs.start(job.corpus, finished)
+    assert run.wait() == 1
+    assert receipt.name in run.said["error"]
     assert not list(finished.rglob("*.tmp"))
     receipt.rmdir()
     mended(runs, job, finished, [7])
@@ -159,8 +159,8 @@ def test_a_record_that_cannot_be_read_is_named_and_a_missing_one_is_written(
     (finished / "run.json").unlink()
     if record is not None:
         (finished / "run.json").write_bytes(record)
-        one = runs.start(job.corpus, finished)
-        assert one.wait() == 1
-        assert "run.json cannot be read" in one.said["error"]
+        run = runs.start(job.corpus, finished)
+        assert run.wait() == 1
+        assert "run.json cannot be read" in run.said["error"]
         (finished / "run.json").unlink()
     mended(runs, job, finished, [])

@@ -30,11 +30,11 @@ def test_a_disk_that_is_full_and_grows(runs, job, tmp_path, moments):
     with small_disk(disk, size):
         folder, before = disk / "run", {}
         while True:
-            one = runs.start(job.corpus, folder)
-            if one.wait() == 0:
+            run = runs.start(job.corpus, folder)
+            if run.wait() == 0:
                 break
             full += 1
-            assert "No space left on device" in one.said["error"], one.said
+            assert "No space left on device" in run.said["error"], run.said
             before = nothing_half(folder, before)
             size += 24
             resize(disk, size)
@@ -52,9 +52,9 @@ def test_a_quota_that_ends_a_run_half_way(runs, job, tmp_path):
     (corpus / "10.jsonl").write_text("\n".join(lines) + "\n")
     runs.run(corpus, tmp_path / "reference")
     folder = tmp_path / "run"
-    one = runs.start(corpus, folder, faults={"file_size": 12_000})
-    assert one.wait() == 1
-    assert "File too large" in one.said["error"]
+    run = runs.start(corpus, folder, faults={"file_size": 12_000})
+    assert run.wait() == 1
+    assert "File too large" in run.said["error"]
     before = nothing_half(folder, {})
     assert sum("receipts/" in name for name in before) == 10
     report = runs.run(corpus, folder)
@@ -75,11 +75,11 @@ def test_a_folder_that_cannot_be_written(runs, job, tmp_path):
     for folder in (new, half, done):
         before = stamps(folder)
         with read_only(folder) as how:
-            one = runs.start(job.corpus, folder)
-            assert one.wait() == 1, how
+            run = runs.start(job.corpus, folder)
+            assert run.wait() == 1, how
             reasons = ("Read-only file system", "Permission denied", "Operation not permitted")
-            assert any(reason in one.said["error"] for reason in reasons), one.said
-            assert str(folder) in one.said["error"]
+            assert any(reason in run.said["error"] for reason in reasons), run.said
+            assert str(folder) in run.said["error"]
             if folder == done:
                 assert len(wb.load_scores(done)) == 80
         assert stamps(folder) == before

@@ -65,7 +65,7 @@ def test_a_shard_that_kills_and_a_text_that_changes_while_the_run_goes(runs, job
     other a source is changed after the catalogue was made. All other shards are done, and the
     next call does the rest."""
     deadly = tmp_path / "deadly"
-    one = runs.start(job.corpus, deadly, workers=1, faults={"deadly": ["17.jsonl"]})
+    run = runs.start(job.corpus, deadly, workers=1, faults={"deadly": ["17.jsonl"]})
     corpus, changed = shutil.copytree(job.corpus, tmp_path / "corpus"), tmp_path / "changed"
     gate = Gate(tmp_path / "gate")
     other = runs.start(corpus, changed, workers=1, faults=gate.faults)
@@ -84,10 +84,10 @@ def test_a_shard_that_kills_and_a_text_that_changes_while_the_run_goes(runs, job
     assert not (changed / "failures.jsonl").exists()
     require_whole(runs, corpus, changed, tmp_path / "reference", job.places)
 
-    assert one.wait() == 1
-    assert "signal 9" in one.said["error"]
-    assert "The same call tries these shards again" in one.said["error"]
-    failed_once(one, deadly, 3)
+    assert run.wait() == 1
+    assert "signal 9" in run.said["error"]
+    assert "The same call tries these shards again" in run.said["error"]
+    failed_once(run, deadly, 3)
     assert not list(deadly.rglob("*.tmp"))  # they were killed with one half published
     assert runs.run(job.corpus, deadly)["kept"] == 19
     require_whole(runs, job.corpus, deadly, job.reference, job.places)
@@ -110,10 +110,10 @@ def test_workers_on_a_full_disk_end_the_run_at_once(runs, job, tmp_path):
     if not mountable(disk):
         pytest.skip("mounting is refused here; test_disk.py has the full disk of this machine")
     with small_disk(disk, 128):
-        one = runs.start(job.corpus, disk / "run", workers=1)
-        assert one.wait() == 1
-        assert "No space left on device" in one.said["error"]
-        assert "What was finished is kept" in one.said["error"]
+        run = runs.start(job.corpus, disk / "run", workers=1)
+        assert run.wait() == 1
+        assert "No space left on device" in run.said["error"]
+        assert "What was finished is kept" in run.said["error"]
         done = stamps(disk / "run")
         assert 0 < len(done) < 40
         assert not list(disk.rglob("*.tmp"))

@@ -52,8 +52,8 @@ def account(folder: Path, reference: Path, places: set[Place], tmp: Path | None 
         table = pq.read_table(path, columns=["source", "row"]).to_pydict()
         found.update(zip(table["source"], table["row"], strict=True))
     for line in (folder / "skipped.jsonl").read_text(encoding="utf-8").splitlines():
-        one = json.loads(line)
-        found[one["source"], one["row"]] += 1
+        row = json.loads(line)
+        found[row["source"], row["row"]] += 1
     assert not set(found) - places, "rows that the corpus does not have"
     mine, theirs = files(folder), files(reference)
     different = [name for name in mine | theirs if mine.get(name) != theirs.get(name)]
