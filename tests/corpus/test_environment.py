@@ -161,7 +161,7 @@ def test_a_math_document_is_the_docstring_that_its_id_names(monkeypatch):
 
 def test_no_third_party_module_is_imported():
     output = run_alone("corpus(40); print({name.split('.')[0] for name in sys.modules})")
-    assert "'pyarrow'" in output  # which the corpus room needs
+    assert "'pyarrow'" in output  # which the corpus package needs
     assert not [name for name in ("sympy", "mpmath", "scipy", "torch") if f"'{name}'" in output]
 
 

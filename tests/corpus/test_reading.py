@@ -1,4 +1,4 @@
-"""The corpus room: every row comes out once, as a document or with the reason why not."""
+"""Reading a corpus: every row comes out once, as a document or with the reason why not."""
 
 from __future__ import annotations
 

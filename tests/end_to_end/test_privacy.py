@@ -16,7 +16,7 @@ from support.models import TINY, make_tokenizer
 
 TEXT, PLACE = "SecretWordsOfADocument", "SecretPlaceOnTheMachine"
 
-# The road from a local model to a verified manifest, in a process that notes every connection.
+# The whole way from a local model to a verified manifest, in a process that notes every connection.
 ROAD = """
 import sys
 def watch(event, given):
@@ -43,7 +43,7 @@ except OSError:
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory):
+def published(tmp_path_factory):
     """(the run folder, what the process said)."""
     place = tmp_path_factory.mktemp(PLACE)
     config = transformers.LlamaConfig(**TINY | {"max_position_embeddings": 4096})
@@ -72,41 +72,41 @@ def road(tmp_path_factory):
 
 def strings_of(path: Path) -> str:
     """Every byte of a file as text, of a Parquet file also its values and its notes."""
-    said = path.read_bytes().decode("utf-8", "backslashreplace")
+    report = path.read_bytes().decode("utf-8", "backslashreplace")
     if path.suffix == ".parquet":
         table = pq.ParquetFile(path).read()
-        said += repr(table.to_pylist()) + repr(table.schema.metadata)
-        said += pq.read_metadata(path).created_by
-        said += repr([table.schema.field(name).metadata for name in table.column_names])
-    return said
+        report += repr(table.to_pylist()) + repr(table.schema.metadata)
+        report += pq.read_metadata(path).created_by
+        report += repr([table.schema.field(name).metadata for name in table.column_names])
+    return report
 
 
-def test_the_run_was_a_real_one(road):
-    out, said = road
-    assert "VERIFIED []" in said
-    assert "SCORED 9 11" in said or "SCORED 10 10" in said
+def test_the_run_was_a_real_one(published):
+    out, report = published
+    assert "VERIFIED []" in report
+    assert "SCORED 9 11" in report or "SCORED 10 10" in report
     published = {path.relative_to(out).as_posix().split("/")[0] for path in out.rglob("*")}
     assert {"run.json", "receipts", "scores", "manifest.json", "selection.parquet"} <= published
     assert (out / "skipped.jsonl").stat().st_size > 500
 
 
-def test_no_published_file_holds_a_text_or_a_place(road):
-    out, _ = road
+def test_no_published_file_holds_a_text_or_a_place(published):
+    out, _ = published
     looked_at = 0
     for path in out.rglob("*"):
         if path.is_file():
-            said = strings_of(path)
-            assert TEXT not in said, path.name
-            assert PLACE not in said, path.name
-            assert str(out.parent.parent) not in said, path.name
+            report = strings_of(path)
+            assert TEXT not in report, path.name
+            assert PLACE not in report, path.name
+            assert str(out.parent.parent) not in report, path.name
             looked_at += 1
     assert looked_at >= 9
 
 
-def test_no_connection_is_made_from_the_model_to_the_verified_manifest(road):
-    _, said = road
-    events = [line for line in said.splitlines() if line.startswith("EVENT")]
+def test_no_connection_is_made_from_the_model_to_the_verified_manifest(published):
+    _, report = published
+    events = [line for line in report.splitlines() if line.startswith("EVENT")]
     # The only ones are those of the trial at the end, which shows that the watch sees them.
-    assert "END" in said
+    assert "END" in report
     assert events
-    assert said.index("VERIFIED") < said.index("EVENT")
+    assert report.index("VERIFIED") < report.index("EVENT")

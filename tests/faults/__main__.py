@@ -24,7 +24,7 @@ from faults.whole import account, stamps
 
 
 @dataclass(frozen=True)
-class Bench:
+class Setup:
     """Where the sections work: 20 files, a shard each, and an undisturbed run of them."""
 
     runs: Runs
@@ -34,36 +34,36 @@ class Bench:
     rounds: int
 
     def killed(
-        self, how: Callable[..., Figures], room: Path, seed: str, **given: object
+        self, how: Callable[..., Figures], workdir: Path, seed: str, **given: object
     ) -> Figures:
         return how(
-            self.runs, self.corpus, self.places, self.reference, room, 20 * self.rounds,
+            self.runs, self.corpus, self.places, self.reference, workdir, 20 * self.rounds,
             random.Random(seed), **given,
         )  # fmt: skip
 
 
-def crashes(bench: Bench, room: Path, seed: str) -> Figures:
+def crashes(setup: Setup, workdir: Path, seed: str) -> Figures:
     """A crash before each touch of a new folder, and of one whose corpus was changed."""
-    corpus, old = room / "new" / "corpus", room / "old" / "corpus"
+    corpus, old = workdir / "new" / "corpus", workdir / "old" / "corpus"
     places = lay_down(corpus, files=3)
     lay_down(old, files=4)
     reword(old, (0, 2))
-    bench.runs.run(old, room / "finished")
+    setup.runs.run(old, workdir / "finished")
 
     def changed(folder: Path) -> tuple[Path, set[Place]]:
-        shutil.copytree(room / "finished", folder)
+        shutil.copytree(workdir / "finished", folder)
         return corpus, places
 
     figures, random_ = Figures(), random.Random(seed)
     for name, prepare in (("fresh", lambda folder: (corpus, places)), ("changed", changed)):
-        (room / name).mkdir()
-        figures.kills += crash_everywhere(bench.runs, room / name, prepare, random_)
+        (workdir / name).mkdir()
+        figures.kills += crash_everywhere(setup.runs, workdir / name, prepare, random_)
     return figures
 
 
-def full(bench: Bench, room: Path, kind: str) -> Figures:
+def full(setup: Setup, workdir: Path, kind: str) -> Figures:
     """A disk that is full, made larger by 4 KiB (ext4: 16 KiB freed) until the run is through."""
-    figures, disk = Figures(), room / "disk"
+    figures, disk = Figures(), workdir / "disk"
     step, most = (4, 512) if kind == "tmpfs" else (16, 1024)
     made = small_disk(disk, most) if kind == "tmpfs" else ext4_disk(disk, most)
     with made:
@@ -73,7 +73,7 @@ def full(bench: Bench, room: Path, kind: str) -> Figures:
             ballast[-1].write_bytes(b"\0" * step * 1024)
         while True:
             before = stamps(disk / "run")
-            run = bench.runs.start(bench.corpus, disk / "run")
+            run = setup.runs.start(setup.corpus, disk / "run")
             if run.wait() == 0:
                 break
             assert "No space left on device" in run.said["error"], run.said
@@ -85,28 +85,28 @@ def full(bench: Bench, room: Path, kind: str) -> Figures:
             figures.kills += 1
             ballast.pop().unlink()
         figures.accounts.append(
-            account(disk / "run", bench.reference, bench.places, bench.runs.tmp)
+            account(disk / "run", setup.reference, setup.places, setup.runs.tmp)
         )
     return figures
 
 
-def together(bench: Bench, room: Path) -> Figures:
+def together(setup: Setup, workdir: Path) -> Figures:
     """Two runs started at once."""
     figures = Figures()
-    for number in range(20 * bench.rounds):
-        folder = room / str(number)
-        both = [bench.runs.start(bench.corpus, folder) for _ in range(2)]
+    for number in range(20 * setup.rounds):
+        folder = workdir / str(number)
+        both = [setup.runs.start(setup.corpus, folder) for _ in range(2)]
         assert sorted(run.wait() for run in both) == [0, 1]
         figures.kills += 1
-        figures.accounts.append(account(folder, bench.reference, bench.places, bench.runs.tmp))
+        figures.accounts.append(account(folder, setup.reference, setup.places, setup.runs.tmp))
     return figures
 
 
-def damaged(bench: Bench, room: Path, seed: str) -> Figures:
+def damaged(setup: Setup, workdir: Path, seed: str) -> Figures:
     """A random bit of every score file or receipt flipped, or its end cut off."""
     figures, random_ = Figures(), random.Random(seed)
-    folder = shutil.copytree(bench.reference, room / "run")
-    for _ in range(20 * bench.rounds):
+    folder = shutil.copytree(setup.reference, workdir / "run")
+    for _ in range(20 * setup.rounds):
         paths = sorted(folder.glob(random_.choice(["scores/part-*", "receipts/part-*"])))
         for path in paths:
             raw, at = bytearray(path.read_bytes()), random_.randrange(path.stat().st_size)
@@ -116,23 +116,25 @@ def damaged(bench: Bench, room: Path, seed: str) -> Figures:
                 raw[at] ^= 1 << random_.randrange(8)
             path.write_bytes(raw)
         figures.kills += len(paths)
-        assert bench.runs.run(bench.corpus, folder)["kept"] == 0
-        figures.accounts.append(account(folder, bench.reference, bench.places, bench.runs.tmp))
+        assert setup.runs.run(setup.corpus, folder)["kept"] == 0
+        figures.accounts.append(account(folder, setup.reference, setup.places, setup.runs.tmp))
     return figures
 
 
-SECTIONS: dict[str, Callable[[Bench, Path, str], Figures]] = {
-    "run killed": lambda b, room, seed: b.killed(kill_runs, room, seed),
-    "run killed, clock jumping": lambda b, room, seed: b.killed(kill_runs, room, seed, clock=True),
-    "parts killed": lambda b, room, seed: b.killed(kill_parts, room, seed),
-    "run and its 2 workers killed": lambda b, room, seed: b.killed(
-        kill_runs, room, seed, workers=2
+SECTIONS: dict[str, Callable[[Setup, Path, str], Figures]] = {
+    "run killed": lambda b, workdir, seed: b.killed(kill_runs, workdir, seed),
+    "run killed, clock jumping": lambda b, workdir, seed: b.killed(
+        kill_runs, workdir, seed, clock=True
     ),
-    "single workers of 2 killed": lambda b, room, seed: b.killed(kill_workers, room, seed),
+    "parts killed": lambda b, workdir, seed: b.killed(kill_parts, workdir, seed),
+    "run and its 2 workers killed": lambda b, workdir, seed: b.killed(
+        kill_runs, workdir, seed, workers=2
+    ),
+    "single workers of 2 killed": lambda b, workdir, seed: b.killed(kill_workers, workdir, seed),
     "killed before each touch": crashes,
-    "disk full, tmpfs": lambda b, room, seed: full(b, room, "tmpfs"),
-    "disk full, ext4": lambda b, room, seed: full(b, room, "ext4"),
-    "two runs at once": lambda b, room, seed: together(b, room),
+    "disk full, tmpfs": lambda b, workdir, seed: full(b, workdir, "tmpfs"),
+    "disk full, ext4": lambda b, workdir, seed: full(b, workdir, "ext4"),
+    "two runs at once": lambda b, workdir, seed: together(b, workdir),
     "files damaged": damaged,
 }
 
@@ -152,14 +154,14 @@ def main() -> int:
     print("|---|---|---|---|---|---|---|---|")
     whole = True
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
-        room = Path(name)
-        places, runs = lay_down(room / "corpus"), Runs(room)
-        runs.run(room / "corpus", room / "reference")
-        bench = Bench(runs, room / "corpus", places, room / "reference", asked.rounds)
+        workdir = Path(name)
+        places, runs = lay_down(workdir / "corpus"), Runs(workdir)
+        runs.run(workdir / "corpus", workdir / "reference")
+        setup = Setup(runs, workdir / "corpus", places, workdir / "reference", asked.rounds)
         for number, section in enumerate(asked.only):
-            (room / str(number)).mkdir()
+            (workdir / str(number)).mkdir()
             began = time.monotonic()
-            figures = SECTIONS[section](bench, room / str(number), asked.seed)
+            figures = SECTIONS[section](setup, workdir / str(number), asked.seed)
             whole &= _row(section, figures, time.monotonic() - began)
         runs.end()
     return not whole

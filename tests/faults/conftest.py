@@ -43,8 +43,8 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def job(runs, tmp_path_factory):
-    room = tmp_path_factory.mktemp("job")
-    made = Job(room / "corpus", lay_down(room / "corpus"), room / "reference")
+    workdir = tmp_path_factory.mktemp("job")
+    made = Job(workdir / "corpus", lay_down(workdir / "corpus"), workdir / "reference")
     report = runs.run(made.corpus, made.reference)
     assert (report["read"], report["scored"], report["shards"]) == (120, 80, 20)
     return made

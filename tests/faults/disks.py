@@ -54,15 +54,15 @@ def read_only(folder: Path) -> Iterator[str]:
     """Nothing can be written below `folder` in the block; yields by what. Root passes over
     permissions, so for root it is a read-only mount, or else the immutable flag of the files."""
     if os.geteuid() != 0:
-        rooms = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
-        modes = [room.stat().st_mode for room in rooms]
-        for room in rooms:
-            room.chmod(0o555)
+        folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+        modes = [inner.stat().st_mode for inner in folders]
+        for inner in folders:
+            inner.chmod(0o555)
         try:
             yield "permissions"
         finally:
-            for room, mode in zip(rooms, modes, strict=True):
-                room.chmod(mode)
+            for inner, mode in zip(folders, modes, strict=True):
+                inner.chmod(mode)
         return
     try:
         _mount("--bind", str(folder), str(folder))

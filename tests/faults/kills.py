@@ -36,7 +36,7 @@ class Figures:
 
 
 def kill_runs(
-    runs: Runs, corpus: Path, places: set[Place], reference: Path, room: Path, kills: int,
+    runs: Runs, corpus: Path, places: set[Place], reference: Path, workdir: Path, kills: int,
     random_: random.Random, workers: int | None = None, clock: bool = False,
 ) -> Figures:  # fmt: skip
     """Kill a run (with its `workers`, which end by themselves) again and again while it scores, as
@@ -44,7 +44,7 @@ def kill_runs(
     begun. clock: the wall clock jumps all the while."""
     figures, folders = Figures(), 0
     while figures.kills < kills:
-        folder, trace = room / f"folder-{folders}", room / f"trace-{folders}"
+        folder, trace = workdir / f"folder-{folders}", workdir / f"trace-{folders}"
         folders += 1
         done = False
         while not done:
@@ -103,7 +103,7 @@ def _count(
 
 def crash_everywhere(
     runs: Runs,
-    room: Path,
+    workdir: Path,
     prepare: Callable[[Path], tuple[Path, set[Place]]],
     random_: random.Random,
     step: int = 1,
@@ -111,12 +111,12 @@ def crash_everywhere(
     """Run, with a SIGKILL before the n-th touch of the folder, for each `step`-th n; finish each,
     assert that it is whole, and return how many crashed. `prepare` lays a folder down and returns
     the corpus to be scored into it, with its places."""
-    corpus, places = prepare(room / "undisturbed")
-    reference = room / "reference"
+    corpus, places = prepare(workdir / "undisturbed")
+    reference = workdir / "reference"
     runs.run(corpus, reference)
     crashes, number = 0, random_.randrange(step)
     while True:
-        folder = room / f"crash-{number}"
+        folder = workdir / f"crash-{number}"
         prepare(folder)
         run = runs.start(corpus, folder, faults={"crash_at": [str(folder), number]})
         status = run.wait()
@@ -135,13 +135,13 @@ def crash_everywhere(
 
 
 def kill_parts(
-    runs: Runs, corpus: Path, places: set[Place], reference: Path, room: Path, kills: int,
+    runs: Runs, corpus: Path, places: set[Place], reference: Path, workdir: Path, kills: int,
     random_: random.Random, parts: int = 2,
 ) -> Figures:  # fmt: skip
     """Start all parts of a division at once and kill one or all of them, again and again."""
     figures, folders = Figures(), 0
     while figures.kills < kills:
-        folder, trace = room / f"parts-{folders}", room / f"parts-trace-{folders}"
+        folder, trace = workdir / f"parts-{folders}", workdir / f"parts-trace-{folders}"
         folders += 1
         finished = False
         while not finished:
@@ -168,14 +168,14 @@ def kill_parts(
 
 
 def kill_workers(
-    runs: Runs, corpus: Path, places: set[Place], reference: Path, room: Path, kills: int,
+    runs: Runs, corpus: Path, places: set[Place], reference: Path, workdir: Path, kills: int,
     random_: random.Random, workers: int = 2,
 ) -> Figures:  # fmt: skip
     """Kill two single workers of a run that goes on, one time in four while they start, and so on
     with the next run."""
     figures, folders = Figures(), 0
     while figures.kills < kills:
-        folder, trace = room / f"workers-{folders}", room / f"workers-trace-{folders}"
+        folder, trace = workdir / f"workers-{folders}", workdir / f"workers-trace-{folders}"
         folders += 1
         run = runs.start(corpus, folder, workers=workers, faults={"trace": str(trace)})
         here = 0

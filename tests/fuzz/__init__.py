@@ -1,4 +1,4 @@
-"""A fuzzer for everything that the bench reads from elsewhere: corpora, head sets, run folders,
+"""A fuzzer for everything that the workbench reads from elsewhere: corpora, head sets, run folders,
 manifests. `python -m fuzz --cases 10000` from this folder prints what came of it.
 
 A case is made from (seed, target, number) alone, so each can be had again. What must hold for it:

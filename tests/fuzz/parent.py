@@ -43,8 +43,8 @@ def run(plan: Sequence[tuple[str, int, int]], seed: str) -> dict[str, Result]:
     """
     results = {target: Result(target) for target, _, _ in plan}
     hung: set[tuple[str, int]] = set()
-    room = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    with tempfile.TemporaryDirectory(dir=room, prefix="fuzz-") as folder:
+    memory_folder = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(dir=memory_folder, prefix="fuzz-") as folder:
         state = Path(folder).resolve()
         rest = [list(line) for line in plan]
         while rest:

@@ -90,8 +90,8 @@ def _sound(left_out: int = 0) -> dict[str, bytes]:
     """
     from support.run_folders import lay_down_run
 
-    with tempfile.TemporaryDirectory() as room:
-        folder = Path(room) / "run"
+    with tempfile.TemporaryDirectory() as workdir:
+        folder = Path(workdir) / "run"
         table = lay_down_run(folder)
         write_manifest(select(table.keep(table.frame["row"] >= left_out), 0.3), folder)
         return {
@@ -222,11 +222,11 @@ def _receipt() -> tuple[str, Any]:
     rows = [
         row | {k: getattr(d, k) for k in ("doc_id", "domain", "source", "row")} for d in documents
     ]
-    with tempfile.TemporaryDirectory() as room:
+    with tempfile.TemporaryDirectory() as workdir:
         for name in ("scores", "receipts"):
-            (Path(room) / name).mkdir()
-        written = write_scores(Path(room), shard, {"mode": "uniform", "heads": "L1H1"}, rows)
-        path = receipt_path(Path(room), written.shard)
+            (Path(workdir) / name).mkdir()
+        written = write_scores(Path(workdir), shard, {"mode": "uniform", "heads": "L1H1"}, rows)
+        path = receipt_path(Path(workdir), written.shard)
         return path.name, json.loads(path.read_bytes())
 
 

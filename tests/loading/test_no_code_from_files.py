@@ -214,7 +214,7 @@ def test_a_run_folder_of_pickles_is_refused(tmp_path, mark):
     assert not mark.exists()
 
 
-# ---- the rooms ----------------------------------------------------------------------------------
+# ---- the packages -------------------------------------------------------------------------------
 
 LOADERS = {
     "pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "read_pickle",

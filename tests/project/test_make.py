@@ -37,9 +37,9 @@ def fresh(tmp_path_factory):
 
 
 def test_make_offers_what_it_says(fresh):
-    told = made(fresh, "help")
-    assert set(re.findall(r"^ +make ([a-z-]+)", told.stdout, re.M)) == make_targets()
-    assert made(fresh).stdout == told.stdout
+    listing = made(fresh, "help")
+    assert set(re.findall(r"^ +make ([a-z-]+)", listing.stdout, re.M)) == make_targets()
+    assert made(fresh).stdout == listing.stdout
 
 
 def test_the_readme_names_the_targets_and_they_exist():

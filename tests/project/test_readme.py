@@ -124,10 +124,10 @@ def test_the_course_names_every_notebook_with_calls_that_it_makes():
 
 
 def test_every_package_has_its_line():
-    told = set(re.findall(r"`((?:workbench/\w+|widgets|notebooks|tests))`", README))
+    named = set(re.findall(r"`((?:workbench/\w+|widgets|notebooks|tests))`", README))
     packages = {f"workbench/{path.parent.name}" for path in ROOT.glob("workbench/*/__init__.py")}
-    assert told >= packages | {"widgets", "notebooks", "tests"}
-    assert {name for name in told if name.startswith("workbench/")} == packages
+    assert named >= packages | {"widgets", "notebooks", "tests"}
+    assert {name for name in named if name.startswith("workbench/")} == packages
 
 
 def test_the_moving_picture_is_one_and_small():

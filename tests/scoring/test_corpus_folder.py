@@ -38,7 +38,7 @@ def scored(tiny, heads, tmp_path):
 def files(folder):
     """Score files and receipts by name, as bytes."""
     return {
-        p.name: p.read_bytes() for room in ("scores", "receipts") for p in (folder / room).glob("*")
+        p.name: p.read_bytes() for name in ("scores", "receipts") for p in (folder / name).glob("*")
     }
 
 

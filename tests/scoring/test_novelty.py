@@ -56,10 +56,10 @@ def test_scores_are_the_means_over_novel_tokens(bos, window):
     losses = wb.token_losses(model, texts, [None, heads], window=window)
     for row, text, (base, ref) in zip(found.itertuples(), texts, losses, strict=True):
         ids = model.encode(text)
-        novel, room = plainly_novel(ids, 2), (window or model.context) - len(model.bos_ids)
+        novel, stride = plainly_novel(ids, 2), (window or model.context) - len(model.bos_ids)
         place, before, after = 0, [], []
         for i in range(len(ids)):
-            if i % room == 0 and not bos:
+            if i % stride == 0 and not bos:
                 continue
             if novel[i]:
                 before.append(base[place])

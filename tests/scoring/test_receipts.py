@@ -84,8 +84,8 @@ def last_receipt(run):
     return max((run / "receipts").iterdir())
 
 
-def stray(run, room):
-    path = next((run / room).iterdir())
+def stray(run, name):
+    path = next((run / name).iterdir())
     shutil.copy(path, path.with_stem(path.stem[:-1] + "g"))
 
 

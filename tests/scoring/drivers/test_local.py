@@ -58,9 +58,9 @@ def test_workers_write_the_files_that_one_process_writes(heads, corpus, tmp_path
     with torch.no_grad():
         tiny.hf.get_input_embeddings().weight.mul_(1.5)
     alone = wb.run_scoring(tiny, heads, corpus, tmp_path / "alone", shard_size=8)
-    told = []
+    messages = []
     many = wb.run_scoring(
-        tiny, heads, corpus, tmp_path / "many", shard_size=8, workers=2, hear=told.append
+        tiny, heads, corpus, tmp_path / "many", shard_size=8, workers=2, hear=messages.append
     )
     one, other = files(tmp_path / "alone"), files(tmp_path / "many")
     assert one.keys() == other.keys()
@@ -68,10 +68,14 @@ def test_workers_write_the_files_that_one_process_writes(heads, corpus, tmp_path
     assert record(tmp_path / "alone") == record(tmp_path / "many")
     assert many.counts == alone.counts == {"read": 52, "scored": 50, "skipped": 2, "failed": 0}
     pd.testing.assert_frame_equal(many.domains, alone.domains)
-    assert told[0]["event"] == "started"
-    assert (told[-1]["event"], told[-1]["documents"], told[-1]["of"]) == ("ended", 52, 52)
+    assert messages[0]["event"] == "started"
+    assert (messages[-1]["event"], messages[-1]["documents"], messages[-1]["of"]) == (
+        "ended",
+        52,
+        52,
+    )
     scores = wb.load_scores(tmp_path / "many").frame
-    assert told[-1]["tokens"] == many.tokens == scores["predicted"].sum()
+    assert messages[-1]["tokens"] == many.tokens == scores["predicted"].sum()
     assert not [
         child for child in psutil.Process().children() if "local_worker" in str(child.cmdline())
     ]

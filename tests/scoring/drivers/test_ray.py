@@ -53,8 +53,8 @@ def heads(model):
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory):
     """The files that make a fault in the actors of the cluster, once they are there."""
-    room = tmp_path_factory.mktemp("faults")
-    return {name: room / name for name in ("gate", "broken")}
+    workdir = tmp_path_factory.mktemp("faults")
+    return {name: workdir / name for name in ("gate", "broken")}
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +198,10 @@ actor.score(sys.stdin.readline())
 """
 
 
-def stored(job, model, room):
+def stored(job, model, workdir):
     """The job with its model laid down in a folder."""
-    ray_driver.store(model, room)
-    return replace(job, model=room)
+    ray_driver.store(model, workdir)
+    return replace(job, model=workdir)
 
 
 def actor_of(job):
@@ -212,7 +212,7 @@ def actor_of(job):
 def test_an_actor_that_is_stuck_ends_itself_and_its_traces_say_so(model, heads, corpus, tmp_path):
     """As any other end of an actor it costs the shard one of three tries."""
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
-    impatient = stored(replace(job, shard_timeout=0.5), model, tmp_path / "room")
+    impatient = stored(replace(job, shard_timeout=0.5), model, tmp_path / "model")
     process = subprocess.Popen(
         [sys.executable, "-c", STUCK, json.dumps(impatient.to_json())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -239,7 +239,7 @@ def test_a_full_disk_ends_the_run_and_not_shard_after_shard(
     model, heads, corpus, tmp_path, monkeypatch
 ):
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
-    actor = actor_of(stored(job, model, tmp_path / "room"))
+    actor = actor_of(stored(job, model, tmp_path / "model"))
 
     def full(shard):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -316,7 +316,7 @@ def test_ctrl_c_ends_a_ray_of_our_own_and_another_driver_goes_on(model, heads, c
 
 def test_actors_are_given_descriptors_and_give_receipts(model, heads, corpus, tmp_path):
     job, shards = job_of(model, heads, corpus, tmp_path / "run")
-    job = stored(job, model, tmp_path / "room")
+    job = stored(job, model, tmp_path / "model")
     actor = actor_of(job)
     assert json.loads(actor.ready()) == {}
     given = [json.dumps(shard.to_json()) for shard in shards]

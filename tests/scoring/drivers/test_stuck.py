@@ -64,8 +64,8 @@ def given(tiny, heads, tmp_path):
     """The job, with the files of a corpus and the shards of it, one a file."""
     paths = [write(tmp_path / f"{n}.jsonl", FIFTY[n * 5 : n * 5 + 5]) for n in range(3)]
     folder = tmp_path / "run"
-    for room in ("scores", "receipts"):
-        (folder / room).mkdir(parents=True)
+    for name in ("scores", "receipts"):
+        (folder / name).mkdir(parents=True)
     settings = wb.scoring.ScoringSettings(heads).resolved(tiny)
     record = run_folder.run_record(tiny, settings, settings.certified(tiny))
     given = [str(path) for path in paths]
