@@ -40,7 +40,7 @@ def corpus(n: int, seed: int = 0) -> list[Document]:
 
 
 @pytest.fixture(scope="module")
-def scored():
+def exact():
     model = make_model()
     heads = wb.HeadSet.parse("L1H0 L2H1 L2H3", model)
     documents = corpus(150)
@@ -48,9 +48,9 @@ def scored():
 
 
 @pytest.mark.parametrize("by", ["documents", "tokens"])
-def test_the_chosen_set_is_the_exact_one_at_a_part_of_the_exact_scores(scored, by, monkeypatch):
+def test_the_chosen_set_is_the_exact_one_at_a_part_of_the_exact_scores(exact, by, monkeypatch):
     monkeypatch.setattr(cascade, "PAYS", 0.0)  # however slow bfloat16 is here
-    model, heads, documents, table = scored
+    model, heads, documents, table = exact
     found = wb.select_cascade(model, heads, documents, by=by)
     expected = select(table, 0.2, by)
     assert set(found.selection.chosen["doc_id"]) == set(expected.chosen["doc_id"])
@@ -68,9 +68,9 @@ def test_the_chosen_set_is_the_exact_one_at_a_part_of_the_exact_scores(scored, b
     assert "risk that the chosen set is not the exact one" in repr(found)
 
 
-def test_where_bfloat16_does_not_pay_everything_is_exact(scored, monkeypatch):
+def test_where_bfloat16_does_not_pay_everything_is_exact(exact, monkeypatch):
     monkeypatch.setattr(cascade, "PAYS", 1e9)
-    model, heads, documents, table = scored
+    model, heads, documents, table = exact
     found = wb.select_cascade(model, heads, documents)
     assert "times as fast on this device" in found.reason
     assert (found.risk, found.rescored) == (0.0, len(documents))
@@ -79,19 +79,19 @@ def test_where_bfloat16_does_not_pay_everything_is_exact(scored, monkeypatch):
     np.testing.assert_allclose(scores[exact["doc_id"]], exact["score"], rtol=1e-5, atol=1e-6)
 
 
-def test_a_model_in_half_precision_is_scored_as_it_is(scored):
+def test_a_model_in_half_precision_is_scored_as_it_is(exact):
     import torch
 
-    model, _, documents, _ = scored
+    model, _, documents, _ = exact
     half = wb.from_transformers(make_model().hf.to(torch.bfloat16), model.tokenizer)
     heads = wb.HeadSet.parse("L1H0", half)
     found = wb.select_cascade(half, heads, documents[:12])
     assert found.reason == "the model is in bfloat16 already"
 
 
-def test_documents_without_a_score_are_listed_once(scored, monkeypatch):
+def test_documents_without_a_score_are_listed_once(exact, monkeypatch):
     monkeypatch.setattr(cascade, "PAYS", 0.0)
-    model, heads, documents, _ = scored
+    model, heads, documents, _ = exact
     short = [Document(f"s{i}", "x", "a", "short", i) for i in range(30)]
     rows = [{"id": "n", "text": None, "domain": "a"}]
     found = wb.select_cascade(model, heads, [*documents[:40], *short])
@@ -190,10 +190,10 @@ def test_exact_rows_and_domains_without_a_cut_bear_no_risk():
     assert wrong_side(ranked.assign(exact=False), "tokens")[1] == 1  # the last one must be exact
 
 
-def test_a_document_without_a_score_in_bfloat16_is_scored_exactly(scored, monkeypatch):
+def test_a_document_without_a_score_in_bfloat16_is_scored_exactly(exact, monkeypatch):
     """Its weights overflow half precision's losses only: the loss of one document is not finite."""
     monkeypatch.setattr(cascade, "PAYS", 0.0)
-    model, heads, documents, _ = scored
+    model, heads, documents, _ = exact
     real, refused = cascade.scored, []
 
     def scored(with_model, heads, some, *settings):
@@ -209,8 +209,8 @@ def test_a_document_without_a_score_in_bfloat16_is_scored_exactly(scored, monkey
     assert found.selection.table.set_index("doc_id").loc["d9", "exact"]
 
 
-def test_bad_input_is_refused(scored):
-    model, heads, documents, _ = scored
+def test_bad_input_is_refused(exact):
+    model, heads, documents, _ = exact
     with pytest.raises(ValueError, match="confidence must lie between 0 and 1"):
         wb.select_cascade(model, heads, documents, confidence=1)
     with pytest.raises(ValueError, match="no heads to mask"):
