@@ -148,10 +148,10 @@ def workers_of(text: str | None) -> int | list[str] | None:
     Returns:
         A number of processes, or a list of devices; None when it is not given.
     """
-    if text is None or not text.isascii() or not text.isdigit():
-        if text is None:
-            return None
-        return [worker.strip() for worker in text.split(",") if worker.strip()]
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit():
+        return [device.strip() for device in text.split(",") if device.strip()]
     return int(text)
 
 
