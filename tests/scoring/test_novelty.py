@@ -6,10 +6,12 @@ import hashlib
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.models import make_model
 
 import workbench as wb
+from workbench.scoring.columns import TokenLosses
 from workbench.scoring.influence import DocumentLosses, score_row
 from workbench.scoring.novelty import novel_tokens
 from workbench.scoring.schema import SCHEMA
@@ -50,8 +52,9 @@ def test_scores_are_the_means_over_novel_tokens(bos, window):
     np.testing.assert_allclose(found["score"], [row["score"] for row in plain], rtol=1e-5)
     assert list(found) == SCHEMA.names  # a score table like any other, which can be ranked and cut
     for column in SCHEMA.names:
-        if not column.startswith(("loss_", "score", "rise", "predicted_novel")):
-            assert found[column].tolist() == [row[column] for row in plain]
+        if not column.startswith(("loss_", "score", "rise", "predicted_novel", "contrast")):
+            expected = pd.Series([row[column] for row in plain], dtype=found[column].dtype)
+            pd.testing.assert_series_equal(found[column], expected, check_names=False)
     assert len(wb.select(found).chosen) == 1
     losses = wb.token_losses(model, texts, [None, heads], window=window)
     for row, text, (base, ref) in zip(found.itertuples(), texts, losses, strict=True):
@@ -98,18 +101,25 @@ def test_a_row_holds_what_the_plain_formulas_give_bit_for_bit(bos, window):
         assert row.score_novel == (after - before) / before
 
 
+def losses_of(document, ids, base, masked, novel):
+    """Of a document whose first token has no prediction."""
+    predicted, controls = np.arange(len(ids)) > 0, np.zeros((0, len(base)), "float32")
+    losses = TokenLosses(np.array(ids), predicted, base, masked, controls)
+    return DocumentLosses(document, len(ids), losses, np.array(novel))
+
+
 def test_without_a_novel_token_or_with_none_to_predict_there_is_no_novel_score():
     document = wb.Document("d", "text", "a", "a.jsonl", 0)
     base, ref = np.array([1.0, 2.0], "float32"), np.array([2.0, 4.0], "float32")
-    row = score_row(DocumentLosses(document, 3, [1, 1, 1], base, ref, np.zeros(2, bool)))
+    row = score_row(losses_of(document, [1, 1, 1], base, ref, [False, False]))
     assert (row["score"], row["rise"], row["predicted_novel"]) == (1.0, 1.5, 0)
     assert [row[f"{name}_novel"] for name in ("loss_base", "loss_ref", "score")] == [None] * 3
     base = np.array([0.0, 2.0], "float32")
-    row = score_row(DocumentLosses(document, 3, [1, 2, 1], base, ref, np.array([True, False])))
+    row = score_row(losses_of(document, [1, 2, 1], base, ref, [True, False]))
     assert (row["predicted_novel"], row["loss_base_novel"], row["loss_ref_novel"]) == (1, 0, 2)
     assert row["score_novel"] is None
     base, ref = np.array([3.0, 2.0], "float32"), np.array([0.0, 4.0], "float32")
-    row = score_row(DocumentLosses(document, 3, [1, 2, 1], base, ref, np.array([True, False])))
+    row = score_row(losses_of(document, [1, 2, 1], base, ref, [True, False]))
     assert row["score_novel"] == -1
 
 

@@ -15,7 +15,7 @@ import workbench as wb
 from workbench.core.files import sha256_of
 from workbench.manifest.verification.rank_checks import formula
 from workbench.manifest.verification.report import Failed
-from workbench.scoring.schema import ADDED, NOVEL, SCHEMA, completed
+from workbench.scoring.schema import ADDED, NULLABLE, SCHEMA, completed
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.schema import SELECTION_SCHEMA, schema_of
 
@@ -43,7 +43,7 @@ def test_rows_of_an_older_run_get_their_rise_and_no_novel_score(tmp_path):
     for name in set(SCHEMA.names) - set(ADDED):
         np.testing.assert_array_equal(loaded[name], table.frame[name])
     assert (loaded["rise"] == table.frame["loss_ref"] - table.frame["loss_base"]).all()
-    assert loaded[list(NOVEL)].isna().all(axis=None)
+    assert loaded[list(NULLABLE)].isna().all(axis=None)
 
 
 def test_other_columns_are_not_filled_in():
@@ -51,14 +51,14 @@ def test_other_columns_are_not_filled_in():
         completed(pa.table({"loss_ref": [1.0]}), pa.schema([("loss_base", pa.float64())]))
 
 
-@pytest.mark.parametrize("format", [2, 3])
+@pytest.mark.parametrize("format", [2, 3, 4])
 def test_manifests_of_an_older_format_hold(tmp_path, format):
     folder = lay_down_manifest(tmp_path / "run")
     assert pq.read_schema(folder / "selection.parquet").equals(SELECTION_SCHEMA)
     of_older_format(folder, format)
     assert pq.read_schema(folder / "selection.parquet").equals(schema_of(format))
     assert wb.verify_manifest(folder).ok
-    edit_json(folder / "manifest.json", lambda manifest: manifest.update({"aiw:format": 4}))
+    edit_json(folder / "manifest.json", lambda manifest: manifest.update({"aiw:format": 5}))
     failed = wb.verify_manifest(folder, strict=False).failed
     assert any(line.startswith("selection rows: its columns are") for line in failed)
 
@@ -70,7 +70,7 @@ def test_a_manifest_of_today_has_them_also_from_an_older_run(tmp_path):
     assert (folder / "selection.parquet").read_bytes() == in_memory
     rows = pq.read_table(folder / "selection.parquet")
     assert rows["rise"].null_count == 0
-    assert all(rows[name].null_count == 24 for name in NOVEL)
+    assert all(rows[name].null_count == 24 for name in NULLABLE)
     assert wb.verify_manifest(folder).ok
 
 
@@ -92,11 +92,11 @@ def test_a_folder_of_an_older_run_is_not_scored_on(scored, tmp_path):
     _, model, heads = scored
     wb.score_corpus(model, heads, TEXTS[:4], tmp_path)
     edit_json(tmp_path / "run.json", lambda run: run.update(format=2))
-    with pytest.raises(ValueError, match=r"format: 2 then, 3 now.*not mixed"):
+    with pytest.raises(ValueError, match=r"format: 2 then, 4 now.*not mixed"):
         wb.score_corpus(model, heads, TEXTS, tmp_path)
     assert len(wb.load_scores(tmp_path)) == 4
     again = wb.score_corpus(model, heads, TEXTS, tmp_path, overwrite=True)
-    assert (len(again), again.run["format"]) == (8, 3)
+    assert (len(again), again.run["format"]) == (8, 4)
 
 
 def test_a_file_that_lacks_what_its_record_promises_is_refused(scored, tmp_path):

@@ -16,7 +16,7 @@ from workbench.core.files import sha256_of
 from workbench.corpus.reading import Document
 from workbench.loading.certificate import Certificate, Check
 from workbench.loading.certificate_checks import CHECKS
-from workbench.manifest.croissant import dataset, file_object
+from workbench.manifest.croissant import BY_SCORE, dataset, file_object
 from workbench.manifest.verification.report import VerificationError
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
@@ -142,6 +142,8 @@ def of_older_format(folder, format):
     rows = pq.read_table(folder / "selection.parquet", columns=schema_of(format).names)
     pq.write_table(rows, folder / "selection.parquet")
     terms = {key: value for key, value in stated.items() if key.startswith("aiw:")}
+    if format < BY_SCORE:
+        del terms["aiw:selection"]["by_score"]
     path = folder / "selection.parquet"
     files = [file_object(path.name, sha256_of(path), path.stat().st_size)]
     files += stated["distribution"][1:]

@@ -181,6 +181,16 @@ def score(
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only the first tokens of each document.")
     ] = None,
+    controls: Annotated[
+        int, typer.Option(min=0, help="Mask so many random head sets too, to compare with.")
+    ] = 0,
+    controls_share: Annotated[
+        float, typer.Option(help="Of which share of the documents, drawn by their text.")
+    ] = 1.0,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A score column of your own, as module:function; may be repeated."),
+    ] = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
@@ -222,6 +232,7 @@ def score(
             window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
             shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
             part=part, hear=hear, shard_timeout=shard_timeout, overwrite=overwrite,
+            controls=controls, controls_share=controls_share, columns=column or (),
         )  # fmt: skip
         if report.finished and report.read and not report.scored:
             raise ValueError(
@@ -257,6 +268,9 @@ def select_(
     clusters: Annotated[
         Path | None, typer.Option(help="Near-duplicates, written by `workbench duplicates`.")
     ] = None,
+    by_score: Annotated[
+        str, typer.Option(help="Column of the scores to rank by, such as contrast or excess.")
+    ] = "score",
     as_json: AsJson = False,
 ) -> None:
     """Choose the top of each domain and write the manifest."""
@@ -264,11 +278,15 @@ def select_(
         import workbench as wb
 
         made = wb.select_files(
-            folder, fraction, by, duplicates=duplicates, cap=cap, clusters=clusters  # type: ignore[arg-type]
+            folder, fraction, by, duplicates=duplicates,  # type: ignore[arg-type]
+            cap=cap, clusters=clusters, by_score=by_score,
         )  # fmt: skip
         domains: list[dict[str, Any]] = made.domains.to_dict("records")  # type: ignore[assignment]
         if as_json:
-            print_json({"manifest": str(made.manifest), "domains": domains})
+            print_json({
+                "manifest": str(made.manifest), "by_score": by_score,
+                "without_value": made.without_value, "domains": domains,
+            })  # fmt: skip
             return
         print_domains(domains)
         print_table(
@@ -277,6 +295,8 @@ def select_(
               "no clusters given" if d["near_duplicates_selected"] is None
               else d["near_duplicates_selected"], d["duplicates_passed_over"]) for d in domains],
         )  # fmt: skip
+        if made.without_value:
+            put(f"{made.without_value:,} documents have no {by_score} and were left out")
         put(f"manifest: {made.manifest}")
 
 

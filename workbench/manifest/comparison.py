@@ -19,7 +19,7 @@ from workbench.manifest.croissant import SELECTION_FILE
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import MANIFEST_FILE
 from workbench.selection.rank_agreement import KEY, agreement
-from workbench.selection.ranking import select
+from workbench.selection.ranking import SCORE, select
 
 WHY = {
     "cut": "with the other's fraction and way with duplicates both would choose it, or neither",
@@ -39,8 +39,8 @@ class ManifestComparison:
             overlap_same_cut as in `agreement` (both cut as the first is), and chosen_one,
             chosen_other, chosen_both: documents, as each was cut.
         moved: one row a document that only one of the two chose: domain, source, row, doc_id,
-            chosen_by ("one" or "other"), score_one, score_other, rank_one, rank_other (NaN where it
-            is not ranked) and why, a key of WHY.
+            chosen_by ("one" or "other"), score_one, score_other (of the column that each ranked
+            by), rank_one, rank_other (NaN where it is not ranked) and why, a key of WHY.
     """
 
     settings: pd.DataFrame
@@ -89,9 +89,13 @@ def _read(folder: pathlib.Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """The manifest and the rows of a folder that holds what it states."""
     verify_manifest(folder)
     manifest = read_json(resolve_inside(folder, MANIFEST_FILE))
-    return manifest, read_table(resolve_inside(folder, SELECTION_FILE)).to_pandas(
-        ignore_metadata=True
-    )
+    rows = read_table(resolve_inside(folder, SELECTION_FILE)).to_pandas(ignore_metadata=True)
+    return manifest, rows.assign(score=rows[_column_of(manifest)])
+
+
+def _column_of(manifest: dict[str, Any]) -> str:
+    """The column that its documents were ranked by."""
+    return manifest["aiw:selection"].get("by_score", {"column": SCORE})["column"]
 
 
 def _cut_of(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +139,8 @@ def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
         "heads": run["heads"].get("text"),
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
         **{key: cut[key] for key in ("fraction", "by", "duplicates", "cap", "clusters")},
+        "by_score": _column_of(manifest),
+        "controls": [entry["heads"] for entry in run.get("controls", [])],
         "texts": manifest["aiw:corpus"]["text_digest"],
     }
 

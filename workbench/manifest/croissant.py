@@ -9,20 +9,25 @@ from __future__ import annotations
 import datetime
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from workbench.core.files import canonical_json, is_absolute, mentions_absolute
+from workbench.scoring.schema import SCORE_ROW, columns_in
 from workbench.selection.domain_quota import By
 from workbench.selection.duplicates import Duplicates, policy_in_words
-from workbench.selection.ranking import TIE_RULE
-from workbench.selection.schema import columns_of
+from workbench.selection.ranking import SCORE, TIE_RULE
+from workbench.selection.schema import NEWEST, columns_of
 
 # 2: with the duplicate policy, and its figures in the domains
 # 3: with the list of receipts in the place of the list of score files, where the run has one
 # 4: with the rise and the novel columns in selection.parquet (null where the scores lack them)
-FORMAT = 4
-READ = (2, 3, FORMAT)
+# 5: with contrast, controls, excess and the user's columns there, and the column to rank by
+FORMAT = NEWEST
+READ = (2, 3, 4, FORMAT)
+BY_SCORE = 5  # the format since which the column to rank by is stated
 SELECTION_FILE = "selection.parquet"
 CLUSTERS_FILE = "selection_clusters.parquet"  # near-duplicates that a selection was given
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -98,8 +103,38 @@ def documents_term(
     return {**run, "excluded": excluded, "ranked": ranked, "selected": selected}
 
 
+def by_score_term(record: Mapping[str, Any], by_score: str) -> dict[str, str]:
+    """What is stated of the column that documents are ranked by.
+
+    Args:
+        record: of the run.
+        by_score: the name of the column.
+
+    Returns:
+        Its name and its formula.
+
+    Raises:
+        ValueError: the score files of the run have no such column, so nobody could verify a ranking
+            by it.
+    """
+    columns = {column.name: column for column in (*SCORE_ROW, *columns_in(record))}
+    if by_score not in columns or columns[by_score].type not in (pa.float64(), pa.int64()):
+        own = [c.name for c in columns.values() if c.type == pa.float64()]
+        raise ValueError(
+            f"the documents are ranked by {by_score!r:.100}, no column of the score files, so "
+            f"nobody could verify the ranking. Rank by one of {', '.join(own)}; score_column makes "
+            "a function of the losses such a column"
+        )
+    return {"column": by_score, "formula": columns[by_score].meaning}
+
+
 def selection_term(
-    fraction: float, by: By, duplicates: Duplicates, cap: int | None, clustered: bool
+    fraction: float,
+    by: By,
+    duplicates: Duplicates,
+    cap: int | None,
+    clustered: bool,
+    by_score: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """aiw:selection: what was asked for, with the rules in words, and the file of clusters.
 
@@ -109,17 +144,22 @@ def selection_term(
         duplicates: the duplicate policy.
         cap: the number for the policy "cap", else None.
         clustered: whether CLUSTERS_FILE lies beside the manifest.
+        by_score: of `by_score_term`; None in manifests before format 5, which rank by the score.
 
     Returns:
         The term, a JSON object.
     """
-    return {
+    column = {} if by_score is None else {"by_score": dict(by_score)}
+    rule = TIE_RULE
+    if by_score is not None and by_score["column"] != SCORE:
+        rule = f"the score meant here is the column {by_score['column']}: {TIE_RULE}"
+    return column | {
         "fraction": fraction,
         "by": by,
         "duplicates": duplicates,
         "cap": cap,
         "clusters": CLUSTERS_FILE if clustered else None,
-        "tie_rule": TIE_RULE,
+        "tie_rule": rule,
         "duplicate_policy": policy_in_words(duplicates, cap, clustered),
     }
 
@@ -156,7 +196,7 @@ def dataset(
         **terms,
         **provenance(terms),
         "distribution": files,
-        "recordSet": [_record_set(terms["aiw:format"])],
+        "recordSet": [_record_set(terms)],
     }
 
 
@@ -256,7 +296,7 @@ def file_object(path: str, sha256: str, size: int) -> dict[str, Any]:
     }
 
 
-def _record_set(manifest_format: int) -> dict[str, Any]:
+def _record_set(terms: dict[str, Any]) -> dict[str, Any]:
     """Return the Croissant RecordSet that gives the columns of selection.parquet their types."""
     fields = [
         {
@@ -267,7 +307,7 @@ def _record_set(manifest_format: int) -> dict[str, Any]:
             "dataType": column.croissant,
             "source": {"fileObject": {"@id": SELECTION_FILE}, "extract": {"column": column.name}},
         }
-        for column in columns_of(manifest_format)
+        for column in columns_of(terms["aiw:format"], columns_in(terms["aiw:run"]))
     ]
     return {
         "@type": "cr:RecordSet",

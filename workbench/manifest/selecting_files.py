@@ -20,15 +20,17 @@ from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
     SELECTION_FILE,
+    by_score_term,
     check_publishable,
     selection_term,
 )
 from workbench.manifest.writing import RUN_FILE, RunBeside, publish, run_beside
 from workbench.scoring.receipts import check_files
+from workbench.scoring.schema import columns_in
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA, Duplicates, limit_of
-from workbench.selection.schema import SELECTION_SCHEMA
+from workbench.selection.ranking import SCORE, selection_heading
 from workbench.selection.streaming import QUIET, StreamingSelection
 
 
@@ -43,6 +45,8 @@ class FileSelection:
         by: whether the share is one of the documents or of the tokens.
         duplicates: the duplicate policy that was asked for.
         cap: how many documents of a duplicate group may be chosen under the policy "cap", or None.
+        by_score: the column that the documents were ranked by.
+        without_value: how many documents were left out because they have no value in it.
     """
 
     manifest: pathlib.Path
@@ -51,9 +55,11 @@ class FileSelection:
     by: By
     duplicates: Duplicates
     cap: int | None
+    by_score: str = SCORE
+    without_value: int = 0
 
     def __repr__(self) -> str:
-        heading = f"Selection: top {self.fraction:g} of the {self.by} of each domain"
+        heading = selection_heading(self)
         return f"{heading}, in {self.manifest.parent}\n{self.domains.to_string(index=False)}"
 
 
@@ -65,6 +71,7 @@ def select_files(
     duplicates: Duplicates = "report",
     cap: int | None = None,
     clusters: str | os.PathLike[str] | None = None,
+    by_score: str = SCORE,
     name: str = "attention-influence-selection",
     corpus_note: str | None = None,
     license: str | None = None,
@@ -88,6 +95,8 @@ def select_files(
         duplicates: the duplicate policy, as in `select`.
         cap: the number for the policy "cap", as in `select`.
         clusters: a Parquet file of near-duplicates (source, row, cluster), or None.
+        by_score: the column of the score files to rank by, as in `select`; documents without a
+            value in it are left out.
         name: name of the data set.
         corpus_note: which corpus this is, in words (name, revision, where it can be had).
         license: URL or SPDX name for the published rows.
@@ -109,25 +118,29 @@ def select_files(
     share, limit = share_of(fraction), limit_of(duplicates, cap)
     check_by(by)
     run = _finished_run(folder)
+    ranked_by = by_score_term(run.record, by_score)
     check_publishable(corpus_note, ())
     paths = _unchanged(folder, run)
     near = None if clusters is None else pathlib.Path(clusters)
     with (
         scratch_folder(folder) as scratch,
-        ScoreFiles(paths, near, memory=memory, threads=threads, scratch=scratch) as scores,
-    ):
-        walk = StreamingSelection(scores, share, by, limit)
+        ScoreFiles(
+            paths, near, memory=memory, threads=threads, scratch=scratch,
+            of_user=columns_in(run.record), by_score=by_score,
+        ) as scores,
+    ):  # fmt: skip
         scored = run.record["documents"]["scored"]
-        if walk.documents != scored:
+        if scores.documents != scored:
             raise ValueError(
-                f"the score files hold {walk.documents} rows, the run scored {scored}; the folder "
-                "is not that of this run"
+                f"the score files hold {scores.documents} rows, the run scored {scored}; the "
+                "folder is not that of this run"
             )
+        walk = StreamingSelection(scores, share, by, limit)
         check_publishable(None, (source.as_py() for source in walk.sources))
         digest = walk.text_digest()
         with progress_bar("ranking", "doc", walk.documents, bar=walk.documents > QUIET) as done:
             path = scratch / SELECTION_FILE
-            made = {SELECTION_FILE: written(path, walk.rows(done), SELECTION_SCHEMA)}
+            made = {SELECTION_FILE: written(path, walk.rows(done), walk.schema)}
         if near is not None:
             path = scratch / CLUSTERS_FILE
             made[CLUSTERS_FILE] = written(path, scores.clusters(), CLUSTER_SCHEMA)
@@ -135,11 +148,16 @@ def select_files(
         manifest = publish(
             folder, scratch, run, made,
             corpus={"note": corpus_note, "sources": len(walk.sources), "text_digest": digest},
-            selection=selection_term(float(fraction), by, duplicates, cap, near is not None),
+            selection=selection_term(
+                float(fraction), by, duplicates, cap, near is not None, ranked_by
+            ),
             domains=figures,
             name=name, license=license, date=date,
         )  # fmt: skip
-    return FileSelection(manifest, pd.DataFrame(figures), float(fraction), by, duplicates, cap)
+    return FileSelection(
+        manifest, pd.DataFrame(figures), float(fraction), by, duplicates, cap, by_score,
+        scored - walk.documents,
+    )  # fmt: skip
 
 
 def _finished_run(folder: pathlib.Path) -> RunBeside:

@@ -36,6 +36,7 @@ from workbench.manifest.croissant import (
     CLUSTERS_FILE,
     FORMAT,
     SELECTION_FILE,
+    by_score_term,
     check_publishable,
     dataset,
     documents_term,
@@ -43,11 +44,11 @@ from workbench.manifest.croissant import (
     selection_term,
 )
 from workbench.scoring.receipts import check_files, with_score_files
-from workbench.scoring.schema import completed
+from workbench.scoring.schema import ADDED, columns_in, completed
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA
 from workbench.selection.ranking import Selection
-from workbench.selection.schema import SELECTION_SCHEMA
+from workbench.selection.schema import schema_of
 from workbench.selection.text_digest import text_digest
 
 MANIFEST_FILE, RUN_FILE = "manifest.json", "run.json"
@@ -87,17 +88,20 @@ def write_manifest(
         The path of manifest.json.
 
     Raises:
-        ValueError: when there is no run record, when record, files and selection disagree, or when
-            a source name or the note is an absolute path.
+        ValueError: when there is no run record, when record, files and selection disagree, when
+            the documents are ranked by what is no column of the score files, or when a source name
+            or the note is an absolute path.
     """
     folder = pathlib.Path(folder)
     table = selection.table
     check_publishable(corpus_note, table["source"].unique())
     run = run_beside(folder, _find_run(selection, folder))
+    ranked_by = by_score_term(run.record, selection.by_score)
+    schema = schema_of(of_user=columns_in(run.record))
     folder.mkdir(parents=True, exist_ok=True)
     with scratch_folder(folder) as scratch:
         rows = table.assign(repeat=table["selected"].astype("int64"))
-        made = {SELECTION_FILE: _written(scratch / SELECTION_FILE, rows, SELECTION_SCHEMA)}
+        made = {SELECTION_FILE: _written(scratch / SELECTION_FILE, rows, schema)}
         if selection.clusters is not None:
             path = scratch / CLUSTERS_FILE
             made[CLUSTERS_FILE] = _written(path, selection.clusters, CLUSTER_SCHEMA)
@@ -111,7 +115,7 @@ def write_manifest(
             },
             selection=selection_term(
                 selection.fraction, selection.by, selection.duplicates, selection.cap,
-                selection.clusters is not None,
+                selection.clusters is not None, ranked_by,
             ),
             domains=selection.domains.to_dict("records"),
             name=name, license=license, date=date,
@@ -248,6 +252,7 @@ def public_record(run: Any) -> dict[str, Any]:
             and isinstance(file.get("rows"), int)
         ):
             raise ValueError("each file of the run record needs a path (text) and rows (integer)")
+    columns_in(run)
     record = redact_paths(json.loads(json.dumps(run)))
     local = is_absolute(str(run["model"].get("source")))
     record["model"]["source_kind"] = "last component of a local path" if local else "as given"
@@ -356,7 +361,10 @@ def _require_scored(
     scored = run.record["documents"]["scored"]
     if run.score_files:
         paths = check_files(folder, run.score_files)
-        with ScoreFiles(paths, None, ranked=scratch / SELECTION_FILE, scratch=scratch) as files:
+        with ScoreFiles(
+            paths, None, ranked=scratch / SELECTION_FILE, scratch=scratch,
+            of_user=columns_in(run.record),
+        ) as files:  # fmt: skip
             rows, problems = files.differences()
         if rows != scored:
             problems.append(f"the score files hold {rows} rows, the run scored {scored}")
@@ -375,6 +383,12 @@ def _written(path: pathlib.Path, table: pd.DataFrame, schema: pa.Schema) -> tupl
     Columns of scores that came with a later version are filled in (`completed`).
     """
     there = pa.schema([field for field in schema if field.name in table])
+    lacking = [name for name in schema.names if name not in there.names and name not in ADDED]
+    if lacking:
+        raise ValueError(
+            f"the run has the columns {lacking}, the selection has not: select from the table of "
+            "score_corpus or load_scores itself"
+        )
     rows = pa.Table.from_pandas(table[there.names], schema=there, preserve_index=False)
     rows = completed(rows, schema)
     return written(path, rows.replace_schema_metadata(None).to_batches(), schema)

@@ -1,5 +1,7 @@
 """The names of `workbench.scoring`."""
 
+from .columns import Column, score_column
+from .controls import control_sets
 from .influence import novel_scores, score_documents
 from .plan import Plan, plan_scoring
 from .report import Failure, RunReport, ScoringFailed
@@ -9,16 +11,19 @@ from .score_table import ScoreTable
 from .settings import ScoringSettings
 
 __all__ = [
+    "Column",
     "Failure",
     "Plan",
     "RunReport",
     "ScoreTable",
     "ScoringFailed",
     "ScoringSettings",
+    "control_sets",
     "load_scores",
     "novel_scores",
     "plan_scoring",
     "run_scoring",
+    "score_column",
     "score_corpus",
     "score_documents",
 ]

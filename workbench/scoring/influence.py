@@ -24,9 +24,10 @@ from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
+from workbench.scoring.columns import Column, Function, TokenLosses, columns_named, formed
 from workbench.scoring.novelty import novel_tokens
 from workbench.scoring.schema import SCHEMA
-from workbench.scoring.settings import ScoringSettings
+from workbench.scoring.settings import ScoringSettings, controls_of
 
 
 def score_documents(
@@ -38,6 +39,8 @@ def score_documents(
     window: int | None = None,
     max_tokens: int | None = None,
     require_certificate: bool = True,
+    controls: int | Sequence[HeadSet] = 0,
+    columns: Sequence[str | Function | Column] = (),
 ) -> list[dict[str, Any]]:
     """Score a few documents in memory.
 
@@ -49,6 +52,8 @@ def score_documents(
         window: as in `score_corpus`.
         max_tokens: as in `score_corpus`.
         require_certificate: refuse a model that fails a check of its certificate.
+        controls: as in `score_corpus`.
+        columns: as in `score_corpus`.
 
     Returns:
         A dict for each document that has a score, in order, with the columns of `score_corpus`.
@@ -62,7 +67,11 @@ def score_documents(
     require_max_tokens(max_tokens)
     if require_certificate:
         require_certified(model)
-    rows = scored(model, ScoringSettings(heads, mode, window, max_tokens), documents)
+    settings = ScoringSettings(
+        heads, mode, window, max_tokens, controls=controls_of(heads, controls),
+        columns=columns_named(columns),
+    )  # fmt: skip
+    rows = scored(model, settings, documents)
     return [row for row in rows if isinstance(row, dict)]
 
 
@@ -127,17 +136,13 @@ class DocumentLosses(NamedTuple):
     Attributes:
         document: the document.
         tokens: how many tokens all of its text has.
-        ids: the tokens that were read, without special ones.
-        base: nats of each predicted token under the model as it is, float32.
-        ref: those under the model with its heads masked.
+        losses: of the tokens that were read.
         novel: whether each predicted token is novel (`novel_tokens`).
     """
 
     document: Document
     tokens: int
-    ids: Sequence[int]
-    base: np.ndarray
-    ref: np.ndarray
+    losses: TokenLosses
     novel: np.ndarray
 
 
@@ -161,15 +166,45 @@ def document_losses(
     for ids in model.encode_all([document.text for document in documents]):
         lengths.append(len(ids))
         read.append(ids[: settings.max_tokens])
-    losses = losses_of_ids(
-        model, read, [None, settings.heads], mode=settings.mode, window=settings.window
-    )
-    for document, tokens, ids, (base, ref) in zip(documents, lengths, read, losses, strict=True):
+    losses = _in_order(model, settings, documents, read)
+    for document, tokens, ids, (base, masked, *controls) in zip(
+        documents, lengths, read, losses, strict=True
+    ):
         predicted = np.ones(len(ids), dtype=bool)
         if not model.bos_ids:
             predicted[::stride] = False  # the first token of a window has no prediction
-        novel = novel_tokens(ids, context)[predicted]
-        yield DocumentLosses(document, tokens, ids, base, ref, novel)
+        controlled = np.stack(controls) if controls else np.zeros((0, len(base)), np.float32)
+        of_tokens = TokenLosses(np.asarray(ids), predicted, base, masked, controlled)
+        yield DocumentLosses(document, tokens, of_tokens, novel_tokens(ids, context)[predicted])
+
+
+def _in_order(
+    model: Model,
+    settings: ScoringSettings,
+    documents: Sequence[Document],
+    read: Sequence[Sequence[int]],
+) -> Iterator[list[np.ndarray]]:
+    """Losses of each document under no mask, the heads, and the controls where it has any."""
+    plain: list[HeadSet | None] = [None, settings.heads]
+    drawn = [_has_controls(document, settings) for document in documents]
+    streams = {
+        has_controls: losses_of_ids(
+            model,
+            [ids for ids, own in zip(read, drawn, strict=True) if own == has_controls],
+            [*plain, *settings.controls] if has_controls else plain,
+            mode=settings.mode,
+            window=settings.window,
+        )
+        for has_controls in set(drawn)
+    }
+    return (next(streams[has_controls]) for has_controls in drawn)
+
+
+def _has_controls(document: Document, settings: ScoringSettings) -> bool:
+    """Whether a document is one of those that controls are masked for: its text alone decides."""
+    if not settings.controls or settings.controls_share == 1:
+        return bool(settings.controls)
+    return int(text_sha256(document.text)[:8], 16) < settings.controls_share * 2**32
 
 
 def scored(
@@ -186,42 +221,50 @@ def scored(
         An iterator over the documents in order: of each its score row
         (`workbench.scoring.schema`), or why there is none.
     """
-    return map(score_row, document_losses(model, settings, documents))
+    return (
+        score_row(losses, settings.columns)
+        for losses in document_losses(model, settings, documents)
+    )
 
 
-def score_row(losses: DocumentLosses) -> dict[str, Any] | Skipped:
+def score_row(of: DocumentLosses, columns: Sequence[Column] = ()) -> dict[str, Any] | Skipped:
     """The score row of a document, or why there is none: its base loss is 0, or a loss no number.
 
     Args:
-        losses: of the document.
+        of: the document with its losses.
+        columns: columns of the user's own.
 
     Returns:
-        A value for each column of `workbench.scoring.schema.SCORE_ROW`, of which the novel losses
-        are None where no token is novel, and score_novel also where the base loss of these is 0; or
-        the Skipped.
+        A value for each column of `workbench.scoring.schema.SCORE_ROW` and of the user's, None
+        where a column cannot be formed: the novel losses where no token is novel, score_novel also
+        where the base loss of these is 0, the others as `workbench.scoring.columns` says; or the
+        Skipped.
+
+    Raises:
+        ValueError: a column of the user gives no finite number.
     """
-    document = losses.document
-    loss_base, loss_ref = mean_loss(losses.base), mean_loss(losses.ref)
+    document, losses = of.document, of.losses
+    loss_base, loss_ref = mean_loss(losses.base), mean_loss(losses.masked)
     reason = None
     if not len(losses.base):
-        reason = f"too short: {losses.tokens} token, so no token is predicted"
+        reason = f"too short: {of.tokens} token, so no token is predicted"
     elif not (math.isfinite(loss_base) and math.isfinite(loss_ref)):
         reason = f"loss is not finite: base {loss_base}, masked {loss_ref}"
     elif loss_base <= 0:
         reason = "base loss is 0: a relative rise is not defined"
     if reason is not None:
         return Skipped(document.doc_id, document.domain, document.source, document.row, reason)
-    predicted_novel = int(losses.novel.sum())
+    predicted_novel = int(of.novel.sum())
     base_novel = ref_novel = score_novel = None
     if predicted_novel:
-        base_novel, ref_novel = (mean_loss(x[losses.novel]) for x in (losses.base, losses.ref))
+        base_novel, ref_novel = (mean_loss(x[of.novel]) for x in (losses.base, losses.masked))
         score_novel = relative_rise(base_novel, ref_novel) if base_novel else None
     return {
         "doc_id": document.doc_id,
         "domain": document.domain,
         "source": document.source,
         "row": document.row,
-        "tokens": losses.tokens,
+        "tokens": of.tokens,
         "predicted": len(losses.base),
         "loss_base": loss_base,
         "loss_ref": loss_ref,
@@ -231,8 +274,10 @@ def score_row(losses: DocumentLosses) -> dict[str, Any] | Skipped:
         "loss_base_novel": base_novel,
         "loss_ref_novel": ref_novel,
         "score_novel": score_novel,
+        **formed(losses),
         "compression_ratio": compression_ratio(document.text),
         "text_sha256": text_sha256(document.text),
+        **{column.name: column.value(losses, document.doc_id) for column in columns},
     }
 
 

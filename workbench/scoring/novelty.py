@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def novel_tokens(ids: Sequence[int], context: int = 1) -> np.ndarray:
+def novel_tokens(ids: Sequence[int] | np.ndarray, context: int = 1) -> np.ndarray:
     """Which tokens are novel.
 
     Token i is not if the `context` tokens before it stood earlier in `ids` with the same token
@@ -41,3 +41,17 @@ def novel_tokens(ids: Sequence[int], context: int = 1) -> np.ndarray:
     if len(ids) > context:
         novel[context + np.unique(runs, return_index=True)[1]] = True  # where each comes first
     return novel
+
+
+def first_occurrences(ids: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Which tokens come for the first time.
+
+    Args:
+        ids: the tokens of a document.
+
+    Returns:
+        For each token whether the document has not had it before, (tokens,) of bool.
+    """
+    first = np.zeros(len(ids), dtype=bool)
+    first[np.unique(np.asarray(ids, dtype=np.int64), return_index=True)[1]] = True
+    return first

@@ -84,6 +84,7 @@ def write_scores(
     shard: Shard,
     fingerprint: Mapping[str, Any],
     results: Sequence[Mapping[str, Any] | Skipped],
+    schema: pa.Schema = SCHEMA,
 ) -> Receipt:
     """Publish the scores of a shard in `folder`/scores and then its receipt in `folder`/receipts.
 
@@ -92,6 +93,7 @@ def write_scores(
         shard: the shard.
         fingerprint: of the run.
         results: a score row or a Skipped for each document of the shard, in order.
+        schema: of the score file (`workbench.scoring.schema.schema_with`).
 
     Returns:
         The receipt.
@@ -102,7 +104,7 @@ def write_scores(
     rows = [result for result in results if not isinstance(result, Skipped)]
     skipped = [*shard.refused, *(result for result in results if isinstance(result, Skipped))]
     sink = pa.BufferOutputStream()
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=schema)
     pq.write_table(table, sink, write_page_checksum=True)
     name = shard.name(fingerprint)
     path = write_atomically(folder / "scores" / f"{name}.parquet", sink.getvalue().to_pybytes())

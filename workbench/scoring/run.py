@@ -28,6 +28,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring import run_folder as runs
+from workbench.scoring.columns import Column, Function, columns_named
 from workbench.scoring.corpus_folder import checked, held_by, require_same
 from workbench.scoring.drivers.dispatch import Driver, Work, Workers, drive, require_workers
 from workbench.scoring.drivers.stuck import require_timeout
@@ -44,7 +45,7 @@ from workbench.scoring.report import (
 )
 from workbench.scoring.run_folder import Part
 from workbench.scoring.score_table import ScoreTable
-from workbench.scoring.settings import ScoringSettings
+from workbench.scoring.settings import ScoringSettings, controls_of
 from workbench.scoring.shards import CATALOGUE, Catalogue, catalogue_of, cut, is_current
 from workbench.scoring.worker import Job
 
@@ -67,6 +68,9 @@ def score_corpus(
     shard_timeout: float | None = None,
     overwrite: bool = False,
     require_certificate: bool = True,
+    controls: int | Sequence[HeadSet] = 0,
+    controls_share: float = 1.0,
+    columns: Sequence[str | Function | Column] = (),
 ) -> ScoreTable:
     """Score every document of a corpus: the AttentionInfluence of arXiv 2505.07293, equation 5.
 
@@ -105,6 +109,15 @@ def score_corpus(
         require_certificate: refuse a model that fails a check of its certificate. If False, it is
             scored all the same; the record keeps the failed certificate, and the manifest will not
             verify.
+        controls: how many control sets, heads as many drawn at random among the others, to mask in
+            the same passes; or the sets themselves, such as `workbench.scoring.control_sets` draws
+            by layer or by the effect of each head. They fill the columns of the excess. A control
+            set costs about as much again as the heads, and more where it begins in a lower layer,
+            since less of the pass is shared then.
+        controls_share: mask the controls for so large a share of the documents alone, drawn by
+            their text, in (0, 1].
+        columns: columns of your own, made with `workbench.scoring.score_column`: functions or
+            their names. They come behind the built-in ones.
 
     Returns:
         The scores. Their `frame` has one row a document that has a score, in the order of the
@@ -120,6 +133,12 @@ def score_corpus(
           the document after the same token (`workbench.scoring.novelty`);
         - loss_base_novel, loss_ref_novel: mean losses over these, missing where there are none;
         - score_novel: the score made of these two, missing where there is none, or the base is 0;
+        - contrast: mean rise on tokens that came before, but not after the same token, less that on
+          tokens that come for the first time, nats; missing without a token of either kind;
+        - rise_controls, spread_controls: mean and standard deviation of the rise over the control
+          sets, nats a token;
+        - excess, excess_relative: rise - rise_controls, and that over loss_base; like the two
+          before, missing where no controls were masked;
         - compression_ratio: size after zlib over size, of the first 2,000 characters; low means
           repetitive;
         - text_sha256: of the text in UTF-8.
@@ -143,7 +162,8 @@ def score_corpus(
             model, heads, corpus, folder, mode=mode, window=window, max_tokens=max_tokens, id=id,
             text=text, domain=domain, shard_size=shard_size, workers=workers, driver=driver,
             shard_timeout=shard_timeout, overwrite=overwrite,
-            require_certificate=require_certificate,
+            require_certificate=require_certificate, controls=controls,
+            controls_share=controls_share, columns=columns,
         )  # fmt: skip
         table = runs.load_scores(folder)
     if out is None:  # nothing is left on disk that could be listed
@@ -171,6 +191,9 @@ def run_scoring(
     shard_timeout: float | None = None,
     overwrite: bool = False,
     require_certificate: bool = True,
+    controls: int | Sequence[HeadSet] = 0,
+    controls_share: float = 1.0,
+    columns: Sequence[str | Function | Column] = (),
 ) -> RunReport:
     """`score_corpus` for corpora of any size: the scores stay in the folder, a report comes back.
 
@@ -201,6 +224,10 @@ def run_scoring(
         overwrite: take a folder with scores of other settings or of another corpus; they are set
             aside in its `superseded/`, as are scores of documents that were edited or went away.
         require_certificate: as in `score_corpus`.
+        controls: as in `score_corpus`.
+        controls_share: as in `score_corpus`.
+        columns: as in `score_corpus`; workers import the modules of the functions, so theirs cannot
+            be of a notebook.
 
     Returns:
         The report: what was scored, kept, redone, set aside, skipped and why.
@@ -222,31 +249,33 @@ def run_scoring(
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
     require_timeout(shard_timeout)
-    settings = ScoringSettings(heads, mode, window, max_tokens, require_certificate)
-    settings = settings.resolved(model)
+    settings = ScoringSettings(
+        heads, mode, window, max_tokens, require_certificate,
+        controls_of(heads, controls), controls_share, columns_named(columns),
+    ).resolved(model)  # fmt: skip
     require_workers(model, workers, driver, shard_timeout)
     if not 1 <= part[0] <= part[1]:
         raise ValueError(f"part must be (i, n) with i from 1 to n, got {part}")
-    columns = Named(id=id, text=text, domain=domain)
+    named = Named(id=id, text=text, domain=domain)
     run = runs.run_record(model, settings, settings.certified(model))
     folder = Path(out)
     shared = workers is not None or driver == "ray" or part != (1, 1)
     paths = _paths(corpus) if shared else []
-    job = Job(settings, runs.fingerprint(run), paths, columns, folder.absolute(), shard_timeout)
+    job = Job(settings, runs.fingerprint(run), paths, named, folder.absolute(), shard_timeout)
     notes: list[str] = []
     catalogue: Catalogue | None = None
-    total = None if shared else _count(corpus, columns)
+    total = None if shared else _count(corpus, named)
     with runs.acquire_run_folder(folder, part, run, overwrite):
         held = None if overwrite else held_by(folder)
         if held and (shared or total is not None):
-            require_same(folder, held, read_corpus(paths or corpus, **columns))
+            require_same(folder, held, read_corpus(paths or corpus, **named))
         if shared:
-            catalogue = catalogue_of(paths, columns, shard_size, folder, part, notes)
+            catalogue = catalogue_of(paths, named, shard_size, folder, part, notes)
             mine = catalogue.shards[part[0] - 1 :: part[1]]
             total = sum(shard.documents + len(shard.refused) for shard in mine)
             work: Iterable[Work] = ((shard, None) for shard in mine)
         else:
-            rows = read_corpus(corpus, **columns)
+            rows = read_corpus(corpus, **named)
             work = cut(rows if total is not None else checked(folder, held, rows), shard_size)
         with run_progress(total, hear) as state:
             tally = _score_shards(model, job, work, workers, driver, state)

@@ -52,7 +52,14 @@ from workbench.scoring.receipts import (
     score_files,
     shard_number,
 )
-from workbench.scoring.schema import FORMULA, RECORD_FORMAT, SCHEMA, completed, stored_columns
+from workbench.scoring.schema import (
+    FORMULA,
+    RECORD_FORMAT,
+    columns_in,
+    completed,
+    schema_with,
+    stored_columns,
+)
 from workbench.scoring.score_table import ScoreTable
 from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import Shard
@@ -69,7 +76,8 @@ def load_scores(folder: str | Path) -> ScoreTable:
 
     Returns:
         The table of `score_corpus`: its rows, the record of its run and its skipped documents. Of a
-        run of an older version, whose files have fewer columns, the novel columns are null.
+        run of an older version, whose files have fewer columns, those that came later are null,
+        but for the rise.
 
     Raises:
         FileNotFoundError: no run was written to the folder.
@@ -91,18 +99,19 @@ def load_scores(folder: str | Path) -> ScoreTable:
                 f"the run in {folder} is not finished: call score_corpus again with the same "
                 "settings and it goes on where it stopped"
             )
-        columns = stored_columns(run["format"])
+        of_user = columns_in(run)
+        columns = [*stored_columns(run["format"]), *(column.name for column in of_user)]
         files, listed = score_files(folder, run), run["skipped_file"]
         paths, (skipped,) = check_files(folder, files), check_files(folder, [listed])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{where} is not the record of a run: {error!r:.300}") from error
-    tables = []
+    tables, schema = [], schema_with(of_user)
     for path in paths:
         stored = read_table(path)
         if lacking := set(columns) - set(stored.column_names):
             raise ValueError(f"{path} lacks the columns {sorted(lacking)} of scores")
-        tables.append(completed(stored.select(columns)))
-    rows = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+        tables.append(completed(stored.select(columns), schema))
+    rows = pa.concat_tables(tables) if tables else schema.empty_table()
     return ScoreTable(rows.to_pandas(), run, _json_lines(skipped))
 
 
@@ -159,6 +168,9 @@ def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
         "heads": run["heads"]["heads"],
         "format": run["format"],  # scores of fewer columns are not mixed in
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
+        "controls": [entry["heads"] for entry in run.get("controls", [])],
+        "controls_share": run.get("controls_share", 1.0),
+        "columns": run.get("columns", []),
         **{f"certificate.{key}": run["certificate"][key] for key in ("ok", "kernel")},
         **{name: run["software"][name] for name in ("workbench", "torch", "transformers")},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,8 @@ from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
+from workbench.scoring.columns import Column
+from workbench.scoring.controls import control_sets
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class ScoringSettings:
         window: tokens of one forward pass, special tokens included; None: the model's context.
         max_tokens: read only so many tokens of each document, from its beginning; None: all.
         require_certificate: refuse a model that fails a check of its certificate.
+        controls: head sets that are masked in turn, in the same passes, to be compared with
+            (`workbench.scoring.controls`).
+        controls_share: of which share of the documents, drawn by their text.
+        columns: columns of the user's own, computed of each document's losses.
     """
 
     heads: HeadSet
@@ -32,6 +38,9 @@ class ScoringSettings:
     window: int | None = None
     max_tokens: int | None = None
     require_certificate: bool = True
+    controls: tuple[HeadSet, ...] = ()
+    controls_share: float = 1.0
+    columns: tuple[Column, ...] = ()
 
     def resolved(self, model: Model) -> ScoringSettings:
         """These settings with the window that they come to on a model.
@@ -43,14 +52,22 @@ class ScoringSettings:
             Equal settings, whose `window` is a number of tokens.
 
         Raises:
-            ValueError: there is nothing to mask, or the heads, the mode, the window or max_tokens
-                cannot be those of a run with this model, or it is masked at the moment.
+            ValueError: there is nothing to mask, or the heads, the controls, the mode, the window
+                or max_tokens cannot be those of a run with this model, or it is masked at the
+                moment.
             TypeError: `heads` is no HeadSet.
         """
         if not self.heads:
             raise ValueError("no heads to mask: every score would be 0. Give at least one head")
         require_max_tokens(self.max_tokens)
-        require_fitting(model, self.heads, self.mode)
+        for head_set in (self.heads, *self.controls):
+            require_fitting(model, head_set, self.mode)
+        if not all(self.controls):
+            raise ValueError("a control set holds no heads: its rise would be 0")
+        if not 0 < self.controls_share <= 1:
+            raise ValueError(
+                f"controls_share is a share of the documents, in (0, 1]; got {self.controls_share}"
+            )
         require_unmasked(model)
         if self.mode == "mean":
             raise ValueError(
@@ -77,24 +94,35 @@ class ScoringSettings:
         """What scores depend on, as plain JSON values, as it stands in the record of a run.
 
         Returns:
-            A dict with heads (as `HeadSet.to_json`), mode, window and max_tokens.
+            A dict with heads (as `HeadSet.to_json`), mode, window, max_tokens, controls (a list of
+            the same), controls_share, and columns (as `Column.to_json`).
         """
         return {
             "heads": self.heads.to_json(),
             "mode": self.mode,
             "window": self.window,
             "max_tokens": self.max_tokens,
+            "controls": [head_set.to_json() for head_set in self.controls],
+            "controls_share": self.controls_share,
+            "columns": [column.to_json() for column in self.columns],
         }
 
     @classmethod
     def from_json(
-        cls, stored: Mapping[str, Any], *, require_certificate: bool = True
+        cls,
+        stored: Mapping[str, Any],
+        *,
+        require_certificate: bool = True,
+        columns: Sequence[Column] = (),
     ) -> ScoringSettings:
         """The settings in what `to_json` gave, or in the record of a run.
 
         Args:
-            stored: a mapping with at least the keys of `to_json`.
+            stored: a mapping with at least the keys of `to_json`; records before format 4 have
+                neither controls nor columns.
             require_certificate: see the class; no record holds it.
+            columns: the columns of `stored` as this process knows them, which a record does not
+                hold.
 
         Returns:
             The settings.
@@ -102,4 +130,32 @@ class ScoringSettings:
         return cls(
             HeadSet.from_json(stored["heads"]), stored["mode"], stored["window"],
             stored["max_tokens"], require_certificate,
+            tuple(HeadSet.from_json(entry) for entry in stored.get("controls", ())),
+            stored.get("controls_share", 1.0), tuple(columns),
         )  # fmt: skip
+
+
+def controls_of(heads: HeadSet, controls: int | Sequence[HeadSet]) -> tuple[HeadSet, ...]:
+    """The control sets that a user asks for.
+
+    Args:
+        heads: the heads to mask.
+        controls: how many sets to draw at random, or the sets themselves.
+
+    Returns:
+        The sets.
+
+    Raises:
+        ValueError: the number is below 0, or heads are too few to draw from.
+        TypeError: it is neither.
+    """
+    if isinstance(controls, int):
+        if controls < 0:
+            raise ValueError(f"controls is a number of head sets from 0, got {controls}")
+        return control_sets(heads, controls) if controls else ()
+    if isinstance(controls, HeadSet) or not all(isinstance(item, HeadSet) for item in controls):
+        raise TypeError(
+            "controls is how many head sets to draw, or a list of head sets such as "
+            f"control_sets(heads, match='layers') gives; got {type(controls).__name__}"
+        )
+    return tuple(controls)

@@ -16,9 +16,11 @@ from workbench.corpus.document import CorpusError, Document
 from workbench.corpus.sources import sources_of
 from workbench.models.model import Model
 from workbench.scoring import run_folder
+from workbench.scoring.columns import columns_from_json
 from workbench.scoring.drivers.shared_model import open_stored
 from workbench.scoring.influence import scored
 from workbench.scoring.receipts import Receipt, write_scores
+from workbench.scoring.schema import columns_in, schema_with
 from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import Shard, documents_of
 
@@ -82,7 +84,9 @@ class Job:
         """
         own = {key: value for key, value in stored.items() if key != "require_certificate"}
         settings = ScoringSettings.from_json(
-            stored["settings"], require_certificate=stored["require_certificate"]
+            stored["settings"],
+            require_certificate=stored["require_certificate"],
+            columns=columns_from_json(stored["settings"]["columns"]),
         )
         model = None if stored["model"] is None else Path(stored["model"])
         return cls(**own | {"settings": settings, "folder": Path(stored["folder"]), "model": model})
@@ -153,7 +157,8 @@ class ShardWorker:
         for result in scored(self.model, self.job.settings, documents):
             results.append(result)
             yield Step(1, result["predicted"] if isinstance(result, dict) else 0)
-        receipt = write_scores(self.job.folder, shard, self.job.fingerprint, results)
+        schema = schema_with(columns_in(self.job.settings.to_json()))
+        receipt = write_scores(self.job.folder, shard, self.job.fingerprint, results, schema)
         yield Step(len(shard.refused), 0)
         yield receipt
 

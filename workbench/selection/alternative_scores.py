@@ -71,6 +71,8 @@ def chosen_by(
 ) -> pd.DataFrame:
     """Rank and cut a score table by another column, whose values stand for the score.
 
+    The choice of `select(table, fraction, by, by_score=scorer)`.
+
     Args:
         table: the score table with the column of the scorer.
         scorer: name of the column; documents whose value is missing are left out.
@@ -78,7 +80,8 @@ def chosen_by(
         by: "documents" or "tokens", what the share is of, as in `select`.
 
     Returns:
-        The table of the `Selection`: sorted by domain and rank, with `rank` and `selected`.
+        The table of the `Selection`: sorted by domain and rank, with `rank` and `selected`. Its
+        column `score` holds the values of the scorer.
 
     Raises:
         ValueError: for a scorer that is no column or has no value, and where `select` would.

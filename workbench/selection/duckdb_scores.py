@@ -22,9 +22,23 @@ import pyarrow.parquet as pq
 
 from workbench.core.cpu_count import cores
 from workbench.core.parquet import check_pages
-from workbench.scoring.schema import ADDED, NOVEL, SCHEMA
+from workbench.scoring.schema import (
+    ADDED,
+    NULLABLE,
+    SCHEMA,
+    SCORE_ROW,
+    ScoreColumn,
+    format_of,
+    schema_with,
+)
 from workbench.selection.duplicates import CLUSTER_COLUMNS, check_clusters_file
-from workbench.selection.ranking import FLOAT_COLUMNS, INTEGER_COLUMNS, SCORE_COLUMNS, TEXT_COLUMNS
+from workbench.selection.ranking import (
+    FLOAT_COLUMNS,
+    INTEGER_COLUMNS,
+    SCORE,
+    SCORE_COLUMNS,
+    TEXT_COLUMNS,
+)
 
 BATCH_ROWS = 200_000
 # Domains are sorted in groups of about so many rows: the sort then needs that much less disk.
@@ -32,8 +46,7 @@ SORTED_ROWS = 30_000_000
 SCRATCH = 30  # bytes of disk for each byte of the files; no more, whatever somebody's file holds
 
 # What `ranked` gives in another form: numbers for names, and the text hash as it was sorted by.
-_OTHER_FORM = ("domain", "source", "row", "score", "text_sha256")
-_CARRIED = tuple(name for name in SCHEMA.names if name not in _OTHER_FORM)
+_OTHER_FORM = ("domain", "source", "row", "text_sha256")
 _DIGITS = np.array([f"{byte:02x}".encode() for byte in range(256)], dtype="S2")
 _HEX = "regexp_full_match(text_sha256, '[0-9a-f]{64}')"
 _PLACE = "s.place AS source, f.row AS row"
@@ -64,9 +77,14 @@ class ScoreFiles:
         memory: bound on DuckDB's own memory, such as "1GB".
         threads: how many threads it may use; no more are started than there are cores for.
         scratch: folder that holds what does not fit in memory.
+        of_user: columns of the user that the files have (`workbench.scoring.schema.columns_in`).
+        by_score: the column to rank by; rows without a value in it are left out.
 
     Attributes:
+        of_user: the same.
+        by_score: the same.
         clustered: whether there are clusters.
+        documents: how many rows the files hold.
         all_rows: whether all rows of the files are ranked, or those alone that are in `ranked`.
 
     Raises ValueError when a file has other columns or a setting is out of range.
@@ -81,6 +99,8 @@ class ScoreFiles:
         ranked: pathlib.Path | None = None,
         memory: str = "1GB",
         threads: int = 2,
+        of_user: Sequence[ScoreColumn] = (),
+        by_score: str = SCORE,
     ) -> None:
         import duckdb
 
@@ -88,10 +108,20 @@ class ScoreFiles:
             raise ValueError(f"memory must be a size such as '1GB', got {memory!r:.50}")
         if not isinstance(threads, int) or not 1 <= threads <= 1024:
             raise ValueError(f"threads must be a whole number from 1, got {threads!r:.50}")
-        whole = {_check_columns(path) for path in paths}
-        if len(whole) > 1:
+        self._schema, self.of_user, self.by_score = schema_with(of_user), tuple(of_user), by_score
+        kind = self._schema.field(by_score).type if by_score in self._schema.names else None
+        if kind not in (pa.float64(), pa.int64()):
+            numbers = [field.name for field in self._schema if field.type != pa.string()]
             raise ValueError(
-                f"some score files have the columns {list(ADDED)} and some have not: they are of "
+                f"by_score={by_score!r:.100} is no column of numbers of the score files; they have "
+                f"{', '.join(numbers)}"
+            )
+        formats = {_check_columns(path, of_user) for path in paths}
+        if len(formats) > 1:
+            newest = _lacking(max(formats))
+            lacking = [name for name in _lacking(min(formats)) if name not in newest]
+            raise ValueError(
+                f"some score files have the columns {lacking} and some have not: they are of "
                 "runs of two versions, which are not ranked together"
             )
         most = SCRATCH * sum(os.stat(path).st_size for path in paths)
@@ -109,15 +139,18 @@ class ScoreFiles:
             },
         )
         self._keys: dict[str, str] = {}
-        self._view("scored", paths, () if whole == {True} else ADDED)
+        self._view("scored", paths, _lacking(max(formats, default=1)))
+        self.documents = int(self._rows("SELECT count(*) FROM scored")[0][0])
         self.all_rows = True
         if ranked is not None:
-            self._view("ranked", [ranked], () if _check_columns(ranked) else ADDED)
-            counts = "SELECT (SELECT count(*) FROM ranked), (SELECT count(*) FROM scored)"
-            listed, scored = self._rows(counts)[0]
-            self.all_rows = listed >= scored  # then each row has to be in it, and none is left out
+            self._view("ranked", [ranked], _lacking(_check_columns(ranked, of_user)))
+            listed = self._rows("SELECT count(*) FROM ranked")[0][0]
+            self.all_rows = (
+                listed >= self.documents
+            )  # then each row has to be in it, and none is left out
         kept = "" if self.all_rows else " SEMI JOIN ranked USING (source, row)"
-        self._connection.execute(f"CREATE VIEW files AS FROM scored{kept}")
+        known = "" if by_score == SCORE else f" WHERE {_known('scored', by_score)} IS NOT NULL"
+        self._connection.execute(f"CREATE VIEW files AS FROM scored{kept}{known}")
         self.clustered = clusters is not None
         if clusters is not None:
             check_clusters_file(clusters)
@@ -138,7 +171,7 @@ class ScoreFiles:
         relation = self._connection.read_parquet(plain, hive_partitioning=False)
         kinds = {pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
         filled = [
-            f"NULL::{kinds[SCHEMA.field(column).type]} AS {column}" if column in NOVEL
+            f"NULL::{kinds[SCHEMA.field(column).type]} AS {column}" if column in NULLABLE
             else f"loss_ref - loss_base AS {column}"
             for column in lacking
         ]  # fmt: skip
@@ -162,11 +195,13 @@ class ScoreFiles:
         nulls = ", ".join(
             f"count(*) - count({name}) AS no_{name}" for name in (*TEXT_COLUMNS, *INTEGER_COLUMNS)
         )
+        by_score = _quoted(self.by_score)
+        bad = f"NOT (isfinite(score) AND isfinite({by_score})) OR score IS NULL"
         self._connection.execute(
             "CREATE TABLE domains AS SELECT domain, row_number() OVER (ORDER BY domain) - 1 AS "
             "place, * EXCLUDE (domain) FROM (SELECT domain, count(*) AS documents, sum(tokens) AS "
-            "tokens, min(tokens) AS least, count(*) FILTER (NOT isfinite(score) OR score IS NULL) "
-            f"AS bad, bool_and({_HEX}) AS hex, {nulls} FROM files GROUP BY domain)"
+            f"tokens, min(tokens) AS least, count(*) FILTER ({bad}) AS bad, "
+            f"bool_and({_HEX}) AS hex, {nulls} FROM files GROUP BY domain)"
         )
         for name in (*TEXT_COLUMNS, *INTEGER_COLUMNS):
             if self._rows(f"SELECT sum(no_{name}) FROM domains")[0][0]:
@@ -174,13 +209,12 @@ class ScoreFiles:
                 raise ValueError(f"column {name!r} must hold {kind} in every row")
         totals = self._rows("SELECT min(least), sum(bad), bool_and(hex) FROM domains")[0]
         if totals[0] is None:
-            raise ValueError("there are no rows, so there is nothing to rank")
+            what = "" if self.by_score == SCORE else f" with a value of {self.by_score!r}"
+            raise ValueError(f"there are no rows{what}, so there is nothing to rank")
         if totals[0] < 1:
             raise ValueError("a scored document has at least one token, but 'tokens' holds less")
         if totals[1]:
-            example = self._rows(
-                "SELECT doc_id FROM files WHERE NOT isfinite(score) OR score IS NULL LIMIT 1"
-            )
+            example = self._rows(f"SELECT doc_id FROM files WHERE {bad} LIMIT 1")
             raise ValueError(
                 f"{int(totals[1])} scores are not finite (first: document {example[0][0]!r:.100}); "
                 "score these documents again"
@@ -208,7 +242,7 @@ class ScoreFiles:
         )[0]
         if twice:  # a join would count its rows twice
             return int(total), [f"{int(twice)} documents are scored twice"]
-        others = [name for name in SCHEMA.names if name not in ("source", "row")]
+        others = [name for name in self._schema.names if name not in ("source", "row")]
         unequal = ", ".join(
             f"count(*) FILTER (f.source IS NOT NULL AND {_known('r', name)} IS DISTINCT FROM "
             f"{_known('f', name)})"
@@ -326,16 +360,18 @@ class ScoreFiles:
             column `place`) and source, and text_key and, with clusters, cluster_key (null for a
             document in none).
         """
-        carried = ", ".join(f"f.{name}" for name in _CARRIED)
+        names = [name for name in self._schema.names if name not in _OTHER_FORM]
+        carried = ", ".join(f"f.{_quoted(name)}" for name in names)
+        by_score = f"f.{_quoted(self.by_score)}"
         keys = f"{self._keys['text_sha256']} AS text_key"
         if self.clustered:
             # hash(NULL) is a number like any other
             keys += f", if(n.cluster IS NULL, NULL, {self._keys['cluster']}) AS cluster_key"
         for first, last in _groups([domain.documents for domain in domains]):
             for batch in self._batches(
-                f"SELECT d.place, f.score, {self._text} AS text, {_PLACE}, {carried}, {keys} FROM "
+                f"SELECT d.place, {self._text} AS text, {_PLACE}, {carried}, {keys} FROM "
                 f"{self._joined} JOIN domains d ON f.domain = d.domain WHERE d.place BETWEEN "
-                f"{first} AND {last} ORDER BY d.place, f.score DESC, text, s.place, f.row"
+                f"{first} AND {last} ORDER BY d.place, {by_score} DESC, text, s.place, f.row"
             ):
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                 columns["text_sha256"] = self._digits(columns.pop("text"))
@@ -362,16 +398,23 @@ def _groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield first, len(sizes) - 1
 
 
-def _check_columns(path: pathlib.Path) -> bool:
+def _lacking(record_format: int) -> tuple[str, ...]:
+    """The columns that files of a record format lack."""
+    return tuple(column.name for column in SCORE_ROW if column.since > record_format)
+
+
+def _check_columns(path: pathlib.Path, of_user: Sequence[ScoreColumn] = ()) -> int:
     """Refuse a score file whose columns are missing, doubled or of another kind.
 
-    And one whose columns expand beyond bounds. Whether it has the columns that came later, too,
-    which it has all of or none.
+    And one whose columns expand beyond bounds. Gives the record format whose columns it has, all of
+    them.
     """
     schema = pq.read_schema(path)
     names = [name.lower() for name in schema.names]  # DuckDB's names know no case
-    whole = bool(set(ADDED) & set(names))
-    wanted = (*SCORE_COLUMNS, *ADDED) if whole else SCORE_COLUMNS
+    record_format = format_of(names)
+    lacking = _lacking(record_format)
+    later = [name for name in ADDED if name not in lacking] + [column.name for column in of_user]
+    wanted = (*SCORE_COLUMNS, *later)
     odd = [name for name in wanted if names.count(name) != 1 or name not in schema.names]
     for columns, fits in (
         (TEXT_COLUMNS, lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind)),
@@ -379,19 +422,24 @@ def _check_columns(path: pathlib.Path) -> bool:
         (FLOAT_COLUMNS, pa.types.is_floating),
     ):
         odd += [c for c in columns if c not in odd and not fits(schema.field(c).type)]
-    if whole:
-        odd += [c for c in ADDED if c not in odd and schema.field(c).type != SCHEMA.field(c).type]
+    kinds = schema_with(of_user)
+    odd += [c for c in later if c not in odd and schema.field(c).type != kinds.field(c).type]
     if odd:
         raise ValueError(
             f"score file {path.name!r:.100} lacks the columns {odd}, or has them in another type; "
             "expected a file that score_corpus wrote"
         )
     check_pages(path, wanted)
-    return whole
+    return record_format
+
+
+def _quoted(name: str) -> str:
+    """A column name in a statement, where it may be a word of SQL; it holds no quotation mark."""
+    return f'"{name}"'
 
 
 def _known(table: str, name: str) -> str:
     """A column as an expression in which a number that is unknown is null, never NaN."""
-    column = f"{table}.{name}"
-    is_float = pa.types.is_floating(SCHEMA.field(name).type)
-    return f"if(isnan({column}), NULL, {column})" if is_float else column
+    column = f"{table}.{_quoted(name)}"
+    is_text = name in SCHEMA.names and not pa.types.is_floating(SCHEMA.field(name).type)
+    return column if is_text else f"if(isnan({column}), NULL, {column})"

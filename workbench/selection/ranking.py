@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.frames import TableLike, frame_of
+from workbench.scoring.columns import WHY_MISSING
 from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import ALONE, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
@@ -23,6 +24,7 @@ INTEGER_COLUMNS = ("row", "tokens", "predicted")
 FLOAT_COLUMNS = ("loss_base", "loss_ref", "score", "compression_ratio")
 SCORE_COLUMNS = TEXT_COLUMNS + INTEGER_COLUMNS + FLOAT_COLUMNS
 
+SCORE = "score"  # the column that documents are ranked by unless another is asked for
 TIE_RULE = (
     "inside a domain, rank 1 is the highest score; equal scores are ordered by text_sha256, "
     "then source, then row, each ascending"
@@ -52,6 +54,8 @@ class Selection:
         duplicates: the duplicate policy that was asked for.
         cap: how many documents of a duplicate group may be chosen under the policy "cap", or None.
         clusters: the clusters of near-duplicates (source, row, cluster) in it, or None.
+        by_score: the column that the documents were ranked by.
+        without_value: how many documents were left out because they have no value in it.
     """
 
     table: pd.DataFrame
@@ -62,21 +66,36 @@ class Selection:
     duplicates: Duplicates = "report"
     cap: int | None = None
     clusters: pd.DataFrame | None = None
+    by_score: str = SCORE
+    without_value: int = 0
 
     @property
     def chosen(self) -> pd.DataFrame:
         """The selected rows of `table`, in its order."""
         return self.table[self.table["selected"]].reset_index(drop=True)
 
-    def _heading(self) -> str:
-        return f"Selection: top {self.fraction:g} of the {self.by} of each domain"
-
     def __repr__(self) -> str:
-        return f"{self._heading()}\n{self.domains.to_string(index=False)}"
+        return f"{selection_heading(self)}\n{self.domains.to_string(index=False)}"
 
     def _repr_html_(self) -> str:
         # Domain names are text from the web, so pandas' escaping is asked for by name.
-        return f"<p>{self._heading()}</p>{self.domains.to_html(index=False, escape=True)}"
+        return f"<p>{selection_heading(self)}</p>{self.domains.to_html(index=False, escape=True)}"
+
+
+def selection_heading(selection: Any) -> str:
+    """A selection in one line.
+
+    Args:
+        selection: with fraction, by, by_score and without_value, as `Selection` has them.
+
+    Returns:
+        What was asked for, and how many documents were left out for want of a value.
+    """
+    without = selection.without_value
+    left_out = f"; {without:,} without a value left out" if without else ""
+    column = "" if selection.by_score == SCORE else f", ranked by {selection.by_score}"
+    heading = f"Selection: top {selection.fraction:g} of the {selection.by} of each domain"
+    return f"{heading}{column}{left_out}"
 
 
 def select(
@@ -87,6 +106,7 @@ def select(
     duplicates: Duplicates = "report",
     cap: int | None = None,
     clusters: Clusters | None = None,
+    by_score: str = SCORE,
 ) -> Selection:
     """Rank the documents of a score table inside each domain and choose the top share of each.
 
@@ -110,29 +130,36 @@ def select(
         clusters: near-duplicates, as a table of source, row and cluster or a Parquet file of it.
             Documents of a domain with the same cluster are near-duplicates; a document that is
             not listed has none. Exact duplicates (text_sha256) need no clusters.
+        by_score: the column to rank by, highest first: "score", the paper's, or any other column of
+            numbers. Documents without a value in it are left out, and counted. A manifest can be
+            written of the columns of `score_corpus` alone, since others could not be verified.
 
     Returns:
         The ranked table with what was chosen, and the figures of each domain.
 
     Raises:
         ValueError: when a column is missing or of the wrong type, the table is empty, a score is
-            not finite, a (source, row) occurs twice, or an argument is out of range.
+            not finite, no document has a value to rank by, a (source, row) occurs twice, or an
+            argument is out of range.
         TypeError: `table` is neither a score table nor a frame.
     """
+    ranked = rank(table, by_score)
     return cut(
-        rank(table), fraction, by, duplicates=duplicates, cap=cap, clusters=clusters,
-        run=run_of(table),
+        ranked, fraction, by, duplicates=duplicates, cap=cap, clusters=clusters, run=run_of(table),
+        by_score=by_score, without_value=len(frame_of(table)) - len(ranked),
     )  # fmt: skip
 
 
-def rank(table: TableLike) -> pd.DataFrame:
+def rank(table: TableLike, by_score: str = SCORE) -> pd.DataFrame:
     """Rank a score table: the part of `select` that does not depend on the fraction.
 
     Args:
         table: as for `select`.
+        by_score: the column to rank by, as in `select`.
 
     Returns:
-        The rows sorted by domain and rank, with the column `rank` (int64, from 1 in each domain).
+        The rows that have a value to be ranked by, sorted by domain and rank, with the column
+        `rank` (int64, from 1 in each domain).
 
     Raises:
         ValueError: for a table that `select` would refuse.
@@ -140,8 +167,10 @@ def rank(table: TableLike) -> pd.DataFrame:
     """
     frame = frame_of(table)
     _check(frame)
+    if by_score != SCORE:
+        frame = _with_values(frame, by_score)
     ranked = frame.sort_values(
-        ["domain", "score", "text_sha256", "source", "row"],
+        ["domain", by_score, "text_sha256", "source", "row"],
         ascending=[True, False, True, True, True],
         ignore_index=True,
     )
@@ -158,6 +187,8 @@ def cut(
     cap: int | None = None,
     clusters: Clusters | None = None,
     run: dict[str, Any] | None = None,
+    by_score: str = SCORE,
+    without_value: int = 0,
 ) -> Selection:
     """Choose the top share of every domain of a ranked table: the other part of `select`.
 
@@ -169,6 +200,8 @@ def cut(
         cap: for the policy "cap", as in `select`.
         clusters: near-duplicates, as in `select`.
         run: the record of the run that made the scores, for `Selection.run`.
+        by_score: the column that the table is ranked by.
+        without_value: how many documents had no value in it, for `Selection.without_value`.
 
     Returns:
         The selection.
@@ -189,7 +222,9 @@ def cut(
         quota = DomainQuota(
             str(domain), len(group), int(tokens.sum()), share, by, limit, texts, held
         )  # fmt: skip
-        selected[group.index] = quota.take(group["score"].to_numpy(), tokens, text, cluster)
+        selected[group.index] = quota.take(
+            group[by_score].to_numpy("float64"), tokens, text, cluster
+        )
         rows.append(quota.row())
     ranked["selected"] = selected
     known = None
@@ -197,7 +232,10 @@ def cut(
         known = ranked[["source", "row"]].assign(cluster=near)[near.notna()]
         known = known.astype({"row": "int64", "cluster": "int64"})
         known = known.sort_values(["source", "row"], ignore_index=True)
-    return Selection(ranked, pd.DataFrame(rows), float(fraction), by, run, duplicates, cap, known)
+    return Selection(
+        ranked, pd.DataFrame(rows), float(fraction), by, run, duplicates, cap, known, by_score,
+        without_value,
+    )  # fmt: skip
 
 
 def _near(ranked: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
@@ -213,6 +251,27 @@ def _codes(groups: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     shared = (groups.duplicated(keep=False) & groups.notna()).to_numpy()
     codes[shared], names = pd.factorize(groups[shared])
     return codes, np.zeros(len(names), dtype="int32")
+
+
+def _with_values(frame: pd.DataFrame, by_score: str) -> pd.DataFrame:
+    """The rows that have a value in a column, which holds numbers, none of them infinite."""
+    if by_score not in frame or by_score in TEXT_COLUMNS:
+        numbers = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
+        raise ValueError(
+            f"by_score={by_score!r:.100} is no column of numbers in the table; it has "
+            f"{', '.join(map(str, numbers))}. `scorers` adds those that need the whole table"
+        )
+    values = pd.to_numeric(frame[by_score]).to_numpy("float64", na_value=np.nan)
+    if np.isinf(values).any():
+        raise ValueError(f"{int(np.isinf(values).sum())} values of {by_score!r} are infinite")
+    there = ~np.isnan(values)
+    if not there.any():
+        why = WHY_MISSING.get(by_score, "")
+        raise ValueError(
+            f"no document has a value of {by_score!r}{f': {why}' if why else ''}, so there is "
+            "nothing to rank by"
+        )
+    return frame.assign(**{by_score: values})[there]
 
 
 def _check(table: pd.DataFrame) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from workbench.scoring.schema import ADDED, SCORE_ROW
+from workbench.scoring.schema import SCORE_ROW, ScoreColumn
 
 _CROISSANT = {
     pa.string(): "sc:Text",
@@ -19,10 +20,12 @@ _SCORED = {column.name: column for column in SCORE_ROW}
 _ORDER = (
     "source", "row", "doc_id", "text_sha256", "domain", "tokens", "predicted", "loss_base",
     "loss_ref", "score", "rise", "predicted_novel", "loss_base_novel", "loss_ref_novel",
-    "score_novel", "compression_ratio",
+    "score_novel", "contrast", "rise_controls", "spread_controls", "excess", "excess_relative",
+    "compression_ratio",
 )  # fmt: skip
-# Manifests of an older `aiw:format` than this one have no columns but those of the first scores.
-_WITH_ADDED = 4
+# The `aiw:format` of manifests that is written now: each has the columns of the run records that
+# were of the format before it.
+NEWEST = 5
 _CHOICE = (
     ("rank", pa.int64(), "Rank in the domain, 1 is the highest score"),
     ("selected", pa.bool_(), "Whether the document is chosen"),
@@ -46,30 +49,36 @@ class SelectionColumn(NamedTuple):
     meaning: str
 
 
-def columns_of(manifest_format: int = _WITH_ADDED) -> list[SelectionColumn]:
+def columns_of(
+    manifest_format: int = NEWEST, of_user: Iterable[ScoreColumn] = ()
+) -> list[SelectionColumn]:
     """The columns of `selection.parquet`.
 
     Args:
         manifest_format: `aiw:format` of the manifest; the one that is written now by default.
+        of_user: the columns of the user that the run has.
 
     Returns:
         The columns in their order.
     """
-    names = [name for name in _ORDER if manifest_format >= _WITH_ADDED or name not in ADDED]
-    rows = [*(_SCORED[name][:3] for name in names), *_CHOICE]
+    columns = [_SCORED[name] for name in _ORDER if _SCORED[name].since < max(manifest_format, 2)]
+    rows = [*(column[:3] for column in (*columns, *of_user)), *_CHOICE]
     return [SelectionColumn(name, type, _CROISSANT[type], meaning) for name, type, meaning in rows]
 
 
-def schema_of(manifest_format: int = _WITH_ADDED) -> pa.Schema:
+def schema_of(manifest_format: int = NEWEST, of_user: Iterable[ScoreColumn] = ()) -> pa.Schema:
     """The Arrow schema of `selection.parquet`.
 
     Args:
         manifest_format: `aiw:format` of the manifest; the one that is written now by default.
+        of_user: the columns of the user that the run has.
 
     Returns:
         The schema.
     """
-    return pa.schema([(column.name, column.arrow) for column in columns_of(manifest_format)])
+    return pa.schema(
+        [(column.name, column.arrow) for column in columns_of(manifest_format, of_user)]
+    )
 
 
 SELECTION_SCHEMA = schema_of()

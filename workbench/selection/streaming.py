@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from workbench.core.progress import progress_bar
 from workbench.selection.domain_quota import ALONE, By, DomainQuota
 from workbench.selection.duckdb_scores import ScoreFiles
-from workbench.selection.schema import SELECTION_SCHEMA
+from workbench.selection.schema import schema_of
 from workbench.selection.text_digest import DigestStream
 
 QUIET = 100_000  # fewer rows than this pass without a bar
@@ -37,6 +37,7 @@ class StreamingSelection:
     Attributes:
         sources: the names of all sources, in their order.
         documents: how many rows there are.
+        schema: that of selection.parquet for these files.
 
     Raises:
         ValueError: for a row that cannot be ranked.
@@ -46,6 +47,7 @@ class StreamingSelection:
         self._scores, self._domains, self.sources = scores, scores.check(), scores.sources()
         self._names = pa.array([domain.name for domain in self._domains], pa.string())
         self.documents = sum(domain.documents for domain in self._domains)
+        self.schema = schema_of(of_user=scores.of_user)
         self._asked = (share, by, limit)
         self._cuts: list[DomainQuota] = []
 
@@ -93,7 +95,7 @@ class StreamingSelection:
             done: called with the number of rows of each batch, after it was taken.
 
         Returns:
-            Batches of SELECTION_SCHEMA, by domain and rank.
+            Batches of `schema`, by domain and rank.
         """
         texts = self._scores.repeated("text_sha256")
         clusters = self._scores.repeated("cluster") if self._scores.clustered else None
@@ -105,7 +107,8 @@ class StreamingSelection:
             place = batch.column("place").to_numpy()
             ranks = np.empty(len(place), dtype="int64")
             selected = np.empty(len(place), dtype=bool)
-            score, tokens = batch.column("score").to_numpy(), batch.column("tokens").to_numpy()
+            tokens = batch.column("tokens").to_numpy()
+            score = batch.column(self._scores.by_score).to_numpy().astype("float64")
             text = _places(texts, batch.column("text_key"))
             cluster = None
             if clusters is not None:
@@ -137,12 +140,12 @@ class StreamingSelection:
         columns["rank"], columns["selected"] = pa.array(ranks), pa.array(selected)
         columns["repeat"] = pa.array(selected.astype("int64"))
         arrays = []
-        for field in SELECTION_SCHEMA:
+        for field in self.schema:
             column = columns[field.name].cast(field.type)
             if pa.types.is_floating(field.type):  # what is unknown is null, as pandas writes it
                 column = pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column)
             arrays.append(column)
-        return pa.record_batch(arrays, schema=SELECTION_SCHEMA)
+        return pa.record_batch(arrays, schema=self.schema)
 
 
 def _places(keys: np.ndarray, wanted: pa.Array) -> np.ndarray:

@@ -266,8 +266,8 @@ def test_scores_a_sample_again(factor, failed, made, monkeypatch):
     table = score_table().set_index("row")
     asked = {}
 
-    def score_documents(model, heads, documents, **options):
-        asked.update(options, heads=str(heads), rows=[document.row for document in documents])
+    def scored(model, settings, documents):
+        asked.update(settings=settings, rows=[document.row for document in documents])
         rows = table.loc[asked["rows"]]
         return [
             {"loss_base": row.loss_base, "loss_ref": row.loss_ref * factor, "score": row.score}
@@ -275,12 +275,13 @@ def test_scores_a_sample_again(factor, failed, made, monkeypatch):
         ]
 
     # The model is the only thing here that a test of the manifest can do without.
-    module = types.SimpleNamespace(score_documents=score_documents)
+    module = types.SimpleNamespace(scored=scored)
     monkeypatch.setitem(sys.modules, "workbench.scoring.influence", module)
     model = types.SimpleNamespace(identity=IDENTITY)
     assert failures(made, model=model, corpus=documents(), sample=5) == failed
-    assert (asked["mode"], asked["window"], asked["max_tokens"]) == ("uniform", 8192, 512)
-    assert "L17H3" in asked["heads"]
+    settings = asked["settings"]
+    assert (settings.mode, settings.window, settings.max_tokens) == ("uniform", 8192, 512)
+    assert "L17H3" in str(settings.heads)
     assert len(asked["rows"]) == 5
 
 

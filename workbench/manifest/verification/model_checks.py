@@ -10,15 +10,24 @@ import math
 import pathlib
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from workbench.core.parquet import read_table
 from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import SELECTION_FILE
 from workbench.manifest.verification.report import NotChecked, require
+from workbench.scoring.schema import columns_in, stored_columns
+from workbench.selection.ranking import SCORE
 
 # Relative; half precision on another device rounds differently, document by document.
 RESCORE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 # Checks that manifests of older formats could not hold yet, and the format that came with each.
 _ADDED = {"every weight was read": 3}
+# The columns that come out of the passes themselves; the others follow from these.
+_AGAIN = (
+    "loss_base", "loss_ref", "predicted_novel", "loss_base_novel", "loss_ref_novel", "contrast",
+    "rise_controls", "spread_controls",
+)  # fmt: skip
 _TOGETHER = 8  # documents scored in one call, between looks at whether to stop
 _QUIET = 8  # no more documents than this are scored without a bar
 
@@ -105,17 +114,20 @@ def identity(record: dict[str, Any], model: Any) -> tuple[bool, str]:
 
 def scored_again(
     record: dict[str, Any],
+    manifest: dict[str, Any],
     model: Any,
     known: bool,
     documents: dict[int, Any],
     files: dict[str, pathlib.Path],
 ) -> tuple[bool, str]:
-    """The losses of drawn documents come out again.
+    """The losses of drawn documents come out again, and so do columns of the user.
 
-    The score follows from them, see `rank_checks.formula`.
+    The scores follow from the losses, see `rank_checks.formula`. Columns of the user are computed
+    only where this process has registered them: nothing that a manifest names is imported.
 
     Args:
         record: the manifest's record of the run.
+        manifest: as it was parsed, which says by which column the documents are ranked.
         model: the loaded model.
         known: what `identity` gave, so that this check is not made where that one failed.
         documents: the drawn documents, by their row in selection.parquet.
@@ -125,37 +137,52 @@ def scored_again(
         True, and a detail.
 
     Raises:
-        Failed: when a loss differs by more than RESCORE_TOLERANCE of the dtype, relative.
-        NotChecked: when there are no documents.
+        Failed: when a loss differs by more than RESCORE_TOLERANCE of the dtype, relative; a
+            difference of losses by more than that share of the losses.
+        NotChecked: when there are no documents, or the documents are ranked by a column of the user
+            that this process does not know.
     """
     if not documents:
         raise NotChecked("the sample is empty")
-    from workbench.models.heads import HeadSet
-    from workbench.scoring.influence import score_documents
+    from workbench.scoring.columns import known_columns
+    from workbench.scoring.influence import scored
+    from workbench.scoring.settings import ScoringSettings
 
+    of_user = columns_in(record)
+    columns = known_columns(record.get("columns", ()))
+    unknown = [column.name for column in of_user if column.name not in {c.name for c in columns}]
+    settings = ScoringSettings.from_json(record, columns=columns)
     rows = sorted(documents)
-    losses = read_table(files[SELECTION_FILE], ["loss_base", "loss_ref"])
+    there = pq.read_schema(files[SELECTION_FILE]).names
+    scored_then = stored_columns(record.get("format", 1))
+    names = [name for name in _AGAIN if name in scored_then] + [c.name for c in columns]
+    losses = read_table(files[SELECTION_FILE], [name for name in names if name in there])
     stated = losses.take(rows).to_pylist()
     drawn, rescored = [documents[row] for row in rows], []
     with progress_bar("scoring again", "doc", len(drawn), bar=len(drawn) > _QUIET) as done:
         for start in range(0, len(drawn), _TOGETHER):
             batch = drawn[start : start + _TOGETHER]
-            rescored += score_documents(
-                model,
-                HeadSet.from_json(record["heads"]),
-                batch,
-                mode=record["mode"],
-                window=record["window"],
-                max_tokens=record["max_tokens"],
-                require_certificate=False,  # it has a check of its own
-            )
+            rescored += [row for row in scored(model, settings, batch) if isinstance(row, dict)]
             done(len(batch))
     tolerance = RESCORE_TOLERANCE.get(record["model"].get("dtype"), 1e-4)
     require(len(rescored) == len(drawn), f"{len(drawn)} documents gave {len(rescored)} scores")
     wrong = []
-    for document, wanted, scored in zip(drawn, stated, rescored, strict=True):
-        for name, loss in wanted.items():
-            if not math.isclose(scored[name], loss, rel_tol=tolerance):
-                wrong.append(f"{document.doc_id!r:.80} {name} {scored[name]:.6f}, not {loss:.6f}")
-    require(not wrong, f"{len(wrong)} losses differ; first: {wrong[:1]}")
-    return True, f"{len(drawn)} documents, losses within {tolerance:g} relative"
+    for document, wanted, row in zip(drawn, stated, rescored, strict=True):
+        for name, value in wanted.items():
+            if not _same(value, row[name], tolerance, max(row["loss_base"], row["loss_ref"], 1.0)):
+                wrong.append(f"{document.doc_id!r:.80} {name} {row[name]!r:.12}, not {value!r:.12}")
+    require(not wrong, f"{len(wrong)} values differ; first: {wrong[:1]}")
+    by_score = manifest["aiw:selection"].get("by_score", {"column": SCORE})["column"]
+    if by_score in unknown:
+        raise NotChecked(
+            f"the losses agree, but the ranking is by {by_score!r}, a function of the user that "
+            "this process does not know: make it with score_column, then verify"
+        )
+    return True, f"{len(drawn)} documents, {len(names)} columns within {tolerance:g}"
+
+
+def _same(stated: float | None, again: float | None, tolerance: float, scale: float) -> bool:
+    """Whether a value came out again; a mean over few tokens, or a difference, is off by more."""
+    if stated is None or again is None or stated != stated:  # NaN
+        return again is None and (stated is None or stated != stated)
+    return math.isclose(stated, again, rel_tol=tolerance, abs_tol=tolerance * scale)

@@ -25,16 +25,20 @@ import pyarrow.parquet as pq
 from workbench.core.parquet import batches
 from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import (
+    BY_SCORE,
     CLUSTERS_FILE,
     SELECTION_FILE,
+    by_score_term,
     documents_term,
     selection_term,
 )
 from workbench.manifest.verification.report import NotChecked, require
-from workbench.scoring.schema import ADDED, NOVEL, SCHEMA
+from workbench.scoring.columns import FORMED
+from workbench.scoring.schema import ADDED, NOVEL, NULLABLE, ScoreColumn, columns_in, schema_with
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import limit_of
+from workbench.selection.ranking import SCORE
 from workbench.selection.schema import schema_of
 from workbench.selection.streaming import QUIET, StreamingSelection
 
@@ -54,8 +58,8 @@ def _pieces(path: pathlib.Path, columns: Sequence[str]) -> Iterator[Iterator[pa.
 def selection_rows(manifest: dict[str, Any], files: Files) -> tuple[pathlib.Path, str]:
     """selection.parquet has the columns and types of a selection and no nulls.
 
-    Only compression_ratio may be unknown, from which nothing is computed, and what concerns novel
-    tokens, which `formula` looks at.
+    Only compression_ratio may be unknown, from which nothing is computed, the columns of the user,
+    and those that came later, which `formula` looks at.
 
     Args:
         manifest: as it was parsed, whose format says which columns there were when it was written.
@@ -71,7 +75,8 @@ def selection_rows(manifest: dict[str, Any], files: Files) -> tuple[pathlib.Path
     if SELECTION_FILE not in files:
         raise NotChecked(f"{SELECTION_FILE} failed its own check, or is not listed")
     stored = files[SELECTION_FILE]
-    schema, expected = pq.read_schema(stored), schema_of(manifest["aiw:format"])
+    of_user = columns_in(manifest["aiw:run"])
+    schema, expected = pq.read_schema(stored), schema_of(manifest["aiw:format"], of_user)
     require(
         schema.equals(expected),
         f"its columns are {', '.join(schema.names):.300}; expected, with their types, "
@@ -83,7 +88,7 @@ def selection_rows(manifest: dict[str, Any], files: Files) -> tuple[pathlib.Path
             piece.validate(full=True)
             rows += len(piece)
             nulls.update({name: piece[name].null_count for name in piece.schema.names})
-    for name in ("compression_ratio", *NOVEL):
+    for name in ("compression_ratio", *NULLABLE, *(column.name for column in of_user)):
         del nulls[name]
     require(not +nulls, f"it holds nulls, so many by column: {dict(+nulls)}")
     return stored, f"{rows} rows"
@@ -93,7 +98,7 @@ def formula(stored: pathlib.Path) -> tuple[bool, str]:
     """Losses are finite and each score is (loss_ref - loss_base) / loss_base.
 
     This is equation 5 of arXiv 2505.07293. From format 4 on the rise and the score over novel
-    tokens follow from their losses too.
+    tokens follow from their losses too, and from format 5 on the excess from the controls.
 
     Args:
         stored: the path of selection.parquet, after `selection_rows`.
@@ -110,7 +115,9 @@ def formula(stored: pathlib.Path) -> tuple[bool, str]:
     with _pieces(stored, columns) as pieces:
         for piece in pieces:
             with np.errstate(all="ignore"):  # what is not finite is found too
-                bad = _wrong_scores(piece) | (_wrong_added(piece) if len(columns) > 4 else {})
+                bad = _wrong_scores(piece)
+                bad |= _wrong_novel(piece) if NOVEL[0] in columns else {}
+                bad |= _wrong_excess(piece) if FORMED[0] in columns else {}
             wrong.update({what: int(places.sum()) for what, places in bad.items()})
             if first is None and +wrong:
                 first = rows + int(np.argmax(np.any(list(bad.values()), axis=0))) + 1
@@ -133,11 +140,15 @@ def _wrong_scores(piece: pa.RecordBatch) -> dict[str, np.ndarray]:
     }
 
 
-def _wrong_added(piece: pa.RecordBatch) -> dict[str, np.ndarray]:
+def _floats(piece: pa.RecordBatch, names: Sequence[str]) -> list[np.ndarray]:
+    """Columns as numbers, NaN where they are null."""
+    return [piece[name].to_numpy(zero_copy_only=False).astype(float) for name in names]
+
+
+def _wrong_novel(piece: pa.RecordBatch) -> dict[str, np.ndarray]:
     """What may be wrong with the columns that came with format 4, in words, and which rows."""
     names = ("predicted", "loss_base", "loss_ref", "rise", *NOVEL)
-    columns = [piece[name].to_numpy(zero_copy_only=False).astype(float) for name in names]
-    predicted, base, ref, rise, counted, base_novel, ref_novel, score_novel = columns
+    predicted, base, ref, rise, counted, base_novel, ref_novel, score_novel = _floats(piece, names)
     count = np.nan_to_num(counted, nan=0)  # null where the run did not look at novel tokens
     stated = np.isfinite([base_novel, ref_novel])
     error = _quotient_error(base_novel, ref_novel, score_novel)
@@ -151,6 +162,28 @@ def _wrong_added(piece: pa.RecordBatch) -> dict[str, np.ndarray]:
         ),
         "novel scores are not (loss_ref_novel - loss_base_novel) / loss_base_novel": np.where(
             (count > 0) & (base_novel != 0), ~(error <= FORMULA_TOLERANCE), ~np.isnan(score_novel)
+        ),
+    }
+
+
+def _wrong_excess(piece: pa.RecordBatch) -> dict[str, np.ndarray]:
+    """What may be wrong with the columns that came with format 5, in words, and which rows."""
+    names = ("loss_base", "loss_ref", "rise", *FORMED)
+    base, ref, rise, contrast, controls, spread, excess, relative = _floats(piece, names)
+    has_controls = np.isfinite(controls)
+    close = FORMULA_TOLERANCE * np.maximum(np.abs(ref), 1)
+    return {
+        "contrasts, or rises of controls, are infinite": (
+            np.isinf([contrast, controls, spread]).any(axis=0)
+        ),
+        "spreads of controls are below 0, or there without controls": (
+            (spread < 0) | (~np.isnan(spread) & ~has_controls)
+        ),
+        "excesses are not rise - rise_controls": np.where(
+            has_controls, ~(np.abs(excess - (rise - controls)) <= close), ~np.isnan(excess)
+        ),
+        "relative excesses are not excess / loss_base": np.where(
+            has_controls, ~(np.abs(relative * base - excess) <= close), ~np.isnan(relative)
         ),
     }
 
@@ -210,14 +243,16 @@ def ranked_again(
     """
     refused: Exception | None = None
     asked: tuple[Fraction, By, int | None] = (Fraction(1), "documents", None)
-    clusters = None
+    clusters, by_score = None, SCORE
     try:
         asked, clusters = _asked(manifest["aiw:selection"], files)
+        by_score = _ranked_by(manifest)
     except Exception as error:  # which rows there are does not depend on what was asked for
         refused = error
     try:
         scores = [] if record is None else _score_files(record, files)
-        return _ranked_again(stored, scores, asked, clusters, refused)
+        of_user = columns_in(manifest["aiw:run"])
+        return _ranked_again(stored, scores, asked, clusters, refused, of_user, by_score)
     except Exception as error:  # the files may be anybody's
         return error
 
@@ -236,6 +271,18 @@ def _asked(
     return (share, stated["by"], limit), files[CLUSTERS_FILE]
 
 
+def _ranked_by(manifest: dict[str, Any]) -> str:
+    """The column that the manifest says the documents are ranked by."""
+    if manifest["aiw:format"] < BY_SCORE:
+        return SCORE
+    stated = manifest["aiw:selection"].get("by_score")
+    require(
+        isinstance(stated, dict) and isinstance(stated.get("column"), str),
+        f"aiw:selection states no column that the documents are ranked by, but {stated!r:.100}",
+    )
+    return str(stated["column"])
+
+
 def _score_files(record: dict[str, Any], files: Files) -> list[pathlib.Path]:
     """The score files, none unless all of them are there and passed their own checks."""
     paths = [file["path"] for file in record["score_files"]]
@@ -248,6 +295,8 @@ def _ranked_again(
     asked: tuple[Fraction, By, int | None],
     clusters: pathlib.Path | None,
     refused: Exception | None,
+    of_user: Sequence[ScoreColumn],
+    by_score: str,
 ) -> Again:
     schema = pq.read_schema(stored)
     # Not in the folder that is checked, which may be somebody else's.
@@ -255,7 +304,7 @@ def _ranked_again(
         tempfile.TemporaryDirectory(prefix="workbench-verify-") as scratch,
         ScoreFiles(
             scores or [stored], clusters, ranked=stored if scores else None,
-            scratch=pathlib.Path(scratch),
+            scratch=pathlib.Path(scratch), of_user=of_user, by_score=by_score,
         ) as rows,
         _pieces(stored, schema.names) as pieces,
     ):  # fmt: skip
@@ -267,7 +316,7 @@ def _ranked_again(
                 against.compare(batch)
         against.exhaust()
         scored, unscored = ranked, list[str]()
-        as_scored = not any(against.unequal[name] for name in SCHEMA.names)
+        as_scored = not any(against.unequal[name] for name in schema_with(of_user).names)
         # Where all rows are there, in the order of their ranks, nothing is left to look up.
         if scores and not (as_scored and rows.all_rows and ranked == against.seen):
             scored, unscored = rows.differences()
@@ -346,9 +395,13 @@ def ranking(again: Again | Exception, manifest: dict[str, Any]) -> tuple[bool, s
     )
     stated = manifest["aiw:selection"]
     asked = {name: stated.get(name) for name in ("fraction", "by", "duplicates", "cap")}
+    by_score = None
+    if manifest["aiw:format"] >= BY_SCORE:
+        by_score = by_score_term(manifest["aiw:run"], _ranked_by(manifest))
+    clustered = stated.get("clusters") is not None
     require(
-        stated == selection_term(**asked, clustered=stated.get("clusters") is not None),
-        "the tie rule or the duplicate policy is not the one in force",
+        stated == selection_term(**asked, clustered=clustered, by_score=by_score),
+        "the tie rule, the duplicate policy or the formula ranked by is not the one in force",
     )
     return True, f"{len(again.domains)} domains ranked again, all as stated"
 

@@ -209,4 +209,5 @@ class _Run:
             self.steps.skip("sample scored again", "it takes both model= and corpus=")
         else:
             drawn = self.documents, self.listed
-            run("sample scored again", model_checks.scored_again, record, model, known, *drawn)
+            check = "sample scored again"
+            run(check, model_checks.scored_again, record, self.manifest, model, known, *drawn)
