@@ -105,7 +105,7 @@ def losses_of(document, ids, base, masked, novel):
     """Of a document whose first token has no prediction."""
     predicted, controls = np.arange(len(ids)) > 0, np.zeros((0, len(base)), "float32")
     losses = TokenLosses(np.array(ids), predicted, base, masked, controls)
-    return DocumentLosses(document, len(ids), losses, np.array(novel))
+    return DocumentLosses(document, len(ids), "0:4", losses, np.array(novel))
 
 
 def test_without_a_novel_token_or_with_none_to_predict_there_is_no_novel_score():

@@ -179,8 +179,11 @@ def score(
     mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
     window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Read only the first tokens of each document.")
+        int | None, typer.Option(help="Read only so many tokens of each document.")
     ] = None,
+    read: Annotated[
+        str, typer.Option(help="Which tokens of longer documents: start, middle or spread.")
+    ] = "start",
     controls: Annotated[
         int, typer.Option(min=0, help="Mask so many random head sets too, to compare with.")
     ] = 0,
@@ -233,6 +236,7 @@ def score(
             shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
             part=part, hear=hear, shard_timeout=shard_timeout, overwrite=overwrite,
             controls=controls, controls_share=controls_share, columns=column or (),
+            read=read,  # type: ignore[arg-type]
         )  # fmt: skip
         if report.finished and report.read and not report.scored:
             raise ValueError(

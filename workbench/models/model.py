@@ -6,8 +6,9 @@ masked and watched; with nothing masked it computes what the stock model compute
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -29,6 +30,8 @@ from workbench.models.install import (
 from workbench.models.lm_head import LMHead, head_of
 from workbench.models.tokenization import special_prefix_of, text_options
 
+# Of the number of a token, its first character and end in the text.
+TokenPlace = Callable[[int], tuple[int, int] | None]
 BATCH_CHARACTERS = 1 << 18  # of texts that are tokenized together
 
 
@@ -209,6 +212,18 @@ class Model:
         Yields:
             The token ids of one text after the other.
         """
+        return (ids for ids, _ in self.encode_with_places(texts))
+
+    def encode_with_places(self, texts: Sequence[str]) -> Iterator[tuple[list[int], TokenPlace]]:
+        """`encode_all` that also says where tokens lie in their text.
+
+        Args:
+            texts: the texts.
+
+        Yields:
+            The token ids of one text after the other, and a function that gives, of the number of a
+            token, its first character and end in the text; None where the tokenizer does not say.
+        """
         batch: list[str] = []
         for text in texts:
             batch.append(text)
@@ -218,9 +233,16 @@ class Model:
         if batch:
             yield from self._encoded(batch)
 
-    def _encoded(self, texts: list[str]) -> list[list[int]]:
+    def _encoded(self, texts: list[str]) -> Iterator[tuple[list[int], TokenPlace]]:
         encoded = self.tokenizer(texts, **text_options(self.tokenizer))
-        return [list(ids) for ids in encoded.input_ids]
+        says = bool(getattr(encoded, "is_fast", False))
+
+        def place(number: int, token: int) -> tuple[int, int] | None:
+            span = encoded.token_to_chars(number, token) if says else None
+            return None if span is None else (span.start, span.end)
+
+        for number, ids in enumerate(encoded.input_ids):
+            yield list(ids), functools.partial(place, number)
 
     # ---- tokens to numbers ------------------------------------------------------------------
 

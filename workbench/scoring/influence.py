@@ -26,6 +26,7 @@ from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.columns import Column, Function, TokenLosses, columns_named, formed
 from workbench.scoring.novelty import novel_tokens
+from workbench.scoring.passages import Read, passages, require_read, spans_of
 from workbench.scoring.schema import SCHEMA
 from workbench.scoring.settings import ScoringSettings, controls_of
 
@@ -39,6 +40,7 @@ def score_documents(
     window: int | None = None,
     max_tokens: int | None = None,
     require_certificate: bool = True,
+    read: Read = "start",
     controls: int | Sequence[HeadSet] = 0,
     columns: Sequence[str | Function | Column] = (),
 ) -> list[dict[str, Any]]:
@@ -52,6 +54,7 @@ def score_documents(
         window: as in `score_corpus`.
         max_tokens: as in `score_corpus`.
         require_certificate: refuse a model that fails a check of its certificate.
+        read: as in `score_corpus`.
         controls: as in `score_corpus`.
         columns: as in `score_corpus`.
 
@@ -65,11 +68,12 @@ def score_documents(
         TypeError: `heads` is no HeadSet.
     """
     require_max_tokens(max_tokens)
+    require_read(read)
     if require_certificate:
         require_certified(model)
     settings = ScoringSettings(
         heads, mode, window, max_tokens, controls=controls_of(heads, controls),
-        columns=columns_named(columns),
+        columns=columns_named(columns), read=read,
     )  # fmt: skip
     rows = scored(model, settings, documents)
     return [row for row in rows if isinstance(row, dict)]
@@ -136,12 +140,14 @@ class DocumentLosses(NamedTuple):
     Attributes:
         document: the document.
         tokens: how many tokens all of its text has.
+        read: where in the text lies what was read (`workbench.scoring.passages.spans_of`).
         losses: of the tokens that were read.
         novel: whether each predicted token is novel (`novel_tokens`).
     """
 
     document: Document
     tokens: int
+    read: str | None
     losses: TokenLosses
     novel: np.ndarray
 
@@ -162,42 +168,61 @@ def document_losses(
         The losses of each document in order.
     """
     stride = require_window(model, settings.window) - len(model.bos_ids)
-    lengths, read = [], []
-    for ids in model.encode_all([document.text for document in documents]):
+    lengths, read, spans = [], [], []
+    texts = [document.text for document in documents]
+    for text, (ids, place) in zip(texts, model.encode_with_places(texts), strict=True):
+        cut = passages(len(ids), settings.max_tokens, settings.read)
         lengths.append(len(ids))
-        read.append(ids[: settings.max_tokens])
+        read.append([ids[start:end] for start, end in cut])
+        whole = cut == [(0, len(ids))]
+        spans.append(f"0:{len(text)}" if whole else spans_of(cut, place))
     losses = _in_order(model, settings, documents, read)
-    for document, tokens, ids, (base, masked, *controls) in zip(
-        documents, lengths, read, losses, strict=True
+    for document, tokens, parts, where, (base, masked, *controls) in zip(
+        documents, lengths, read, spans, losses, strict=True
     ):
-        predicted = np.ones(len(ids), dtype=bool)
-        if not model.bos_ids:
-            predicted[::stride] = False  # the first token of a window has no prediction
+        predicted = np.ones(sum(map(len, parts)), dtype=bool)
+        if not model.bos_ids:  # the first token of a window has no prediction
+            start = 0
+            for part in parts:
+                predicted[start : start + len(part) : stride] = False
+                start += len(part)
+        ids = [token for part in parts for token in part]
         controlled = np.stack(controls) if controls else np.zeros((0, len(base)), np.float32)
         of_tokens = TokenLosses(np.asarray(ids), predicted, base, masked, controlled)
-        yield DocumentLosses(document, tokens, of_tokens, novel_tokens(ids, context)[predicted])
+        novel = novel_tokens(ids, context)[predicted]
+        yield DocumentLosses(document, tokens, where, of_tokens, novel)
 
 
 def _in_order(
     model: Model,
     settings: ScoringSettings,
     documents: Sequence[Document],
-    read: Sequence[Sequence[int]],
+    read: Sequence[Sequence[Sequence[int]]],
 ) -> Iterator[list[np.ndarray]]:
-    """Losses of each document under no mask, the heads, and the controls where it has any."""
+    """Losses of each document under no mask, the heads, and the controls where it has any.
+
+    A passage sees none of the others.
+    """
     plain: list[HeadSet | None] = [None, settings.heads]
     drawn = [_has_controls(document, settings) for document in documents]
     streams = {
         has_controls: losses_of_ids(
             model,
-            [ids for ids, own in zip(read, drawn, strict=True) if own == has_controls],
+            [
+                ids
+                for parts, own in zip(read, drawn, strict=True)
+                for ids in parts
+                if own == has_controls
+            ],
             [*plain, *settings.controls] if has_controls else plain,
             mode=settings.mode,
             window=settings.window,
         )
         for has_controls in set(drawn)
     }
-    return (next(streams[has_controls]) for has_controls in drawn)
+    for parts, has_controls in zip(read, drawn, strict=True):
+        losses = [next(streams[has_controls]) for _ in parts]
+        yield [np.concatenate(column) for column in zip(*losses, strict=True)]
 
 
 def _has_controls(document: Document, settings: ScoringSettings) -> bool:
@@ -266,6 +291,7 @@ def score_row(of: DocumentLosses, columns: Sequence[Column] = ()) -> dict[str, A
         "row": document.row,
         "tokens": of.tokens,
         "predicted": len(losses.base),
+        "read": of.read,
         "loss_base": loss_base,
         "loss_ref": loss_ref,
         "score": relative_rise(loss_base, loss_ref),

@@ -15,7 +15,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from workbench.scoring.columns import Column, Function, columns_named
 from workbench.scoring.corpus_folder import checked, held_by, require_same
 from workbench.scoring.drivers.dispatch import Driver, Work, Workers, drive, require_workers
 from workbench.scoring.drivers.stuck import require_timeout
+from workbench.scoring.passages import Read
 from workbench.scoring.receipts import Receipt, finished, receipt_path, shard_number
 from workbench.scoring.report import (
     Failure,
@@ -68,6 +69,7 @@ def score_corpus(
     shard_timeout: float | None = None,
     overwrite: bool = False,
     require_certificate: bool = True,
+    read: Read = "start",
     controls: int | Sequence[HeadSet] = 0,
     controls_share: float = 1.0,
     columns: Sequence[str | Function | Column] = (),
@@ -92,8 +94,8 @@ def score_corpus(
         window: tokens of one forward pass, special tokens included. A longer document is cut into
             windows that are read one by one, none of which sees the ones before, and its losses
             are averaged over the tokens of all of them. None: the model's context.
-        max_tokens: read only so many tokens of each document, from its beginning; at least 2. What
-            follows counts for no loss. None: read all. The column `tokens` counts the whole
+        max_tokens: read only so many tokens of each document, at least 2. The others count for no
+            loss. None: read all. The column `tokens` counts the whole
             document all the same, since shares, budgets and blends by tokens need it; so all of
             the text is tokenized, and only the forward passes get shorter. For documents much
             longer than max_tokens, tokenizing can take longer than the passes do.
@@ -109,6 +111,9 @@ def score_corpus(
         require_certificate: refuse a model that fails a check of its certificate. If False, it is
             scored all the same; the record keeps the failed certificate, and the manifest will not
             verify.
+        read: which tokens of a document that has more than max_tokens: "start", those it begins
+            with, often a licence header or a menu; "middle"; or "spread", four passages from
+            beginning to end, none of which sees the others. `ScoreTable.text` gives them back.
         controls: how many control sets, heads as many drawn at random among the others, to mask in
             the same passes; or the sets themselves, such as `workbench.scoring.control_sets` draws
             by layer or by the effect of each head. They fill the columns of the excess. A control
@@ -126,6 +131,8 @@ def score_corpus(
         - doc_id, domain, source, row: which document it is, and where it lies;
         - tokens: of the whole document, without special ones;
         - predicted: how many tokens the mean losses are over;
+        - read: which characters of the text were read, such as "0:400,812:1203"; missing where the
+          tokenizer does not say;
         - loss_base, loss_ref: mean loss as the model is and with the heads masked, nats a token;
         - score: (loss_ref - loss_base) / loss_base;
         - rise: loss_ref - loss_base, nats a token;
@@ -163,12 +170,14 @@ def score_corpus(
             text=text, domain=domain, shard_size=shard_size, workers=workers, driver=driver,
             shard_timeout=shard_timeout, overwrite=overwrite,
             require_certificate=require_certificate, controls=controls,
-            controls_share=controls_share, columns=columns,
+            controls_share=controls_share, columns=columns, read=read,
         )  # fmt: skip
         table = runs.load_scores(folder)
     if out is None:  # nothing is left on disk that could be listed
         table.run.update({"receipts_file": None, "skipped_file": None})
-    return table
+    # What gives its documents once is at its end.
+    again = corpus if isinstance(corpus, str | Path) or hasattr(corpus, "__len__") else None
+    return replace(table, corpus=again, columns=Named(id=id, text=text, domain=domain))
 
 
 def run_scoring(
@@ -191,6 +200,7 @@ def run_scoring(
     shard_timeout: float | None = None,
     overwrite: bool = False,
     require_certificate: bool = True,
+    read: Read = "start",
     controls: int | Sequence[HeadSet] = 0,
     controls_share: float = 1.0,
     columns: Sequence[str | Function | Column] = (),
@@ -224,6 +234,7 @@ def run_scoring(
         overwrite: take a folder with scores of other settings or of another corpus; they are set
             aside in its `superseded/`, as are scores of documents that were edited or went away.
         require_certificate: as in `score_corpus`.
+        read: as in `score_corpus`.
         controls: as in `score_corpus`.
         controls_share: as in `score_corpus`.
         columns: as in `score_corpus`; workers import the modules of the functions, so theirs cannot
@@ -251,7 +262,7 @@ def run_scoring(
     require_timeout(shard_timeout)
     settings = ScoringSettings(
         heads, mode, window, max_tokens, require_certificate,
-        controls_of(heads, controls), controls_share, columns_named(columns),
+        controls_of(heads, controls), controls_share, columns_named(columns), read,
     ).resolved(model)  # fmt: skip
     require_workers(model, workers, driver, shard_timeout)
     if not 1 <= part[0] <= part[1]:

@@ -44,6 +44,12 @@ SCORE_ROW = (
     ScoreColumn("row", pa.int64(), "Row of the document in its source"),
     ScoreColumn("tokens", pa.int64(), "Tokens of the document"),
     ScoreColumn("predicted", pa.int64(), "Tokens that the mean losses are over"),
+    ScoreColumn(
+        "read",
+        pa.string(),
+        "First character and end of each passage that was read, such as 0:400,812:1203",
+        4,
+    ),
     ScoreColumn("loss_base", pa.float64(), "Mean loss of the model as it is, nats per token"),
     ScoreColumn("loss_ref", pa.float64(), "Mean loss with the heads masked, nats per token"),
     ScoreColumn("score", pa.float64(), FORMULA),

@@ -12,6 +12,9 @@ import pandas as pd
 
 from workbench.core.frames import TableLike
 from workbench.core.text import escape_control_characters
+from workbench.corpus.alignment import documents_of
+from workbench.corpus.columns import Named
+from workbench.scoring.passages import read_text
 
 _DOMAINS_SHOWN = 10
 
@@ -27,11 +30,16 @@ class ScoreTable:
             from a column, a sub-folder or neither.
         skipped: the documents that cannot be scored: of each doc_id, domain, source, row and
             reason.
+        corpus: what was scored, for `text`; None for a table from files, and where the corpus gave
+            its documents only once.
+        columns: the names of the corpus's columns of id, text and domain.
     """
 
     frame: pd.DataFrame
     run: dict[str, Any]
     skipped: list[dict[str, Any]]
+    corpus: Any = None
+    columns: Named | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -63,6 +71,39 @@ class ScoreTable:
             )
         rows = self.frame[stays.to_numpy(dtype=bool)].reset_index(drop=True)
         return replace(self, frame=rows)
+
+    def text(self, row: int, corpus: Any = None) -> str:
+        """The text that a row was scored by, as far as it was read.
+
+        Args:
+            row: the number of the row in `frame`.
+            corpus: what the table was scored from; None: what it holds itself.
+
+        Returns:
+            The passages that were read, "[...]" between them.
+
+        Raises:
+            ValueError: there is no corpus, no such row, the document is not in the corpus or has
+                another text there, or the tokenizer did not say what was read.
+            CorpusError: the corpus cannot be read.
+        """
+        if corpus is None and self.corpus is None:
+            raise ValueError(
+                "this table does not hold its corpus, which text() reads from: give "
+                "text(row, corpus), what the table was scored from"
+            )
+        if not 0 <= row < len(self):
+            raise ValueError(f"the table has the rows 0 to {len(self) - 1}, got {row}")
+        of_row = self.frame.iloc[[row]]
+        named = self.columns or Named(id="id", text="text", domain="domain")
+        (document,) = documents_of(of_row, self.corpus if corpus is None else corpus, **named)
+        spans = of_row["read"].iloc[0] if "read" in of_row else None
+        if not isinstance(spans, str):
+            raise ValueError(
+                f"it is not known which part of document {document.doc_id!r:.100} was read: its "
+                "run is of an older version, or the tokenizer does not say"
+            )
+        return read_text(document.text, spans)
 
     def _heading(self) -> str:
         domains = self.frame["domain"].nunique()

@@ -14,6 +14,7 @@ from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.columns import Column
 from workbench.scoring.controls import control_sets
+from workbench.scoring.passages import Read, require_read
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class ScoringSettings:
         mode: what a masked head gives out: "uniform", the paper's, the mean of the values at this
             and all earlier positions, as if it attended to each alike; "zero", nothing.
         window: tokens of one forward pass, special tokens included; None: the model's context.
-        max_tokens: read only so many tokens of each document, from its beginning; None: all.
+        max_tokens: read only so many tokens of each document; None: all.
         require_certificate: refuse a model that fails a check of its certificate.
         controls: head sets that are masked in turn, in the same passes, to be compared with
             (`workbench.scoring.controls`).
         controls_share: of which share of the documents, drawn by their text.
         columns: columns of the user's own, computed of each document's losses.
+        read: which tokens of a document that has more than max_tokens
+            (`workbench.scoring.passages`).
     """
 
     heads: HeadSet
@@ -41,6 +44,7 @@ class ScoringSettings:
     controls: tuple[HeadSet, ...] = ()
     controls_share: float = 1.0
     columns: tuple[Column, ...] = ()
+    read: Read = "start"
 
     def resolved(self, model: Model) -> ScoringSettings:
         """These settings with the window that they come to on a model.
@@ -60,6 +64,7 @@ class ScoringSettings:
         if not self.heads:
             raise ValueError("no heads to mask: every score would be 0. Give at least one head")
         require_max_tokens(self.max_tokens)
+        require_read(self.read)
         for head_set in (self.heads, *self.controls):
             require_fitting(model, head_set, self.mode)
         if not all(self.controls):
@@ -94,14 +99,15 @@ class ScoringSettings:
         """What scores depend on, as plain JSON values, as it stands in the record of a run.
 
         Returns:
-            A dict with heads (as `HeadSet.to_json`), mode, window, max_tokens, controls (a list of
-            the same), controls_share, and columns (as `Column.to_json`).
+            A dict with heads (as `HeadSet.to_json`), mode, window, max_tokens, read, controls (a
+            list of the same), controls_share, and columns (as `Column.to_json`).
         """
         return {
             "heads": self.heads.to_json(),
             "mode": self.mode,
             "window": self.window,
             "max_tokens": self.max_tokens,
+            "read": self.read,
             "controls": [head_set.to_json() for head_set in self.controls],
             "controls_share": self.controls_share,
             "columns": [column.to_json() for column in self.columns],
@@ -119,7 +125,7 @@ class ScoringSettings:
 
         Args:
             stored: a mapping with at least the keys of `to_json`; records before format 4 have
-                neither controls nor columns.
+                neither controls nor columns, and read from the start.
             require_certificate: see the class; no record holds it.
             columns: the columns of `stored` as this process knows them, which a record does not
                 hold.
@@ -131,7 +137,7 @@ class ScoringSettings:
             HeadSet.from_json(stored["heads"]), stored["mode"], stored["window"],
             stored["max_tokens"], require_certificate,
             tuple(HeadSet.from_json(entry) for entry in stored.get("controls", ())),
-            stored.get("controls_share", 1.0), tuple(columns),
+            stored.get("controls_share", 1.0), tuple(columns), stored.get("read", "start"),
         )  # fmt: skip
 
 

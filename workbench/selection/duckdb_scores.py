@@ -169,7 +169,7 @@ class ScoreFiles:
         # A folder or file name must neither add a column nor be taken for a pattern.
         plain = [re.sub(r"([*?\[])", r"[\1]", os.path.abspath(path)) for path in paths]
         relation = self._connection.read_parquet(plain, hive_partitioning=False)
-        kinds = {pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
+        kinds = {pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.string(): "VARCHAR"}
         filled = [
             f"NULL::{kinds[SCHEMA.field(column).type]} AS {column}" if column in NULLABLE
             else f"loss_ref - loss_base AS {column}"

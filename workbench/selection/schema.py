@@ -18,7 +18,7 @@ _CROISSANT = {
 _SCORED = {column.name: column for column in SCORE_ROW}
 # What says where the document is comes first.
 _ORDER = (
-    "source", "row", "doc_id", "text_sha256", "domain", "tokens", "predicted", "loss_base",
+    "source", "row", "doc_id", "text_sha256", "domain", "tokens", "predicted", "read", "loss_base",
     "loss_ref", "score", "rise", "predicted_novel", "loss_base_novel", "loss_ref_novel",
     "score_novel", "contrast", "rise_controls", "spread_controls", "excess", "excess_relative",
     "compression_ratio",

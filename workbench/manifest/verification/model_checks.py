@@ -25,8 +25,8 @@ RESCORE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 _ADDED = {"every weight was read": 3}
 # The columns that come out of the passes themselves; the others follow from these.
 _AGAIN = (
-    "loss_base", "loss_ref", "predicted_novel", "loss_base_novel", "loss_ref_novel", "contrast",
-    "rise_controls", "spread_controls",
+    "read", "loss_base", "loss_ref", "predicted_novel", "loss_base_novel", "loss_ref_novel",
+    "contrast", "rise_controls", "spread_controls",
 )  # fmt: skip
 _TOGETHER = 8  # documents scored in one call, between looks at whether to stop
 _QUIET = 8  # no more documents than this are scored without a bar
@@ -181,8 +181,10 @@ def scored_again(
     return True, f"{len(drawn)} documents, {len(names)} columns within {tolerance:g}"
 
 
-def _same(stated: float | None, again: float | None, tolerance: float, scale: float) -> bool:
+def _same(stated: Any, again: Any, tolerance: float, scale: float) -> bool:
     """Whether a value came out again; a mean over few tokens, or a difference, is off by more."""
     if stated is None or again is None or stated != stated:  # NaN
         return again is None and (stated is None or stated != stated)
+    if isinstance(stated, str):
+        return bool(stated == again)
     return math.isclose(stated, again, rel_tol=tolerance, abs_tol=tolerance * scale)
