@@ -44,5 +44,11 @@ def test_the_files_to_touch_are_there(heading):
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_file_that_the_page_names_is_there():
+    named = set(re.findall(r"\b((?:workbench|widgets|tests)/[\w/]+\.\w+)", PAGE))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
 def test_the_two_test_commands_are_named():
     assert {"make test", "make test-slow"} <= set(re.findall(r"^(make [\w-]+)", PAGE, re.M))

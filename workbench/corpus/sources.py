@@ -22,7 +22,14 @@ from workbench.corpus.columns import folder_domain
 from workbench.corpus.document import CorpusError
 from workbench.corpus.readers import remote
 from workbench.corpus.readers.compression import Compression
-from workbench.corpus.readers.formats import Format, NotReadError, format_of, tells_format
+from workbench.corpus.readers.formats import (
+    KIND_NAMES,
+    Format,
+    NotReadError,
+    RowKind,
+    format_of,
+    tells_format,
+)
 from workbench.corpus.readers.remote import is_remote, opened, shown
 from workbench.corpus.readers.saved_dataset import is_saved_dataset, splits
 
@@ -59,7 +66,7 @@ class Source(NamedTuple):
 
     name: str
     path: str
-    kind: Literal["jsonl", "csv", "parquet", "text", "stray", "dataset", "hub"]
+    kind: RowKind | Literal["text", "stray", "dataset", "hub"]
     domain: str | None = None
     split: str | None = None
     compression: Compression | None = None
@@ -247,7 +254,7 @@ def _folder(root: str, prefix: str, places: list[str], given: bool = False) -> I
         elif shards:
             yield Source(name, path, form.kind, domain, compression=form.compression)
         else:
-            what = "CSV" if form.kind == "csv" else "JSON Lines"
+            what = KIND_NAMES[form.kind]
             reason = f"a file of {what} in a folder of texts: give it by itself"
             yield Source(name, path, "stray", reason=reason)
 

@@ -10,6 +10,7 @@ import os
 import struct
 import zipfile
 import zlib
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ import pytest
 import zstandard
 from support.corpora import FIFTY, as_parquet, documents, jsonl, only_reason, read, row, write
 
-from workbench.corpus.readers.formats import Format, NotReadError, format_of
+from workbench.corpus.readers.formats import KIND_NAMES, Format, NotReadError, RowKind, format_of
 from workbench.corpus.readers.rows import Columns, read_source, row_offsets
 from workbench.corpus.reading import CorpusError, Document, Skipped, read_corpus
 from workbench.corpus.sources import sources_of
@@ -72,6 +73,13 @@ def test_the_first_bytes_tell_where_the_name_says_nothing(tmp_path, name):
         text = write(tmp_path / "text" / name, "{ a text that begins like this }\n")
         (document,) = documents(text)
         assert document.text == "{ a text that begins like this }\n"
+
+
+def test_every_kind_of_rows_has_a_name_and_one_without_a_reader_is_no_text(tmp_path):
+    assert tuple(KIND_NAMES) == get_args(RowKind)
+    (source,) = sources_of([str(write(tmp_path / "a.jsonl", LINES))])
+    with pytest.raises(AssertionError, match="toml"):
+        read_source(source._replace(kind="toml"), Columns())
 
 
 def test_an_ending_of_a_text_is_believed(tmp_path):

@@ -15,10 +15,14 @@ from typing import Literal, NamedTuple
 from workbench.corpus.readers.compression import ENDINGS, Compression, compression_of, decompressed
 from workbench.corpus.readers.remote import opened
 
-_KINDS: dict[str, Literal["jsonl", "csv", "parquet"]] = {
+RowKind = Literal["jsonl", "csv", "parquet"]  # the formats that hold rows
+KIND_NAMES: dict[RowKind, str] = {"jsonl": "JSON Lines", "csv": "CSV", "parquet": "Parquet"}
+_KINDS: dict[str, RowKind] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".jsonlines": "jsonl",
     ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
+# A folder with a file named so is one of shards, whatever else lies there; others lie among texts.
+_SURE: tuple[RowKind, ...] = ("jsonl", "parquet")
 _CONVERT = "convert it to Parquet, JSON Lines or CSV"
 _UNPACK = "unpack it and give the folder"
 _ANOTHER = "decompress it, or compress it with gzip, zstd, xz or bzip2"
@@ -66,7 +70,7 @@ class Format(NamedTuple):
             files, and JSON Lines that are not called so, also lie among texts.
     """
 
-    kind: Literal["jsonl", "csv", "parquet", "text"]
+    kind: RowKind | Literal["text"]
     compression: Compression | None = None
     sure: bool = True
 
@@ -98,7 +102,7 @@ def format_of(name: str, path: str, given: bool) -> Format:
     if kind := _KINDS.get(ending):
         if kind == "parquet" and compression:
             raise NotReadError(f"it is Parquet inside {compression}: decompress it")
-        return Format(kind, compression, kind != "csv")
+        return Format(kind, compression, kind in _SURE)
     if ending == ".json" and (given or compression):
         return Format("jsonl", compression)
     if ending == ".json":
