@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from detection.test_retrieval import PROSE
+from detection.test_retrieval import PROSE, text_model
 from support.planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
@@ -197,9 +197,10 @@ def test_the_order_of_the_rows_does_not_matter():
 
 def test_without_a_model_the_report_says_what_was_not_measured():
     report = wb.head_report(made_up(np.random.default_rng(0).random((8, 12))))
-    assert set(report.missing) == {"shuffled keys", "probe length", "LOCOS"}
-    assert repr(report).count("head_report(scores, model, probes)") == 3
-    assert report.shuffled is report.lengths is report.locos is report.chance is None
+    assert set(report.missing) == {"lookup test", "shuffled keys", "probe length", "LOCOS"}
+    assert repr(report).count("head_report(scores, model, probes)") == 4
+    assert report.lookup is report.shuffled is report.lengths is report.locos is None
+    assert report.chance is None
 
 
 # ---- reports on models --------------------------------------------------------------------------
@@ -224,6 +225,8 @@ def test_planted_heads_are_members_beyond_doubt_and_locos_agrees(planted):
     # These probes are tokens without text, so no control can be made of them, and it says so.
     assert "cannot be read back" in report.missing["shuffled keys"]
     assert "Shuffled keys: not measured" in repr(report)
+    assert "Lookup test: not measured" in repr(report)
+    assert report.verdict == "stable"
 
 
 def test_induction_on_the_fed_answer_survives_shuffled_keys(planted):
@@ -246,18 +249,30 @@ def test_the_report_of_a_model_with_text_probes_is_whole_and_survives_json(plant
     probes = wb.make_probes(model, n=5, max_tokens=1000, seed=3, texts=PROSE)
     scores = wb.retrieval_scores(model, probes)
     report = wb.head_report(
-        scores, model, probes, fraction=2 / 8, draws=200, limit=4, allow_ties=True
+        scores, model, probes, fraction=2 / 8, draws=200, limit=4, questions=1, allow_ties=True
     )
     assert report.checked == 4
     assert report.lengths["tokens"].tolist() == [750]
     assert list(report.missing) == ["probes of 500 tokens", "probes of 250 tokens"]
-    assert {"shuffled", "lookup", "lookup_low", "lookup_high", "locos"} <= set(report.table)
+    assert {"shuffled", "drop", "drop_low", "drop_high", "locos"} <= set(report.table)
     kept = scores.per_probe[:4].mean(axis=0)
-    np.testing.assert_allclose(report.table["shuffled"] + report.table["lookup"], kept)
+    np.testing.assert_allclose(report.table["shuffled"] + report.table["drop"], kept)
     stored = report.to_json()
     assert json.loads(json.dumps(stored, allow_nan=False)) == stored
     assert len(stored["table"]) == 8
-    assert "<table" in report._repr_html_()
+    # It goes on in a text once begun, and its score is there without any key, but it looks up none.
+    assert stored["lookup"]["finding"] == "no retrieval"
+    assert report.verdict.startswith("no retrieval: the model cannot answer the probes by key")
+    assert stored["verdict"] == report.verdict
+    for shown in (repr(report), report._repr_html_()):
+        assert "<table" in shown or shown.startswith("Head set")
+        assert report.verdict in shown
+        assert "Lookup test: 4 values of 4 probes" in shown
+        assert "not that they look nothing up" in shown
+    again = wb.lookup_test(
+        model, replace(probes, items=probes.items[:4]), report.heads, questions=1, draws=200
+    )
+    pd.testing.assert_frame_equal(again.table, report.lookup.table)
 
 
 def test_probes_that_were_left_out_are_left_out_of_the_controls(planted):
@@ -286,15 +301,37 @@ def test_the_chance_band_counts_equal_tokens_in_the_value(tiny):
     assert band["band_99"] == pytest.approx(np.quantile(drawn, 0.99), rel=0.15)
 
 
+def test_random_weights_are_called_what_they_are():
+    """Heads of a model that learnt nothing differ in their scores by chance, and can be cut."""
+    model = text_model()
+    probes = wb.make_probes(model, n=4, max_tokens=900, seed=0, texts=PROSE)
+    scores = wb.retrieval_scores(model, probes)
+    report = wb.head_report(
+        scores, model, probes, fraction=2 / 12, lengths=(), questions=1, allow_ties=True
+    )
+    assert report.verdict.startswith("no retrieval: the model cannot answer the probes by key")
+    assert "need them" not in report.verdict
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return [document.text for document in wb.environment_corpus(max_documents=120)]
+
+
 @pytest.mark.slow
-def test_the_default_model_copies_more_than_it_looks_up(default):
-    """Its retrieval score hardly needs the key: induction along the fed answer gives most of it."""
-    texts = [document.text for document in wb.environment_corpus(max_documents=120)]
-    probes = wb.make_probes(default, n=4, max_tokens=560, seed=0, texts=texts)
+def test_lookups_of_the_default_model_need_its_heads(default, texts):
+    """Its score is there without the key; that it looks up shows in the first token alone."""
+    probes = wb.make_probes(default, n=8, max_tokens=560, seed=0, texts=texts)
     scores = wb.retrieval_scores(default, probes)
-    report = wb.head_report(scores, default, probes, lengths=(), allow_ties=True)
+    report = wb.head_report(scores, default, probes, lengths=(), questions=3, allow_ties=True)
     assert report.shuffled["survives"] > 0.5
-    assert "mostly copies" in report.verdict
+    test = report.lookup
+    assert test.finding == "lookup"
+    assert "lookups need them" in report.verdict
+    first = test.table.set_index(["keys", "heads"])["first_accuracy"]
+    assert first["true", "base"] > 0.5 > first["true", "random"] - first["true", "base"] + 0.5
+    assert first["true", "masked"] < 0.2
+    assert max(first["shuffled", "base"], first["absent", "base"]) < 0.2
     assert report.locos["jaccard"] > 0.2  # two of 270 random sets of 14 would give 0.03
     assert report.locos["spearman"] > 0
     assert len(report.within_chance) <= 2

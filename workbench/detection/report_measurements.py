@@ -1,7 +1,8 @@
 """Is this head set real? Its stability, its controls, and a second detector, in one report.
 
-What follows from the scores alone is always in the report. What needs the model (shuffled keys,
-other lengths, LOCOS) is measured when model and probes are given; otherwise the report says so.
+What follows from the scores alone is always in the report. What needs the model (the lookup test,
+shuffled keys, other lengths, LOCOS) is measured when model and probes are given; otherwise the
+report says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scipy.stats import poisson, spearmanr
 from workbench.core.intervals import bootstrap_weights, percentile_interval
 from workbench.detection import stability
 from workbench.detection.locos import CannotSplit, locos_scores
+from workbench.detection.lookup_test import lookup_test
 from workbench.detection.probe_controls import shortened, shuffled_keys
 from workbench.detection.probes import Probes
 from workbench.detection.report import HeadReport
@@ -40,13 +42,14 @@ def head_report(
     allow_ties: bool = False,
     limit: int = 16,
     lengths: Sequence[float] = (0.75, 0.5, 0.25),
+    questions: int = 2,
     seed: int = 0,
 ) -> HeadReport:
     """Say how far the top `fraction` of the heads can be trusted, with reasons.
 
-    With a model and probes the model runs over the first `limit` probes again: with shuffled keys,
-    at each share of the probe length in `lengths` that is possible, and for LOCOS (each about as
-    long as the detection took).
+    With a model and probes the model runs over the first `limit` probes again: for the lookup test
+    (see `LookupTest`), with shuffled keys, at each share of the probe length in `lengths` that is
+    possible, and for LOCOS.
 
     Args:
         scores: what `retrieval_scores` returned.
@@ -58,6 +61,7 @@ def head_report(
             `HeadSet.top`).
         limit: how many probes the measurements with the model take, at least 4.
         lengths: shares of the probe length to measure at, each between 0 and 1.
+        questions: how many values of each probe's object the lookup test asks for.
         seed: seed of all draws.
 
     Raises:
@@ -95,10 +99,22 @@ def head_report(
     if model is not None and probes is not None:
         _require_origin(scores, per_probe, model, probes)
         table, parts = _measured(
-            table, per_probe, model, probes, scores.kept, draws, limit, lengths, seed
+            table,
+            heads,
+            per_probe,
+            model,
+            probes,
+            scores.kept,
+            draws,
+            limit,
+            lengths,
+            questions,
+            seed,
         )
     else:
-        parts["missing"] = dict.fromkeys(("shuffled keys", "probe length", "LOCOS"), HOW)
+        parts["missing"] = dict.fromkeys(
+            ("lookup test", "shuffled keys", "probe length", "LOCOS"), HOW
+        )
     return HeadReport(
         heads=heads,
         fraction=fraction,
@@ -125,6 +141,7 @@ def head_report(
 
 def _measured(
     table: pd.DataFrame,
+    heads: HeadSet,
     per_probe: np.ndarray,
     model: Model,
     probes: Probes,
@@ -132,6 +149,7 @@ def _measured(
     draws: int,
     limit: int,
     lengths: Sequence[float],
+    questions: int,
     seed: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table with the columns of the controls, and the report's parts that need the model."""
@@ -139,7 +157,7 @@ def _measured(
     checked = replace(every, items=every.items[:limit])
     before = per_probe[:limit]
     chosen = table["chosen"].to_numpy()
-    size = int(chosen.sum())
+    size = len(heads)
     missing: dict[str, str] = {}
     parts: dict[str, Any] = {
         "checked": len(checked),
@@ -147,17 +165,24 @@ def _measured(
         "missing": missing,
     }
     try:
+        parts["lookup"] = lookup_test(
+            model, checked, heads, questions=questions, draws=draws, seed=seed
+        )
+    except ValueError as error:
+        missing["lookup test"] = f"not measured: {error}"
+    try:
         shuffled = shuffled_keys(model, checked, seed)
     except ValueError as error:
         missing["shuffled keys"] = f"not measured: {error}"
     else:
         after = _per_probe(retrieval_scores(model, shuffled))
-        lookup, low, high = stability.paired_change(before, after, draws, seed)
-        table = table.assign(
-            shuffled=after.mean(axis=0), lookup=lookup, lookup_low=low, lookup_high=high
-        )
+        drop, low, high = stability.paired_change(before, after, draws, seed)
+        table = table.assign(shuffled=after.mean(axis=0), drop=drop, drop_low=low, drop_high=high)
         if before[:, chosen].any():
-            parts["shuffled"] = _survival(before, after, chosen, draws, seed)
+            tokens = np.mean([stop - start for start, stop in (p.answer for p in checked)])
+            parts["shuffled"] = {
+                **_survival(before, after, chosen, draws, seed), "answer_tokens": float(tokens),
+            }  # fmt: skip
         else:
             missing["shuffled keys"] = "without result: the set copies nothing on these probes"
     whole, rows = before.mean(axis=0), []
