@@ -93,6 +93,14 @@ def test_without_retrieval_nothing_is_said_of_the_heads(first, finding, words):
     assert "need them" not in test.verdict
 
 
+def test_a_key_that_helps_is_not_enough_where_most_is_right_without_it():
+    rates = {("true", "base"): 1.0, ("shuffled", "base"): 0.6, ("absent", "base"): 0.6}
+    test = wb.LookupTest(answers(rates, probes=20))
+    assert test.change("first_accuracy", ("shuffled", "base"), ("true", "base")).rises
+    assert test.change("first_accuracy", ("absent", "base"), ("true", "base")).rises
+    assert test.finding == "guessed"
+
+
 def test_intervals_are_those_of_a_loop_over_probes():
     frame = answers({**ABLE, ("true", "masked"): 0.4, ("shuffled", "base"): 0.2}, noise=0.1)
     frame = frame.drop(frame[(frame["probe"] == 3) & (frame["question"] == 1)].index)
@@ -145,7 +153,7 @@ def test_words_and_json_hold_the_same_figures():
 def test_a_model_of_random_weights_does_not_retrieve():
     model = text_model()
     probes = wb.make_probes(model, n=4, max_tokens=900, seed=0, texts=PROSE)
-    test = wb.lookup_test(model, probes, wb.HeadSet.of([(1, 2)], model), draws=200)
+    test = wb.lookup_test(model, probes, wb.HeadSet.of([(1, 2)], model), questions=2, draws=200)
     assert test.finding == "no retrieval"
     assert (test.probes, test.questions) == (4, 8)
     assert test.table["greedy_exact"].max() == 0

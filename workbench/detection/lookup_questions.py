@@ -55,7 +55,7 @@ def lookup_answers(
     probes: Probes,
     heads: HeadSet,
     *,
-    questions: int = 2,
+    questions: int = 3,
     mode: Mode = "uniform",
     seed: int = 0,
 ) -> pd.DataFrame:

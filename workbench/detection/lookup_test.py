@@ -17,7 +17,8 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 
-GUESSED = 0.5  # right so often without the true key: the answers can be had without it
+WITHOUT_KEY = 0.5  # share of what is right that may be so without the true key
+GUESSED = 0.25  # right so often without the true key: the first token is guessed
 
 Cell = tuple[str, str]  # keys, heads
 
@@ -59,9 +60,9 @@ class LookupTest:
     of these that holds:
 
     - `"no retrieval"`: with the true key the unmasked model is not surely right more often (first
-      token) than with a shuffled and with an absent one, so nothing can be said of heads; it is
-      `"guessed"` where it is right in half of the lookups or more without the true key: then it is
-      the answers that can be had without it;
+      token) than with a shuffled and with an absent one, or half of what is right is so without the
+      true key. Nothing can be said of heads then. It is `"guessed"` where a quarter of the lookups
+      or more are right without the true key: values that begin alike, as licence headers do;
     - `"lookup"`: masking the heads takes the first token's accuracy with the true key surely below
       that of the unmasked model, and surely below that with random heads masked;
     - `"copying"`: not so the first token, but so the share of the answer that greedy decoding gets
@@ -140,9 +141,11 @@ class LookupTest:
     @property
     def finding(self) -> str:
         """One of "guessed", "no retrieval", "lookup", "copying" and "neither"; see the class."""
-        keys = [(key, "base") for key in KEYS[1:]]
-        if not all(self.change("first_accuracy", key, ("true", "base")).rises for key in keys):
-            without = max(self._mean("first_accuracy", key) for key in keys)
+        true = self._mean("first_accuracy", ("true", "base"))
+        others = [(key, "base") for key in KEYS[1:]]
+        without = max(self._mean("first_accuracy", key) for key in others)
+        changes = [self.change("first_accuracy", key, ("true", "base")) for key in others]
+        if without >= WITHOUT_KEY * true or not all(change.rises for change in changes):
             return "guessed" if without >= GUESSED else "no retrieval"
         for name, measure in (("lookup", "first_accuracy"), ("copying", "greedy_share")):
             if self._falls(measure):
@@ -168,8 +171,9 @@ class LookupTest:
             f"{wrong:.2f} with shuffled keys, {absent:.2f} with an absent one"
         )
         return {
-            "guessed": f"no retrieval shown: the answers can be had without the key ({of_keys})",
-            "no retrieval": f"no retrieval: the model cannot answer the probes by key ({of_keys})",
+            "guessed": "no retrieval shown: the first answer token can be had without the key: "
+            f"{of_keys}",
+            "no retrieval": f"no retrieval: the model cannot answer the probes by key: {of_keys}",
             "lookup": f"lookups need them: {self._masked('first_accuracy')}",
             "copying": "copying needs them, no evidence that lookups do: "
             f"{self._masked('greedy_share')}; {self._masked('first_accuracy')}",
@@ -239,7 +243,7 @@ def lookup_test(
     probes: Probes,
     heads: HeadSet,
     *,
-    questions: int = 2,
+    questions: int = 3,
     mode: Mode = "uniform",
     draws: int = 1000,
     seed: int = 0,
