@@ -266,7 +266,7 @@ def test_the_report_of_a_model_with_text_probes_is_whole_and_survives_json(plant
     assert len(stored["table"]) == 8
     # All these values begin with the same token, and it stands after each key.
     assert stored["lookup"]["finding"] == "guessed"
-    assert report.verdict.startswith("no retrieval shown: the first answer token can be had with")
+    assert report.verdict.startswith("no retrieval shown, the first answer token can be had with")
     assert stored["verdict"] == report.verdict
     for shown in (repr(report), report._repr_html_()):
         assert "<table" in shown or shown.startswith("Head set")
@@ -335,7 +335,7 @@ def test_probes_of_licence_headers_are_called_what_they_are(default):
     report = wb.head_report(scores, default, probes, lengths=(), allow_ties=True)
     assert report.lookup.finding == "guessed"
     assert report.verdict.startswith(
-        "no retrieval shown: the first answer token can be had without the key"
+        "no retrieval shown, the first answer token can be had without the key"
     )
     assert "need them" not in report.verdict
 

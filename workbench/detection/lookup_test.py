@@ -17,8 +17,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 
-WITHOUT_KEY = 0.5  # share of what is right that may be so without the true key
-GUESSED = 0.25  # right so often without the true key: the first token is guessed
+A_FEW = 0.25  # right so often: not by accident
 
 Cell = tuple[str, str]  # keys, heads
 
@@ -59,10 +58,12 @@ class LookupTest:
     of the paired difference (percentile bootstrap over probes) excludes 0. `finding` is the first
     of these that holds:
 
-    - `"no retrieval"`: with the true key the unmasked model is not surely right more often (first
-      token) than with a shuffled and with an absent one, or half of what is right is so without the
-      true key. Nothing can be said of heads then. It is `"guessed"` where a quarter of the lookups
-      or more are right without the true key: values that begin alike, as licence headers do;
+    - without *retrieval* nothing can be said of heads: the true key does not lower the unmasked
+      model's loss of the first token surely, against a shuffled and against an absent key, or it
+      does not get more of them right, or more than half of what it gets right is surely so without
+      the true key. The finding is `"guessed"` where a quarter of the
+      lookups or more are right without the true key (values that begin alike, as licence headers
+      do), `"no retrieval"` where fewer than a quarter are right with it, and else `"unsure"`;
     - `"lookup"`: masking the heads takes the first token's accuracy with the true key surely below
       that of the unmasked model, and surely below that with random heads masked;
     - `"copying"`: not so the first token, but so the share of the answer that greedy decoding gets
@@ -140,17 +141,25 @@ class LookupTest:
 
     @property
     def finding(self) -> str:
-        """One of "guessed", "no retrieval", "lookup", "copying" and "neither"; see the class."""
+        """The first that holds of those that the class lists."""
         true = self._mean("first_accuracy", ("true", "base"))
         others = [(key, "base") for key in KEYS[1:]]
         without = max(self._mean("first_accuracy", key) for key in others)
-        changes = [self.change("first_accuracy", key, ("true", "base")) for key in others]
-        if without >= WITHOUT_KEY * true or not all(change.rises for change in changes):
-            return "guessed" if without >= GUESSED else "no retrieval"
+        helps = all(self.change("first_loss", key, ("true", "base")).falls for key in others)
+        if not helps or true <= without or self._mostly_without_key():
+            if without >= A_FEW:
+                return "guessed"
+            return "no retrieval" if true < A_FEW else "unsure"
         for name, measure in (("lookup", "first_accuracy"), ("copying", "greedy_share")):
             if self._falls(measure):
                 return name
         return "neither"
+
+    def _mostly_without_key(self) -> bool:
+        """Whether surely more than half of what is right is so without the true key."""
+        base = self._per_probe["first_accuracy"][:, :, HEADS.index("base")]  # (probes, keys)
+        low, _ = self._interval(base[:, 1:] - base[:, :1] / 2)
+        return bool((low > 0).any())
 
     def _falls(self, measure: str) -> bool:
         """Whether masking lowers a measure surely, and surely more than masking random heads."""
@@ -160,20 +169,21 @@ class LookupTest:
     @property
     def retrieves(self) -> bool:
         """Whether the unmasked model looks up at all; without that nothing is said of heads."""
-        return self.finding not in ("guessed", "no retrieval")
+        return self.finding not in ("guessed", "no retrieval", "unsure")
 
     @property
     def verdict(self) -> str:
         """The finding in words, with the figures that it follows from."""
         true, wrong, absent = (self._mean("first_accuracy", (key, "base")) for key in KEYS)
         of_keys = (
-            f"first answer token right in {true:.2f} of the lookups with the true key, "
+            f"the first answer token is right in {true:.2f} of the lookups with the true key, "
             f"{wrong:.2f} with shuffled keys, {absent:.2f} with an absent one"
         )
         return {
-            "guessed": "no retrieval shown: the first answer token can be had without the key: "
+            "guessed": "no retrieval shown, the first answer token can be had without the key: "
             f"{of_keys}",
             "no retrieval": f"no retrieval: the model cannot answer the probes by key: {of_keys}",
+            "unsure": f"no retrieval shown, use more or shorter probes: {of_keys}",
             "lookup": f"lookups need them: {self._masked('first_accuracy')}",
             "copying": "copying needs them, no evidence that lookups do: "
             f"{self._masked('greedy_share')}; {self._masked('first_accuracy')}",
@@ -191,8 +201,8 @@ class LookupTest:
         loss = [self._mean("first_loss", ("true", name)) for name in HEADS]
         exact = [self._mean("greedy_exact", ("true", name)) for name in HEADS]
         keys = " and ".join(
-            f"{self._mean('first_accuracy', (key, 'base')):.2f} {name} (with the true key "
-            f"{self.change('first_accuracy', (key, 'base'), ('true', 'base'))} more)"
+            f"in {self._mean('first_accuracy', (key, 'base')):.2f} {name} (the true key changes "
+            f"its loss by {self.change('first_loss', (key, 'base'), ('true', 'base'))} nats)"
             for key, name in zip(
                 KEYS[1:], ("with shuffled keys", "with an absent key"), strict=True
             )
@@ -206,7 +216,7 @@ class LookupTest:
             f"Greedy answers: {self._masked('greedy_share')} (difference "
             f"{against['greedy_share']}); the whole answer is right in {exact[0]:.2f} of the "
             f"lookups, {exact[1]:.2f} masked, {exact[2]:.2f} with random heads masked.",
-            f"Without the true key the unmasked model has the first token right in {keys}.",
+            f"Without the true key the unmasked model has the first token right {keys}.",
         )
 
     def _mean(self, measure: str, cell: Cell) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from workbench.detection.report import HeadReport
 from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet, cut_size
+
+VERDICT_WIDTH = 105  # characters of a line below the title
 
 
 def head_map(scores: HeadScores | pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
@@ -270,7 +273,7 @@ def head_report_figure(report: HeadReport) -> go.Figure:
     figure.update_layout(
         title={
             "text": f"Head set of {size} by {shown(report.by)}, {report.probes} probes"
-            f"<br><sub>{shown(report.verdict).replace('; ', '<br>')}</sub>",  # a line each
+            f"<br><sub>{_lines(report.verdict)}</sub>",
             "y": 0.97,
             "yanchor": "top",
         },
@@ -278,6 +281,12 @@ def head_report_figure(report: HeadReport) -> go.Figure:
     )
     figure = styled(figure, height=1130 if answers else 790)
     return figure.update_layout(margin={"t": 160, "b": 90})
+
+
+def _lines(verdict: str) -> str:
+    """Its parts, a line each; two where a part is long."""
+    lines = [line for part in verdict.split("; ") for line in wrap(part, VERDICT_WIDTH)]
+    return "<br>".join(map(shown, lines))
 
 
 def _membership_panel(figure: go.Figure, near: pd.DataFrame, size: int) -> None:
