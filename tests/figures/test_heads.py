@@ -124,7 +124,7 @@ def head_report(scores, measured):
 def lookup_test():
     """Six probes that are answered with the true key unless the heads are masked."""
     rows = [
-        (probe, 0, keys, heads, 1.0, right, right, right * (0.5 + probe / 10))
+        (probe, 0, keys, heads, 3 - 2 * right, right, right, right * (0.5 + probe / 10))
         for probe in range(6)
         for keys in KEYS
         for heads in HEADS
