@@ -352,10 +352,10 @@ def test_lookups_of_the_default_model_need_its_heads(default, texts):
     assert test.finding == "lookup"
     assert "lookups need them: masking takes" in report.verdict
     first = test.table.set_index(["keys", "heads"])["first_accuracy"]
-    assert first["true", "base"] > 0.3
-    assert first["true", "random"] > 0.5 * first["true", "base"]
+    assert first["true", "base"] > 0.25
     assert first["true", "masked"] < 0.2 * first["true", "base"]
-    assert max(first["shuffled", "base"], first["absent", "base"]) < 0.5 * first["true", "base"]
+    assert test.change("first_loss", ("true", "base"), ("shuffled", "base")).value > 1
+    assert abs(test.change("first_loss", ("true", "masked"), ("shuffled", "masked")).value) < 1
     assert report.locos["jaccard"] > 0.2  # two of 270 random sets of 14 would give 0.03
     assert report.locos["spearman"] > 0
     assert len(report.within_chance) <= 2

@@ -15,7 +15,7 @@ from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet, cut_size
 
-VERDICT_WIDTH = 105  # characters of a line below the title
+VERDICT_WIDTH = 118  # characters of a line below the title
 
 
 def head_map(scores: HeadScores | pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
