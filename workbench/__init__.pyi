@@ -27,6 +27,7 @@ from .corpus.document import CorpusError, Document, Skipped
 from .corpus.environment import environment_corpus
 from .corpus.reading import read_corpus
 from .detection.locos import CannotSplit, locos_scores
+from .detection.lookup_test import LookupTest, lookup_test
 from .detection.masking_curves import masking_curve
 from .detection.probes import Probe, Probes, make_probes
 from .detection.report import HeadReport
@@ -107,6 +108,7 @@ __all__ = [
     "HeadScores",
     "HeadSet",
     "Item",
+    "LookupTest",
     "ManifestComparison",
     "MixtureFit",
     "Model",
@@ -175,6 +177,7 @@ __all__ = [
     "lookup_losses",
     "lookup_probes",
     "lookup_summary",
+    "lookup_test",
     "lookup_text",
     "lookup_tokenizer",
     "make_probes",

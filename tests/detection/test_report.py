@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from importlib.metadata import distributions
 
 import numpy as np
 import pandas as pd
 import pytest
-from detection.test_retrieval import PROSE
+from detection.test_retrieval import PROSE, text_model
 from support.planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
@@ -184,6 +185,8 @@ def test_misuse_is_refused_with_what_to_do(tiny):
         )
     with pytest.raises(ValueError, match="at least 100 draws"):
         wb.head_report(good, draws=10)
+    with pytest.raises(ValueError, match="got 1000, 16 and 3"):
+        wb.head_report(good, lookup_limit=3)
     with pytest.raises(ValueError, match="between 0 and 1"):
         wb.head_report(good, fraction=2)
 
@@ -197,9 +200,10 @@ def test_the_order_of_the_rows_does_not_matter():
 
 def test_without_a_model_the_report_says_what_was_not_measured():
     report = wb.head_report(made_up(np.random.default_rng(0).random((8, 12))))
-    assert set(report.missing) == {"shuffled keys", "probe length", "LOCOS"}
-    assert repr(report).count("head_report(scores, model, probes)") == 3
-    assert report.shuffled is report.lengths is report.locos is report.chance is None
+    assert set(report.missing) == {"lookup test", "shuffled keys", "probe length", "LOCOS"}
+    assert repr(report).count("head_report(scores, model, probes)") == 4
+    assert report.lookup is report.shuffled is report.lengths is report.locos is None
+    assert report.chance is None
 
 
 # ---- reports on models --------------------------------------------------------------------------
@@ -224,6 +228,8 @@ def test_planted_heads_are_members_beyond_doubt_and_locos_agrees(planted):
     # These probes are tokens without text, so no control can be made of them, and it says so.
     assert "cannot be read back" in report.missing["shuffled keys"]
     assert "Shuffled keys: not measured" in repr(report)
+    assert "Lookup test: not measured" in repr(report)
+    assert report.verdict == "stable"
 
 
 def test_induction_on_the_fed_answer_survives_shuffled_keys(planted):
@@ -246,18 +252,29 @@ def test_the_report_of_a_model_with_text_probes_is_whole_and_survives_json(plant
     probes = wb.make_probes(model, n=5, max_tokens=1000, seed=3, texts=PROSE)
     scores = wb.retrieval_scores(model, probes)
     report = wb.head_report(
-        scores, model, probes, fraction=2 / 8, draws=200, limit=4, allow_ties=True
-    )
+        scores, model, probes, fraction=2 / 8, draws=200, limit=4, lengths=(0.75, 0.5, 0.25),
+        lookup_limit=5, questions=1, allow_ties=True,
+    )  # fmt: skip
     assert report.checked == 4
     assert report.lengths["tokens"].tolist() == [750]
     assert list(report.missing) == ["probes of 500 tokens", "probes of 250 tokens"]
-    assert {"shuffled", "lookup", "lookup_low", "lookup_high", "locos"} <= set(report.table)
+    assert {"shuffled", "drop", "drop_low", "drop_high", "locos"} <= set(report.table)
     kept = scores.per_probe[:4].mean(axis=0)
-    np.testing.assert_allclose(report.table["shuffled"] + report.table["lookup"], kept)
+    np.testing.assert_allclose(report.table["shuffled"] + report.table["drop"], kept)
     stored = report.to_json()
     assert json.loads(json.dumps(stored, allow_nan=False)) == stored
     assert len(stored["table"]) == 8
-    assert "<table" in report._repr_html_()
+    # All these values begin with the same token, and it stands after each key.
+    assert stored["lookup"]["finding"] == "guessed"
+    assert report.verdict.startswith("no retrieval shown, the first answer token can be had with")
+    assert stored["verdict"] == report.verdict
+    for shown in (repr(report), report._repr_html_()):
+        assert "<table" in shown or shown.startswith("Head set")
+        assert report.verdict in shown
+        assert "Lookup test: 5 values of 5 probes" in shown
+        assert "not that they look nothing up" in shown
+    again = wb.lookup_test(model, probes, report.heads, questions=1, draws=200)
+    pd.testing.assert_frame_equal(again.table, report.lookup.table)
 
 
 def test_probes_that_were_left_out_are_left_out_of_the_controls(planted):
@@ -286,15 +303,59 @@ def test_the_chance_band_counts_equal_tokens_in_the_value(tiny):
     assert band["band_99"] == pytest.approx(np.quantile(drawn, 0.99), rel=0.15)
 
 
+def test_random_weights_are_called_what_they_are():
+    """Heads of a model that learnt nothing differ in their scores by chance, and can be cut."""
+    model = text_model()
+    probes = wb.make_probes(model, n=4, max_tokens=900, seed=0, texts=PROSE)
+    scores = wb.retrieval_scores(model, probes)
+    report = wb.head_report(
+        scores, model, probes, fraction=2 / 12, lengths=(), questions=1, allow_ties=True
+    )
+    assert report.verdict.startswith("no retrieval: the model cannot answer the probes by key")
+    assert "need them" not in report.verdict
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return [document.text for document in wb.environment_corpus(max_documents=120)]
+
+
+def licence_texts():
+    """What the licences of the installed packages begin with."""
+    files = (file for package in distributions() for file in package.files or [])
+    named = [file for file in files if "LICEN" in file.name.upper() and "dist-info" in str(file)]
+    return [file.read_text(encoding="utf-8")[:1500] for file in named if file.locate().is_file()]
+
+
 @pytest.mark.slow
-def test_the_default_model_copies_more_than_it_looks_up(default):
-    """Its retrieval score hardly needs the key: induction along the fed answer gives most of it."""
-    texts = [document.text for document in wb.environment_corpus(max_documents=120)]
-    probes = wb.make_probes(default, n=4, max_tokens=560, seed=0, texts=texts)
+def test_probes_of_licence_headers_are_called_what_they_are(default):
+    """Most values begin with "Copyright", whichever key is asked for."""
+    probes = wb.make_probes(default, n=8, max_tokens=560, seed=0, texts=licence_texts())
     scores = wb.retrieval_scores(default, probes)
     report = wb.head_report(scores, default, probes, lengths=(), allow_ties=True)
+    assert report.lookup.finding == "guessed"
+    assert report.verdict.startswith(
+        "no retrieval shown, the first answer token can be had without the key"
+    )
+    assert "need them" not in report.verdict
+
+
+@pytest.mark.slow
+def test_lookups_of_the_default_model_need_its_heads(default, texts):
+    """Its score is there without the key; that it looks up shows in the first token alone."""
+    probes = wb.make_probes(default, n=8, max_tokens=560, seed=0, texts=texts)
+    scores = wb.retrieval_scores(default, probes)
+    report = wb.head_report(scores, default, probes, lengths=(), questions=3, allow_ties=True)
     assert report.shuffled["survives"] > 0.5
-    assert "mostly copies" in report.verdict
+    test = report.lookup
+    assert (test.probes, test.questions) == (8, 24)
+    assert test.finding == "lookup"
+    assert "lookups need them: masking takes" in report.verdict
+    first = test.table.set_index(["keys", "heads"])["first_accuracy"]
+    assert first["true", "base"] > 0.25
+    assert first["true", "masked"] < 0.2 * first["true", "base"]
+    assert test.change("first_loss", ("true", "base"), ("shuffled", "base")).value > 1
+    assert abs(test.change("first_loss", ("true", "masked"), ("shuffled", "masked")).value) < 1
     assert report.locos["jaccard"] > 0.2  # two of 270 random sets of 14 would give 0.03
     assert report.locos["spearman"] > 0
     assert len(report.within_chance) <= 2

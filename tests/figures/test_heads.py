@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import workbench as wb
+from workbench.detection.lookup_questions import HEADS, KEYS, MEASURES
 from workbench.figures.heads import shown
 
 
@@ -111,9 +112,26 @@ def head_report(scores, measured):
             shuffled=0.1, locos=np.arange(12.0), locos_share=[0] * 9 + [1] * 3
         ),
         chance={"expected": 0.001, "band_95": 0.01, "band_99": 0.02, "best_99": 0.03},
-        shuffled={"survives": 0.2, "low": 0.1, "high": 0.3, "band_95": 0.1, "band_99": 0.1},
+        shuffled={
+            "survives": 0.2, "low": 0.1, "high": 0.3, "band_95": 0.1, "band_99": 0.1,
+            "answer_tokens": 17.0,
+        },
+        lookup=lookup_test(),
         locos={"jaccard": 1.0, "spearman": 1.0},
-    )
+    )  # fmt: skip
+
+
+def lookup_test():
+    """Six probes that are answered with the true key unless the heads are masked."""
+    rows = [
+        (probe, 0, keys, heads, 3 - 2 * right, right, right, right * (0.5 + probe / 10))
+        for probe in range(6)
+        for keys in KEYS
+        for heads in HEADS
+        for right in [float(keys == "true" and heads != "masked")]
+    ]
+    columns = ["probe", "question", "keys", "heads", *MEASURES]
+    return wb.LookupTest(pd.DataFrame(rows, columns=columns))
 
 
 def test_the_head_report_draws_what_was_measured_and_leaves_out_the_rest(scores):
@@ -123,6 +141,14 @@ def test_the_head_report_draws_what_was_measured_and_leaves_out_the_rest(scores)
     assert set(traces["best of all heads by chance (99 %)"].y) == {0.03}
     assert sorted(traces["both detectors"].text) == ["L2H1", "L2H2", "L2H3"]
     assert len(traces["neither"].x) == 9
+    assert "lookups need them" in whole.layout.title.text
+    for name, right in (("no head", 1), ("the set", 0), ("random heads", 1)):
+        first, greedy = (trace for trace in whole.data if trace.name == f"{name} masked")
+        assert list(first.x) == list(greedy.x) == ["true key", "shuffled key", "absent key"]
+        assert list(first.y) == [right, 0, 0]
+        assert list(first.error_y.array) == [0, 0, 0]
+        assert list(greedy.y) == [0.75 * right, 0, 0]
+        assert (greedy.error_y.array[0] > 0) == (greedy.error_y.arrayminus[0] > 0) == bool(right)
     bars = next(trace for trace in whole.data if trace.type == "bar")
     assert list(bars.x[:3]) == ["L2H3", "L2H2", "L2H1"]
     assert list(bars.y[:4]) == [1, 1, 1, 0]

@@ -1,6 +1,7 @@
 """The names of `workbench.detection`."""
 
 from .locos import CannotSplit, locos_scores
+from .lookup_test import LookupTest, lookup_test
 from .masking_curves import masking_curve
 from .probes import Probe, Probes, make_probes
 from .report import HeadReport
@@ -10,12 +11,14 @@ from .retrieval import lookup_losses, lookup_summary, retrieval_scores
 __all__ = [
     "CannotSplit",
     "HeadReport",
+    "LookupTest",
     "Probe",
     "Probes",
     "head_report",
     "locos_scores",
     "lookup_losses",
     "lookup_summary",
+    "lookup_test",
     "make_probes",
     "masking_curve",
     "retrieval_scores",

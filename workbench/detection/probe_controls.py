@@ -38,7 +38,7 @@ def shuffled_keys(model: Model, probes: Probes, seed: int = 0) -> Probes:
     rng = np.random.default_rng(seed)
     items = []
     for number in range(len(probes)):
-        pairs, chosen = _read(model, probes, number)
+        pairs, chosen = read_back(model, probes, number)
         free = rng.permutation([i for i in range(len(pairs)) if i not in chosen[:-1]])
         if len(free) < 2:
             raise ValueError(
@@ -73,7 +73,7 @@ def shortened(model: Model, probes: Probes, max_tokens: int, seed: int = 0) -> P
     prefix = len(model.bos_ids)
     items = []
     for number in range(len(probes)):
-        pairs, chosen = _read(model, probes, number)
+        pairs, chosen = read_back(model, probes, number)
         others = rng.permutation([i for i in range(len(pairs)) if i not in chosen]).tolist()
         probe = probes[number]
         while prefix + len(probe.ids) > max_tokens:
@@ -91,8 +91,20 @@ def shortened(model: Model, probes: Probes, max_tokens: int, seed: int = 0) -> P
     return replace(probes, items=tuple(items), max_tokens=max_tokens, variant="shortened")
 
 
-def _read(model: Model, probes: Probes, number: int) -> tuple[list[tuple[str, str]], list[int]]:
-    """The pairs of one probe, and which of them it demonstrates and, last, asks for."""
+def read_back(model: Model, probes: Probes, number: int) -> tuple[list[tuple[str, str]], list[int]]:
+    """The pairs of one probe, and which of them it demonstrates and, last, asks for.
+
+    Args:
+        model: the model whose tokenizer made the probes.
+        probes: probes of `make_probes`, unchanged.
+        number: which of them.
+
+    Returns:
+        Keys and values in the order of the object, and indices into them.
+
+    Raises:
+        ValueError: make_probes did not make the probe with this model's tokenizer.
+    """
     probe = probes[number]
     text = str(model.tokenizer.decode(list(probe.ids), clean_up_tokenization_spaces=False))
     body, _, queries = text.partition("}\n\n")

@@ -203,7 +203,7 @@ def _drawn(
 def _draw(model: Model, values: Sequence[str], budget: int, rng: np.random.Generator) -> Probe:
     """The largest lookup that fits, with demonstrations and query at random places in it."""
     order = rng.permutation(len(values))
-    keys = ["".join(rng.choice(_ALPHABET, KEY_LENGTH)) for _ in range(len(order))]
+    keys = [random_key(rng) for _ in range(len(order))]
     pairs = [(key, values[i]) for key, i in zip(keys, order, strict=True)]
     asked = rng.permutation(_fitting(model, pairs, budget))
     # From the largest that might fit downwards: the size is not known before it is tokenized.
@@ -221,6 +221,15 @@ def _draw(model: Model, values: Sequence[str], budget: int, rng: np.random.Gener
         f"{budget} tokens are too few for a lookup with {SHOTS} demonstrations and a query: "
         "raise max_tokens (about 500 is the least for most tokenizers)"
     )
+
+
+def random_key(rng: np.random.Generator) -> str:
+    """A key of a lookup: 32 random letters and digits.
+
+    Args:
+        rng: draws them.
+    """
+    return "".join(rng.choice(_ALPHABET, KEY_LENGTH))
 
 
 def _fitting(model: Model, pairs: Sequence[tuple[str, str]], budget: int) -> int:

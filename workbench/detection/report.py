@@ -6,21 +6,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from workbench.detection.lookup_test import LookupTest
 from workbench.models.heads import Head, HeadSet
-
-if TYPE_CHECKING:
-    pass
 
 # The thresholds of the verdict. Public score files of larger models show halves that agree at 0.88
 # to 0.95 (`workbench/METHOD.md`); below 0.6 a quarter of each half's set is not in the other's.
 SURE, UNSURE = 0.95, 0.05  # membership of a head that is in, or out, beyond doubt
 AGREE = 0.6  # halves, lengths: mostly the same set
-SECOND = 0.5  # second detector, and share of the score that is there without the key
 
 
 @dataclass(frozen=True)
@@ -35,9 +32,9 @@ class HeadReport:
         draws: bootstrap draws behind each interval.
         table: one row a head in model order: layer, head, score, chosen, membership (probability of
             the top set when probes are drawn anew); with a model also shuffled (score when no key
-            leads to the answer), lookup (the part of the score that this takes away, over the same
-            probes) with lookup_low and lookup_high (95 %), locos and locos_share (membership of the
-            second top set).
+            leads to the answer), drop (what this takes away from the score, over the same probes)
+            with drop_low and drop_high (95 %), locos and locos_share (membership of the second top
+            set).
         halves: agreement (Jaccard) of the top sets of two halves of the probes: jaccard (mean), low
             and high (95 % range).
         gap: the scores at the cut (see `stability.gap_at_cut`).
@@ -46,8 +43,10 @@ class HeadReport:
         counts: agreement by number of probes (see `stability.count_series`).
         checked: how many probes the measurements with the model were made on.
         chance: what random looking scores (see `chance_band`).
+        lookup: whether lookups need the set (see `LookupTest`).
         shuffled: share of the set's score that survives shuffled keys (survives, with low and high:
-            95 %), and the null band: the 95 % and 99 % quantiles (band_95, band_99) of the heads
+            95 %), how many tokens an answer has (answer_tokens, of which the first alone needs the
+            key), and the null band: the 95 % and 99 % quantiles (band_95, band_99) of the heads
             outside the set with shuffled keys.
         lengths: agreement by probe length: tokens, pairs, probes, jaccard, spearman.
         locos: agreement with the second detector: jaccard, spearman.
@@ -66,6 +65,7 @@ class HeadReport:
     counts: pd.DataFrame
     checked: int = 0
     chance: Mapping[str, float] | None = None
+    lookup: LookupTest | None = None
     shuffled: Mapping[str, float] | None = None
     lengths: pd.DataFrame | None = None
     locos: Mapping[str, float] | None = None
@@ -90,15 +90,15 @@ class HeadReport:
         return self._where(self.table["chosen"] & (self.table["score"] <= limit))
 
     @property
-    def without_key(self) -> HeadSet:
-        """The heads of the set for which shuffled keys take nothing away that is surely above 0."""
-        if self.shuffled is None:
-            return self._where(self.table["layer"] < 0)
-        return self._where(self.table["chosen"] & (self.table["lookup_low"] <= 0))
-
-    @property
     def verdict(self) -> str:
-        """One sentence: how far the set is determined, and what it does."""
+        """How far the set is determined, and whether lookups need it.
+
+        The set is *not determined* where heads tie at the cut, where two halves of the probes agree
+        at a Jaccard index below 0.6, or where fewer than half of its heads are sure members (95 %);
+        *stable* where no head's membership lies between 5 % and 95 %; and else has an *uncertain
+        edge*. What follows on lookups is the verdict of `LookupTest`, which comes first where the
+        model does not retrieve, since the set means nothing then.
+        """
         size, core, edge = len(self.heads), len(self.core), len(self.edge)
         if self.zeros["in_set"] or self.zeros["tied_at_cut"]:
             sure = "not determined: heads at the cut tie"
@@ -109,11 +109,11 @@ class HeadReport:
         else:
             between = f"{edge} head{'s' * (edge > 1)} between 5 % and 95 % membership"
             sure = f"stable core, uncertain edge ({core} of {size} heads sure, {between})"
-        if self.shuffled is None:
+        if self.lookup is None:
             return sure
-        if self.shuffled["survives"] >= SECOND:
-            return f"{sure}; mostly copies, without need of the key"
-        return f"{sure}; looks up by key"
+        if self.lookup.retrieves:
+            return f"{sure}; {self.lookup.verdict}"
+        return f"{self.lookup.verdict}; the set: {sure}"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -152,8 +152,10 @@ class HeadReport:
             reasons.append(
                 f"No better than random looking: {self.within_chance}. Use a smaller fraction."
             )
+        if self.lookup is not None:
+            reasons += self.lookup.reasons
         if self.shuffled is not None:
-            reasons.append(self._lookup_words())
+            reasons.append(self._shuffled_words())
         if self.lengths is not None:
             columns = (self.lengths[name] for name in ("pairs", "tokens", "jaccard", "spearman"))
             reasons += [
@@ -175,27 +177,16 @@ class HeadReport:
             *(f"{name[0].upper()}{name[1:]}: {why}." for name, why in self._missing()),
         )
 
-    def _lookup_words(self) -> str:
+    def _shuffled_words(self) -> str:
         assert self.shuffled is not None
         share = self.shuffled
-        text = (
+        return (
             f"With keys shuffled, so that no key leads to the answer, {share['survives']:.0%} of "
-            f"the set's score survives (95 % {share['low']:.0%} to {share['high']:.0%}). "
+            f"the set's score survives (95 % {share['low']:.0%} to {share['high']:.0%}). The true "
+            f"answer is fed while scoring, so of its {share['answer_tokens']:.0f} tokens only the "
+            "first needs the key: whatever survives says that the heads go on in a text once begun "
+            "(induction), not that they look nothing up."
         )
-        if share["survives"] >= SECOND:
-            text += (
-                "The true answer is fed while scoring, so a head that goes on where the last fed "
-                "token stood before (induction) scores without any lookup: read the set as copying "
-                "heads."
-            )
-        else:
-            text += "The score rests on finding the place by its key."
-        if self.without_key:
-            text += (
-                f" For {len(self.without_key)} of the {len(self.heads)} heads the drop cannot be "
-                f"told from 0: {self.without_key}."
-            )
-        return text
 
     def _missing(self) -> list[tuple[str, str]]:
         return [(name, why.rstrip(".")) for name, why in self.missing.items()]
@@ -259,9 +250,10 @@ class HeadReport:
             "verdict": self.verdict, "reasons": list(self.reasons), "heads": self.heads.to_json(),
             "fraction": self.fraction, "by": self.by, "probes": self.probes, "draws": self.draws,
             "core": str(self.core), "edge": str(self.edge),
-            "within_chance": str(self.within_chance), "without_key": str(self.without_key),
+            "within_chance": str(self.within_chance),
             "halves": self.halves, "gap": self.gap, "zeros": self.zeros, "counts": self.counts,
             "checked": self.checked, "chance": self.chance, "shuffled": self.shuffled,
+            "lookup": None if self.lookup is None else self.lookup.to_json(),
             "lengths": self.lengths, "locos": self.locos, "missing": self.missing,
             "table": self.table,
         }  # fmt: skip

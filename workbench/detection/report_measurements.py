@@ -1,7 +1,8 @@
 """Is this head set real? Its stability, its controls, and a second detector, in one report.
 
-What follows from the scores alone is always in the report. What needs the model (shuffled keys,
-other lengths, LOCOS) is measured when model and probes are given; otherwise the report says so.
+What follows from the scores alone is always in the report. What needs the model (the lookup test,
+shuffled keys, other lengths, LOCOS) is measured when model and probes are given; otherwise the
+report says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scipy.stats import poisson, spearmanr
 from workbench.core.intervals import bootstrap_weights, percentile_interval
 from workbench.detection import stability
 from workbench.detection.locos import CannotSplit, locos_scores
+from workbench.detection.lookup_test import lookup_test
 from workbench.detection.probe_controls import shortened, shuffled_keys
 from workbench.detection.probes import Probes
 from workbench.detection.report import HeadReport
@@ -39,14 +41,17 @@ def head_report(
     draws: int = 1000,
     allow_ties: bool = False,
     limit: int = 16,
-    lengths: Sequence[float] = (0.75, 0.5, 0.25),
+    lengths: Sequence[float] = (0.5, 0.25),
+    lookup_limit: int = 10,
+    questions: int = 3,
     seed: int = 0,
 ) -> HeadReport:
     """Say how far the top `fraction` of the heads can be trusted, with reasons.
 
-    With a model and probes the model runs over the first `limit` probes again: with shuffled keys,
-    at each share of the probe length in `lengths` that is possible, and for LOCOS (each about as
-    long as the detection took).
+    With a model and probes the model runs over the first `limit` probes again: for the lookup test
+    (see `LookupTest`), with shuffled keys, at each share of the probe length in `lengths` that is
+    possible, and for LOCOS. The lookup test takes about as long as four passes over each of its
+    probes; every other measurement about as long as one.
 
     Args:
         scores: what `retrieval_scores` returned.
@@ -58,6 +63,8 @@ def head_report(
             `HeadSet.top`).
         limit: how many probes the measurements with the model take, at least 4.
         lengths: shares of the probe length to measure at, each between 0 and 1.
+        lookup_limit: how many probes the lookup test takes, at least 4.
+        questions: how many values of each probe's object it asks for.
         seed: seed of all draws.
 
     Raises:
@@ -78,10 +85,10 @@ def head_report(
         raise ValueError(
             f"lengths are shares of the probe length, between 0 and 1, got {list(lengths)}"
         )
-    if draws < 100 or limit < LEAST_PROBES:
+    if draws < 100 or min(limit, lookup_limit) < LEAST_PROBES:
         raise ValueError(
-            f"expected at least 100 draws and a limit of at least {LEAST_PROBES} probes, got "
-            f"{draws} and {limit}"
+            f"expected at least 100 draws, and a limit and a lookup_limit of at least "
+            f"{LEAST_PROBES} probes, got {draws}, {limit} and {lookup_limit}"
         )
     size = len(heads)
     score = rounded["score"].to_numpy()
@@ -94,11 +101,20 @@ def head_report(
     parts: dict[str, Any] = {}
     if model is not None and probes is not None:
         _require_origin(scores, per_probe, model, probes)
+        asked = replace(probes, items=tuple(probes[i] for i in scores.kept[:lookup_limit]))
         table, parts = _measured(
             table, per_probe, model, probes, scores.kept, draws, limit, lengths, seed
         )
+        try:
+            parts["lookup"] = lookup_test(
+                model, asked, heads, questions=questions, draws=draws, seed=seed
+            )
+        except ValueError as error:
+            parts["missing"]["lookup test"] = f"not measured: {error}"
     else:
-        parts["missing"] = dict.fromkeys(("shuffled keys", "probe length", "LOCOS"), HOW)
+        parts["missing"] = dict.fromkeys(
+            ("lookup test", "shuffled keys", "probe length", "LOCOS"), HOW
+        )
     return HeadReport(
         heads=heads,
         fraction=fraction,
@@ -152,12 +168,14 @@ def _measured(
         missing["shuffled keys"] = f"not measured: {error}"
     else:
         after = _per_probe(retrieval_scores(model, shuffled))
-        lookup, low, high = stability.paired_change(before, after, draws, seed)
-        table = table.assign(
-            shuffled=after.mean(axis=0), lookup=lookup, lookup_low=low, lookup_high=high
-        )
+        drop, low, high = stability.paired_change(before, after, draws, seed)
+        table = table.assign(shuffled=after.mean(axis=0), drop=drop, drop_low=low, drop_high=high)
         if before[:, chosen].any():
-            parts["shuffled"] = _survival(before, after, chosen, draws, seed)
+            answers = [stop - start for start, stop in (probe.answer for probe in checked)]
+            parts["shuffled"] = {
+                **_survival(before, after, chosen, draws, seed),
+                "answer_tokens": float(np.mean(answers)),
+            }
         else:
             missing["shuffled keys"] = "without result: the set copies nothing on these probes"
     whole, rows = before.mean(axis=0), []

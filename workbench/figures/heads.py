@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from workbench.detection.report import HeadReport
 from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet, cut_size
+
+VERDICT_WIDTH = 118  # characters of a line below the title
 
 
 def head_map(scores: HeadScores | pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
@@ -220,7 +223,7 @@ def token_map(tokens: Sequence[str], change: Sequence[float], width: int = 9) ->
 
 
 def head_report_figure(report: HeadReport) -> go.Figure:
-    """Membership and score of the heads around the cut, agreement by probe count, second detector.
+    """Membership, score, agreement by probe count, second detector, and answers to lookups.
 
     Panels whose numbers were not measured are left out.
 
@@ -237,9 +240,12 @@ def head_report_figure(report: HeadReport) -> go.Figure:
     ]
     titles[1:] = titles[1:] if report.shuffled is not None else ["Score"]
     titles += ["The set by number of probes"] + ["Where heads look, what they write"] * second
+    answers = report.lookup is not None
+    titles += ["First token of the answer, by key", "Greedy answers, by key"] * answers
     figure = make_subplots(
-        rows=2, cols=2, subplot_titles=titles, vertical_spacing=0.22, horizontal_spacing=0.1,
-        specs=[[{}, {}], [{}, {}] if second else [{"colspan": 2}, None]],
+        rows=2 + answers, cols=2, subplot_titles=titles, horizontal_spacing=0.1,
+        vertical_spacing=0.15 if answers else 0.22,
+        specs=[[{}, {}], [{}, {}] if second else [{"colspan": 2}, None], *[[{}, {}]] * answers],
     )  # fmt: skip
     ranked = report.table.sort_values(["score", "layer", "head"], ascending=[False, True, True])
     near = ranked.head(size + max(6, size // 2))
@@ -262,17 +268,25 @@ def head_report_figure(report: HeadReport) -> go.Figure:
     figure.update_yaxes(title_text="Jaccard with the full set", range=[0, 1.05], row=2, col=1)
     if second:
         _second_panel(figure, report.table)
+    if report.lookup is not None:
+        _lookup_panels(figure, report.lookup.table)
     figure.update_layout(
         title={
             "text": f"Head set of {size} by {shown(report.by)}, {report.probes} probes"
-            f"<br><sub>{shown(report.verdict).replace('; ', '<br>')}</sub>",  # a line each
+            f"<br><sub>{_lines(report.verdict)}</sub>",
             "y": 0.97,
             "yanchor": "top",
         },
-        legend={"orientation": "h", "y": -0.14, "x": 0},
+        legend={"orientation": "h", "y": -0.09 if answers else -0.14, "x": 0},
     )
-    figure = styled(figure, height=790)
-    return figure.update_layout(margin={"t": 150, "b": 90})
+    figure = styled(figure, height=1130 if answers else 790)
+    return figure.update_layout(margin={"t": 160, "b": 90})
+
+
+def _lines(verdict: str) -> str:
+    """Its parts, a line each; two where a part is long."""
+    lines = [line for part in verdict.split("; ") for line in wrap(part, VERDICT_WIDTH)]
+    return "<br>".join(map(shown, lines))
 
 
 def _membership_panel(figure: go.Figure, near: pd.DataFrame, size: int) -> None:
@@ -335,6 +349,33 @@ def _second_panel(figure: go.Figure, table: pd.DataFrame) -> None:
         )  # fmt: skip
     figure.update_xaxes(title_text="retrieval score (where it looks)", row=2, col=2)
     figure.update_yaxes(title_text="LOCOS (what it writes)", row=2, col=2)
+
+
+def _lookup_panels(figure: go.Figure, table: pd.DataFrame) -> None:
+    """What the model answers with the true key and without it, heads masked and not."""
+    for column, measure, title in (
+        (1, "first_accuracy", "right (share of lookups)"),
+        (2, "greedy_share", "of the answer right"),
+    ):
+        for heads, colour, name in (
+            ("base", COLOURS[0], "no head masked"),
+            ("masked", COLOURS[1], "the set masked"),
+            ("random", COLOURS[6], "random heads masked"),
+        ):
+            part = table[table["heads"] == heads]
+            value = part[measure].to_numpy()
+            figure.add_bar(
+                x=[f"{keys} key" for keys in part["keys"]], y=value.round(4), name=name,
+                legendgroup=name, showlegend=column == 1, marker_color=colour, row=3, col=column,
+                error_y={
+                    "type": "data", "symmetric": False, "thickness": 1,
+                    "array": (part[f"{measure}_high"] - value).round(4),
+                    "arrayminus": (value - part[f"{measure}_low"]).round(4),
+                },
+                hovertemplate=f"%{{x}}, {name}: %{{y:.2f}}<extra></extra>",
+            )  # fmt: skip
+        figure.update_yaxes(title_text=title, range=[0, 1.05], row=3, col=column)
+    figure.update_layout(barmode="group")
 
 
 def _names(table: pd.DataFrame) -> list[str]:

@@ -52,6 +52,7 @@ class PackedPasses:
         model: the model.
         blocks: its decoder layers.
         row_tokens: about how many tokens of windows share a row of the batch.
+        alone: whether every text needs a row to itself.
 
     Args:
         model: the model, whose vocabulary projection can be run alone.
@@ -63,8 +64,8 @@ class PackedPasses:
         # Recurrent layers would carry one text on into the next, and these rotary embeddings depend
         # on the longest text in the batch: no company then.
         rope = str(getattr(model.hf.config.get_text_config(), "rope_parameters", ""))
-        alone = "longrope" in rope or "dynamic" in rope or is_recurrent(model.hf)
-        self.row_tokens = 1 if alone else _row_tokens(model)
+        self.alone = "longrope" in rope or "dynamic" in rope or is_recurrent(model.hf)
+        self.row_tokens = 1 if self.alone else _row_tokens(model)
 
     def losses(
         self, windows: Sequence[Sequence[int]], sets: Sets, mode: Mode = "uniform"
@@ -147,13 +148,57 @@ class PackedPasses:
         Returns:
             The states (len(sets), tokens, width).
         """
-        model = self.model
         lengths = [len(window) for window in windows]
-        ids = torch.tensor([[token for window in windows for token in window]], device=model.device)
-        positions = torch.cat([torch.arange(n) for n in lengths])[None].to(model.device)
         stops = np.cumsum(lengths)
         bounds = list(zip((stops - lengths).tolist(), stops.tolist(), strict=True))
         spans = attention.Spans(bounds) if len(bounds) > 1 else None
+        positions = torch.cat([torch.arange(n) for n in lengths])
+        return self._states(windows, positions, spans, sets, mode)
+
+    @preemptible
+    def branched(
+        self,
+        shared: Sequence[int],
+        branches: Sequence[Sequence[int]],
+        sets: Sets,
+        mode: Mode = "uniform",
+    ) -> list[torch.Tensor]:
+        """Final hidden states of continuations of one text, which is computed once for all of them.
+
+        Args:
+            shared: token ids of the text, with the special prefix; at least one.
+            branches: token ids of each continuation.
+            sets: the head sets to mask (None: no head masked).
+            mode: what a masked head does instead, "uniform", "zero" or "mean".
+
+        Returns:
+            For each continuation in order the states (len(sets), 1 + its tokens, width): the text's
+            last one, which predicts the continuation's first token, then its own.
+        """
+        order = sorted(range(len(branches)), key=lambda i: -len(branches[i]))
+        lengths = [len(branches[i]) for i in order]
+        spans = attention.Branches(len(shared), lengths, self.model.device)
+        positions = torch.cat(
+            [torch.arange(len(shared)), *(len(shared) + torch.arange(n) for n in lengths)]
+        )
+        row = [shared, *(branches[i] for i in order)]
+        states = self._states(row, positions, spans, sets, mode)
+        last, parts = states[:, len(shared) - 1 : len(shared)], states[:, len(shared) :]
+        by_branch = dict(zip(order, parts.split(lengths, dim=1), strict=True))
+        return [torch.cat([last, by_branch[i]], dim=1) for i in range(len(branches))]
+
+    def _states(
+        self,
+        texts: Sequence[Sequence[int]],
+        positions: torch.Tensor,
+        spans: attention.Spans | None,
+        sets: Sets,
+        mode: Mode,
+    ) -> torch.Tensor:
+        """Final hidden states (len(sets), T, width) of texts laid end to end in one row."""
+        model = self.model
+        ids = torch.tensor([[token for text in texts for token in text]], device=model.device)
+        positions = positions[None].to(model.device)
         with model.lock, torch.inference_mode():
             for head_set in sets:
                 require_fitting(model, head_set, mode)

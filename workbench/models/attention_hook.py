@@ -43,6 +43,7 @@ class Spans:
 
     Attributes:
         slices: the positions of each text in the row.
+        keys: the positions that each text may look at, as far as its mask allows.
 
     Args:
         bounds: (start, stop) of each text.
@@ -50,6 +51,7 @@ class Spans:
 
     def __init__(self, bounds: Sequence[tuple[int, int]]) -> None:
         self.slices = [slice(start, stop) for start, stop in bounds]
+        self.keys = self.slices
         self._masks: dict[int, tuple[torch.Tensor, list[torch.Tensor | None]]] = {}
 
     def masks(self, whole: torch.Tensor | None) -> list[torch.Tensor | None]:
@@ -67,6 +69,69 @@ class Spans:
             parts = [whole[..., text, text] for text in self.slices]
             self._masks[id(whole)] = whole, [None if _is_causal(part) else part for part in parts]
         return self._masks[id(whole)][1]
+
+
+class Branches(Spans):
+    """One text with several continuations behind it, each of which sees the text and itself.
+
+    In a row: the text, then its continuations, the longest of them first.
+
+    Args:
+        shared: tokens of the text, at least 1.
+        lengths: tokens of each continuation.
+        device: where the model computes.
+
+    Raises:
+        ValueError: there is no text or no continuation, or the longest one is not the first.
+    """
+
+    def __init__(self, shared: int, lengths: Sequence[int], device: torch.device) -> None:
+        if shared < 1 or not lengths or max(lengths) > lengths[0]:
+            raise ValueError(
+                "branches need a text of at least one token and the longest continuation first, "
+                f"got {shared} and {list(lengths)}"
+            )
+        total = shared + sum(lengths)
+        super().__init__([(0, shared), (shared, total)])
+        self.keys = [slice(0, shared), slice(0, total)]
+        self._shared, self._lengths, self._device = shared, list(lengths), device
+        self._mask: torch.Tensor | None = None  # where the model's own is causal
+
+    def masks(self, whole: torch.Tensor | None) -> list[torch.Tensor | None]:
+        """The mask of the text, and that of all continuations together.
+
+        Args:
+            whole: the mask (B, 1, T, T) of the whole row, or None for a causal one.
+
+        Returns:
+            Two masks: None or (B, 1, shared, shared), and (B, 1, T - shared, T).
+        """
+        shared, longest = self._shared, self._lengths[0]
+        if whole is None:
+            if self._mask is None:
+                near = torch.ones(shared + longest, shared + longest, dtype=torch.bool)
+                self._mask = self._branching(near.tril()[None, None]).to(self._device)
+            return [None, self._mask]
+        if id(whole) not in self._masks:
+            first = whole[..., :shared, :shared]
+            # Seen from its own place, every continuation stands where the first one stands.
+            near = whole[..., : shared + longest, : shared + longest]
+            rest = self._branching(near)
+            self._masks[id(whole)] = whole, [None if _is_causal(first) else first, rest]
+        return self._masks[id(whole)][1]
+
+    def _branching(self, near: torch.Tensor) -> torch.Tensor:
+        """The mask of all continuations, from the one of the text with the longest of them."""
+        shared, total = self._shared, self.keys[1].stop
+        hidden = False if near.dtype == torch.bool else torch.finfo(near.dtype).min
+        mask = near.new_full((*near.shape[:-2], total - shared, total), hidden)
+        start = shared
+        for length in self._lengths:
+            rows, own = slice(start - shared, start - shared + length), slice(start, start + length)
+            mask[..., rows, :shared] = near[..., shared : shared + length, :shared]
+            mask[..., rows, own] = near[..., shared : shared + length, shared : shared + length]
+            start += length
+        return mask
 
 
 def _is_causal(mask: torch.Tensor) -> bool:
@@ -210,8 +275,8 @@ def _attention(
         return _attend(load, kernel_name, module, query, key, value, attention_mask, **kwargs)
     parts = []
     masks = load.spans.masks(attention_mask)
-    for text, mask in zip(load.spans.slices, masks, strict=True):
-        q, k, v = query[:, :, text], key[:, :, text], value[:, :, text]
+    for text, seen, mask in zip(load.spans.slices, load.spans.keys, masks, strict=True):
+        q, k, v = query[:, :, text], key[:, :, seen], value[:, :, seen]
         parts.append(_attend(load, kernel_name, module, q, k, v, mask, **kwargs)[0])
     return torch.cat(parts, dim=1), None
 
