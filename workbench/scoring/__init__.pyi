@@ -1,7 +1,7 @@
 """The names of `workbench.scoring`."""
 
-from .columns import Column, score_column
-from .controls import control_sets
+from .columns.controls import control_sets
+from .columns.own_columns import Column, score_column
 from .influence import novel_scores, score_documents
 from .plan import Plan, plan_scoring
 from .report import Failure, RunReport, ScoringFailed

@@ -2,7 +2,7 @@
 
 score = (L_ref - L_base) / L_base, with L the mean token loss of the document under the model as it
 is (base) and with its retrieval heads masked (ref): arXiv 2505.07293, equation 5. The row holds
-the same over the novel tokens alone (`workbench.scoring.novelty`), from the same passes.
+the same over the novel tokens alone (`workbench.scoring.columns.novelty`), from the same passes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.scoring.columns import Column, Function, TokenLosses, columns_named, formed
-from workbench.scoring.novelty import novel_tokens
+from workbench.scoring.columns.built_in import TokenLosses, formed
+from workbench.scoring.columns.novelty import novel_tokens
+from workbench.scoring.columns.own_columns import Column, Function, columns_named
 from workbench.scoring.passages import Read, passages, require_read, spans_of
 from workbench.scoring.schema import SCHEMA
 from workbench.scoring.settings import ScoringSettings, controls_of
@@ -262,8 +263,8 @@ def score_row(of: DocumentLosses, columns: Sequence[Column] = ()) -> dict[str, A
     Returns:
         A value for each column of `workbench.scoring.schema.SCORE_ROW` and of the user's, None
         where a column cannot be formed: the novel losses where no token is novel, score_novel also
-        where the base loss of these is 0, the others as `workbench.scoring.columns` says; or the
-        Skipped.
+        where the base loss of these is 0, the others as `workbench.scoring.columns.built_in` says;
+        or the Skipped.
 
     Raises:
         ValueError: a column of the user gives no finite number.

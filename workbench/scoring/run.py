@@ -28,7 +28,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring import run_folder as runs
-from workbench.scoring.columns import Column, Function, columns_named
+from workbench.scoring.columns.own_columns import Column, Function, columns_named
 from workbench.scoring.corpus_folder import checked, held_by, require_same
 from workbench.scoring.drivers.dispatch import Driver, Work, Workers, drive, require_workers
 from workbench.scoring.drivers.stuck import require_timeout
@@ -137,7 +137,7 @@ def score_corpus(
         - score: (loss_ref - loss_base) / loss_base;
         - rise: loss_ref - loss_base, nats a token;
         - predicted_novel: how many of the predicted tokens are novel: they did not stand earlier in
-          the document after the same token (`workbench.scoring.novelty`);
+          the document after the same token (`workbench.scoring.columns.novelty`);
         - loss_base_novel, loss_ref_novel: mean losses over these, missing where there are none;
         - score_novel: the score made of these two, missing where there is none, or the base is 0;
         - contrast: mean rise on tokens that came before, but not after the same token, less that on

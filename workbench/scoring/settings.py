@@ -12,8 +12,8 @@ from workbench.masking.reference import require_max_tokens, require_window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.scoring.columns import Column
-from workbench.scoring.controls import control_sets
+from workbench.scoring.columns.controls import control_sets
+from workbench.scoring.columns.own_columns import Column
 from workbench.scoring.passages import Read, require_read
 
 
@@ -29,7 +29,7 @@ class ScoringSettings:
         max_tokens: read only so many tokens of each document; None: all.
         require_certificate: refuse a model that fails a check of its certificate.
         controls: head sets that are masked in turn, in the same passes, to be compared with
-            (`workbench.scoring.controls`).
+            (`workbench.scoring.columns.controls`).
         controls_share: of which share of the documents, drawn by their text.
         columns: columns of the user's own, computed of each document's losses.
         read: which tokens of a document that has more than max_tokens

@@ -16,7 +16,7 @@ from workbench.corpus.document import CorpusError, Document
 from workbench.corpus.sources import sources_of
 from workbench.models.model import Model
 from workbench.scoring import run_folder
-from workbench.scoring.columns import columns_from_json
+from workbench.scoring.columns.own_columns import columns_from_json
 from workbench.scoring.drivers.shared_model import open_stored
 from workbench.scoring.influence import scored
 from workbench.scoring.receipts import Receipt, write_scores

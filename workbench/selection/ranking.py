@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.frames import TableLike, frame_of
-from workbench.scoring.columns import WHY_MISSING
+from workbench.scoring.columns.built_in import WHY_MISSING
 from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import ALONE, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters

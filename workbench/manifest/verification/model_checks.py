@@ -144,7 +144,7 @@ def scored_again(
     """
     if not documents:
         raise NotChecked("the sample is empty")
-    from workbench.scoring.columns import known_columns
+    from workbench.scoring.columns.own_columns import known_columns
     from workbench.scoring.influence import scored
     from workbench.scoring.settings import ScoringSettings
 

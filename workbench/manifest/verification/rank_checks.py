@@ -33,7 +33,7 @@ from workbench.manifest.croissant import (
     selection_term,
 )
 from workbench.manifest.verification.report import NotChecked, require
-from workbench.scoring.columns import FORMED
+from workbench.scoring.columns.built_in import FORMED
 from workbench.scoring.schema import ADDED, NOVEL, NULLABLE, ScoreColumn, columns_in, schema_with
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles

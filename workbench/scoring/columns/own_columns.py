@@ -1,7 +1,6 @@
-"""Scores of a document as functions of its token losses: the built-in ones, and the user's own.
+"""Scores of the user's own: functions of the token losses of a document, by name and formula.
 
-Each is defined once, here, with its formula in words, and is a column of the score table. All come
-from the same forward passes. A column of your own is a function of the same four arrays:
+They come from the same forward passes as the built-in columns. Such a function takes four arrays:
 
     @wb.scoring.score_column(formula="share of tokens whose loss rises by more than 1 nat")
     def hurt(ids, base, masked, controls):
@@ -19,34 +18,12 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from workbench.scoring.novelty import first_occurrences, novel_tokens
+from workbench.scoring.columns.built_in import FORMED, TokenLosses
 from workbench.scoring.schema import RESERVED, SCORE_ROW, column_name
-
-
-class TokenLosses(NamedTuple):
-    """What a column is computed of: the predicted tokens of a document, one entry each.
-
-    The first token of a window without BOS has no prediction and is in none of the arrays but
-    `ids`, of which `predicted` says which tokens the others hold.
-
-    Attributes:
-        ids: the tokens that were read, without special ones, (tokens,) of int.
-        predicted: whether each of `ids` has a prediction, (tokens,) of bool.
-        base: nats of each predicted token under the model as it is, (predicted,) of float32.
-        masked: those with the heads masked.
-        controls: those with each control set masked, (sets, predicted); no rows without controls.
-    """
-
-    ids: np.ndarray
-    predicted: np.ndarray
-    base: np.ndarray
-    masked: np.ndarray
-    controls: np.ndarray
-
 
 # Of ids, base, masked and controls, all of the predicted tokens alone.
 Function = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float | None]
@@ -255,59 +232,3 @@ def known_columns(stored: Iterable[Mapping[str, Any]]) -> tuple[Column, ...]:
     """
     named = [(_REGISTERED.get(str(entry.get("name"))), entry) for entry in stored]
     return tuple(c for c, entry in named if c is not None and c.formula == entry.get("formula"))
-
-
-# ---- built-in columns ---------------------------------------------------------------------------
-
-
-def contrast(losses: TokenLosses) -> float | None:
-    """Mean rise on retrievable tokens less that on tokens that the document has not had before.
-
-    A token is retrievable if it came before, but never after the same token. What the document has
-    not had before cannot be fetched from it, so its rise is the damage that masking does anyway.
-
-    Args:
-        losses: of the document.
-
-    Returns:
-        Nats; None without a token of either kind.
-    """
-    rise = losses.masked.astype("float64") - losses.base
-    first = first_occurrences(losses.ids)
-    retrievable = ~first & novel_tokens(losses.ids)
-    first, retrievable = first[losses.predicted], retrievable[losses.predicted]
-    if not (first.any() and retrievable.any()):
-        return None
-    return float(rise[retrievable].mean() - rise[first].mean())
-
-
-def formed(losses: TokenLosses) -> dict[str, float | None]:
-    """The built-in columns that this module defines, for one document.
-
-    Args:
-        losses: of the document, which has a predicted token and a base loss above 0.
-
-    Returns:
-        A value for each of FORMED; None where it cannot be formed.
-    """
-    base, masked = (float(x.mean(dtype="float64")) for x in (losses.base, losses.masked))
-    values: dict[str, float | None] = dict.fromkeys(FORMED)
-    values["contrast"] = contrast(losses)
-    if len(losses.controls):
-        rises = losses.controls.mean(axis=1, dtype="float64") - base
-        values["rise_controls"] = float(rises.mean())
-        if len(rises) > 1:
-            values["spread_controls"] = float(rises.std(ddof=1))
-        values["excess"] = excess = masked - base - float(rises.mean())
-        values["excess_relative"] = excess / base
-    return values
-
-
-FORMED = ("contrast", "rise_controls", "spread_controls", "excess", "excess_relative")
-# Why a built-in column may be missing for a document, in words.
-WHY_MISSING = {
-    "score_novel": "no novel token, or their base loss is 0",
-    "contrast": "no retrievable token, or no token that comes for the first time",
-    **dict.fromkeys(FORMED[1:], "no control sets were masked for the document"),
-    "spread_controls": "fewer than two control sets were masked for the document",
-}

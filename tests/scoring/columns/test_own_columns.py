@@ -15,7 +15,8 @@ from support.run_folders import edit_json
 
 import workbench as wb
 from workbench.scoring import control_sets, score_column
-from workbench.scoring.columns import _REGISTERED, TokenLosses, columns_named, contrast
+from workbench.scoring.columns.built_in import TokenLosses, contrast
+from workbench.scoring.columns.own_columns import _REGISTERED, columns_named
 
 TEXTS = [
     {"id": f"d{i}", "text": f"text number {i}, text number {i % 3}, and {'ab' * i}", "domain": d}
@@ -238,7 +239,7 @@ def test_workers_import_a_column_or_say_that_they_cannot(model, heads, tmp_path,
     monkeypatch.syspath_prepend(str(tmp_path))
     (column,) = columns_named(["own_columns:masked_loss"])
     try:
-        from workbench.scoring.columns import columns_from_json
+        from workbench.scoring.columns.own_columns import columns_from_json
 
         assert columns_from_json([column.to_json()]) == (column,)
         with pytest.raises(ValueError, match="another version"):

@@ -11,9 +11,9 @@ import pytest
 from support.models import make_model
 
 import workbench as wb
-from workbench.scoring.columns import TokenLosses
+from workbench.scoring.columns.built_in import TokenLosses
+from workbench.scoring.columns.novelty import novel_tokens
 from workbench.scoring.influence import DocumentLosses, score_row
-from workbench.scoring.novelty import novel_tokens
 from workbench.scoring.schema import SCHEMA
 
 

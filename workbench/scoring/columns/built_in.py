@@ -1,0 +1,85 @@
+"""The built-in scores of a document beyond the paper's, as functions of its token losses.
+
+Each is defined once, here, and is a column of the score table; all come from the same passes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from workbench.scoring.columns.novelty import first_occurrences, novel_tokens
+
+FORMED = ("contrast", "rise_controls", "spread_controls", "excess", "excess_relative")
+# Why a built-in column may be missing for a document, in words.
+WHY_MISSING = {
+    "score_novel": "no novel token, or their base loss is 0",
+    "contrast": "no retrievable token, or no token that comes for the first time",
+    **dict.fromkeys(FORMED[1:], "no control sets were masked for the document"),
+    "spread_controls": "fewer than two control sets were masked for the document",
+}
+
+
+class TokenLosses(NamedTuple):
+    """What a column is computed of: the predicted tokens of a document, one entry each.
+
+    The first token of a window without BOS has no prediction and is in none of the arrays but
+    `ids`, of which `predicted` says which tokens the others hold.
+
+    Attributes:
+        ids: the tokens that were read, without special ones, (tokens,) of int.
+        predicted: whether each of `ids` has a prediction, (tokens,) of bool.
+        base: nats of each predicted token under the model as it is, (predicted,) of float32.
+        masked: those with the heads masked.
+        controls: those with each control set masked, (sets, predicted); no rows without controls.
+    """
+
+    ids: np.ndarray
+    predicted: np.ndarray
+    base: np.ndarray
+    masked: np.ndarray
+    controls: np.ndarray
+
+
+def contrast(losses: TokenLosses) -> float | None:
+    """Mean rise on retrievable tokens less that on tokens that the document has not had before.
+
+    A token is retrievable if it came before, but never after the same token. What the document has
+    not had before cannot be fetched from it, so its rise is the damage that masking does anyway.
+
+    Args:
+        losses: of the document.
+
+    Returns:
+        Nats; None without a token of either kind.
+    """
+    rise = losses.masked.astype("float64") - losses.base
+    first = first_occurrences(losses.ids)
+    retrievable = ~first & novel_tokens(losses.ids)
+    first, retrievable = first[losses.predicted], retrievable[losses.predicted]
+    if not (first.any() and retrievable.any()):
+        return None
+    return float(rise[retrievable].mean() - rise[first].mean())
+
+
+def formed(losses: TokenLosses) -> dict[str, float | None]:
+    """The built-in columns that this module defines, for one document.
+
+    Args:
+        losses: of the document, which has a predicted token and a base loss above 0.
+
+    Returns:
+        A value for each of FORMED; None where it cannot be formed.
+    """
+    base, masked = (float(x.mean(dtype="float64")) for x in (losses.base, losses.masked))
+    values: dict[str, float | None] = dict.fromkeys(FORMED)
+    values["contrast"] = contrast(losses)
+    if len(losses.controls):
+        rises = losses.controls.mean(axis=1, dtype="float64") - base
+        values["rise_controls"] = float(rises.mean())
+        if len(rises) > 1:
+            values["spread_controls"] = float(rises.std(ddof=1))
+        values["excess"] = excess = masked - base - float(rises.mean())
+        values["excess_relative"] = excess / base
+    return values
