@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 import workbench as wb
-from workbench.training.planted_world import GIVES, IS, SAY, planted_kinds
+from workbench.training.planted_world import IS, MARKS, SAY, planted_kinds
 
 VARIANTS = ("literal", "new_contexts", "programs")
 
@@ -40,17 +40,20 @@ def test_no_answer_repeats_a_bigram_except_in_literal_lookups(world):
     for words in of_kind(documents, "lookup"):
         bigrams = list(pairwise(words))
         for i, bigram in enumerate(bigrams):
-            answers = variant == "literal" or bigram[0] == GIVES or words[i - 1] == SAY
+            asked = bigram[0] in MARKS if variant == "new_contexts" else words[i - 1] == SAY
+            answers = variant == "literal" or (asked and i > 1)
             repeats += answers and bigram in bigrams[:i]
     assert (repeats > 0) == (variant == "literal")
 
 
 def test_answers_are_the_values():
     for words in of_kind(wb.planted_world(100, "new_contexts"), "lookup"):
-        values = dict(zip(words[:26:2], words[1:26:2], strict=True))
-        asked = [i for i, word in enumerate(words[:-1]) if word == GIVES]
-        assert len(asked) > 10
+        values = dict(zip(words[:12:2], words[1:12:2], strict=True))
+        asked = [i for i, word in enumerate(words[:-1]) if word in MARKS]
+        assert len(asked) > 15
         assert all(words[i + 1] == values[words[i - 1]] for i in asked)
+        contexts = [(words[i], words[i + 1]) for i in asked]
+        assert len(set(contexts)) == len(contexts)
     hops = Counter()
     for words in of_kind(wb.planted_world(100, "programs"), "lookup"):
         values, direct = {}, set()
@@ -101,7 +104,7 @@ def test_a_selector_learns_the_language_and_is_probed_in_it():
 
 
 def test_bad_input_is_refused(tiny):
-    for arguments in ({"n": 0}, {"n": 4, "lookups": 1.2}, {"n": 4, "words": 20}):
+    for arguments in ({"n": 0}, {"n": 4, "lookups": 1.2}, {"n": 4, "words": 14}):
         with pytest.raises(ValueError, match="a planted world has 1 document or more"):
             wb.planted_world(**arguments)
     with pytest.raises(ValueError, match="variant must be one of literal, new_contexts, programs"):

@@ -29,10 +29,10 @@ from workbench.training.lookup_corpus import WORDS, lookup_probes, lookup_text, 
 from workbench.training.pretraining import Recipe, Training, pretrain
 
 Variant = Literal["literal", "new_contexts", "programs"]
-GIVES, IS, SAY = "gives", "is", "say"  # the words that mark a question
+MARKS = GIVES, IS, SAY = "gives", "is", "say"  # the words in front of an answer, or a name asked
 LOOKUPS = 0.10
 OTHERS = {"repetition": 15, "boilerplate": 15, "bigram": 60}  # how the rest is shared out
-PAIRS = 13  # of the new contexts: more than come again, so that none comes twice
+PAIRS = 6  # of the new contexts
 SUCCESSORS = 5  # words that may follow a word in bigram text
 SLIPS = 0.05  # share of a boilerplate's words that are replaced in a document
 PASSAGE = (8, 16)  # least and most words of a passage that is repeated
@@ -116,7 +116,7 @@ def planted_tokenizer() -> PreTrainedTokenizerFast:
     Returns:
         The tokenizer, with an end token.
     """
-    return word_tokenizer((*WORDS, GIVES, IS, SAY))
+    return word_tokenizer((*WORDS, *MARKS))
 
 
 def planted_selector(
@@ -215,12 +215,14 @@ Lookup = tuple[list[str], list[tuple[int, int]]]
 
 
 def _new_contexts(rng: np.random.Generator, words: int) -> Lookup:
-    """Names with values; then names again, the value behind GIVES."""
+    """Names with values; then names again, the value each time behind another marking word."""
     chosen = [WORDS[i] for i in rng.permutation(len(WORDS))[: 2 * PAIRS]]
     text, answers = list(chosen), []
-    for pair in rng.permutation(PAIRS):
-        answers.append((len(text) + 2, 2 * int(pair) + 1))
-        text += [chosen[2 * pair], GIVES, chosen[2 * pair + 1]]
+    marks = [rng.permutation(MARKS) for _ in range(PAIRS)]
+    for turn in range(len(MARKS)):
+        for pair in rng.permutation(PAIRS):
+            answers.append((len(text) + 2, 2 * int(pair) + 1))
+            text += [chosen[2 * pair], str(marks[pair][turn]), chosen[2 * pair + 1]]
     return text[:words], [(answer, value) for answer, value in answers if answer < words]
 
 
