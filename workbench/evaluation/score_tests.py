@@ -111,7 +111,7 @@ def judge_scores(
     *,
     kind: str = "kind",
     match: Sequence[str] = MATCHED_ON,
-    caliper: float = 0.5,
+    caliper: float = 0.3,
     fraction: float | None = None,
     baselines: Sequence[str] = (),
     draws: int = 1000,
@@ -330,7 +330,7 @@ def _pairs(properties: dict[str, np.ndarray], is_wanted: np.ndarray, caliper: fl
     there = ~np.isnan(scaled).any(axis=1)
     wanted, others = np.flatnonzero(is_wanted & there), np.flatnonzero(~is_wanted & there)
     apart = np.abs(scaled[wanted][:, None] - scaled[others])
-    alike = (apart <= caliper).all(axis=2)
+    alike = apart.max(axis=2) <= caliper
     # One pair that is not alike costs more than all that are, so that as many as can be are.
     cost = np.where(alike, np.sqrt((apart**2).sum(axis=2)), 1e6)
     first, second = linear_sum_assignment(cost)
