@@ -79,8 +79,8 @@ def test_pairs_are_the_closest_that_there_are():
     assert best == (4, 5, 6)
     row = value(tests, "x", MATCHED)
     assert (row["wanted"], row["others"]) == (3, 3)  # the fourth is like no other document
-    assert row["value"] == pytest.approx((1 + 0 + 0.5) / 3)
-    assert row["tied"] == pytest.approx(1 / 3)
+    assert row["value"] == pytest.approx(roc_auc_score([1] * 3 + [0] * 3, [5, 1, 7, 4, 2, 7]))
+    assert row["tied"] == pytest.approx(1 / 9)
     (balance,) = tests.matching.to_dict("records")
     assert balance["pairs"] == 3
     assert abs(balance["after"]) < 0.05 < abs(balance["before"])

@@ -15,6 +15,7 @@ Column = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float | None
 
 LONGEST = 5  # tokens of context; what matches further is verbatim repetition
 LEAST, MOST = 0.5, 1.5  # nats: a token that masking costs less is not fetched, more is as good
+NEAR = 0.02  # what a fetch counts against, so that one from nearer than that counts below 0
 
 
 def raw(ids: np.ndarray, base: np.ndarray, masked: np.ndarray, controls: np.ndarray) -> float:
@@ -70,11 +71,13 @@ def contrast(
 def fetched(ids: np.ndarray, base: np.ndarray, masked: np.ndarray, controls: np.ndarray) -> float:
     """How much of the document is fetched from afar.
 
-    A token counts if it came before and masking costs it half a nat or more, in full from 1.5 nats
-    on; by how far back it last came in that context, as a share of the document; and not where more
-    than five tokens before it came, too, for that is verbatim repetition.
+    A token counts if masking costs it half a nat or more, in full from 1.5 nats on; by how far back
+    it last came in that context, as a share of the document, less .02. That share is 0 where it
+    never came, and where more than five tokens before it came, too, for that is verbatim
+    repetition.
     """
-    return float((np.clip(masked - base - LEAST, 0, MOST - LEAST) * _far(ids)).mean())
+    taken = np.clip(masked - base - LEAST, 0, MOST - LEAST)
+    return float((taken * (_far(ids) - NEAR)).mean())
 
 
 def far_tokens(

@@ -48,7 +48,8 @@ def test_values_worked_out_by_hand():
     # 7 and 8 came before in another context; 8, 9 and 5 never.
     assert values["contrast"] == pytest.approx((1.0 + 2.0) / 2 - 0)
     # Distances 3, 4, 4, 4 of 8; in full .5, 1, .1 and 0.
-    assert values["fetched"] == pytest.approx((0.5 * 3 + 1 * 4 + 0.1 * 4) / 8 / 7)
+    taken = 0.5 + 1 + 0.1
+    assert values["fetched"] == pytest.approx(((0.5 * 3 + 1 * 4 + 0.1 * 4) / 8 - 0.02 * taken) / 7)
     assert values["far tokens, no model"] == pytest.approx((3 + 4 + 4 + 4) / 8 / 7)
     assert values["fetched, random heads"] == 0
 
@@ -67,5 +68,5 @@ def test_verbatim_repetition_is_not_fetched():
     passage = np.arange(12)
     ids = np.concatenate([passage, passage])
     base = np.ones(23)
-    once = COLUMNS["fetched"](ids, base, base + 2.0, np.zeros((0, 23)))
-    assert once == pytest.approx(6 * 0.5 / 23)  # the six tokens until more than five match
+    value = COLUMNS["fetched"](ids, base, base + 2.0, np.zeros((0, 23)))
+    assert value == pytest.approx(6 * 0.5 / 23 - 0.02)  # six tokens, until more than five match

@@ -42,9 +42,9 @@ class ScoreTests:
             wanted and others (documents with a value); missing (documents without one); tied (share
             of the compared pairs, or of the chosen documents, that a tie decides). Measures: "AUC":
             the chance that a wanted document lies above another one, ties half; "matched AUC": the
-            same inside pairs of documents that are alike; "AUC less that of X": paired difference
-            on the same documents; "share of the chosen": of a kind (`against`) among the documents
-            that a cut by this column takes.
+            same between the two sides of pairs of documents that are alike; "AUC less that of X":
+            paired difference on the same documents; "share of the chosen": of a kind (`against`)
+            among the documents that a cut by this column takes.
         matching: one row a property: property, pairs (that remain), before and after (difference
             of the means of wanted and other documents, in standard deviations).
         left_out: column, measure, against and reason of what has no row.
@@ -259,12 +259,11 @@ class _Tests:
         there = ~np.isnan(values).any(axis=1)
         if not self._can(name, MATCHED, EVERY, *values[there].T):
             return
-        first, second = values[there].T
-        above = (first > second) + (first == second) / 2
-        draws = bootstrap_weights(len(above), self.draws, self.seed) @ above
-        low, high = percentile_interval(draws)
+        above, tied = _above(*values[there].T)
+        weights = bootstrap_weights(len(above), self.draws, self.seed)  # of pairs, on both sides
+        low, high = percentile_interval(((weights @ above) * weights).sum(axis=1))
         self._row(name, MATCHED, EVERY, float(above.mean()), low, high, len(above), len(above),
-                  int((~there).sum()), float((first == second).mean()))  # fmt: skip
+                  int((~there).sum()), tied)  # fmt: skip
 
     def chosen(self, name: str, fraction: float) -> None:
         """What the highest documents are; ties in an order drawn from the seed."""
