@@ -131,7 +131,9 @@ def planted_selector(
 ) -> Training:
     """Train a decoder in the planted world, on a mixture in which lookups are frequent.
 
-    Heads that retrieve come up late: with 900 steps in place of 2,200 none does.
+    Heads that retrieve come up late: with 900 steps in place of 2,200 none does. For variants other
+    than "literal" half of the documents are of the literal world: alone, values in new contexts are
+    not learnt in these steps (accuracy of the answers .08, with the literal ones beside them .99).
 
     Args:
         variant: of the world.
@@ -146,8 +148,15 @@ def planted_selector(
         The model with its history.
     """
     decoder = decoder or Decoder(layers=3, width=64, heads=4, context=128)
+    names = dict.fromkeys((variant, "literal"))
+    worlds = [
+        planted_world(
+            documents // len(names), name, lookups=lookups, seed=1_000_000 + 2 * seed + number
+        )
+        for number, name in enumerate(names)
+    ]
     return pretrain(
-        planted_world(documents, variant, lookups=lookups, seed=1_000_000 + seed),
+        [document for together in zip(*worlds, strict=True) for document in together],
         Recipe(decoder, steps=steps, batch=16, learning_rate=4e-3, warm_up=0.02),
         tokenizer=planted_tokenizer(), out=out, seed=seed,
     )  # fmt: skip
