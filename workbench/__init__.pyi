@@ -33,9 +33,13 @@ from .detection.probes import Probe, Probes, make_probes
 from .detection.report import HeadReport
 from .detection.report_measurements import head_report
 from .detection.retrieval import lookup_losses, lookup_summary, retrieval_scores
+from .evaluation.chains import reasoning_chains
+from .evaluation.counterfactuals import PairedResponse, counterfactuals, paired_response
 from .evaluation.few_shot import few_shot_tasks
 from .evaluation.lm_harness import Evaluation, evaluate, evaluation_items
 from .evaluation.mirror_effect import mirror, mirror_items, mirror_summary
+from .evaluation.other_texts import other_texts
+from .evaluation.score_tests import ScoreTests, judge_scores
 from .evaluation.tasks import Item, Task, built_in_tasks
 from .loading.certificate import Certificate, NotCertified, certify
 from .loading.load import load_model
@@ -83,6 +87,13 @@ from .training.arms import Arms, gain, mirror_correlation, repeat_weights, task_
 from .training.decoder import Decoder, train_tokenizer
 from .training.head_evolution import Evolution, evolution
 from .training.lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
+from .training.planted_world import (
+    planted_kinds,
+    planted_probes,
+    planted_selector,
+    planted_tokenizer,
+    planted_world,
+)
 from .training.pretraining import Recipe, Training, pretrain
 
 __version__: str
@@ -114,6 +125,7 @@ __all__ = [
     "Model",
     "NearDuplicates",
     "NotCertified",
+    "PairedResponse",
     "Plan",
     "Probe",
     "Probes",
@@ -122,6 +134,7 @@ __all__ = [
     "RunReport",
     "ScalingFit",
     "ScoreTable",
+    "ScoreTests",
     "ScoredCorpus",
     "ScoringFailed",
     "Selection",
@@ -147,6 +160,7 @@ __all__ = [
     "compare_selectors",
     "confounds",
     "corpus",
+    "counterfactuals",
     "coverage",
     "detection",
     "documents_of",
@@ -167,6 +181,7 @@ __all__ = [
     "head_report",
     "hold_out_largest",
     "judge",
+    "judge_scores",
     "judged_shares",
     "known_runs",
     "lifted",
@@ -194,9 +209,17 @@ __all__ = [
     "models",
     "near_duplicates",
     "novel_scores",
+    "other_texts",
+    "paired_response",
     "plan_scoring",
+    "planted_kinds",
+    "planted_probes",
+    "planted_selector",
+    "planted_tokenizer",
+    "planted_world",
     "pretrain",
     "read_corpus",
+    "reasoning_chains",
     "repeat_weights",
     "retrieval_scores",
     "run_scoring",

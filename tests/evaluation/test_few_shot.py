@@ -9,7 +9,13 @@ import jinja2
 import pytest
 
 import workbench as wb
-from workbench.evaluation.few_shot import BBH, MMLU, _examples, few_shot_tasks, lm_eval_folder
+from workbench.evaluation.few_shot import (
+    BBH,
+    MMLU,
+    few_shot_examples,
+    few_shot_tasks,
+    lm_eval_folder,
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +105,7 @@ def test_nothing_in_a_task_file_is_run(tmp_path):
         "fewshot_config: {sampler: first_n, samples: [{input: a, target: b}]}\n"
     )
     (tmp_path / "_group.yaml").write_text("group: bbh\ntask: [bbh_cot_fewshot_evil]\n")
-    ((name, content),) = _examples(tmp_path, "bbh_cot_fewshot_")
+    ((name, content),) = few_shot_examples(tmp_path, "bbh_cot_fewshot_")
     assert name == "evil"
     assert content["process_docs"] is content["doc_to_text"] is None
     assert not mark.exists()
@@ -117,7 +123,7 @@ def test_the_chains_are_no_part_of_this_project(tasks):
 
 def test_without_lm_eval_it_says_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"no worked examples in .*pip install '.\[eval\]'"):
-        _examples(tmp_path, "")
+        few_shot_examples(tmp_path, "")
     monkeypatch.setitem(sys.modules, "lm_eval", None)  # what Python takes for "not installed"
     with pytest.raises(ImportError, match=r"not installed; run: pip install '.\[eval\]'"):
         few_shot_tasks()

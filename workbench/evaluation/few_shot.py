@@ -56,10 +56,11 @@ def few_shot_tasks(
         ValueError: a count cannot be had, or nothing is left.
     """
     folder = lm_eval_folder()
-    chains = [_bbh(*example) for example in _examples(folder / BBH, "bbh_cot_fewshot_")]
+    chains = [_bbh(*example) for example in few_shot_examples(folder / BBH, "bbh_cot_fewshot_")]
     chains = _spread(_distinct(chains) if distinct else chains, bbh, "bbh")
     groups: dict[str, list[Item]] = {}
-    for name, content in _spread(_examples(folder / MMLU, "mmlu_flan_cot_fewshot_"), mmlu, "mmlu"):
+    subjects = few_shot_examples(folder / MMLU, "mmlu_flan_cot_fewshot_")
+    for name, content in _spread(subjects, mmlu, "mmlu"):
         category = str(content["tag"]).removeprefix("mmlu_flan_cot_fewshot_").replace("_", " ")
         task = f"MMLU, {category}" if by_category else "MMLU"
         groups.setdefault(task, []).append(_mmlu(name, content))
@@ -96,8 +97,19 @@ _Plain.add_constructor(None, lambda loader, node: None)  # None: every tag not k
 
 
 @cache
-def _examples(folder: Path, prefix: str) -> list[tuple[str, dict[str, Any]]]:
-    """(name, file) of every task file below `folder` with worked examples, in order of names."""
+def few_shot_examples(folder: Path, prefix: str) -> list[tuple[str, dict[str, Any]]]:
+    """The task files of a folder that have worked examples.
+
+    Args:
+        folder: in the lm-eval package.
+        prefix: of the tasks' names, which is taken off.
+
+    Returns:
+        (name, file) of each, in order of file names.
+
+    Raises:
+        ImportError: there is none, so lm-eval is of another version.
+    """
     found = []
     for path in sorted(folder.glob("*.yaml")):
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain)

@@ -3,6 +3,7 @@
 from .analysis import cluster_bars, coverage_dots, selection_map, statistic_dots, word_overlap_dots
 from .heads import head_map, head_report_figure, lookup_bars, masking_curve, ranked_heads, token_map
 from .scaling import agreement_curve, scaling_curve
+from .score_tests import response_dots, score_test_dots
 from .selection import confound_matrix, confound_panel, influence_histogram, scorer_matrix
 from .tasks import mirror_bars, mirror_dots
 from .theme import themed
@@ -26,7 +27,9 @@ __all__ = [
     "mirror_dots",
     "mirror_scatter",
     "ranked_heads",
+    "response_dots",
     "scaling_curve",
+    "score_test_dots",
     "scorer_matrix",
     "selection_map",
     "statistic_dots",

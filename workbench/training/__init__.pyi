@@ -4,6 +4,13 @@ from .arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, t
 from .decoder import Decoder, train_tokenizer
 from .head_evolution import Evolution, evolution
 from .lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
+from .planted_world import (
+    planted_kinds,
+    planted_probes,
+    planted_selector,
+    planted_tokenizer,
+    planted_world,
+)
 from .pretraining import Recipe, Training, pretrain
 
 __all__ = [
@@ -18,6 +25,11 @@ __all__ = [
     "lookup_text",
     "lookup_tokenizer",
     "mirror_correlation",
+    "planted_kinds",
+    "planted_probes",
+    "planted_selector",
+    "planted_tokenizer",
+    "planted_world",
     "pretrain",
     "repeat_weights",
     "task_losses",

@@ -7,6 +7,8 @@ copied. Probes of the same form say how well a head does that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -35,9 +37,21 @@ def lookup_tokenizer() -> PreTrainedTokenizerFast:
     Returns:
         The tokenizer, with an end token.
     """
+    return word_tokenizer(WORDS)
+
+
+def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer with one token for each of some words, between white space.
+
+    Args:
+        words: the words, each once.
+
+    Returns:
+        The tokenizer, with an end token and one for unknown words.
+    """
     special = {END: 0, UNKNOWN: 1}
-    words = {word: number for number, word in enumerate(WORDS, start=len(special))}
-    inner = Tokenizer(WordLevel(special | words, unk_token=UNKNOWN))
+    numbers = {word: number for number, word in enumerate(words, start=len(special))}
+    inner = Tokenizer(WordLevel(special | numbers, unk_token=UNKNOWN))
     inner.pre_tokenizer = WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=END, unk_token=UNKNOWN)
 
