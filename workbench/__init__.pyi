@@ -22,6 +22,7 @@ from .analysis.embeddings import embed
 from .analysis.llm_judge import judge, judged_shares
 from .analysis.words import word_overlap
 from .corpus.alignment import documents_of
+from .corpus.boilerplate import SharedNgrams, shared_ngrams
 from .corpus.deduplication import NearDuplicates, near_duplicates
 from .corpus.document import CorpusError, Document, Skipped
 from .corpus.environment import environment_corpus
@@ -124,6 +125,7 @@ __all__ = [
     "ScoringFailed",
     "Selection",
     "Session",
+    "SharedNgrams",
     "Skipped",
     "Task",
     "TokenChanges",
@@ -209,6 +211,7 @@ __all__ = [
     "selection",
     "selection_statistics",
     "session",
+    "shared_ngrams",
     "side_by_side",
     "task_losses",
     "token_losses",
