@@ -82,6 +82,7 @@ from .session.session import Session
 from .training.arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
 from .training.decoder import Decoder, train_tokenizer
 from .training.head_evolution import Evolution, evolution
+from .training.held_out import HeldOutSplit, held_out_split
 from .training.lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
 from .training.pretraining import Recipe, Training, pretrain
 
@@ -107,6 +108,7 @@ __all__ = [
     "HeadReport",
     "HeadScores",
     "HeadSet",
+    "HeldOutSplit",
     "Item",
     "ManifestComparison",
     "MixtureFit",
@@ -165,6 +167,7 @@ __all__ = [
     "head_effects",
     "head_means",
     "head_report",
+    "held_out_split",
     "hold_out_largest",
     "judge",
     "judged_shares",
