@@ -81,8 +81,9 @@ def confounds(
     rows = []
     for domain, part in table.groupby("domain", sort=True):
         every = rng.integers(0, len(part), size=(draws, len(part)))  # the same for each confound
-        for name in values:
-            pair = np.stack([part["score"].to_numpy(float), values.loc[part.index, name]])
+        for name in map(str, values.columns):
+            other = values[name][part.index].to_numpy(float)
+            pair = np.stack([part["score"].to_numpy(float), other])
             known = ~np.isnan(pair).any(axis=0)
             score, other = pair[:, known]
             value = low = high = np.nan

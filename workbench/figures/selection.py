@@ -73,17 +73,18 @@ def confound_panel(table: TableLike, shared: SharedNgrams | None = None) -> go.F
     }
     rows = frame_of(table).reset_index(drop=True)
     values = confound_values(rows, shared)
-    figure = make_subplots(cols=len(values.columns), shared_yaxes=True, horizontal_spacing=0.03)
+    names = [str(name) for name in values.columns]
+    figure = make_subplots(cols=len(names), shared_yaxes=True, horizontal_spacing=0.03)
     for number, (domain, part) in enumerate(rows.groupby("domain", sort=True)):
-        for column, name in enumerate(values, start=1):
+        for column, name in enumerate(names, start=1):
             figure.add_scatter(
-                x=values.loc[part.index, name].round(4), y=part["score"].round(4), mode="markers",
+                x=values[name][part.index].round(4), y=part["score"].round(4), mode="markers",
                 marker={"color": COLOURS[number % len(COLOURS)], "size": 6, "opacity": 0.7},
                 name=shown(str(domain)), legendgroup=str(number), showlegend=column == 1,
                 text=[shown(doc_id) for doc_id in part["doc_id"]], row=1, col=column,
                 hovertemplate="%{text}<br>%{x:.3g}, score %{y:.2f}<extra></extra>",
             )  # fmt: skip
-    for column, name in enumerate(values, start=1):
+    for column, name in enumerate(names, start=1):
         figure.update_xaxes(title_text=labels[name], row=1, col=column)
         if name == "tokens":
             figure.update_xaxes(type="log", row=1, col=column)

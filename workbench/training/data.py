@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from workbench.corpus.document import Document
+
+Tokens = TypeVar("Tokens", Sequence[int], np.ndarray)
 
 
 class TokenRows:
@@ -134,16 +137,13 @@ class TokenRows:
         longer = [ids for ids in self.ids if len(ids) >= self.length]
         shorter = [ids for ids in self.ids if len(ids) < self.length]
         rows = [min(max(len(ids) // 2 // self.length, 1), most) for ids in longer]
-        parts = [
-            np.asarray(middle(ids, count * self.length))
-            for ids, count in zip(longer, rows, strict=True)
-        ]
+        parts = [middle(ids, count * self.length) for ids, count in zip(longer, rows, strict=True)]
         strung = np.concatenate([np.zeros(0, np.int64), *shorter])
         parts.append(strung[: len(strung) // self.length * self.length])
         return np.concatenate(parts).reshape(-1, self.length)
 
 
-def middle(ids: Sequence[int] | np.ndarray, length: int) -> Sequence[int] | np.ndarray:
+def middle(ids: Tokens, length: int) -> Tokens:
     """The tokens in the middle of a held-out document, where no header or preamble stands.
 
     Args:

@@ -57,11 +57,12 @@ def held_out_split(
     threshold: float | None = 0.8,
     overlap: float = 0.25,
 ) -> HeldOutSplit:
-    """Split documents into those to train on and held-out ones that have nothing of these in them.
+    """Split documents into those to train on and held-out ones that are not these in disguise.
 
-    Documents of one source, and near-duplicates (`near_duplicates`, whatever their domains), are
-    drawn together, so that they never stand on both sides. Then held-out documents of which too
-    much stands word for word in a training document are taken out.
+    Documents of one source, and near-duplicates (`near_duplicates`, whatever their domains, as far
+    as it finds them), are drawn together, so that they never stand on both sides. Then held-out
+    documents of which too much stands word for word in training documents are taken out. What is
+    left may still share single passages with them, below `overlap`.
 
     Args:
         documents: the documents.
