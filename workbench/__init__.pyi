@@ -22,6 +22,7 @@ from .analysis.embeddings import embed
 from .analysis.llm_judge import judge, judged_shares
 from .analysis.words import word_overlap
 from .corpus.alignment import documents_of
+from .corpus.boilerplate import SharedNgrams, shared_ngrams
 from .corpus.deduplication import NearDuplicates, near_duplicates
 from .corpus.document import CorpusError, Document, Skipped
 from .corpus.environment import environment_corpus
@@ -86,6 +87,7 @@ from .session.session import Session
 from .training.arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
 from .training.decoder import Decoder, train_tokenizer
 from .training.head_evolution import Evolution, evolution
+from .training.held_out import HeldOutSplit, held_out_split
 from .training.lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
 from .training.planted_world import (
     planted_kinds,
@@ -118,6 +120,7 @@ __all__ = [
     "HeadReport",
     "HeadScores",
     "HeadSet",
+    "HeldOutSplit",
     "Item",
     "LookupTest",
     "ManifestComparison",
@@ -139,6 +142,7 @@ __all__ = [
     "ScoringFailed",
     "Selection",
     "Session",
+    "SharedNgrams",
     "Skipped",
     "Task",
     "TokenChanges",
@@ -179,6 +183,7 @@ __all__ = [
     "head_effects",
     "head_means",
     "head_report",
+    "held_out_split",
     "hold_out_largest",
     "judge",
     "judge_scores",
@@ -235,6 +240,7 @@ __all__ = [
     "selection",
     "selection_statistics",
     "session",
+    "shared_ngrams",
     "side_by_side",
     "task_losses",
     "token_losses",

@@ -22,7 +22,7 @@ def scores_of(texts):
     rows = [
         {
             "source": "s", "row": 2 * i + j, "doc_id": text, "domain": text, "tokens": 10 + i,
-            "predicted": 9 + i,
+            "predicted": 9 + i, "predicted_novel": 9 + i - j,
             "loss_base": 2.0 + i, "loss_ref": 3.0 + i + j, "score": (1 + j) / (2 + i),
             "compression_ratio": 0.3 + 0.05 * i + 0.02 * j, "text_sha256": f"{i}-{j}",
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -185,8 +186,9 @@ def test_unusable_files_are_passed_over(tmp_path, monkeypatch):
         "odd/good.py": good,
         "odd/twin.py": good,
         "odd/short.py": "x = 1\n",
-        "odd/long.py": "x = 1\n" * 5000,
+        "odd/long.py": "x = 1; " * 5000,
         "odd/latin.py": "# é\n".encode("latin-1") * 200,
+        "odd/notice.py": "# Copyright 2020 A. Uthor. All rights reserved.\n" * 20,
         "odd/data.txt": "not code " * 100,
         "odd/tests/part.py": "y = 1\n" * 100,
         "odd/test_part.py": "z = 1\n" * 100,
@@ -213,10 +215,48 @@ def test_a_long_readme_is_cut_at_the_end_of_a_paragraph(tmp_path, monkeypatch):
     install(tmp_path, "wordy", {}, "\n\n".join(paragraphs))
     install(tmp_path, "solid", {}, "one block without an end " * 100)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    (document,) = environment_corpus(5, domains=["readme"], max_characters=1000)
-    assert document.doc_id == "readme/wordy"
-    assert document.source == "environment/readme/wordy"
-    assert document.text == "\n\n".join(paragraphs[:3])
+    for part, kept in (("start", slice(0, 3)), ("middle", slice(9, 12))):
+        (document,) = environment_corpus(5, domains=["readme"], max_characters=1000, part=part)
+        assert document.doc_id == "readme/wordy"
+        assert document.source == "environment/readme/wordy"
+        assert document.text == "\n\n".join(paragraphs[kept])
+
+
+def test_long_code_is_read_from_its_middle(tmp_path, monkeypatch):
+    functions = [f"def part_{i}(x):\n    y = {i}\n\n    return x + y\n" for i in range(200)]
+    install(tmp_path, "lengthy", {"lengthy/parts.py": "\n\n".join(functions)})
+    monkeypatch.setattr("workbench.corpus.environment.PACKAGES", ("lengthy",))
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    limits = {"max_characters": 1000, "domains": ["code"]}
+    drawn = {
+        part: next(
+            document.text
+            for document in environment_corpus(None, part=part, **limits)
+            if document.doc_id == "code/lengthy/parts.py"
+        )
+        for part in ("start", "middle")
+    }
+    assert drawn["start"].startswith("def part_0(x):")
+    assert 500 <= len(drawn["middle"]) <= 1000
+    name = drawn["middle"].split("(")[0]
+    assert name in [f"def part_{i}" for i in range(90, 105)]  # begins with a definition
+    assert drawn["middle"] in "\n\n".join(functions)
+
+
+def test_headers_are_taken_off_unless_they_are_asked_for(documents):
+    sign = re.compile("licen[sc]e|copyright|generated", re.IGNORECASE)
+
+    def begun_with_one(drawn: list[Document]) -> float:
+        code = [document for document in drawn if document.domain == "code"]
+        return sum(bool(sign.search(document.text[:400])) for document in code) / len(code)
+
+    whole = environment_corpus(200, headers=True, part="start")
+    assert begun_with_one(whole) > 0.2
+    assert begun_with_one(documents) < 0.1
+    same = {document.doc_id for document in whole} & {document.doc_id for document in documents}
+    assert len(same) > 190  # the draw is by name, so that both can be held side by side
+    others = [[d.text for d in drawn if d.domain == "math"] for drawn in (whole, documents)]
+    assert others[0] == others[1]
 
 
 def test_only_the_packages_and_what_they_need_is_read_and_not_the_project(tmp_path, monkeypatch):
@@ -270,6 +310,11 @@ def test_unknown_domain_is_an_error():
 def test_no_domain_is_an_error():
     with pytest.raises(ValueError, match="expected some of"):
         environment_corpus(10, domains=[])
+
+
+def test_unknown_part_is_an_error():
+    with pytest.raises(ValueError, match="'start' or 'middle', got 'end'"):
+        environment_corpus(10, part="end")
 
 
 @pytest.mark.parametrize("count", [0, -3])

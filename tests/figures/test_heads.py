@@ -89,16 +89,6 @@ def test_many_domains_fit_into_one_histogram(table):
     assert len(wb.figures.influence_histogram(wb.select(many)).layout.annotations) == 40
 
 
-def test_confounds_are_measured_inside_each_domain(table):
-    measured = wb.confounds(table).set_index(["domain", "confound"])
-    assert measured.loc[("b", "loss_base"), "spearman"] == pytest.approx(-1.0)
-    row = measured.loc[("b", "tokens")]
-    assert row["low"] < row["spearman"] < row["high"]
-    assert row["low"] < 0 < row["high"]  # lengths were drawn at random
-    constant = wb.confounds(table.assign(tokens=5)).set_index(["domain", "confound"])
-    assert np.isnan(constant.loc[("b", "tokens"), "spearman"])
-
-
 def head_report(scores, measured):
     """A report on 12 heads of known scores, with the panels of a model or without."""
     per_probe = scores["score"].to_numpy() + np.linspace(-0.05, 0.05, 9)[:, None]

@@ -141,16 +141,6 @@ def test_statistics_of_selections_side_by_side(table):
         wb.selection_statistics({"plain": table})
 
 
-def test_confounds_of_every_scorer(table):
-    rows = wb.scorers(table)
-    found = wb.scorer_confounds(rows, ["score", "length", "residual"])
-    found = found.set_index(["scorer", "domain", "confound"])["spearman"]
-    assert found[("length", "code", "tokens")] == pytest.approx(1)
-    plain = wb.confounds(table).set_index(["domain", "confound"])["spearman"]
-    assert found["score"].to_dict() == plain.to_dict()
-    assert abs(found[("residual", "code", "compression_ratio")]) < 0.2
-
-
 def test_what_another_scorer_lifts(table):
     rows = wb.scorers(table).assign(down=-table["score"], same=table["score"])
     found = wb.lifted(rows, ["down", "same"], top=2)

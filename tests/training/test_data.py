@@ -10,7 +10,7 @@ import pytest
 from support.models import make_tokenizer
 
 from workbench.corpus.document import Document
-from workbench.training.data import TokenRows
+from workbench.training.data import TokenRows, middle
 
 TOKENIZER = make_tokenizer()
 DOCUMENTS = [Document(str(i), chr(97 + i) * (i + 3), "all", "memory", i) for i in range(6)]
@@ -63,12 +63,20 @@ def test_seeds_and_digests():
     assert rows.digest != TokenRows(DOCUMENTS[::-1], TOKENIZER, 7).digest
 
 
-def test_once_is_the_documents_in_order():
-    rows = TokenRows(DOCUMENTS, TOKENIZER, 4)
-    stream = rows.once().ravel()
-    texts = documents_of(stream)
-    assert texts == [document.text for document in DOCUMENTS][: len(texts)]
-    assert len(stream) == int(rows.tokens) // 4 * 4
+def test_held_out_rows_are_from_the_middle_of_each_document():
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    texts = [letters, letters[:7], "xy", "uvw"]  # with their ends 27, 8, 3 and 4 tokens
+    documents = [Document(text, text, "all", "memory", i) for i, text in enumerate(texts)]
+    rows = TokenRows(documents, TOKENIZER, 6).middles(2)
+    drawn = [TOKENIZER.decode(row).replace(" ", "") for row in rows]
+    assert drawn == ["hijklm", "nopqrs", "bcdefg", "xy</s>uvw"]
+    assert len(TokenRows(documents, TOKENIZER, 6).middles(1)) == 3
+
+
+def test_the_middle_of_tokens():
+    assert list(middle(range(10), 4)) == [3, 4, 5, 6]
+    assert list(middle(range(5), 2)) == [1, 2]
+    assert list(middle(range(3), 8)) == [0, 1, 2]
 
 
 def test_text_that_spells_the_end_is_text():

@@ -25,15 +25,21 @@ from workbench.training import pretraining
 from workbench.training.checkpointing import RESUME
 from workbench.training.data import TokenRows
 
-TEXTS = [f"{a} and {b} make {a + b}, so {a + b} less {b} is {a}. " * 3 for a in range(12)
-         for b in range(3)]  # fmt: skip
-DOCUMENTS = [wb.Document(f"d{i}", t, "sums", "memory", i) for i, t in enumerate(TEXTS)]
+
+def documents_of(first, last):
+    texts = [f"{a} and {b} make {a + b}, so {a + b} less {b} is {a}. " * 3
+             for a in range(first, last) for b in range(3)]  # fmt: skip
+    return [wb.Document(f"d{i}", t, "sums", "memory", i) for i, t in enumerate(texts, 3 * first)]
+
+
+DOCUMENTS, HELD_OUT = documents_of(0, 12), documents_of(12, 14)
+TEXTS = [document.text for document in DOCUMENTS]
 TOKENIZER = wb.train_tokenizer(TEXTS, 280)
 RECIPE = wb.Recipe(wb.Decoder(2, 32, 2, 1, context=32), steps=12, batch=4, warm_up=0.25)
 
 
 def train(**more):
-    options = {"tokenizer": TOKENIZER, "held_out": DOCUMENTS[::6], "evaluate_every": 3} | more
+    options = {"tokenizer": TOKENIZER, "held_out": HELD_OUT, "evaluate_every": 3} | more
     recipe = options.pop("recipe", RECIPE)
     return wb.pretrain(options.pop("documents", DOCUMENTS), recipe, **options)
 
@@ -98,7 +104,7 @@ def test_history_says_what_was_read(whole):
 
 
 def test_held_out_loss_is_the_models_own(whole):
-    rows = TokenRows(DOCUMENTS[::6], TOKENIZER, 32).once()[:16]
+    rows = TokenRows(HELD_OUT, TOKENIZER, 32).middles(3)[:16]
     with torch.inference_mode():
         losses = [whole.model.hf(ids, labels=ids).loss for ids in torch.tensor(rows).split(1)]
     assert whole.held_out["loss"].iloc[-1] == pytest.approx(float(torch.stack(losses).mean()), 1e-5)
@@ -167,7 +173,7 @@ def test_checkpoints_are_models(tmp_path):
         ({"recipe": dataclasses.replace(RECIPE, batch=2)}, "batch was 4, is 2"),
         ({"documents": DOCUMENTS[1:]}, "data was"),
         ({"weights": [2.0] * len(DOCUMENTS)}, "data was"),
-        ({"held_out": DOCUMENTS[1::6]}, "held_out was"),  # as many rows, other text
+        ({"held_out": documents_of(14, 16)}, "held_out was"),  # as many rows, other text
     ],
 )
 def test_another_run_in_the_folder_is_refused(change, message, tmp_path):
@@ -268,6 +274,14 @@ def test_a_vocabulary_with_gaps_has_a_row_for_every_token():
     assert np.isfinite(train(tokenizer=gaps, held_out=()).history["loss"]).all()
 
 
+def test_what_is_never_trained_on_may_be_held_out():
+    weights = [0.0] + [1.0] * (len(DOCUMENTS) - 1)
+    run = train(
+        weights=weights, held_out=DOCUMENTS[:1], recipe=dataclasses.replace(RECIPE, steps=1)
+    )
+    assert np.isfinite(run.held_out["loss"]).all()
+
+
 def test_held_out_rows_are_spread_over_the_documents():
     texts = ["a" * 400, *[letter * 60 for letter in "bcdefg"]]
     documents = [wb.Document(t[0], t, "x", "memory", i) for i, t in enumerate(texts)]
@@ -331,6 +345,7 @@ def test_decoders_that_cannot_be_built(wrong):
         ({"save_at": [13], "out": "x"}, "0 to 12"),
         ({"documents": []}, "no documents"),
         ({"held_out": [wb.Document("s", "short", "tiny", "memory", 0)]}, "held-out domain 'tiny'"),
+        ({"held_out": [*HELD_OUT, broken(TEXTS[3])]}, "1 of 7 held-out documents are trained on"),
         ({"held_out_rows": 0}, "held_out_rows"),
         ({"save_every": 0}, "save_every"),
         ({"recipe": dataclasses.replace(RECIPE, precision="fp16"), "out": "x"}, "fp16"),

@@ -1,6 +1,6 @@
 """What the score goes along with: the confounds that must stand beside every ranking.
 
-The score rises with repetition, falls with base loss, and may follow length
+The score rises with repetition and with boilerplate, falls with base loss, and may follow length
 (`workbench/METHOD.md`). None of that is removed here; it is measured, inside each domain, so that
 nobody mistakes a repetitive document for a reasoning one unawares.
 """
@@ -15,38 +15,106 @@ from scipy import stats
 
 from workbench.core.frames import TableLike, frame_of
 from workbench.core.intervals import percentile_interval, spearman_interval
+from workbench.corpus.boilerplate import SharedNgrams
 from workbench.selection.alternative_scores import BUILT_IN, scored_by
 
-CONFOUNDS = ("compression_ratio", "loss_base", "tokens")
+LEAST = 4  # documents, below which a correlation says nothing
 
 
-def confounds(table: TableLike, *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+def confound_values(table: TableLike, shared: SharedNgrams | None = None) -> pd.DataFrame:
+    """The confounds of every document.
+
+    Args:
+        table: a score table (`score_corpus`), or a frame with its columns.
+        shared: what `shared_ngrams` measured of its documents; None: without that column.
+
+    Returns:
+        With the index of the table, a float column a confound:
+
+        - repetition: share of the scored tokens that are not novel, those that the same preceding
+          token has led to before in what was read (1 - predicted_novel / predicted); missing in
+          tables that were scored before there was a column predicted_novel.
+        - loss_base: nats a scored token.
+        - tokens: of the whole document.
+        - shared_ngrams: share of the document's n-grams that stand in other documents; missing
+          where it is in `shared`.
+
+    Raises:
+        ValueError: `shared` lacks a document of the table.
+    """
+    rows = frame_of(table)
+    values = pd.DataFrame(index=rows.index)
+    values["repetition"] = np.nan
+    if "predicted_novel" in rows:
+        values["repetition"] = 1 - rows["predicted_novel"].astype(float) / rows["predicted"]
+    values["loss_base"] = rows["loss_base"].astype(float)
+    values["tokens"] = rows["tokens"].astype(float)
+    if shared is not None:
+        values["shared_ngrams"] = shared.of(table)["share"].astype(float)
+    return values
+
+
+def confounds(
+    table: TableLike, *, shared: SharedNgrams | None = None, draws: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """Spearman correlation of the score with each confound, inside each domain.
 
     Args:
         table: a score table (`score_corpus`), or a frame with its columns.
+        shared: what `shared_ngrams` measured of the corpus, so that boilerplate is among the
+            confounds; None: it is not.
         draws: bootstrap draws of documents.
         seed: of the draws.
 
     Returns:
-        One row a domain and confound: domain, confound (compression_ratio: low is repetitive;
-        loss_base: nats a token; tokens: length), documents, spearman, and low, high (95 %
-        percentile bootstrap over documents). A domain with fewer than four documents, or a confound
-        that does not vary, gives NaN.
+        One row a domain and confound: domain, confound (a column of `confound_values`), documents
+        (that have a value), spearman, low, high (95 % percentile bootstrap over documents) and
+        reason. Where no correlation can be formed the three are missing, and reason says why in
+        words; else it is empty.
+
+    Raises:
+        ValueError: `shared` lacks a document of the table.
     """
     rng = np.random.default_rng(seed)
+    table = frame_of(table).reset_index(drop=True)
+    values = confound_values(table, shared)
     rows = []
-    for domain, part in frame_of(table).groupby("domain", sort=True):
-        picks = rng.integers(0, len(part), size=(draws, len(part)))
-        for name in CONFOUNDS:
-            score, other = part["score"].to_numpy(), part[name].to_numpy(dtype=float)
+    for domain, part in table.groupby("domain", sort=True):
+        every = rng.integers(0, len(part), size=(draws, len(part)))  # the same for each confound
+        for name in map(str, values.columns):
+            other = values[name][part.index].to_numpy(float)
+            pair = np.stack([part["score"].to_numpy(float), other])
+            known = ~np.isnan(pair).any(axis=0)
+            score, other = pair[:, known]
             value = low = high = np.nan
-            if len(part) >= 4 and np.ptp(other) > 0 and np.ptp(score) > 0:
+            reason = _no_correlation(name, score, other)
+            if not reason:
+                count = len(score)
+                picks = every if known.all() else rng.integers(0, count, size=(draws, count))
                 value = float(stats.spearmanr(score, other).statistic)
                 low, high = spearman_interval(score[picks], other[picks])
-            rows.append((domain, name, len(part), value, low, high))
-    columns = ["domain", "confound", "documents", "spearman", "low", "high"]
+            rows.append((domain, name, len(score), value, low, high, reason))
+    columns = ["domain", "confound", "documents", "spearman", "low", "high", "reason"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _no_correlation(name: str, score: np.ndarray, other: np.ndarray) -> str:
+    """Why a score has no correlation with a confound; empty if it has one."""
+    if len(other) < LEAST:
+        documents = "1 document has" if len(other) == 1 else f"{len(other) or 'no'} documents have"
+        hint = "" if len(other) else _MISSING.get(name, "")
+        return f"{documents} a score and a value of {name}; a correlation needs {LEAST}{hint}"
+    if not np.ptp(score) > 0:
+        return "the score is the same in all documents"
+    if not np.ptp(other) > 0:
+        return f"{name} is the same in all documents"
+    return ""
+
+
+_MISSING = {
+    "repetition": " (the table has no predicted_novel: score it anew)",
+    "shared_ngrams": " (all documents have too few words)",
+}
 
 
 STATISTICS = ("tokens", "compression_ratio", "loss_base", "score")
@@ -109,21 +177,29 @@ def selection_statistics(
     return pd.DataFrame(rows, columns=columns)
 
 
-def scorer_confounds(table: TableLike, names: Sequence[str] = BUILT_IN) -> pd.DataFrame:
+def scorer_confounds(
+    table: TableLike, names: Sequence[str] = BUILT_IN, *, shared: SharedNgrams | None = None
+) -> pd.DataFrame:
     """What every scorer goes along with.
 
-    A scorer that is a confound (perplexity, length, compression) correlates with itself by 1.
+    A scorer that is a confound (length, perplexity) correlates with itself by 1.
 
     Args:
         table: a score table.
         names: of the scorers, as `scored_by` knows them.
+        shared: as in `confounds`.
 
     Returns:
         The rows of `confounds` for each, its name in the column scorer in front.
+
+    Raises:
+        ValueError: `shared` lacks a document of the table, or a scorer is not known.
     """
-    parts = []
+    parts, rows = [], frame_of(table)
     for name in names:
-        part = confounds(scored_by(table, name))
+        missing = name in rows and rows[name].isna().all()  # which `scored_by` refuses
+        scored = rows.assign(score=np.nan) if missing else scored_by(table, name)
+        part = confounds(scored, shared=shared)
         part.insert(0, "scorer", name)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)

@@ -13,6 +13,7 @@ from typing import Any
 from workbench import figures
 from workbench.analysis.confounding import confounds
 from workbench.core.files import write_atomically
+from workbench.corpus.boilerplate import shared_ngrams
 from workbench.corpus.environment import environment_corpus
 from workbench.detection.probes import make_probes
 from workbench.detection.retrieval import lookup_losses, retrieval_scores
@@ -73,7 +74,7 @@ def run(folder: Path, say: Callable[[str], None], *, overwrite: bool = False) ->
         "ranked-heads": figures.ranked_heads(scores),
         "lookups": figures.lookup_bars(lookups, labels),
         "influence": figures.influence_histogram(chosen),
-        "confounds": figures.confound_panel(table),
+        "confounds": figures.confound_panel(table, shared_ngrams(corpus)),
     }
     (folder / "figures").mkdir(exist_ok=True)
     paths = {name: folder / "figures" / f"{name}.html" for name in drawn}
@@ -81,7 +82,7 @@ def run(folder: Path, say: Callable[[str], None], *, overwrite: bool = False) ->
         # One copy of plotly's script beside the figures: they open without a network.
         figure.write_html(paths[name], include_plotlyjs="directory")
 
-    repetition = confounds(table).query("confound == 'compression_ratio'")
+    repetition = confounds(table).query("confound == 'repetition'")
     means = lookups.groupby("column")[["loss", "accuracy"]].mean()
     certificate = certify(model)
     return {

@@ -314,8 +314,8 @@ def _print_demo(report: dict[str, Any]) -> None:
     print_domains(report["domains"])
     repetition = ", ".join(f"{k} {v:+.2f}" for k, v in report["score_and_repetition"].items())
     put(
-        "Read the ranking with care: the score follows repetition. Spearman with the compression "
-        f"ratio (low = repetitive): {repetition}\n"
+        "Read the ranking with care: the score may follow repetition. Spearman with the share of "
+        f"the scored tokens that repeat: {repetition}\n"
     )
     put(f"manifest   {report['manifest']}  (verified: {report['verified']})")
     for path in report["figures"]:

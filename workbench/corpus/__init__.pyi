@@ -1,6 +1,7 @@
 """The names of `workbench.corpus`."""
 
 from .alignment import documents_of
+from .boilerplate import SharedNgrams, shared_ngrams
 from .deduplication import NearDuplicates, near_duplicates
 from .document import CorpusError, Document, Skipped
 from .environment import environment_corpus
@@ -10,9 +11,11 @@ __all__ = [
     "CorpusError",
     "Document",
     "NearDuplicates",
+    "SharedNgrams",
     "Skipped",
     "documents_of",
     "environment_corpus",
     "near_duplicates",
     "read_corpus",
+    "shared_ngrams",
 ]

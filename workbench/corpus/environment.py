@@ -3,7 +3,9 @@
 They are read from the running Python: source code, the language reference, docstrings of the
 mathematical libraries, and the long descriptions of the installed distributions. Third-party code
 is parsed, never imported. It is a corpus to learn and test with: unfiltered, so it holds the
-repetition (codec tables, badges) that a curated corpus has lost.
+repetition (codec tables, badges) that a curated corpus has lost. Only the licence headers and the
+banners of generated files are taken off, which about half of the code files begin with
+(`workbench.corpus.headers`).
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from workbench.corpus.headers import without_headers
 from workbench.corpus.reading import Document, text_sha256
 
 MATH_PACKAGES = ("sympy", "mpmath", "scipy")
@@ -43,6 +46,9 @@ _UNWANTED_FOLDERS = {*_TESTS, *_BUNDLES, "site-packages", "dist-packages", "__py
 # Tests; and files written at installation, which name folders of this machine.
 _UNWANTED_FILES = re.compile(r"test_.*|.*_tests?\.py|conftest\.py|_sysconfigdata.*|__editable__.*")
 _PARAGRAPH_END = re.compile(r"\n[ \t\r]*\n")
+_SECTION_END = re.compile(r"\n[ \t\r]*\n(?:[ \t\r]*\n)*(?=\S)")  # before a line not indented
+
+Part = Literal["start", "middle"]
 
 
 class _Candidate(NamedTuple):
@@ -60,6 +66,9 @@ def environment_corpus(
     domains: Sequence[str] | None = None,
     min_characters: int = 400,
     max_characters: int = 20_000,
+    *,
+    headers: bool = False,
+    part: Part = "middle",
 ) -> list[Document]:
     """A sample of the text of this Python environment, in up to four domains with equal shares.
 
@@ -67,6 +76,10 @@ def environment_corpus(
     docstrings of public functions, classes and methods of sympy, mpmath and scipy, at most three
     from a file; `readme`: long descriptions of those distributions; `reference`: the topics of
     Python's `help`. What one domain cannot fill goes to the others.
+
+    Licence headers and banners of generated files are taken off the code: what stands before its
+    first statement and has one of a short list of signs (`workbench.corpus.headers`; a file that
+    holds nothing else is no document).
 
     Exact duplicates are taken once. The choice is by the smallest SHA-256 of seed, domain and name,
     so a package more or less changes few documents. The order is by domain, then by that hash: the
@@ -78,14 +91,18 @@ def environment_corpus(
         seed: seed of the choice.
         domains: the domains to take (default: all four).
         min_characters: the least length of a document.
-        max_characters: the largest length of a document. Longer ones are left out, but a long
-            `reference` or `readme` is cut at its last end of a paragraph before the limit.
+        max_characters: the largest length of a document. A longer text is cut, where a paragraph or
+            else a line ends; one line alone is left out.
+        headers: leave headers and banners on, to see what they do to a score.
+        part: which part of a longer text is taken: "middle", so that it is not the preamble, from
+            the first line there that begins a section (after a blank line, not indented); or
+            "start".
 
     Returns:
         The documents, with their domains.
 
     Raises:
-        ValueError: an unknown domain, or limits that leave no document.
+        ValueError: an unknown domain or part, or limits that leave no document.
     """
     chosen = sorted(_CANDIDATES if domains is None else set(domains))
     unknown = [domain for domain in chosen if domain not in _CANDIDATES]
@@ -98,11 +115,17 @@ def environment_corpus(
             f"min_characters is {min_characters} and max_characters {max_characters}; "
             "expected 0 <= min_characters <= max_characters, and room for at least 1 character"
         )
+    if part not in ("start", "middle"):
+        raise ValueError(f"part must be 'start' or 'middle', got {part!r}")
+
+    def prepared(domain: str, text: str) -> str:
+        if domain == "code" and not headers:
+            text = without_headers(text)
+        return text if len(text) <= max_characters else _cut(text, max_characters, part)
 
     taken: set[str] = set()
-    streams = {
-        domain: _documents(domain, seed, min_characters, max_characters, taken) for domain in chosen
-    }
+    limits = min_characters, max_characters
+    streams = {domain: _documents(domain, seed, limits, prepared, taken) for domain in chosen}
     picked: list[Document] = []
     while streams:  # one of each domain in turn, so that an empty one leaves its share to the rest
         for domain in list(streams):
@@ -118,15 +141,18 @@ def environment_corpus(
 
 
 def _documents(
-    domain: str, seed: int, shortest: int, longest: int, taken: set[str]
+    domain: str,
+    seed: int,
+    limits: tuple[int, int],
+    prepared: Callable[[str, str], str],
+    taken: set[str],
 ) -> Iterator[Document]:
     """The usable documents of a domain in their order; `taken` holds the text hashes so far."""
+    shortest, longest = limits
     of_place: Counter[str] = Counter()
     for candidate in _CANDIDATES[domain](seed):
         try:
-            text = candidate.read()
-            if len(text) > longest and domain in ("reference", "readme"):
-                text = _first_paragraphs(text, longest)
+            text = prepared(domain, candidate.read())
             if not shortest <= len(text) <= longest or not text.strip():
                 continue
             digest = text_sha256(text)
@@ -153,9 +179,20 @@ def _ranked(domain: str, seed: int, candidates: Iterable[_Candidate]) -> list[_C
     return sorted(by_name.values(), key=lambda candidate: _rank(seed, f"{domain}/{candidate.name}"))
 
 
-def _first_paragraphs(text: str, longest: int) -> str:
-    ends = [end.start() for end in _PARAGRAPH_END.finditer(text, 0, longest)]
-    return text[: ends[-1]] if ends else text
+def _cut(text: str, longest: int, part: Part) -> str:
+    """A piece of a longer text, at most `longest` characters, from and to the end of a paragraph.
+
+    Where none is near, it is cut at the end of a line; a text without that is given back whole.
+    """
+    start = 0
+    if part == "middle":
+        low = (len(text) - longest) // 2
+        section = _SECTION_END.search(text, low, low + longest // 4)
+        start = section.end() if section else text.find("\n", low) + 1
+    stop = min(start + longest, len(text))
+    ends = [end.start() for end in _PARAGRAPH_END.finditer(text, start + longest // 2, stop)]
+    end = stop if stop == len(text) else ends[-1] if ends else text.rfind("\n", start, stop)
+    return text[start:end] if start < end else text
 
 
 def _is_wanted(place: PurePosixPath) -> bool:

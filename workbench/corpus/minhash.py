@@ -90,15 +90,43 @@ class Sketch:
 
 
 def _shingles(text: str, ngram: int, unit: Unit) -> np.ndarray:
-    """The hashes (uint32, sorted, distinct) of the n-grams of a text."""
+    """The hashes (uint32, sorted, distinct) of the n-grams of a text; a shorter text is one."""
+    parts = part_hashes(text, unit)
+    hashes = ngram_hashes(parts, min(ngram, len(parts)))
+    return np.unique((hashes >> np.uint64(32)).astype(np.uint32))
+
+
+def part_hashes(text: str, unit: Unit = "words") -> np.ndarray:
+    """The hash of each word or character of a text, in order.
+
+    Args:
+        text: the text. Upper and lower case count as one, punctuation does not count, and a
+            character of a script without spaces between words is a word.
+        unit: "words" or "characters"; of the latter, a run of anything but letters and digits is
+            one space.
+
+    Returns:
+        uint64 (parts,).
+    """
     text = text.casefold()
     parts = _WORD.findall(text) if unit == "words" else " ".join(_RUN.findall(text))
-    hashes = np.fromiter(map(_part_hash, parts), np.uint64, len(parts))
-    length = min(ngram, len(hashes))
-    mixed = np.zeros(len(hashes) - length + 1 if length else 0, np.uint64)
-    for place in range(length):
-        mixed = mix(mixed, hashes[place : place + len(mixed)])
-    return np.unique((mixed >> np.uint64(32)).astype(np.uint32))
+    return np.fromiter(map(_part_hash, parts), np.uint64, len(parts))
+
+
+def ngram_hashes(parts: np.ndarray, n: int) -> np.ndarray:
+    """The hash of each run of n parts.
+
+    Args:
+        parts: what `part_hashes` returned, (parts,).
+        n: length of a run, 0 or more.
+
+    Returns:
+        uint64 (parts - n + 1,); empty where there are fewer parts, or n is 0.
+    """
+    mixed = np.zeros(max(len(parts) - n + 1, 0) if n else 0, np.uint64)
+    for place in range(n):
+        mixed = mix(mixed, parts[place : place + len(mixed)])
+    return mixed
 
 
 @functools.lru_cache(maxsize=1 << 18)

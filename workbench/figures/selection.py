@@ -7,7 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from workbench.analysis.confounding import confound_values
 from workbench.core.frames import TableLike, frame_of
+from workbench.corpus.boilerplate import SharedNgrams
 from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
 from workbench.selection.ranking import Selection
 
@@ -52,32 +54,45 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
     return styled(figure, height=120 + 150 * len(domains))
 
 
-def confound_panel(table: TableLike) -> go.Figure:
-    """Score against compression ratio, base loss and length, one colour a domain.
+def confound_panel(table: TableLike, shared: SharedNgrams | None = None) -> go.Figure:
+    """Score against repetition, base loss, length and boilerplate, one colour a domain.
 
     Args:
         table: a score table (`score_corpus`), or a frame with its columns.
+        shared: what `shared_ngrams` measured of the corpus; None: no panel of boilerplate.
 
     Returns:
-        The figure, three panels; the length is on a logarithmic axis.
+        The figure, a panel a confound (`confounds`); the length is on a logarithmic axis. A panel
+        without any value says so.
     """
-    panels = (
-        ("compression_ratio", "compression ratio<br>(low: repetitive)"),
-        ("loss_base", "base loss<br>(nats a token)"),
-        ("tokens", "tokens"),
-    )
-    figure = make_subplots(cols=3, shared_yaxes=True, horizontal_spacing=0.03)
-    for number, (domain, part) in enumerate(frame_of(table).groupby("domain", sort=True)):
-        for column, (name, label) in enumerate(panels, start=1):
+    labels = {
+        "repetition": "repetition<br>(share of scored tokens)",
+        "loss_base": "base loss<br>(nats a token)",
+        "tokens": "tokens",
+        "shared_ngrams": "boilerplate<br>(share of n-grams)",
+    }
+    rows = frame_of(table).reset_index(drop=True)
+    values = confound_values(rows, shared)
+    names = [str(name) for name in values.columns]
+    figure = make_subplots(cols=len(names), shared_yaxes=True, horizontal_spacing=0.03)
+    for number, (domain, part) in enumerate(rows.groupby("domain", sort=True)):
+        for column, name in enumerate(names, start=1):
             figure.add_scatter(
-                x=part[name].round(4), y=part["score"].round(4), mode="markers", row=1, col=column,
+                x=values[name][part.index].round(4), y=part["score"].round(4), mode="markers",
                 marker={"color": COLOURS[number % len(COLOURS)], "size": 6, "opacity": 0.7},
                 name=shown(str(domain)), legendgroup=str(number), showlegend=column == 1,
-                text=[shown(doc_id) for doc_id in part["doc_id"]],
+                text=[shown(doc_id) for doc_id in part["doc_id"]], row=1, col=column,
                 hovertemplate="%{text}<br>%{x:.3g}, score %{y:.2f}<extra></extra>",
             )  # fmt: skip
-            figure.update_xaxes(title_text=label, row=1, col=column)
-    figure.update_xaxes(type="log", row=1, col=3)
+    for column, name in enumerate(names, start=1):
+        figure.update_xaxes(title_text=labels[name], row=1, col=column)
+        if name == "tokens":
+            figure.update_xaxes(type="log", row=1, col=column)
+        if values[name].isna().all():
+            figure.add_annotation(
+                text="no document<br>has a value", showarrow=False, row=1, col=column,
+                xref="x domain", yref="y domain", x=0.5, y=0.5,
+            )  # fmt: skip
     figure.update_yaxes(title_text="score", row=1, col=1)
     figure.update_layout(title="What the score goes along with")
     return styled(figure, height=380)
@@ -128,7 +143,7 @@ def confound_matrix(confounds: pd.DataFrame) -> go.Figure:
         confounds: what `scorer_confounds` returned.
 
     Returns:
-        The figure.
+        The figure. A correlation that cannot be formed is a gap, and says why under the pointer.
     """
     domains = sorted(set(confounds["domain"]))
     scorers = list(dict.fromkeys(confounds["scorer"]))
@@ -138,12 +153,16 @@ def confound_matrix(confounds: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     for column, domain in enumerate(domains, start=1):
         part = confounds[confounds["domain"] == domain]
-        grid = part.pivot(index="scorer", columns="confound", values="spearman").loc[scorers]
+        part = part.assign(words=[row.reason or f"{row.spearman:.2f}" for row in part.itertuples()])
+        grid, words = (
+            part.pivot(index="scorer", columns="confound", values=values).loc[scorers]
+            for values in ("spearman", "words")
+        )
         figure.add_heatmap(
             z=grid.to_numpy().round(4), x=[column.replace("_", " ") for column in grid.columns],
             y=[shown(scorer) for scorer in scorers], colorscale=DIVERGING, zmin=-1, zmax=1, xgap=1,
-            ygap=1, texttemplate="%{z:.1f}", showscale=column == len(domains), hoverongaps=False,
-            row=1, col=column, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+            ygap=1, texttemplate="%{z:.1f}", showscale=column == len(domains), row=1, col=column,
+            customdata=words.to_numpy(), hovertemplate="%{y}, %{x}: %{customdata}<extra></extra>",
         )  # fmt: skip
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(tickangle=-45)

@@ -3,6 +3,7 @@
 from .arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
 from .decoder import Decoder, train_tokenizer
 from .head_evolution import Evolution, evolution
+from .held_out import HeldOutSplit, held_out_split
 from .lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
 from .planted_world import (
     planted_kinds,
@@ -17,10 +18,12 @@ __all__ = [
     "Arms",
     "Decoder",
     "Evolution",
+    "HeldOutSplit",
     "Recipe",
     "Training",
     "evolution",
     "gain",
+    "held_out_split",
     "lookup_probes",
     "lookup_text",
     "lookup_tokenizer",

@@ -21,9 +21,10 @@ from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document
 from workbench.detection.retrieval import answered
 from workbench.evaluation.tasks import Task, asked
-from workbench.masking.losses import token_losses
+from workbench.masking.losses import losses_of_ids
 from workbench.models.model import Model, from_transformers
 from workbench.selection.ranking import Selection
+from workbench.training.data import middle
 from workbench.training.pretraining import Recipe, pretrain
 
 MEAN = "mean of domains"
@@ -37,8 +38,8 @@ class Arms:
     Attributes:
         course: arm, seed, step, tokens, domain, loss: held-out nats a token along the training, and
             their mean over domains.
-        documents: arm, seed, doc_id, domain, loss of every held-out document (its first tokens, as
-            many as the context holds) at the end, in nats a token.
+        documents: arm, seed, doc_id, domain, loss of every held-out document (the tokens in its
+            middle, as many as the context holds) at the end, in nats a token.
         tasks: arm, seed, task, needs_context, item, loss (nats a token of the true answer) at the
             end.
         checkpoints: (arm, seed) to the folder of the trained model, if there was an `out` to write
@@ -102,7 +103,8 @@ def train_arms(
         arms: name to the weights of the documents (`repeat_weights`; None: every document once).
         recipe: how to train each; None: the defaults of `Recipe`.
         tokenizer: must have an end token.
-        held_out: documents that are read at each evaluation, and one by one at the end.
+        held_out: documents that are read at each evaluation, and one by one at the end, of each the
+            middle; not trained on. `held_out_split` draws them.
         tasks: are answered at the end; all items must fit into the decoder's context.
         seeds: one run of every arm a seed; the runs of one seed share their first weights.
         out: a folder for checkpoints; a call that was stopped goes on from there. None: no folder.
@@ -111,8 +113,8 @@ def train_arms(
         What was measured, of all runs.
 
     Raises:
-        ValueError: there are fewer than two arms or seeds, no held-out documents, or an item that
-            does not fit.
+        ValueError: there are fewer than two arms or seeds, no held-out documents, one whose text is
+            trained on, or an item that does not fit.
     """
     if len(arms) < 2 or len(set(seeds)) < 2 or not held_out:
         raise ValueError(
@@ -248,7 +250,8 @@ def task_losses(model: Model, tasks: Sequence[Task]) -> pd.DataFrame:
 
 
 def _documents(model: Model, held_out: Sequence[Document]) -> pd.DataFrame:
-    losses = token_losses(model, [document.text for document in held_out], max_tokens=model.context)
+    texts = model.encode_all([document.text for document in held_out])
+    losses = losses_of_ids(model, [middle(ids, model.context) for ids in texts], [None])
     ids = [document.doc_id for document in held_out]
     if len(set(ids)) < len(ids):  # ids are labels and may come twice
         ids = [f"{document.source}#{document.row}" for document in held_out]

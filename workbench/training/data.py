@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from workbench.corpus.document import Document
+
+Tokens = TypeVar("Tokens", Sequence[int], np.ndarray)
 
 
 class TokenRows:
@@ -118,14 +121,64 @@ class TokenRows:
                     rest = rest[self.length :]
             epoch += 1
 
-    def once(self) -> np.ndarray:
-        """Every document once, in order, for held-out text.
+    def middles(self, most: int) -> np.ndarray:
+        """Rows from the middle of the documents, in order, for held-out text.
+
+        A document gives the rows that fit into its middle half, one at least; documents that are
+        shorter than a row are strung together behind the others.
+
+        Args:
+            most: rows of one document at most, 1 or more.
 
         Returns:
-            Token ids, shape (rows, length); the tail that fills no row is dropped.
+            Token ids, shape (rows, length); the tail of short documents that fills no row is
+            dropped.
         """
-        stream = np.concatenate(self.ids)
-        return stream[: len(stream) // self.length * self.length].reshape(-1, self.length)
+        longer = [ids for ids in self.ids if len(ids) >= self.length]
+        shorter = [ids for ids in self.ids if len(ids) < self.length]
+        rows = [min(max(len(ids) // 2 // self.length, 1), most) for ids in longer]
+        parts = [middle(ids, count * self.length) for ids, count in zip(longer, rows, strict=True)]
+        strung = np.concatenate([np.zeros(0, np.int64), *shorter])
+        parts.append(strung[: len(strung) // self.length * self.length])
+        return np.concatenate(parts).reshape(-1, self.length)
+
+
+def middle(ids: Tokens, length: int) -> Tokens:
+    """The tokens in the middle of a held-out document, where no header or preamble stands.
+
+    Args:
+        ids: the tokens of the document, (tokens,).
+        length: how many tokens are taken.
+
+    Returns:
+        The middle `length` of them; all of a shorter document.
+    """
+    start = max(len(ids) - length, 0) // 2
+    return ids[start : start + length]
+
+
+def require_held_out(
+    documents: Sequence[Document], weights: np.ndarray, held_out: Sequence[Document]
+) -> None:
+    """Refuse held-out documents whose very text is trained on.
+
+    Args:
+        documents: the training corpus.
+        weights: how often each of them is trained on, shape (documents,).
+        held_out: the documents that are not to be trained on.
+
+    Raises:
+        ValueError: a text is in both.
+    """
+    pairs = zip(documents, weights, strict=True)
+    trained = {document.text for document, weight in pairs if weight > 0}
+    both = [document.doc_id for document in held_out if document.text in trained]
+    if both:
+        raise ValueError(
+            f"{len(both)} of {len(held_out)} held-out documents are trained on, for example "
+            f"{both[0]!r:.200}: held_out_split(documents) makes two parts without each other's "
+            "texts and near-duplicates"
+        )
 
 
 def _require_utf8(text: str, number: int) -> None:

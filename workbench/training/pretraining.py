@@ -26,7 +26,7 @@ from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document
 from workbench.models.model import Model, from_transformers
 from workbench.training.checkpointing import Resume, write_model
-from workbench.training.data import TokenRows
+from workbench.training.data import TokenRows, require_held_out
 from workbench.training.decoder import Decoder
 
 
@@ -112,7 +112,9 @@ def pretrain(
         recipe: how to train; None: the defaults of `Recipe`.
         tokenizer: must have an end token (`train_tokenizer`).
         weights: how often each document comes in an epoch; None: once.
-        held_out: documents that are read at each evaluation, by domain, and not trained on.
+        held_out: documents that are read at each evaluation, by domain, each in its middle
+            (`TokenRows.middles`), and not trained on. `held_out_split` draws them, without
+            near-duplicates of what is trained on.
         held_out_rows: at most as many rows of context tokens of each domain are read, spread evenly
             over its documents in the order given.
         evaluate_every: steps between two rows of the history; None: about ten rows.
@@ -128,12 +130,13 @@ def pretrain(
         The model with its history, held-out losses and checkpoints.
 
     Raises:
-        ValueError: the settings cannot be trained, the folder holds another run, or the loss is no
-            longer a number; the message says what to change.
+        ValueError: the settings cannot be trained, a held-out text is trained on, the folder holds
+            another run, or the loss is no longer a number; the message says what to change.
     """
     recipe = recipe or Recipe()
     decoder, documents = recipe.decoder, list(documents)
     data = TokenRows(documents, tokenizer, decoder.context, weights)
+    require_held_out(documents, data.weights, held_out)
     asked = _held_out_rows(held_out, tokenizer, decoder.context, held_out_rows)
     every = evaluate_every or max(1, recipe.steps // 10)
     if save_at and out is None:
@@ -317,7 +320,7 @@ def _held_out_rows(
     held_out = {}
     for domain, of_domain in sorted(domains.items()):
         try:
-            rows = TokenRows(of_domain, tokenizer, length).once()
+            rows = TokenRows(of_domain, tokenizer, length).middles(-(-most // len(of_domain)))
         except ValueError as error:
             raise ValueError(f"held-out domain {domain!r:.100}: {error}") from error
         spread = np.linspace(0, len(rows) - 1, min(most, len(rows)))
