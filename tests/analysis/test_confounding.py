@@ -161,3 +161,20 @@ def test_a_gap_of_the_matrix_says_why_under_the_pointer(table):
     assert heatmap.customdata[0][at] == "tokens is the same in all documents"
     other = list(heatmap.x).index("loss base")
     assert float(heatmap.customdata[0][other]) == pytest.approx(heatmap.z[0][other], abs=0.01)
+
+
+def test_the_score_of_random_heads_is_a_confound_where_there_is_one(table):
+    assert "random_heads" not in confound_values(table)
+    rng = np.random.default_rng(1)
+    own = table.assign(rise_controls=table["loss_base"] * rng.uniform(0, 1, len(table)))
+    own.loc[own.index[::2], "rise_controls"] = np.nan
+    measured = wb.confounds(own, draws=200).set_index(["domain", "confound"])
+    row = measured.loc[("code", "random_heads")]
+    part = own[(own["domain"] == "code") & own["rise_controls"].notna()]
+    assert row["documents"] == len(part) == 75
+    expected = stats.spearmanr(part["score"], part["rise_controls"] / part["loss_base"]).statistic
+    assert row["spearman"] == pytest.approx(expected)
+    assert row["low"] < expected < row["high"]
+    without = own.assign(rise_controls=own["rise_controls"].where(own["domain"] == "code"))
+    reason = wb.confounds(without).set_index(["domain", "confound"])["reason"]
+    assert "no control sets were masked" in reason[("math", "random_heads")]

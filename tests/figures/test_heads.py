@@ -173,3 +173,10 @@ def test_no_figure_holds_markup_from_a_corpus(table):
         assert "<b>" not in text
         assert "<i>" not in text
         assert "\\u003cb\\u003e" not in text
+
+
+def test_the_histogram_is_of_the_column_that_was_ranked_by(table):
+    figure = wb.figures.influence_histogram(wb.select(table, by_score="loss_base"))
+    assert figure.layout[f"xaxis{len(set(table['domain']))}"].title.text == "loss_base"
+    reach = [x for bar in figure.data for x in bar.x]
+    assert min(table["loss_base"]) <= min(reach) <= max(reach) <= max(table["loss_base"])

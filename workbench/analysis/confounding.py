@@ -36,6 +36,9 @@ def confound_values(table: TableLike, shared: SharedNgrams | None = None) -> pd.
           tables that were scored before there was a column predicted_novel.
         - loss_base: nats a scored token.
         - tokens: of the whole document.
+        - random_heads: the score that the control sets give, rise_controls / loss_base, which is
+          damage that masking any heads does; only where the table was scored with `controls=`,
+          missing for documents without them.
         - shared_ngrams: share of the document's n-grams that stand in other documents; missing
           where it is in `shared`.
 
@@ -49,6 +52,8 @@ def confound_values(table: TableLike, shared: SharedNgrams | None = None) -> pd.
         values["repetition"] = 1 - rows["predicted_novel"].astype(float) / rows["predicted"]
     values["loss_base"] = rows["loss_base"].astype(float)
     values["tokens"] = rows["tokens"].astype(float)
+    if "rise_controls" in rows and rows["rise_controls"].notna().any():
+        values["random_heads"] = rows["rise_controls"].astype(float) / values["loss_base"]
     if shared is not None:
         values["shared_ngrams"] = shared.of(table)["share"].astype(float)
     return values
@@ -113,6 +118,7 @@ def _no_correlation(name: str, score: np.ndarray, other: np.ndarray) -> str:
 
 _MISSING = {
     "repetition": " (the table has no predicted_novel: score it anew)",
+    "random_heads": " (no control sets were masked for them)",
     "shared_ngrams": " (all documents have too few words)",
 }
 

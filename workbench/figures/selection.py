@@ -15,7 +15,7 @@ from workbench.selection.ranking import Selection
 
 
 def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
-    """Scores of every domain, with the cut above which its documents were chosen.
+    """Values that each domain is ranked by, with the cut above which its documents were chosen.
 
     Args:
         selection: what `select` returned.
@@ -24,7 +24,7 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
     Returns:
         The figure, a panel a domain.
     """
-    domains = selection.domains
+    domains, column = selection.domains, selection.by_score
     figure = make_subplots(
         rows=len(domains), shared_xaxes=True, vertical_spacing=min(0.06, 0.5 / len(domains)),
         subplot_titles=[
@@ -33,16 +33,16 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
             for d in domains.itertuples()
         ],
     )  # fmt: skip
-    edges = np.histogram_bin_edges(selection.table["score"], bins=bins)
+    edges = np.histogram_bin_edges(selection.table[column], bins=bins)
     middle = ((edges[:-1] + edges[1:]) / 2).round(4)
     for row, domain in enumerate(domains.itertuples(), start=1):
         part = selection.table[selection.table["domain"] == domain.domain]
         for chosen, colour in ((True, COLOURS[0]), (False, COLOURS[6])):
-            counts, _ = np.histogram(part.loc[part["selected"] == chosen, "score"], bins=edges)
+            counts, _ = np.histogram(part.loc[part["selected"] == chosen, column], bins=edges)
             figure.add_bar(
                 x=middle, y=counts, marker_color=colour, row=row, col=1,
                 name="chosen" if chosen else "left", showlegend=row == 1,
-                hovertemplate="score %{x:.2f}: %{y} documents<extra></extra>",
+                hovertemplate=f"{column} %{{x:.2f}}: %{{y}} documents<extra></extra>",
             )  # fmt: skip
         figure.add_vline(
             x=domain.threshold, line_dash="dash", line_color=COLOURS[1], row=row, col=1
@@ -50,12 +50,12 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
     figure.update_layout(
         title="AttentionInfluence inside each domain (dashed: the cut)", barmode="stack", bargap=0
     )
-    figure.update_xaxes(title_text="score", row=len(domains), col=1)
+    figure.update_xaxes(title_text=column, row=len(domains), col=1)
     return styled(figure, height=120 + 150 * len(domains))
 
 
 def confound_panel(table: TableLike, shared: SharedNgrams | None = None) -> go.Figure:
-    """Score against repetition, base loss, length and boilerplate, one colour a domain.
+    """Score against repetition, base loss, length, random heads and boilerplate, one colour a domain.
 
     Args:
         table: a score table (`score_corpus`), or a frame with its columns.
@@ -69,6 +69,7 @@ def confound_panel(table: TableLike, shared: SharedNgrams | None = None) -> go.F
         "repetition": "repetition<br>(share of scored tokens)",
         "loss_base": "base loss<br>(nats a token)",
         "tokens": "tokens",
+        "random_heads": "score of<br>random heads",
         "shared_ngrams": "boilerplate<br>(share of n-grams)",
     }
     rows = frame_of(table).reset_index(drop=True)
