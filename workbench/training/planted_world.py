@@ -126,14 +126,15 @@ def planted_selector(
     steps: int = 2200,
     documents: int = 24_000,
     lookups: float = 0.55,
+    beside: Variant | None = None,
     seed: int = 0,
     out: str | Path | None = None,
 ) -> Training:
     """Train a decoder in the planted world, on a mixture in which lookups are frequent.
 
-    Heads that retrieve come up late: with 900 steps in place of 2,200 none does. For variants other
-    than "literal" half of the documents are of the literal world: alone, values in new contexts are
-    not learnt in these steps (accuracy of the answers .08, with the literal ones beside them .99).
+    Heads that retrieve come up late: with 900 steps in place of 2,200 none does. Values in new
+    contexts are not learnt in these steps alone (accuracy of the answers .08, with literal lookups
+    beside them .99). What a score chooses depends on the selector: look at several.
 
     Args:
         variant: of the world.
@@ -141,6 +142,8 @@ def planted_selector(
         steps: optimizer steps, of 2,048 tokens each with the decoder's default.
         documents: how many are trained on; drawn apart from those of other seeds.
         lookups: their share.
+        beside: a variant of which half of the documents are; None: "literal" for "new_contexts",
+            and no other for the rest.
         seed: of the first weights, and of the documents.
         out: a folder to write to, from which a stopped run goes on; None: nothing is written.
 
@@ -148,7 +151,8 @@ def planted_selector(
         The model with its history.
     """
     decoder = decoder or Decoder(layers=3, width=64, heads=4, context=128)
-    names = dict.fromkeys((variant, "literal"))
+    beside = beside or ("literal" if variant == "new_contexts" else variant)
+    names = dict.fromkeys((variant, beside))
     worlds = [
         planted_world(
             documents // len(names), name, lookups=lookups, seed=1_000_000 + 2 * seed + number
