@@ -55,7 +55,7 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
 
 
 def confound_panel(table: TableLike, shared: SharedNgrams | None = None) -> go.Figure:
-    """Score against repetition, base loss, length, random heads and boilerplate, one colour a domain.
+    """Score against each of its confounds, one colour a domain.
 
     Args:
         table: a score table (`score_corpus`), or a frame with its columns.
