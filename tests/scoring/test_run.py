@@ -22,8 +22,9 @@ from workbench.corpus.reading import text_sha256
 from workbench.scoring.influence import compression_ratio
 
 COLUMNS = [
-    "doc_id", "domain", "source", "row", "tokens", "predicted", "loss_base", "loss_ref", "score",
-    "rise", "predicted_novel", "loss_base_novel", "loss_ref_novel", "score_novel",
+    "doc_id", "domain", "source", "row", "tokens", "predicted", "read", "loss_base", "loss_ref",
+    "score", "rise", "predicted_novel", "loss_base_novel", "loss_ref_novel", "score_novel",
+    "contrast", "rise_controls", "spread_controls", "excess", "excess_relative",
     "compression_ratio", "text_sha256",
 ]  # fmt: skip
 
