@@ -66,11 +66,11 @@ def confound_panel(table: TableLike, shared: SharedNgrams | None = None) -> go.F
         without any value says so.
     """
     labels = {
-        "repetition": "repetition<br>(share of scored tokens)",
-        "loss_base": "base loss<br>(nats a token)",
+        "repetition": "repetition<br>(share of<br>tokens read)",
+        "loss_base": "base loss<br>(nats)",
         "tokens": "tokens",
         "random_heads": "score of<br>random heads",
-        "shared_ngrams": "boilerplate<br>(share of n-grams)",
+        "shared_ngrams": "boilerplate<br>(share of<br>n-grams)",
     }
     rows = frame_of(table).reset_index(drop=True)
     values = confound_values(rows, shared)
@@ -86,7 +86,7 @@ def confound_panel(table: TableLike, shared: SharedNgrams | None = None) -> go.F
                 hovertemplate="%{text}<br>%{x:.3g}, score %{y:.2f}<extra></extra>",
             )  # fmt: skip
     for column, name in enumerate(names, start=1):
-        figure.update_xaxes(title_text=labels[name], row=1, col=column)
+        figure.update_xaxes(title_text=labels[name], nticks=4, tickangle=0, row=1, col=column)
         if name == "tokens":
             figure.update_xaxes(type="log", row=1, col=column)
         if values[name].isna().all():
