@@ -88,7 +88,7 @@ def confound_panel(table: TableLike, shared: SharedNgrams | None = None) -> go.F
     for column, name in enumerate(names, start=1):
         figure.update_xaxes(title_text=labels[name], nticks=4, tickangle=0, row=1, col=column)
         if name == "tokens":
-            figure.update_xaxes(type="log", row=1, col=column)
+            figure.update_xaxes(type="log", dtick=1, row=1, col=column)
         if values[name].isna().all():
             figure.add_annotation(
                 text="no document<br>has a value", showarrow=False, row=1, col=column,
