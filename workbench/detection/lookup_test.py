@@ -60,9 +60,9 @@ class LookupTest:
 
     - without *retrieval* nothing can be said of heads: the true key does not lower the unmasked
       model's loss of the first token surely, against a shuffled and against an absent key, or it
-      does not get more of them right, or more than half of what it gets right is surely so without
-      the true key. The finding is `"guessed"` where a quarter of the
-      lookups or more are right without the true key (values that begin alike, as licence headers
+      does not get more of them right, or a quarter of the lookups or more are right without the
+      true key and these are more than half as many as with it. The finding is `"guessed"` where a
+      quarter or more are right without the true key (values that begin alike, as licence headers
       do), `"no retrieval"` where fewer than a quarter are right with it, and else `"unsure"`;
     - `"lookup"`: masking the heads takes the first token's accuracy with the true key surely below
       that of the unmasked model, and surely below that with random heads masked;
@@ -146,7 +146,8 @@ class LookupTest:
         others = [(key, "base") for key in KEYS[1:]]
         without = max(self._mean("first_accuracy", key) for key in others)
         helps = all(self.change("first_loss", key, ("true", "base")).falls for key in others)
-        if not helps or true <= without or self._mostly_without_key():
+        mostly_without_key = without >= A_FEW and without > true / 2
+        if not helps or true <= without or mostly_without_key:
             if without >= A_FEW:
                 return "guessed"
             return "no retrieval" if true < A_FEW else "unsure"
@@ -154,12 +155,6 @@ class LookupTest:
             if self._falls(measure):
                 return name
         return "neither"
-
-    def _mostly_without_key(self) -> bool:
-        """Whether surely more than half of what is right is so without the true key."""
-        base = self._per_probe["first_accuracy"][:, :, HEADS.index("base")]  # (probes, keys)
-        low, _ = self._interval(base[:, 1:] - base[:, :1] / 2)
-        return bool((low > 0).any())
 
     def _falls(self, measure: str) -> bool:
         """Whether masking lowers a measure surely, and surely more than masking random heads."""
