@@ -15,11 +15,11 @@ import pandas as pd
 
 from workbench.core.files import read_json, resolve_inside
 from workbench.core.parquet import read_table
-from workbench.manifest.croissant import SELECTION_FILE
+from workbench.manifest.croissant import SELECTION_FILE, ranked_by
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import MANIFEST_FILE
 from workbench.selection.rank_agreement import KEY, agreement
-from workbench.selection.ranking import SCORE, select
+from workbench.selection.ranking import select
 
 WHY = {
     "cut": "with the other's fraction and way with duplicates both would choose it, or neither",
@@ -90,12 +90,7 @@ def _read(folder: pathlib.Path) -> tuple[dict[str, Any], pd.DataFrame]:
     verify_manifest(folder)
     manifest = read_json(resolve_inside(folder, MANIFEST_FILE))
     rows = read_table(resolve_inside(folder, SELECTION_FILE)).to_pandas(ignore_metadata=True)
-    return manifest, rows.assign(score=rows[_column_of(manifest)])
-
-
-def _column_of(manifest: dict[str, Any]) -> str:
-    """The column that its documents were ranked by."""
-    return manifest["aiw:selection"].get("by_score", {"column": SCORE})["column"]
+    return manifest, rows.assign(score=rows[ranked_by(manifest)])
 
 
 def _cut_of(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +135,7 @@ def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
         **{key: cut[key] for key in ("fraction", "by", "duplicates", "cap", "clusters")},
         "read": run.get("read", "start"),
-        "by_score": _column_of(manifest),
+        "by_score": ranked_by(manifest),
         "controls": [entry["heads"] for entry in run.get("controls", [])],
         "texts": manifest["aiw:corpus"]["text_digest"],
     }

@@ -128,6 +128,28 @@ def by_score_term(record: Mapping[str, Any], by_score: str) -> dict[str, str]:
     return {"column": by_score, "formula": columns[by_score].meaning}
 
 
+def ranked_by(manifest: Mapping[str, Any]) -> str:
+    """The column that the documents of a manifest are ranked by.
+
+    Args:
+        manifest: as it was parsed; it may be anybody's.
+
+    Returns:
+        The name of the column; the score before format 5, which states none.
+
+    Raises:
+        ValueError: it states none, though it is of a format that does.
+    """
+    if manifest["aiw:format"] < BY_SCORE:
+        return SCORE
+    stated = manifest["aiw:selection"].get("by_score")
+    if not isinstance(stated, dict) or not isinstance(stated.get("column"), str):
+        raise ValueError(
+            f"aiw:selection states no column that the documents are ranked by, but {stated!r:.100}"
+        )
+    return str(stated["column"])
+
+
 def selection_term(
     fraction: float,
     by: By,

@@ -145,9 +145,8 @@ class ScoreFiles:
         if ranked is not None:
             self._view("ranked", [ranked], _lacking(_check_columns(ranked, of_user)))
             listed = self._rows("SELECT count(*) FROM ranked")[0][0]
-            self.all_rows = (
-                listed >= self.documents
-            )  # then each row has to be in it, and none is left out
+            # If so, each row has to be in it, and none is left out.
+            self.all_rows = listed >= self.documents
         kept = "" if self.all_rows else " SEMI JOIN ranked USING (source, row)"
         known = "" if by_score == SCORE else f" WHERE {_known('scored', by_score)} IS NOT NULL"
         self._connection.execute(f"CREATE VIEW files AS FROM scored{kept}{known}")

@@ -239,6 +239,8 @@ def test_workers_import_a_column_or_say_that_they_cannot(model, heads, tmp_path,
     monkeypatch.syspath_prepend(str(tmp_path))
     (column,) = columns_named(["own_columns:masked_loss"])
     try:
+        with pytest.raises(ValueError, match="no score column 'json:masked_loss'"):
+            columns_named(["json:masked_loss"])  # that of another module
         from workbench.scoring.columns.own_columns import columns_from_json
 
         assert columns_from_json([column.to_json()]) == (column,)

@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 
 from workbench.core.parquet import read_table
 from workbench.core.progress import progress_bar
-from workbench.manifest.croissant import SELECTION_FILE
+from workbench.manifest.croissant import SELECTION_FILE, ranked_by
 from workbench.manifest.verification.report import NotChecked, require
 from workbench.scoring.schema import columns_in, stored_columns
-from workbench.selection.ranking import SCORE
 
 # Relative; half precision on another device rounds differently, document by document.
 RESCORE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
@@ -172,7 +171,7 @@ def scored_again(
             if not _same(value, row[name], tolerance, max(row["loss_base"], row["loss_ref"], 1.0)):
                 wrong.append(f"{document.doc_id!r:.80} {name} {row[name]!r:.12}, not {value!r:.12}")
     require(not wrong, f"{len(wrong)} values differ; first: {wrong[:1]}")
-    by_score = manifest["aiw:selection"].get("by_score", {"column": SCORE})["column"]
+    by_score = ranked_by(manifest)
     if by_score in unknown:
         raise NotChecked(
             f"the losses agree, but the ranking is by {by_score!r}, a function of the user that "

@@ -30,6 +30,7 @@ from workbench.manifest.croissant import (
     SELECTION_FILE,
     by_score_term,
     documents_term,
+    ranked_by,
     selection_term,
 )
 from workbench.manifest.verification.report import NotChecked, require
@@ -246,7 +247,7 @@ def ranked_again(
     clusters, by_score = None, SCORE
     try:
         asked, clusters = _asked(manifest["aiw:selection"], files)
-        by_score = _ranked_by(manifest)
+        by_score = ranked_by(manifest)
     except Exception as error:  # which rows there are does not depend on what was asked for
         refused = error
     try:
@@ -269,18 +270,6 @@ def _asked(
     if CLUSTERS_FILE not in files:
         raise NotChecked(f"{CLUSTERS_FILE} failed its own check, or is not listed")
     return (share, stated["by"], limit), files[CLUSTERS_FILE]
-
-
-def _ranked_by(manifest: dict[str, Any]) -> str:
-    """The column that the manifest says the documents are ranked by."""
-    if manifest["aiw:format"] < BY_SCORE:
-        return SCORE
-    stated = manifest["aiw:selection"].get("by_score")
-    require(
-        isinstance(stated, dict) and isinstance(stated.get("column"), str),
-        f"aiw:selection states no column that the documents are ranked by, but {stated!r:.100}",
-    )
-    return str(stated["column"])
 
 
 def _score_files(record: dict[str, Any], files: Files) -> list[pathlib.Path]:
@@ -397,7 +386,7 @@ def ranking(again: Again | Exception, manifest: dict[str, Any]) -> tuple[bool, s
     asked = {name: stated.get(name) for name in ("fraction", "by", "duplicates", "cap")}
     by_score = None
     if manifest["aiw:format"] >= BY_SCORE:
-        by_score = by_score_term(manifest["aiw:run"], _ranked_by(manifest))
+        by_score = by_score_term(manifest["aiw:run"], ranked_by(manifest))
     clustered = stated.get("clusters") is not None
     require(
         stated == selection_term(**asked, clustered=clustered, by_score=by_score),

@@ -181,7 +181,8 @@ def _by_name(name: str) -> Column:
     if colon:
         importlib.import_module(module)  # its decorators register what it defines
         for column in _REGISTERED.values():
-            if column.reference == name or column.name == attribute:
+            owner, _, function = column.reference.partition(":")
+            if owner == module and attribute in (function, column.name):
                 return column
     elif name in _REGISTERED:
         return _REGISTERED[name]
