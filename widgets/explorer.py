@@ -15,10 +15,14 @@ from widgets.panels.documents import DocumentsPanel
 from widgets.panels.heads import HeadsPanel
 from widgets.panels.selection import SelectionPanel
 from widgets.panels.text import TextPanel
-from widgets.problem_box import ProblemBox, escaped
+from widgets.panels.toolbar import Toolbar
 from widgets.static_view import snapshot
+from widgets.status_line import StatusLine
 from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
+from widgets.views.browser_files import stylesheet
+from widgets.views.code_view import CodeView
+from workbench.loading.load import load_model
 from workbench.masking.masks import require_unmasked
 from workbench.masking.token_changes import TokenChanges
 from workbench.models.model import Model
@@ -43,7 +47,7 @@ class Explorer(w.VBox):
 
     def __init__(
         self,
-        model: Model | Session,
+        model: Model | Session | None = None,
         *,
         columns: pd.DataFrame | None = None,
         corpus: Any = None,
@@ -52,7 +56,7 @@ class Explorer(w.VBox):
         """Show a model.
 
         Args:
-            model: a Model, or a Session to go on with.
+            model: a Model, or a Session to go on with; None: the default model is loaded.
             columns: a frame with layer and head whose numeric columns may colour the grid.
             corpus: what the Documents tab scores; None: named there.
             **options: of `Session`: text, heads, scores, mode, ...
@@ -62,31 +66,30 @@ class Explorer(w.VBox):
         """
         if isinstance(model, Session) and options:
             raise TypeError(f"a session has its {', '.join(options)} already: change it there")
+        model = load_model() if model is None else model
         self.session = session = model if isinstance(model, Session) else Session(model, **options)
-        self.problem = ProblemBox()
-        self.queues = TaskQueues(self.problem)
-        self.title = w.HTML()
-        detect = w.Button(
-            description="Find the retrieval heads", icon="search", layout={"width": "auto"},
-            tooltip="Score every head on lookup probes: about a minute on a laptop",
-        )  # fmt: skip
-        detect.on_click(
-            self.problem.guarded(lambda _: self.queues.begin("finding heads", session.detect))
-        )
-        self.heads = HeadsPanel(session, self.problem, detect)
-        self.text = TextPanel(session, self.problem)
-        self.documents = DocumentsPanel(session, self.problem, self.queues, corpus)
-        self.selection = SelectionPanel(session, self.problem, self.queues)
-        self.curves = CurvesPanel(session, self.problem, self.queues)
-        self.code = w.HTML()
-        self.text.tokens.on_ask = self.problem.guarded(self._ask)
+        self.status = StatusLine()
+        self.queues = TaskQueues(self.status)
+        self.toolbar = Toolbar(session, self.status, self.queues)
+        self.heads = HeadsPanel(session, self.status)
+        self.text = TextPanel(session, self.status)
+        self.documents = DocumentsPanel(session, self.status, self.queues, corpus)
+        self.selection = SelectionPanel(session, self.status, self.queues)
+        self.curves = CurvesPanel(session, self.status, self.queues)
+        self.code = CodeView()
+        self.text.tokens.on_ask = self.status.guarded(self._ask)
         self.text.tokens.on_predict = self._predict
         self.text.tokens.observe(self._themed, "theme")
         self.tabs = w.Tab(
             [self.text, self.documents, self.selection, self.curves, self.code], titles=TABS
         )
+        self.tabs.add_class("aiw-tabs")
         self.tabs.observe(lambda _: self._code_changed(), "selected_index")
-        super().__init__([self.title, self.problem, *self.queues.rows, self.heads, self.tabs])
+        body = w.HBox([self.heads, self.tabs])
+        body.add_class("aiw-body")
+        style = w.HTML(f"<style>{stylesheet('explorer').read_text('utf-8')}</style>")
+        style.layout.display = "none"
+        super().__init__([style, self.toolbar, self.status, body])
         self.add_class("aiw-explorer")
         self._static: DisplayHandle | None = None
         self._later = threading.Timer(0, lambda: None)  # that renews the picture
@@ -107,7 +110,7 @@ class Explorer(w.VBox):
         act: Mapping[str, Any] = {
             "state": self._state_changed,
             "document": self._document_changed,
-            "scores": self.heads.follow,
+            "scores": self._scores_changed,
             "colours": self._colours_changed,
             "corpus": self._corpus_changed,
             "cut": self._cut_changed,
@@ -115,19 +118,18 @@ class Explorer(w.VBox):
         act[what]()
 
     def _state_changed(self) -> None:
-        session = self.session
         # First of all, since the reader waits for it; the controls follow meanwhile.
         self.text.tokens.stale = True
         self.queues.losses.do("losses", self._losses, self._show_losses)
-        model, count = session.model, len(session.heads)
-        dtype = str(model.dtype).removeprefix("torch.")
-        self.title.value = (
-            f"<b>{escaped(model.source)}</b> &middot; {model.num_layers} layers &times; "
-            f"{model.num_heads} heads &middot; {dtype} on {model.device} &middot; {count} masked"
-        )
         self.heads.follow()
+        self.toolbar.follow()
         self.text.follow()
         self._code_changed()
+
+    def _scores_changed(self) -> None:
+        self.toolbar.follow()
+        self.heads.follow()
+        self.curves.follow()
 
     def _document_changed(self) -> None:
         self.text.follow()
@@ -151,12 +153,12 @@ class Explorer(w.VBox):
         self.heads.follow()
         self.text.follow()
         self.queues.colours.do(
-            "colours", lambda: self.session.colours(self.heads.grid.colour), self._show_colours
+            "colours", lambda: self.session.colours(self.heads.show), self._show_colours
         )
 
     def _show_colours(self, colours: HeadColours) -> None:
         self._colours = colours
-        self.heads.grid.colour(colours)
+        self.heads.show(colours)
         self._renew_static()
 
     def _corpus_changed(self) -> None:
@@ -172,7 +174,7 @@ class Explorer(w.VBox):
     def _code_changed(self) -> None:
         if self.tabs.selected_index != TABS.index("Code"):
             return  # a long text makes long code, which nobody sees just now
-        self.code.value = f"<pre>{escaped(self.session.code())}</pre>"
+        self.code.code = self.session.code()
 
     # ---- the browser speaks -----------------------------------------------------------------
 
@@ -260,7 +262,7 @@ class Explorer(w.VBox):
             model, (state, changes) = self.session.model, self._shown
             self._static.update(HTML(snapshot(model, state, self._colours, changes)))
         except Exception as error:
-            self.problem(error)
+            self.status(error)
 
 
 def _inside(box: w.Box) -> list[w.Widget]:

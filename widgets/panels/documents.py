@@ -7,7 +7,8 @@ from typing import Any
 
 import ipywidgets as w
 
-from widgets.problem_box import ProblemBox, escaped
+from widgets.problem_box import escaped
+from widgets.status_line import StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.document_table import DocumentTable
 from workbench.core.text import escape_control_characters
@@ -26,18 +27,18 @@ class DocumentsPanel(w.VBox):
     """Scores or loads a corpus, and looks through it."""
 
     def __init__(
-        self, session: Session, problem: ProblemBox, queues: TaskQueues, corpus: Any
+        self, session: Session, status: StatusLine, queues: TaskQueues, corpus: Any
     ) -> None:
         """Without a table until there is a scored corpus.
 
         Args:
             session: that scores and opens.
-            problem: shows the errors.
+            status: shows the errors.
             queues: do the work.
             corpus: what to score (anything that `score_corpus` reads); None: named in the panel.
         """
         self.session, self.queues, self.given = session, queues, corpus
-        guarded = problem.guarded
+        guarded = status.guarded
         hint = "a .jsonl, .parquet, .txt file or folder; empty: text of this Python environment"
         self.path = w.Text(
             description="Corpus", placeholder=hint if corpus is None else "given in Python",
@@ -63,7 +64,7 @@ class DocumentsPanel(w.VBox):
         self.domain = w.Dropdown(options=[("all domains", EVERY)], layout={"width": "200px"})
         self.contains = w.Text(placeholder="part of the name", layout={"width": "200px"})
         self.only = w.Checkbox(description="selected only", indent=False, layout=NARROW)
-        self.table = DocumentTable(problem)
+        self.table = DocumentTable(status)
         self.table.on_sort = guarded(self._sort)
         self.table.on_open = guarded(self._open)
         kinds: list[tuple[str, Extreme]] = [

@@ -6,7 +6,8 @@ from typing import Any
 
 import ipywidgets as w
 
-from widgets.problem_box import ProblemBox, escaped
+from widgets.problem_box import escaped
+from widgets.status_line import StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
 from widgets.views.own_changes import OwnChanges
@@ -22,12 +23,12 @@ HEAD = ("domain", "documents", "of", "share", "tokens", "of", "share", "threshol
 class SelectionPanel(w.VBox):
     """Moves the cut of a session's corpus and exports the manifest."""
 
-    def __init__(self, session: Session, problem: ProblemBox, queues: TaskQueues) -> None:
+    def __init__(self, session: Session, status: StatusLine, queues: TaskQueues) -> None:
         """Without controls until there is a scored corpus.
 
         Args:
             session: whose corpus is cut.
-            problem: shows the errors.
+            status: shows the errors.
             queues: do the work.
         """
         self.session, self.queues = session, queues
@@ -39,7 +40,7 @@ class SelectionPanel(w.VBox):
         self.by = w.Dropdown(description="of the", options=["documents", "tokens"])
         for control in (self.fraction, self.by):
             control.observe(self._moved, "value")
-        self._act = problem.guarded(self._cut)
+        self._act = status.guarded(self._cut)
         self.counts = w.HTML()
         self.figure = LiveFigure()
         self.folder = w.Text(description="Manifest in", layout={"width": "420px"})
@@ -47,7 +48,7 @@ class SelectionPanel(w.VBox):
             description="Export the manifest", icon="save", layout={"width": "auto"},
             tooltip="Write manifest.json and selection.parquet, which others can verify",
         )  # fmt: skip
-        self.export.on_click(problem.guarded(lambda _: self._export()))
+        self.export.on_click(status.guarded(lambda _: self._export()))
         self.written = w.HTML()
         self._parts = [
             w.HBox([self.fraction, self.by]), self.counts, self.figure,

@@ -1,43 +1,95 @@
-"""The text that is looked at: a box to type it in, and its tokens."""
+"""The text that is looked at: its tokens, a box to type another one in, and the next document."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import ipywidgets as w
 
-from widgets.problem_box import ProblemBox, escaped
+from widgets.panels.examples import EXAMPLES
+from widgets.problem_box import escaped
+from widgets.status_line import Note, StatusLine
 from widgets.views.token_view import TokenView
+from workbench.session.head_colours import NEED
 from workbench.session.session import Session
 
-ORDERS = [("in reading order", "text"), ("most hurt first", "hurt")]
+ORDERS = [("reading order", "text"), ("most hurt first", "hurt")]
+NARROW = {"width": "30px"}
 
 
 class TextPanel(w.VBox):
     """Shows the text of a session; what the tokens lose is shown when it is computed."""
 
-    def __init__(self, session: Session, problem: ProblemBox) -> None:
-        """The tokens, and a box to type another text in.
+    def __init__(self, session: Session, status: StatusLine) -> None:
+        """The tokens; in their place, when asked for, a box to type another text in.
 
         Args:
             session: whose text is shown.
-            problem: shows the errors.
+            status: shows the errors.
         """
         self.session = session
+        self.on_step: Callable[[int], object] = lambda by: None  # to the next document of a table
         self._written = ""  # into the box
-        self.tokens = TokenView(problem)
-        self.tokens.on_undo = problem.guarded(session.undo)
-        self.tokens.on_redo = problem.guarded(session.redo)
-        self.source = w.HTML()
-        self.source.add_class("aiw-source")
-        self.box = w.Textarea(rows=3, layout={"width": "100%"}, continuous_update=False)
-        self.read = w.Button(
-            description="Read this text", layout={"width": "auto", "align_self": "flex-start"}
-        )
-        self.read.on_click(problem.guarded(lambda _: session.read(self.box.value)))
-        self.order = w.ToggleButtons(
-            options=ORDERS, description="Tokens", style={"button_width": "auto"}
+        guarded = status.guarded
+        self.tokens = TokenView(status)
+        self.tokens.on_undo = guarded(session.undo)
+        self.tokens.on_redo = guarded(session.redo)
+        self.order = w.Dropdown(
+            options=ORDERS, layout={"width": "130px"}, tooltip="The order of the tokens"
         )
         w.link((self.order, "value"), (self.tokens, "order"))
-        super().__init__([self.order, self.tokens, self.source, self.box, self.read])
+        self.lock = w.ToggleButton(
+            icon="lock", layout=NARROW,
+            tooltip="Keep the scale of the colours, so that texts and masks compare",
+        )  # fmt: skip
+        self.before = self._step_button("chevron-left", "The document above, in the table", -1)
+        self.after = self._step_button("chevron-right", "The document below, in the table", 1)
+        self.source = w.HTML()
+        self.source.add_class("aiw-source")
+        self.edit = w.ToggleButton(
+            description="Edit", icon="pencil", layout={"width": "auto"},
+            tooltip="Type or paste another text, or take an example",
+        )  # fmt: skip
+        self.box = w.Textarea(continuous_update=False, tooltip="The text to read")
+        self.box.add_class("aiw-text-box")
+        self.examples = w.Dropdown(
+            options=[("an example ...", ""), *EXAMPLES], layout={"width": "200px"},
+            tooltip="Texts that show at once what retrieval heads do",
+        )  # fmt: skip
+        self.examples.observe(self._take_example, "value")
+        self.note = Note()
+        self.read = w.Button(
+            description="Read this text", layout={"width": "auto"}, button_style="primary",
+            tooltip="Show the losses of the text in the box",
+        )  # fmt: skip
+        self.read.on_click(guarded(lambda _: self._read(), self.note))
+        self._editor = w.VBox(
+            [self.box, w.HBox([self.read, self.examples]), self.note], layout={"display": "none"}
+        )
+        self._editor.add_class("aiw-editor")
+        self.edit.observe(self._show_editor, "value")
+        line = [self.order, self.lock, self.before, self.after, self.source, self.edit]
+        super().__init__([w.HBox(line), self.tokens, self._editor])
+        self.add_class("aiw-text")
+
+    def _step_button(self, icon: str, tooltip: str, by: int) -> w.Button:
+        made = w.Button(icon=icon, tooltip=tooltip, layout=NARROW)
+        made.on_click(lambda _: self.on_step(by))
+        return made
+
+    def _take_example(self, change: dict[str, str]) -> None:
+        if change["new"]:
+            self.box.value = change["new"]
+            self.examples.value = ""
+            self.read.click()
+
+    def _read(self) -> None:
+        self.session.read(self.box.value)
+        self.edit.value = False
+
+    def _show_editor(self, change: dict[str, bool]) -> None:
+        self._editor.layout.display = "" if change["new"] else "none"
+        self.tokens.layout.display = "none" if change["new"] else ""
 
     def follow(self) -> None:
         """Show the text of the session in the box, and which token was asked about."""
@@ -45,9 +97,12 @@ class TextPanel(w.VBox):
         if session.text != self._written:  # else what is being typed would be lost
             self.box.value = self._written = session.text
         document, position, corpus = session.document, session.position, session.corpus
-        label = "" if document is None else f"document <bdi><b>{escaped(document)}</b></bdi>"
+        label = "" if document is None else f"<bdi><b>{escaped(document)}</b></bdi>"
         if position is not None and corpus is not None:
             label += f", {escaped(corpus.status(position))}"
         self.source.value = label
-        token = session.palette.token
-        self.tokens.selected = -1 if token is None else token
+        for button in (self.before, self.after):
+            button.disabled = position is None
+        palette = session.palette
+        asked = palette.token if palette.colour_by == NEED else None
+        self.tokens.selected = -1 if asked is None else asked

@@ -38,20 +38,22 @@ class TaskQueue:
 
     def __init__(
         self,
-        report: Callable[[BaseException], object],
+        report: Callable[[BaseException, str], object],
         watch: Watcher = lambda title, progress: None,
+        settled: Callable[[str], object] = lambda key: None,
         *,
         urgent: bool = False,
     ) -> None:
         """Begin without a task; the thread starts with the first.
 
         Args:
-            report: is called with errors.
+            report: is called with an error and the key of its task.
             watch: is called with the title of the running task and how far it is: None when it
                 begins, and ("", None) when the queue is idle again.
+            settled: is called with the key of a task that came to its end, before its `then`.
             urgent: tasks of other queues step aside (`workbench.core.progress.preemptible`).
         """
-        self._report, self._watch, self._urgent = report, watch, urgent
+        self._report, self._watch, self._settled, self._urgent = report, watch, settled, urgent
         self._waiting: OrderedDict[str, Task] = OrderedDict()
         self._running: Task | None = None
         self._changed = threading.Condition()
@@ -129,7 +131,7 @@ class TaskQueue:
             try:
                 self._do(task)
             except Exception as error:  # of a listener, so that the queue goes on
-                self._report(error)
+                self._report(error, task.key)
             finally:
                 with self._changed:
                     self._running = None
@@ -147,7 +149,8 @@ class TaskQueue:
             return
         except Exception as error:
             if not task.stop.is_set():
-                self._report(error)
+                self._report(error, task.key)
             return
         if not task.stop.is_set():
+            self._settled(task.key)
             task.then(result)

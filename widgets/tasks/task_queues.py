@@ -1,4 +1,4 @@
-"""The kinds of work of an explorer, each with a thread and a line of progress of its own."""
+"""The kinds of work of an explorer, each with a thread of its own."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from widgets.problem_box import ProblemBox
+from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queue import TaskQueue
-from widgets.views.progress_row import ProgressRow
 
 
 class TaskQueues:
@@ -19,30 +18,24 @@ class TaskQueues:
         colours: colours of the heads.
         corpus: texts and cuts of a corpus.
         long: work of minutes (detection, curves, scoring), in turn.
-        rows: a line of progress for each queue.
     """
 
-    def __init__(self, problem: ProblemBox) -> None:
+    def __init__(self, status: StatusLine) -> None:
         """Begin without work.
 
         Args:
-            problem: shows the errors.
+            status: shows progress and errors.
         """
-        self.rows: list[ProgressRow] = []
-        self.losses = self._queue(problem, urgent=True)
-        self.colours = self._queue(problem.keep)
-        self.corpus = self._queue(problem.keep)
-        self.long = self._queue(problem.keep, at_once=True)
+        self._status = status
+        self.losses = self._queue(urgent=True)
+        self.colours = self._queue()
+        self.corpus = self._queue()
+        self.long = self._queue(at_once=True)
 
-    def _queue(
-        self,
-        report: Callable[[BaseException], object],
-        urgent: bool = False,
-        at_once: bool = False,
-    ) -> TaskQueue:
-        row = ProgressRow(lambda: queue.cancel(), at_once)
-        queue = TaskQueue(report, row.watch, urgent=urgent)
-        self.rows.append(row)
+    def _queue(self, urgent: bool = False, at_once: bool = False) -> TaskQueue:
+        status = self._status
+        watch = status.watcher(lambda: queue.cancel(), at_once)
+        queue = TaskQueue(status.keep, watch, status.settled, urgent=urgent)
         return queue
 
     @property
@@ -55,6 +48,7 @@ class TaskQueues:
         title: str,
         work: Callable[[], Any],
         then: Callable[[Any], object] = lambda result: None,
+        note: Note | None = None,
     ) -> None:
         """Do long work.
 
@@ -62,12 +56,16 @@ class TaskQueues:
             title: what it is, in words.
             work: computes the result.
             then: is called with it.
+            note: beside the control that begins it, where its error is shown as well; None: there
+                is none.
 
         Raises:
             ValueError: the same is under way, since minutes may lie in it.
         """
         if title in self.long.keys:
             raise ValueError(f"{title} is under way already: wait for it, or cancel it first")
+        if note is not None:
+            self._status.beside(title, note)
         self.long.do(title, work, then)
 
     def cancel(self) -> None:

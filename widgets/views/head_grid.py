@@ -14,7 +14,7 @@ from widgets.problem_box import Report, raises
 from widgets.views.browser_files import module, stylesheet
 from widgets.views.own_changes import OwnChanges
 from workbench.models.geometry import HasGeometry
-from workbench.models.heads import HeadSet
+from workbench.models.heads import Head, HeadSet
 from workbench.session.head_colours import HeadColours
 
 
@@ -29,7 +29,10 @@ class HeadGrid(anywidget.AnyWidget):
         heads: query heads of a layer.
         mask: one byte a head, layer by layer: 1 for a masked head.
         values: shape (layers, heads), float32; NaN: no value.
-        legend: name and scale of the values.
+        reference: as `mask`, of the heads that losses are compared with.
+        legend: name and scale of the values, and a note on them.
+        chosen: number of the cell whose head the text shows the attention of, layer by layer; -1:
+            none.
     """
 
     _esm = module("head_grid")
@@ -40,7 +43,9 @@ class HeadGrid(anywidget.AnyWidget):
     # One byte a head, layer by layer. Plain Bytes would refuse the memoryview that comes back.
     mask = CByteMemoryView(b"").tag(sync=True)
     values = CByteMemoryView(b"").tag(sync=True)  # (layers, heads) float32
+    reference = CByteMemoryView(b"").tag(sync=True)
     legend = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.Int(-1).tag(sync=True)
 
     def __init__(self, model: HasGeometry, report: Report = raises) -> None:
         """A grid without masked heads and values.
@@ -55,6 +60,7 @@ class HeadGrid(anywidget.AnyWidget):
             layers=model.num_layers,
             heads=model.num_heads,
             mask=bytes(size),
+            reference=bytes(size),
             values=np.full(size, np.nan, np.float32).tobytes(),
         )
         self.report = report
@@ -72,12 +78,23 @@ class HeadGrid(anywidget.AnyWidget):
 
     @masked.setter
     def masked(self, heads: HeadSet) -> None:
-        mask = np.zeros((self.layers, self.heads), np.uint8)
-        for head in heads:
-            mask[head] = 1
-        if mask.tobytes() != bytes(self.mask):  # what the browser knows is not sent again
+        mask = self._bytes_of(heads)
+        if mask != bytes(self.mask):  # what the browser knows is not sent again
             with self._ours.made():
-                self.mask = mask.tobytes()
+                self.mask = mask
+
+    @property
+    def chosen_head(self) -> Head | None:
+        """The head that was gone to last, or None."""
+        return None if self.chosen < 0 else Head(*divmod(self.chosen, self.heads))
+
+    def compare_with(self, heads: HeadSet) -> None:
+        """Mark the heads that losses are compared with.
+
+        Args:
+            heads: none for the stock model.
+        """
+        self.reference = self._bytes_of(heads)
 
     def colour(self, colours: HeadColours) -> None:
         """Colour the heads by other values.
@@ -88,7 +105,7 @@ class HeadGrid(anywidget.AnyWidget):
         with self.hold_sync():
             self.legend = {
                 "name": colours.name, "low": colours.low, "high": colours.high,
-                "diverging": colours.diverging, "digits": 2,
+                "diverging": colours.diverging, "digits": colours.digits, "note": colours.note,
             }  # fmt: skip
             self.values = colours.values.astype(np.float32).tobytes()
 
@@ -98,6 +115,12 @@ class HeadGrid(anywidget.AnyWidget):
                 self.on_mask(self._heads_of(change["new"]))  # the mask may be another by now
         except Exception as error:
             self.report(error)
+
+    def _bytes_of(self, heads: HeadSet) -> bytes:
+        mask = np.zeros((self.layers, self.heads), np.uint8)
+        for head in heads:
+            mask[head] = 1
+        return mask.tobytes()
 
     def _heads_of(self, mask: Any) -> HeadSet:
         chosen = np.flatnonzero(np.frombuffer(mask, np.uint8))

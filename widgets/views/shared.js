@@ -30,11 +30,18 @@ const FALL = [0, 114, 178]; // blue: the loss falls, easier
 // The name of a pressed key, letters in lower case.
 const keyOf = (event) => (event.key.length === 1 ? event.key.toLowerCase() : event.key);
 
-// JupyterLab's shortcuts listen on the document and would take a view's keys first. Only the keys
-// that `isOurs` names are kept from it inside `part`: Ctrl+S still saves. Returns what ends that.
+// JupyterLab's shortcuts listen on the document and would take a widget's keys first: a plain "x"
+// would cut the cell. Without Ctrl, Cmd or Alt nothing but Tab and Escape reaches it from inside an
+// explorer; of the other keys, those that `isOurs` names are kept from it inside `part`: Ctrl+S still
+// saves. Returns what ends that.
 function claimKeys(part, isOurs) {
+  const SUPPRESS = "data-lm-suppress-shortcuts";
+  const isPlain = (event) =>
+    !event.ctrlKey && !event.metaKey && !event.altKey && !["Tab", "Escape"].includes(event.key);
   const claimed = (event) => {
-    if (part.contains(event.target)) part.toggleAttribute("data-lm-suppress-shortcuts", isOurs(event));
+    const explorer = part.closest(".aiw-explorer");
+    if (explorer && explorer.contains(event.target)) explorer.toggleAttribute(SUPPRESS, isPlain(event));
+    if (part.contains(event.target)) part.toggleAttribute(SUPPRESS, isPlain(event) || isOurs(event));
   };
   window.addEventListener("keydown", claimed, true);
   return () => window.removeEventListener("keydown", claimed, true);

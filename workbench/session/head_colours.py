@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ RETRIEVAL = "retrieval score"
 ESTIMATE, EXACT = "influence on the text (estimate)", "influence on the text (exact)"
 NEED = "need of the token"
 METHODS: dict[str, Method] = {ESTIMATE: "gradient", EXACT: "exact", NEED: "exact"}
+# Heads of a score above it are called retrieval heads by Wu et al. (arXiv 2404.15574).
+RETRIEVES = 0.1
+ALONE = "nats, each head alone, against no mask"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class HeadColours:
         low: the low end of the scale.
         high: the high end of the scale.
         diverging: the scale goes from -high over 0 to high.
+        note: what a reader must know of the values, in a few words; empty: nothing.
     """
 
     name: str
@@ -37,6 +41,12 @@ class HeadColours:
     low: float
     high: float
     diverging: bool = False
+    note: str = ""
+
+    @property
+    def digits(self) -> int:
+        """Decimals that tell values apart on this scale."""
+        return int(np.clip(1 - np.floor(np.log10(max(self.high, 1e-9))), 2, 5))
 
     @classmethod
     def none(cls, model: HasGeometry) -> HeadColours:
@@ -85,6 +95,8 @@ class HeadColours:
         values = np.full((model.num_layers, model.num_heads), np.nan, np.float32)
         for place, value in zip(places, frame[column].to_numpy(dtype=float), strict=True):
             values[place] = value
+        if name == RETRIEVAL and (values[np.isfinite(values)] >= 0).all():
+            return _retrieval(values)
         return _scaled(name or column, values, diverging=bool((values < 0).any()))
 
     @classmethod
@@ -97,7 +109,27 @@ class HeadColours:
         Returns:
             The effects in nats, on a diverging scale.
         """
-        return _scaled(effects.scores.by, effects.effect, diverging=True)
+        return _scaled(effects.scores.by, effects.effect, diverging=True, note=ALONE)
+
+    def on_scale_of(self, other: HeadColours) -> HeadColours:
+        """The same values on the scale of others, so that the two compare.
+
+        Args:
+            other: whose scale is taken over.
+
+        Returns:
+            The values; those beyond the scale have the colour of its end.
+        """
+        return replace(self, low=other.low, high=other.high)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a head that has a value.
+
+        Returns:
+            Columns layer, head and score.
+        """
+        layer, head = np.nonzero(np.isfinite(self.values))
+        return pd.DataFrame({"layer": layer, "head": head, "score": self.values[layer, head]})
 
     def describe(self, layer: int, head: int) -> str:
         """The value of one head in words.
@@ -110,7 +142,7 @@ class HeadColours:
             Name and value.
         """
         value = float(self.values[layer, head])
-        return "no value" if np.isnan(value) else f"{self.name} {value:.2f}"
+        return "no value" if np.isnan(value) else f"{self.name} {value:.{self.digits}f}"
 
 
 class Palette:
@@ -149,9 +181,20 @@ class Palette:
         Raises:
             ValueError: it is none of them.
         """
+        self.require(name)
+        self.colour_by = name
+
+    def require(self, name: str) -> None:
+        """Refuse a name that nothing can be coloured by.
+
+        Args:
+            name: one of `names`.
+
+        Raises:
+            ValueError: it is none of them.
+        """
         if name not in self.names:
             raise ValueError(f"no colours {name!r}: expected one of {', '.join(self.names)}")
-        self.colour_by = name
 
     def add(self, frame: pd.DataFrame) -> list[str]:
         """Offer the numeric columns of a frame.
@@ -204,7 +247,7 @@ def streaming_map(
 
     def on_layer(layer: int, effects: np.ndarray) -> None:
         values[layer] = effects
-        on_progress(_scaled(name, values.copy(), diverging=True))
+        on_progress(_scaled(name, values.copy(), diverging=True, note=ALONE))
 
     return on_layer
 
@@ -217,11 +260,22 @@ def _require_frame(frame: pd.DataFrame) -> None:
         )
 
 
-def _scaled(name: str, values: np.ndarray, diverging: bool) -> HeadColours:
+def _retrieval(values: np.ndarray) -> HeadColours:
+    """Shares of a probe on a scale from 0 to 1, so that a model that copies nothing looks it."""
+    high = float(np.nanmax(values, initial=0))
+    count = int((values >= RETRIEVES).sum())
+    heads = "head" if count == 1 else "heads"
+    note = f"{count} {heads} at {RETRIEVES} or above"
+    if high < RETRIEVES:
+        note = f"highest {high:.2f}: no head copies"
+    return HeadColours(RETRIEVAL, values, 0.0, max(high, 1.0), note=note)
+
+
+def _scaled(name: str, values: np.ndarray, diverging: bool, note: str = "") -> HeadColours:
     known = values[np.isfinite(values)]
     if not diverging:
         return HeadColours(name, values, min(0.0, float(known.min(initial=0))),
                            float(known.max(initial=0)) or 1.0)  # fmt: skip
     # One head of the first layer often outweighs all others; with it as the end nothing is seen.
     high = (float(np.quantile(np.abs(known), 0.99)) if len(known) else 0.0) or 1.0
-    return HeadColours(name, values, -high, high, diverging=True)
+    return HeadColours(name, values, -high, high, diverging=True, note=note)

@@ -239,25 +239,30 @@ class Session:
         """
         self._toggle_line([(site.layer, head) for site in self.model.sites])
 
-    @action
-    def top(self, count: int, *, allow_ties: bool = False) -> None:
-        """Mask the heads of highest score.
+    def top(self, count: int, *, by: str | None = None, allow_ties: bool = False) -> None:
+        """Mask the heads of highest value.
 
         Args:
             count: how many.
-            allow_ties: as in `HeadSet.top`: what happens if the next head has the same score.
+            by: one of `palette.names`, computed if need be; None: the retrieval score.
+            allow_ties: as in `HeadSet.top`: what happens if the next head has the same value.
 
         Raises:
-            ValueError: no head has a score yet, `count` is out of range, or heads tie at the cut.
+            ValueError: no head has a score yet, `count` is out of range, heads tie at the cut, or
+                there are no colours of this name.
         """
-        if self.scores is None:
+        scores: HeadScores | pd.DataFrame | None = self.scores
+        if by not in (None, RETRIEVAL):
+            scores = self.colours(name=by).frame()
+        if scores is None:
             raise ValueError("no head has a score yet: call session.detect(), or use_scores(frame)")
         total = self.model.head_count
         if not 0 <= count < total:
             raise ValueError(f"count must lie between 0 and {total - 1}, got {count}")
-        if count == 0:
-            return self.clear()
-        self._become(heads=HeadSet.top(self.scores, count / total, allow_ties=allow_ties))
+        heads = ()
+        if count:
+            heads = HeadSet.top(scores, count / total, allow_ties=allow_ties)
+        self.mask(heads)
 
     def top_count(self) -> int | None:
         """How many heads are masked if they are those of highest score.
@@ -517,18 +522,28 @@ class Session:
         self.palette.token = token
         self.colour_by(NEED)
 
-    def colours(self, on_progress: Callable[[HeadColours], object] | None = None) -> HeadColours:
-        """The value of every head under the present colouring, computed if need be.
+    def colours(
+        self,
+        on_progress: Callable[[HeadColours], object] | None = None,
+        name: str | None = None,
+    ) -> HeadColours:
+        """The value of every head, computed if need be.
 
         Args:
             on_progress: is called with an exact map of effects as it grows, from the last layer
                 downwards; None: nothing is called.
+            name: one of `palette.names`; None: the present colouring.
 
         Returns:
             One value a head, with its scale.
+
+        Raises:
+            ValueError: there are no colours of this name.
         """
         with self._lock:
-            name, columns, state = self.palette.colour_by, self.palette.columns, self.state
+            name = name or self.palette.colour_by
+            self.palette.require(name)
+            columns, state = self.palette.columns, self.state
             token = self.palette.token if name == NEED else None
         if name in columns:
             return columns[name]
