@@ -17,13 +17,15 @@ def mask_of(total, masked):
     return bytes(i in masked for i in range(total))
 
 
-def show(page, layers=6, heads=4, masked=(), values=None, legend=None, theme="light"):
+def show(page, layers=6, heads=4, masked=(), values=None, legend=None, theme="light", reference=()):
     """Mount a grid; cell i is head i % heads of layer i // heads."""
     total = layers * heads
     traits = {
         "layers": layers,
         "heads": heads,
         "mask": mask_of(total, set(masked)),
+        "reference": mask_of(total, set(reference)),
+        "chosen": -1,
         "values": floats(values or [i / total for i in range(total)]),
         "legend": legend or LEGEND,
     }

@@ -18,6 +18,7 @@ from support.planted import planted_model, planted_probes
 
 import workbench as wb
 from widgets import Explorer, TokenView
+from widgets.explorer import TABS
 from widgets.tasks.interrupt import _interrupted
 from workbench.core.text import escape_control_characters
 from workbench.scoring.corpus_folder import default_folder
@@ -41,20 +42,20 @@ def scores(model):
 def explorer(model, scores):
     made = Explorer(model, text=TEXT, scores=scores)
     assert made.wait(60)
-    assert made.problem.error is None
+    assert made.status.error is None
     yield made
     made.close()
 
 
 def settled(explorer):
     assert explorer.wait(60)
-    assert explorer.problem.error is None
+    assert explorer.status.error is None
     shown = np.frombuffer(explorer.text.tokens.after, np.float32)
     changes = explorer.session.changes()
     np.testing.assert_array_equal(shown, changes.after)
     assert explorer.text.tokens.summary == changes.describe()
     assert explorer.heads.grid.masked == explorer.session.heads
-    assert explorer.heads.names.value == str(explorer.session.heads)
+    assert explorer.toolbar.names.value == str(explorer.session.heads)
 
 
 def clicked(explorer, *heads):
@@ -78,20 +79,21 @@ def test_a_method_of_the_session_moves_the_controls(explorer):
     explorer.session.mask("L0H1")
     explorer.session.set_mode("zero")
     settled(explorer)
-    assert explorer.heads.mode.value == "zero"
+    assert explorer.toolbar.mode.value == "zero"
     explorer.session.undo()
     settled(explorer)
-    assert explorer.heads.mode.value == "uniform"
+    assert explorer.toolbar.mode.value == "uniform"
 
 
 def test_presets(explorer, scores):
-    heads, session = explorer.heads, explorer.session
-    heads.top.value = 3
+    heads, session = explorer.toolbar, explorer.session
+    assert heads.count.value == 1  # 5 % of 12
+    heads.top.click()
     settled(explorer)
-    assert session.heads == wb.HeadSet.top(scores, 3 / 12)
-    heads.top5.click()
-    assert len(session.heads) == 1
-    heads.top.value = 4
+    assert session.heads == wb.HeadSet.top(scores, 1 / 12)
+    heads.count.value = 4
+    settled(explorer)
+    assert session.heads == wb.HeadSet.top(scores, 4 / 12)
     chosen = session.heads
     heads.random.click()
     settled(explorer)
@@ -113,13 +115,44 @@ def test_presets(explorer, scores):
     assert str(session.heads) == "L0H1 L2H3"
     heads.mode.value = "mean"
     assert session.mode == "mean"
-    heads.keep.click()
+    heads.compare.value = True
     assert str(session.state.against) == "L0H1 L2H3"
+    assert heads.compare.description == "Compared with 2"
     heads.clear.click()
     settled(explorer)
     assert explorer.text.tokens.labels == ["2 heads masked", "no mask"]
-    heads.stock.click()
+    assert explorer.heads.grid.reference == bytes([0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+    heads.compare.value = False
     assert not session.state.against
+    assert heads.compare.description == "Compare"
+    assert explorer.heads.grid.reference == bytes(12)
+    assert heads.clear.disabled
+
+
+def test_the_top_heads_of_the_present_colours_are_masked(explorer, model):
+    explorer.heads.colour.value = "influence on the text (exact)"
+    explorer.toolbar.count.value = 3
+    settled(explorer)
+    effect = wb.head_effects(model, TEXT).effect
+    highest = np.argsort(-effect.ravel())[:3]
+    expected = wb.HeadSet.of(zip(*np.unravel_index(highest, effect.shape), strict=True), model)
+    assert explorer.session.heads == expected
+
+
+def test_heads_that_tie_at_the_cut_are_taken_on_request_only(model):
+    layer, head = np.indices((model.num_layers, model.num_heads)).reshape(2, -1)
+    same = pd.DataFrame({"layer": layer, "head": head, "score": 0.5})
+    explorer = Explorer(model, text=TEXT, scores=same)
+    try:
+        explorer.toolbar.count.value = 3
+        assert explorer.wait(60)
+        assert "tie at the cut" in str(explorer.status.error)
+        explorer.toolbar.ties.value = True
+        explorer.toolbar.top.click()
+        settled(explorer)  # the error went with the success of the same work
+        assert str(explorer.session.heads) == "L0H0 L0H1 L0H2"
+    finally:
+        explorer.close()
 
 
 def test_undo_and_redo_from_the_keys_of_grid_and_text(explorer):
@@ -188,8 +221,8 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda e: setattr(e.heads.names, "value", "L9H9"), "layers go from 0 to 2"),
-        (lambda e: setattr(e.heads.names, "value", "heads!"), "is not a head"),
+        (lambda e: setattr(e.toolbar.names, "value", "L9H9"), "layers go from 0 to 2"),
+        (lambda e: setattr(e.toolbar.names, "value", "heads!"), "is not a head"),
         (lambda e: (setattr(e.text.box, "value", "  "), e.text.read.click()), "empty"),
         (lambda e: e.text.tokens.handle(
             None, {"action": "dance", "revision": e.text.tokens.revision, "token": 1}), "dance"),
@@ -204,12 +237,13 @@ def test_errors_are_shown_and_nothing_is_lost(explorer, act, message):
     explorer.session.mask("L1H1")
     act(explorer)
     explorer.wait(60)
-    assert message in str(explorer.problem.error)
-    assert explorer.problem.layout.display == ""
+    assert message in str(explorer.status.error)
+    assert message.replace("'", "&#x27;") in explorer.status.words.value
+    assert explorer.status.close_error.layout.display == ""
     assert str(explorer.session.heads) == "L1H1"
     assert explorer.session.text == TEXT
-    explorer.problem.dismiss()
-    explorer.heads.invert.click()
+    explorer.status.dismiss()
+    explorer.toolbar.invert.click()
     settled(explorer)
 
 
@@ -268,8 +302,8 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     assert documents.folder.placeholder == folder
     assert f"top 20% of the tokens written: {folder}/manifest.json" in selection.written.value
     assert wb.verify_manifest(tmp_path / folder).ok
-    explorer.tabs.selected_index = 4
-    code = explorer.code.value.replace("&#x27;", "'")
+    explorer.tabs.selected_index = TABS.index("Code")
+    code = explorer.code.code
     assert f"session.load('{folder}', 'corpus.jsonl')" in code
 
 
@@ -297,7 +331,7 @@ def test_the_curve_is_drawn(monkeypatch):
         explorer.curves.probes.value = 2
         explorer.curves.draw.click()
         assert explorer.wait(120)
-        assert explorer.problem.error is None
+        assert explorer.status.error is None
         figure = explorer.curves.figure.figure
         assert figure is not None
         assert [trace.name for trace in figure.data[:3]] == [

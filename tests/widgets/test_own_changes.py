@@ -79,10 +79,10 @@ def byte_mask(session, *heads):
     return mask.tobytes()
 
 
-@pytest.mark.parametrize("clicked", ["mode", "grid", "names", "top", "colour"])
+@pytest.mark.parametrize("clicked", ["mode", "grid", "names", "compare", "colour"])
 def test_a_click_while_the_controls_follow_is_done(session, clicked, monkeypatch):
-    method = {"mode": "set_mode", "grid": "mask", "names": "mask", "top": "top",
-              "colour": "colour_by"}[clicked]  # fmt: skip
+    method = {"mode": "set_mode", "grid": "mask", "names": "mask",
+              "compare": "compare_with", "colour": "colour_by"}[clicked]  # fmt: skip
     heard = threading.Event()
     real = getattr(wb.Session, method)
 
@@ -95,12 +95,12 @@ def test_a_click_while_the_controls_follow_is_done(session, clicked, monkeypatch
     explorer = Explorer(session)
     try:
         assert explorer.wait(PATIENCE)
-        panel = explorer.heads
+        panel, bar = explorer.heads, explorer.toolbar
         changes = {
-            "mode": lambda: setattr(panel.mode, "value", "zero"),
+            "mode": lambda: setattr(bar.mode, "value", "zero"),
             "grid": lambda: setattr(panel.grid, "mask", byte_mask(session, (2, 3))),
-            "names": lambda: setattr(panel.names, "value", "L2H3"),
-            "top": lambda: setattr(panel.top, "value", 3),
+            "names": lambda: setattr(bar.names, "value", "L2H3"),
+            "compare": lambda: setattr(bar.compare, "value", True),
             "colour": lambda: setattr(panel.colour, "value", session.palette.names[-1]),
         }
 
@@ -109,21 +109,22 @@ def test_a_click_while_the_controls_follow_is_done(session, clicked, monkeypatch
             changes[clicked]()
 
         # The grid has changes of its own; the undo button comes before most other controls.
-        place = (panel.undo, "disabled") if clicked != "grid" else (panel.grid, "mask")
+        place = (bar.undo, "disabled") if clicked != "grid" else (panel.grid, "mask")
         Meanwhile(*place).act(lambda: session.mask("L0H1"), reader, heard)
         assert explorer.wait(PATIENCE)
-        assert explorer.problem.error is None
+        assert explorer.status.error is None
         state = session.state
         assert state.mode == ("zero" if clicked == "mode" else "uniform")
-        masked = {"grid": "L2H3", "names": "L2H3", "top": "L0H0 L0H1 L0H2"}.get(clicked, "L0H1")
+        masked = {"grid": "L2H3", "names": "L2H3"}.get(clicked, "L0H1")
         assert str(state.heads) == masked
+        assert str(state.against) == ("L0H1" if clicked == "compare" else "")
         if clicked == "colour":
             assert session.palette.colour_by == session.palette.names[-1]
         # And every control says what the session says.
-        assert panel.mode.value == state.mode
+        assert bar.mode.value == state.mode
         assert panel.grid.masked == state.heads
-        assert panel.names.value == str(state.heads)
-        assert panel.top.value == (session.top_count() or 0)
+        assert bar.names.value == str(state.heads)
+        assert bar.compare.value == bool(state.against)
         assert panel.colour.value == session.palette.colour_by
     finally:
         explorer.close()
@@ -153,7 +154,7 @@ def test_a_cut_while_another_is_shown_is_done(session, control, monkeypatch):
             heard,
         )  # fmt: skip
         assert explorer.wait(PATIENCE)
-        assert explorer.problem.error is None
+        assert explorer.status.error is None
         chosen = session.corpus.selection
         assert (chosen.fraction, chosen.by) == {
             "fraction": (0.7, "documents"), "by": (0.4, "tokens"),

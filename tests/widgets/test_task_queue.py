@@ -8,7 +8,7 @@ import pytest
 from support.models import make_model
 
 import workbench as wb
-from widgets.problem_box import ProblemBox
+from widgets.status_line import StatusLine
 from widgets.tasks.task_queue import TaskQueue
 from widgets.tasks.task_queues import TaskQueues
 from workbench.core.progress import check_cancelled, progress_bar
@@ -25,6 +25,9 @@ class Heard:
     def watch(self, title, progress):
         self.watched.append((title, progress))
 
+    def report(self, error, key):
+        self.errors.append(error)
+
 
 @pytest.fixture
 def heard():
@@ -33,7 +36,7 @@ def heard():
 
 @pytest.fixture
 def queue(heard):
-    queue = TaskQueue(heard.errors.append, heard.watch)
+    queue = TaskQueue(heard.report, heard.watch)
     yield queue
     queue.close()
 
@@ -135,7 +138,7 @@ def test_a_closed_lane_says_so(queue, heard):
 
 
 def test_the_same_long_work_is_not_begun_twice():
-    queues = TaskQueues(ProblemBox())
+    queues = TaskQueues(StatusLine())
     started, go = threading.Event(), threading.Event()
     try:
         queues.begin("scoring", busy(started, go))
@@ -154,7 +157,7 @@ def test_urgent_work_comes_between_the_passes_of_a_map():
     model = make_model()
     text = "abc abd abe " * 8
     alone = wb.head_effects(model, text).effect
-    queues = TaskQueues(ProblemBox())
+    queues = TaskQueues(StatusLine())
     results: list = []
     between: list = []
     try:
@@ -177,52 +180,3 @@ def test_urgent_work_comes_between_the_passes_of_a_map():
     assert len(between) == 5
     (effects,) = results
     assert (effects.effect == alone).all()
-
-
-def test_the_row_of_progress_is_hidden_until_work_takes_long():
-    from widgets.views.progress_row import ProgressRow
-    from workbench.core.progress import Progress
-
-    stopped: list = []
-    row = ProgressRow(lambda: stopped.append(True))
-    row.watch("scoring", None)
-    row.watch("scoring", Progress("scoring", "doc", 1, 10, 0.1))
-    assert row.layout.display == "none"
-    at_once = ProgressRow(lambda: None, at_once=True)
-    at_once.watch("scoring", None)
-    assert (at_once.layout.display, at_once.words.value) == ("", "scoring ...")
-    row.watch("scoring", Progress("scoring", "doc", 5, 10, 5.0))
-    assert row.layout.display == ""
-    assert row.words.value == "scoring: 5 of 10 doc, 0:05 left"
-    assert (row.bar.value, row.bar.max) == (5, 10)
-    row.button.click()
-    assert stopped == [True]
-    row.watch("", None)
-    assert row.layout.display == "none"
-
-
-def test_an_error_is_shown_as_text_and_goes_with_the_next_success():
-    box = ProblemBox()
-
-    def act(fail):
-        if fail:
-            raise KeyError("<b>not</b> bold \u202e")
-
-    careful = box.guarded(act)
-    careful(True)
-    assert isinstance(box.error, KeyError)
-    careful(False)
-    assert box.error is None
-    box.keep(KeyError("after minutes"))
-    careful(False)
-    assert isinstance(box.error, KeyError)  # of work that ran for itself: until it is dismissed
-    box.children[1].click()
-    assert box.error is None
-    careful(True)
-    (words,) = [child.value for child in box.children if hasattr(child, "value")]
-    assert "&lt;b&gt;not&lt;/b&gt;" in words
-    assert "\u202e" not in words
-    assert box.layout.display == ""
-    careful(False)
-    assert box.error is None
-    assert box.layout.display == "none"
