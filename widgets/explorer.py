@@ -238,7 +238,9 @@ class Explorer(w.VBox):
         # The picture stands beside the widget, which hides it: where no kernel runs it is all there
         # is. Widget state is not saved into notebooks.
         require_unmasked(self.session.model)  # else this thread would wait for itself
-        display(super()._repr_mimebundle_(), raw=True)
+        shown = super()._repr_mimebundle_()
+        shown.pop("text/plain", None)  # beside the picture, the repr would say it again, and worse
+        display(shown, raw=True)
         self.queues.losses.wait()
         self.queues.colours.wait()
         self._static = display(self.snapshot(), display_id=True)

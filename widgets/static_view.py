@@ -16,6 +16,7 @@ from workbench.session.head_colours import HeadColours
 from workbench.session.state import State
 
 RISE, FALL = "213,94,0", "0,114,178"  # vermilion and blue of Okabe and Ito
+STRENGTH = 0.7  # of the strongest colour of a token, on which ink can be read
 AS_IT_IS = "mathjax_ignore tex2jax_ignore"  # dollars in a text are no formula
 BORDER = "1px solid rgba(128,128,128,.5)"
 
@@ -41,36 +42,57 @@ def snapshot(model: Model, state: State, colours: HeadColours, changes: TokenCha
         HTML of the grid and of the text, without a script.
     """
     masked = escaped(str(state.heads)) or "none"
+    reach = f"{changes.reach:g}"
+    scale = _scale(
+        f"easier, -{reach}", f"{FALL},{STRENGTH}", f"{RISE},{STRENGTH}",
+        f"+{reach} nats, harder to predict",
+    )  # fmt: skip
     return (
         f'{STYLE}<div class="aiw-snapshot {AS_IT_IS}" style="font-family:sans-serif">'
         f"<p><b>{escaped(model.source)}</b>: {len(state.heads)} of {model.head_count} "
         f"heads masked ({state.mode}): {masked}</p>"
-        f"{_grid(model, state, colours)}<p>{escaped(changes.describe())}</p>{_text(changes)}"
-        "<p><i>A picture. Run the cell to toggle heads.</i></p></div>"
+        '<div style="display:flex;flex-wrap:wrap;gap:24px">'
+        f"<div>{_grid(model, state, colours)}</div>"
+        f'<div style="flex:1 1 320px;min-width:0"><p><b>{escaped(changes.describe())}</b></p>'
+        f"{_text(changes)}<p>{scale}</p>"
+        "<p><i>A picture. Run the cell to toggle heads.</i></p></div></div></div>"
     )
 
 
 def _grid(model: Model, state: State, colours: HeadColours) -> str:
     masked = set(state.heads)
     high = colours.high or 1.0
-    lines = []
-    for head in range(model.num_heads):
+    numbers = "".join(f"<th>{head}</th>" for head in range(model.num_heads))
+    lines = [f"<tr><th></th>{numbers}</tr>"]
+    for layer in range(model.num_layers):
         cells = []
-        for layer in range(model.num_layers):
+        for head in range(model.num_heads):
             value = float(colours.values[layer, head])
             share = 0.0 if np.isnan(value) else min(abs(value) / high, 1.0)
             rgb = RISE if colours.diverging and value >= 0 else FALL
             cells.append(
                 f'<td title="L{layer}H{head}: {escaped(colours.describe(layer, head))}" '
-                f'style="padding:0;width:16px;height:16px;border:{BORDER};text-align:center;'
-                f'background-color:rgba({rgb},{share:.2f})">'
+                f'style="padding:0;width:14px;height:14px;border:{BORDER};text-align:center;'
+                f'font-weight:bold;background-color:rgba({rgb},{share:.2f})">'
                 f"{'&times;' if (layer, head) in masked else ''}</td>"
             )
-        lines.append(f"<tr><th>{head}</th>{''.join(cells)}</tr>")
+        lines.append(f"<tr><th>{layer}</th>{''.join(cells)}</tr>")
+    low, end = (f"{value:.{colours.digits}f}" for value in (colours.low, colours.high))
+    first, last = (f"{FALL},1", f"{RISE},1") if colours.diverging else (f"{FALL},0", f"{FALL},1")
+    scale = _scale(low, first, last, end) if colours.name else ""
     return (
-        '<table style="border-collapse:collapse;font-size:11px;line-height:1">'
-        f"<caption>layers across, heads down; &times; is masked; colour: "
-        f"{escaped(colours.name) or 'none'}</caption>{''.join(lines)}</table>"
+        '<table style="border-collapse:collapse;font-size:10px;line-height:1">'
+        f"<caption>layers down, heads across; &times; is masked</caption>{''.join(lines)}</table>"
+        f'<p style="font-size:11px">colour: {escaped(colours.name) or "none"} {scale}</p>'
+    )
+
+
+def _scale(low: str, first: str, last: str, high: str) -> str:
+    """Both ends of a scale of colours ("213,94,0,0.7"), with what they stand for."""
+    box = "display:inline-block;width:14px;height:10px"
+    return (
+        f'<span style="font-size:11px">{low} <span style="{box};background-color:rgba({first})">'
+        f'</span> <span style="{box};background-color:rgba({last})"></span> {high}</span>'
     )
 
 
@@ -78,7 +100,7 @@ def _text(changes: TokenChanges) -> str:
     spans = []
     for piece, change in zip(changes.pieces, changes.change, strict=True):
         known = bool(np.isfinite(change))
-        share = min(abs(float(change)) / changes.reach, 1.0) * 0.7 if known else 0.0
+        share = min(abs(float(change)) / changes.reach, 1.0) * STRENGTH if known else 0.0
         words = f"{float(change):+.2f} nats" if known else "not predicted"
         colour = f"rgba({RISE if change >= 0 else FALL},{share:.2f})"
         spans.append(

@@ -31,7 +31,7 @@ TOP, UNMASKED = 14, 4  # heads in the top 5 %, and how many of them are unmasked
 
 
 class Film:
-    """Frames of the Explorer, from its title to the tokens, each with the time that it stands."""
+    """Frames of the Explorer, each with the time that it stands."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -40,11 +40,8 @@ class Film:
     def shoot(self, milliseconds: int) -> None:
         """Take a frame of what is on the page now."""
         explorer = self.page.locator(".aiw-explorer").bounding_box()
-        below = self.page.locator(".aiw-explorer textarea").first.bounding_box()
         assert explorer is not None
-        assert below is not None
-        height = below["y"] - explorer["y"]
-        content = self.page.screenshot(clip={**explorer, "height": height}, animations="disabled")
+        content = self.page.screenshot(clip=explorer, animations="disabled")
         image = Image.open(io.BytesIO(content)).convert("RGB")
         size = WIDTH, round(image.height * WIDTH / image.width)
         self.frames.append((image.resize(size, Image.Resampling.LANCZOS), milliseconds))
@@ -88,7 +85,7 @@ def record(page: Page, lab: Lab) -> Film:
     page.locator(".aiw-explorer").scroll_into_view_if_needed()
     film = Film(page)
     film.shoot(LONG)
-    top = "Top 5 %"
+    top = "Mask top"
     button(page, top).click()
     _settled(page, lab, TOP)
     film.shoot(LONG)
@@ -105,7 +102,7 @@ def record(page: Page, lab: Lab) -> Film:
     film.shoot(LONG)
     worst = lab.ask("explorer.session.changes().table().change.idxmax()")
     page.locator(f'.aiw-token[data-index="{worst}"]').hover()
-    page.wait_for_selector(".aiw-guesses")
+    page.wait_for_selector(".aiw-predictions")
     film.shoot(2 * LONG)
     return film
 
@@ -130,7 +127,7 @@ def main() -> None:
         until_explorer(NOTEBOOK, lab.folder / NOTEBOOK.name)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=find_browser(), args=QUIET)
-            page = browser.new_page(viewport={"width": 1300, "height": 1250})
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.set_default_timeout(PATIENCE)
             film = record(page, lab)
             browser.close()

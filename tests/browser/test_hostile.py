@@ -107,7 +107,7 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
         names.press("Enter")
         word = text.split()[0][:40]
         alert = page.locator(
-            ".aiw-problem [role=alert]", has_text=escape_control_characters(word)[:8]
+            ".aiw-status [role=alert] summary", has_text=escape_control_characters(word)[:8]
         )
         alert.first.wait_for()
     assert page.evaluate("() => window.hacked") is None
@@ -134,12 +134,24 @@ def test_the_picture_is_text(number, page):
         page.set_content(explorer.snapshot().data)
     finally:
         explorer.close()
-    shown = "".join(page.locator(".aiw-snapshot p span").all_text_contents())
+    shown = "".join(page.locator(".aiw-snapshot-text span").all_text_contents())
     read = shown.replace(CONTINUED, "")
     assert read == escape_control_characters(text)[: len(read)]
     assert len(read) >= min(len(text), 1000)  # of a long text, the beginning
     kinds = page.evaluate(
         "() => [...new Set([...document.querySelectorAll('.aiw-snapshot *')].map(e => e.tagName))]"
     )
-    assert set(kinds) <= {"P", "B", "I", "TABLE", "CAPTION", "TBODY", "TR", "TH", "TD", "SPAN"}
+    assert set(kinds) <= {
+        "DIV",
+        "P",
+        "B",
+        "I",
+        "TABLE",
+        "CAPTION",
+        "TBODY",
+        "TR",
+        "TH",
+        "TD",
+        "SPAN",
+    }
     assert page.evaluate("() => window.hacked") is None

@@ -48,7 +48,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def wide(page):
-    page.set_viewport_size({"width": 1400, "height": 1300})
+    page.set_viewport_size({"width": 1440, "height": 900})
     page.set_default_timeout(PATIENCE)
     return page
 
@@ -59,7 +59,7 @@ def test_toggle_heads_by_mouse_and_keyboard_and_ask_a_token(lab, wide):
     assert wide.locator(".aiw-cell").count() == 270
     assert lab.ask("len(explorer.session.heads)") == "0"
 
-    button(wide, "Top 5 %").click()
+    button(wide, "Mask top").click()
     wide.wait_for_function("() => document.querySelectorAll('.aiw-masked').length === 14")
     lab.settle()
     chosen = lab.ask("explorer.session.heads").split()
@@ -87,8 +87,8 @@ def test_toggle_heads_by_mouse_and_keyboard_and_ask_a_token(lab, wide):
     lab.settle()
     mouse = wide.evaluate(HEATS)
 
-    # By keyboard: right of it, with the arrow key, Space.
-    wide.keyboard.press("ArrowRight")
+    # By keyboard: below it, with the arrow key, Space.
+    wide.keyboard.press("ArrowDown")
     wide.keyboard.press("Space")
     other = f"L{layer + 1}H{head}"
     lab.until(f"({layer + 1}, {head}) in explorer.session.heads", str(other not in chosen))
@@ -139,7 +139,7 @@ def test_toggle_heads_by_mouse_and_keyboard_and_ask_a_token(lab, wide):
     names = wide.locator(".aiw-explorer input[placeholder='L17H3 L18H6']")
     names.fill("L99H0")
     names.press("Enter")
-    problem = wide.locator(".aiw-problem [role=alert]")
+    problem = wide.locator(".aiw-status [role=alert] summary")
     problem.wait_for()
     assert "layers go from 0 to 29" in problem.text_content()
     assert lab.ask("explorer.session.heads") == " ".join(chosen)
@@ -181,7 +181,8 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     fill(wide, "Run folder", "endless")
     fill(wide, "read at most", "160")
     button(wide, "Score under the masked heads").click()
-    progress = wide.locator(".aiw-progress", has_text="scoring: ")
+    line = wide.locator(".aiw-status")
+    progress = line.locator(".aiw-status-progress", has_text="scoring: ")
     progress.get_by_text("left").wait_for()  # with the time left
     assert lab.ask("explorer.queues.long.busy") == "True"
     # A click meanwhile is answered before the scoring goes on.
@@ -189,7 +190,7 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     lab.until("len(explorer.session.heads)", "15")
     lab.until("explorer.queues.losses.wait(300), explorer.queues.long.busy", "(True, True)")
     cell(wide, 29, 0).click()
-    progress.get_by_role("button", name="Cancel").click()
+    line.get_by_role("button", name="Cancel").click()
     lab.until("explorer.queues.long.wait(300)", "True")
     progress.wait_for(state="hidden")
     assert lab.ask("explorer.session.corpus") == "None"
@@ -242,8 +243,7 @@ def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
     button(wide, "Invert").click()  # the picture follows what is done in the browser
     lab.until("len(explorer.session.heads)", "256")
     lab.settle()
-    button(wide, "Undo").click()
-    assert button(wide, "Top 5 %").is_disabled()  # no head has a score yet
+    wide.get_by_title("Undo", exact=False).click()
     cell(wide, 0, 0).click()
     lab.settle()
     wide.locator(".aiw-snapshot", has_text="15 of 270").wait_for(state="attached")
@@ -251,6 +251,7 @@ def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
     wait_for_save(wide, lab.folder / "again.ipynb", "15 of 270")
 
     stored = lab.saved("again.ipynb")
+    assert "<Explorer of" not in json.dumps(stored)  # the picture says it
     assert "widgets" not in stored["metadata"]  # no state of widgets
     size = (lab.folder / "again.ipynb").stat().st_size
     assert size < 300_000, f"{size} bytes"
@@ -264,7 +265,9 @@ def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
     assert picture.is_visible()
     assert picture.locator("td").count() == 270
     assert picture.locator("td", has_text="\u00d7").count() == 15
-    words = "".join(picture.locator("span").all_text_contents())
+    words = "".join(picture.locator(".aiw-snapshot-text span").all_text_contents())
+    numbers = picture.locator("tr th:first-child").all_text_contents()
+    assert numbers == ["", *map(str, range(30))]  # of the layers
     assert words.startswith("Bring seven candles")
     assert words.endswith("blue umbrella.")
     assert not wide.get_by_text("Error displaying widget").is_visible()
@@ -280,8 +283,8 @@ def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
 def test_interrupt_between_cells_stops_the_work_and_leaves_all_usable(lab, wide):
     lab.notebook("interrupt.ipynb", OPEN, MANY_PROBES, "explorer = Explorer(model)\nexplorer")
     lab.show(wide, "interrupt.ipynb")
-    button(wide, "Find the retrieval heads").click()
-    wide.locator(".aiw-progress", has_text="probe").wait_for()
+    button(wide, "Find the heads").click()
+    wide.locator(".aiw-status-progress", has_text="probe").wait_for()
     # Asked before the signal is there, the question itself would be interrupted.
     with wide.expect_response(re.compile("/interrupt"), timeout=PATIENCE):
         menu(wide, "Kernel", "Interrupt Kernel")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import ipywidgets as w
 
 from widgets.panels.examples import EXAMPLES
+from widgets.panels.named import named
 from widgets.problem_box import escaped
 from widgets.status_line import Note, StatusLine
 from widgets.views.token_view import TokenView
@@ -34,9 +35,10 @@ class TextPanel(w.VBox):
         self.tokens = TokenView(status)
         self.tokens.on_undo = guarded(session.undo)
         self.tokens.on_redo = guarded(session.redo)
-        self.order = w.Dropdown(
-            options=ORDERS, layout={"width": "130px"}, tooltip="The order of the tokens"
-        )
+        self.order = named(w.Dropdown(
+            description="Order of the tokens", options=ORDERS, layout={"width": "130px"},
+            tooltip="The order of the tokens",
+        ))  # fmt: skip
         w.link((self.order, "value"), (self.tokens, "order"))
         self.lock = w.ToggleButton(
             icon="lock", layout=NARROW,
@@ -50,12 +52,14 @@ class TextPanel(w.VBox):
             description="Edit", icon="pencil", layout={"width": "auto"},
             tooltip="Type or paste another text, or take an example",
         )  # fmt: skip
-        self.box = w.Textarea(continuous_update=False, tooltip="The text to read")
+        self.box = named(w.Textarea(
+            description="The text to read", continuous_update=False, tooltip="The text to read"
+        ))  # fmt: skip
         self.box.add_class("aiw-text-box")
-        self.examples = w.Dropdown(
-            options=[("an example ...", ""), *EXAMPLES], layout={"width": "200px"},
-            tooltip="Texts that show at once what retrieval heads do",
-        )  # fmt: skip
+        self.examples = named(w.Dropdown(
+            description="Example texts", options=[("an example ...", ""), *EXAMPLES],
+            layout={"width": "200px"}, tooltip="Texts that show at once what retrieval heads do",
+        ))  # fmt: skip
         self.examples.observe(self._take_example, "value")
         self.note = Note()
         self.read = w.Button(

@@ -415,6 +415,19 @@ function render({ model, el }) {
     event.stopPropagation();
   });
 
+  // "?" opens the card of keys, wherever in the explorer it is pressed, and Escape closes it.
+  const helped = (event) => {
+    const explorer = el.closest(".aiw-explorer");
+    if (!explorer || !explorer.contains(event.target)) return;
+    const card = explorer.querySelector(".aiw-help");
+    if (!card) return;
+    if (event.key === "Escape") card.open = false;
+    if (event.key !== "?" || event.target.closest("input, textarea")) return;
+    card.open = !card.open;
+    event.preventDefault();
+  };
+  window.addEventListener("keydown", helped);
+
   // ---- what Python changes -----------------------------------------------------------------
 
   const maskChanged = () => {
@@ -448,6 +461,7 @@ function render({ model, el }) {
 
   return () => {
     sizes.disconnect();
+    window.removeEventListener("keydown", helped);
     releaseKeys();
     window.removeEventListener("pointermove", moved);
     window.removeEventListener("pointerup", released);

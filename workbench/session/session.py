@@ -259,7 +259,7 @@ class Session:
         total = self.model.head_count
         if not 0 <= count < total:
             raise ValueError(f"count must lie between 0 and {total - 1}, got {count}")
-        heads = ()
+        heads: Heads = ()
         if count:
             heads = HeadSet.top(scores, count / total, allow_ties=allow_ties)
         self.mask(heads)

@@ -1,0 +1,165 @@
+"""The explorer on the screens that people have: all of it in view, and nothing of it moves."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from browser.lab import DARK, PATIENCE, Lab, button, cell, tab
+from browser.mounting import style
+
+RANDOM = """
+import torch
+import transformers as tr
+import workbench as wb
+from support.models import make_tokenizer
+from widgets import Explorer
+torch.manual_seed(0)
+config = tr.LlamaConfig(
+    vocab_size=320, hidden_size=2 * {heads}, intermediate_size=16, num_hidden_layers={layers},
+    num_attention_heads={heads}, num_key_value_heads={heads}, head_dim=2,
+)
+model = wb.from_transformers(tr.LlamaForCausalLM(config).eval(), make_tokenizer())
+explorer = Explorer(model, text="one two three one two three " * 12)
+explorer
+"""
+DEFAULT = "from widgets import Explorer\nexplorer = Explorer()\nexplorer"
+SIZES = [(1440, 900), (1100, 700), (1920, 1080)]
+PARTS = {
+    "grid": ".aiw-grid", "first line": ".aiw-tokens", "details": ".aiw-details",
+    "status": ".aiw-status",
+}  # fmt: skip
+SIDEWAYS = """
+() => [...document.querySelectorAll(".aiw-explorer, .aiw-explorer *")].filter((part) =>
+  ["auto", "scroll"].includes(getComputedStyle(part).overflowX)
+  && part.clientWidth && part.scrollWidth > part.clientWidth && part.tagName !== "TEXTAREA"
+).map((part) => part.className)
+"""
+BOXES = """
+() => [".aiw-status", ".aiw-cell", ".aiw-tokens", ".aiw-details", ".aiw-tabs", ".aiw-explorer"]
+  .map((name) => document.querySelector(name).getBoundingClientRect())
+  .map((box) => [box.x, box.y, box.width, box.height].map(Math.round))
+"""
+
+
+def show(lab, page, name, *cells):
+    lab.notebook(name, *cells)
+    page.set_default_timeout(PATIENCE)
+    lab.show(page, name)
+    into_view(page)
+
+
+def into_view(page):
+    page.locator(".aiw-explorer").evaluate("(one) => one.scrollIntoView({block: 'start'})")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
+
+
+def in_view(page, selector):
+    """The box of a part, which must lie inside what the notebook shows of itself."""
+    box = page.locator(selector).first.bounding_box()
+    pane = page.locator(".jp-WindowedPanel-outer").first.bounding_box()
+    assert box["y"] >= pane["y"] - 1, selector
+    assert box["y"] + box["height"] <= pane["y"] + pane["height"] + 1, (selector, box, pane)
+    assert box["x"] >= pane["x"] - 1, selector
+    assert box["x"] + box["width"] <= pane["x"] + pane["width"] + 1, (selector, box, pane)
+    return box
+
+
+def fits(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    into_view(page)
+    boxes = {part: in_view(page, selector) for part, selector in PARTS.items()}
+    assert boxes["first line"]["x"] > boxes["grid"]["x"] + boxes["grid"]["width"]  # beside it
+    cells = page.locator(".aiw-cell")
+    sizes = cells.evaluate_all("(all) => all.map((one) => [one.offsetWidth, one.offsetHeight])")
+    assert min(map(min, sizes)) >= 8
+    assert page.evaluate(SIDEWAYS) == []
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("layout"))
+    yield lab
+    lab.close()
+
+
+def test_one_screen_that_does_not_move_and_keys_that_stay(lab, page):
+    page.set_viewport_size({"width": 1440, "height": 900})
+    show(lab, page, "default.ipynb", DEFAULT, "1 + 1")
+    for width, height in SIZES[:2]:
+        fits(page, width, height)
+    assert "certified" in page.locator(".aiw-title").text_content()
+    before = page.evaluate(BOXES)
+
+    # Work that begins and is cancelled, and one that fails: nothing moves.
+    button(page, "Find the heads").click()
+    page.locator(".aiw-status-progress", has_text="probe").wait_for()
+    assert page.evaluate(BOXES) == before
+    button(page, "Cancel").click()
+    lab.until("explorer.queues.long.busy", "False")
+    assert page.evaluate(BOXES) == before
+    names = page.get_by_label("Masked heads")
+    names.fill("L99H0")
+    names.press("Enter")
+    alert = page.locator(".aiw-status [role=alert]")
+    alert.wait_for()
+    in_view(page, ".aiw-status [role=alert]")
+    assert page.evaluate(BOXES) == before
+    for title in ("Documents", "Selection", "Curves", "Code", "Text"):
+        tab(page, title)
+        assert page.evaluate(BOXES)[-1] == before[-1], title
+        assert page.evaluate(SIDEWAYS) == [], title
+
+    # Keys that cut, delete, insert, restart in JupyterLab stay in the explorer.
+    for part in (cell(page, 3, 3), page.locator('.aiw-token[data-index="5"]')):
+        part.focus()
+        for key in ("a", "b", "x", "d", "d", "m", "y", "r", "0", "0", "i", "i"):
+            page.keyboard.press(key)
+    assert page.locator(".jp-Notebook .jp-Cell").count() == 2
+    assert page.locator(".aiw-explorer").count() == 1
+    assert not page.locator(".jp-Dialog").count()
+    page.keyboard.press("?")
+    card = page.get_by_role("dialog", name="Help")
+    card.wait_for()
+    assert "Ctrl+Z" in card.text_content()
+    page.keyboard.press("Escape")
+    card.wait_for(state="hidden")
+
+    # Every control has a name.
+    unnamed = page.locator(".aiw-explorer").evaluate(
+        """(explorer) => [...explorer.querySelectorAll("button, input, select, textarea")]
+           .filter((one) => one.offsetParent && !(one.textContent.trim() || one.title
+             || one.getAttribute("aria-label") || (one.labels && one.labels.length)
+             || one.closest("[title]")))
+           .map((one) => one.outerHTML)"""
+    )
+    assert unnamed == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("layers", "heads"), [(24, 16), (32, 32), (80, 8)])
+def test_models_of_other_shapes_fit_as_well(lab, page, layers, heads):
+    page.set_viewport_size({"width": 1440, "height": 900})
+    show(lab, page, f"{layers}x{heads}.ipynb", RANDOM.format(layers=layers, heads=heads))
+    for width, height in SIZES:
+        fits(page, width, height)
+
+
+@pytest.mark.slow
+def test_without_a_kernel_the_explorer_says_so(tmp_path, page):
+    lab = Lab(tmp_path, DARK)
+    try:
+        page.set_viewport_size({"width": 1440, "height": 900})
+        show(lab, page, "gone.ipynb", RANDOM.format(layers=4, heads=2))
+        page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        page.locator(".lm-Menu-item", has_text=re.compile("^Shut Down Kernel")).first.click()
+        page.locator(".aiw-explorer.jupyter-widgets-disconnected").wait_for()
+        said = style(page, ".aiw-explorer", "content", "::before")
+        assert "run the cell again" in said
+        masked = page.locator(".aiw-masked").count()
+        box = page.locator(".aiw-cell").first.bounding_box()
+        page.mouse.click(box["x"] + 4, box["y"] + 4)
+        assert page.locator(".aiw-masked").count() == masked  # the grid is inert
+    finally:
+        lab.close()
