@@ -140,6 +140,23 @@ class TextResults:
         first = max(1 - len(self.model.bos_ids), 0)
         return range(first, min(len(self.ids(text)), self._window))
 
+    def require_askable(self, text: str, token: int) -> None:
+        """Require a token that `needs` can answer for.
+
+        Args:
+            text: any text.
+            token: its number in the text.
+
+        Raises:
+            ValueError: the token is not predicted in the first window.
+        """
+        known = self.askable(text)
+        if token not in known:
+            raise ValueError(
+                f"token must lie between {known.start} and {known.stop - 1}, the predicted tokens "
+                f"of the first window; got {token}"
+            )
+
     @property
     def _window(self) -> int:
         """Tokens of a text in its first window."""
