@@ -230,13 +230,14 @@ def score(
             corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
             context=context, trust_remote_code=trust_remote_code,
         )  # fmt: skip
+        settings = wb.scoring.ScoringSettings.of(
+            chosen, mode=mode, window=window, max_tokens=max_tokens, read=read, controls=controls,
+            controls_share=controls_share, columns=column or (),
+        )  # fmt: skip
         report = wb.run_scoring(
-            loaded, chosen, documents, out, mode=mode,  # type: ignore[arg-type]
-            window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
+            loaded, settings, documents, out, id=id, text=text, domain=domain,
             shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
             part=part, hear=hear, shard_timeout=shard_timeout, overwrite=overwrite,
-            controls=controls, controls_share=controls_share, columns=column or (),
-            read=read,  # type: ignore[arg-type]
         )  # fmt: skip
         if report.finished and report.read and not report.scored:
             raise ValueError(
