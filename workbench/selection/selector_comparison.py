@@ -13,9 +13,8 @@ import pandas as pd
 
 from workbench.core.frames import TableLike, frame_of
 from workbench.core.intervals import percentile_interval
-from workbench.selection.alternative_scores import chosen_by
 from workbench.selection.rank_agreement import KEY, agreement
-from workbench.selection.ranking import By
+from workbench.selection.ranking import By, select
 
 
 def side_by_side(tables: Mapping[str, TableLike]) -> pd.DataFrame:
@@ -93,7 +92,7 @@ def compare_selectors(
     parts = []
     for one, other in combinations(tables, 2):
         part = agreement(tables[one], tables[other], fraction, by)
-        first, second = (chosen_by(joined, name, fraction, by) for name in (one, other))
+        first, second = (select(joined, fraction, by, by_score=name).table for name in (one, other))
         both = first[[*KEY, "tokens", "selected"]].merge(
             second[[*KEY, "selected"]], on=KEY, suffixes=("_one", "_other")
         )
