@@ -176,7 +176,7 @@ def a_model_that_looks_ahead(model, monkeypatch):
 
 
 def windows_that_see_each_other(model, monkeypatch):
-    class WholeRow(attention_hook.Spans):
+    class WholeRow(attention_hook.PackedSequences):
         def __init__(self, bounds):
             super().__init__([(0, bounds[-1][1])])
 
@@ -184,7 +184,7 @@ def windows_that_see_each_other(model, monkeypatch):
             return [None]
 
     packed_passes(model)  # it was fine when it was tried out
-    monkeypatch.setattr(attention_hook, "Spans", WholeRow)
+    monkeypatch.setattr(attention_hook, "PackedSequences", WholeRow)
 
 
 def detection_that_breaks(model, monkeypatch):

@@ -11,7 +11,7 @@ from support.planted import planted_model, planted_probes
 import workbench as wb
 from workbench.masking import effects as effects_module
 from workbench.masking.reference import plain_losses
-from workbench.models.attached_hooks import carrying
+from workbench.models.attached_hooks import attach_hooks
 
 TEXT = "Which head does this need?"
 
@@ -86,7 +86,7 @@ def towards_uniform(model, layer, head, step):
         if seen.layer == layer:
             seen.output.add_(changed - seen.output, alpha=step)
 
-    return carrying(model.sites, observer=move)
+    return attach_hooks(model.sites, observer=move)
 
 
 def model_loss(hf, ids):

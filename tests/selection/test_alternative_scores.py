@@ -103,7 +103,7 @@ def test_chosen_by_is_the_choice_of_select_with_the_scorer_as_score(table):
 
 def test_what_one_chooses_alone(table):
     rows = wb.scorers(table)
-    alone = wb.chosen_alone(rows, "score", ["own", "random"])
+    alone = wb.selected_only_by(rows, "score", ["own", "random"])
     sets = {
         name: set(chosen.loc[chosen["selected"], "doc_id"])
         for name in ("score", "own", "random")
@@ -156,7 +156,7 @@ def test_statistics_of_selections_side_by_side(table):
 
 def test_what_another_scorer_lifts(table):
     rows = wb.scorers(table).assign(down=-table["score"], same=table["score"])
-    found = wb.lifted(rows, ["down", "same"], top=2)
+    found = wb.largest_rank_changes(rows, ["down", "same"], top=2)
     code = found[(found["scorer"] == "down") & (found["domain"] == "code")]
     part = table[table["domain"] == "code"].sort_values("score")
     assert code["doc_id"].tolist() == part["doc_id"].tolist()[:2]
@@ -166,10 +166,10 @@ def test_what_another_scorer_lifts(table):
     assert (found.loc[found["scorer"] == "same", "rise"] == 0).all()
     assert len(found) == 2 * 2 * 2
     missing = rows.assign(part=rows["score"].where(rows["row"] < 60))
-    lifted = wb.lifted(missing, ["part"])
+    lifted = wb.largest_rank_changes(missing, ["part"])
     assert (lifted["rise"] == 0).all()  # ranked among the documents that have a value
     with pytest.raises(ValueError, match="top must be at least 1"):
-        wb.lifted(rows, ["same"], top=0)
+        wb.largest_rank_changes(rows, ["same"], top=0)
 
 
 def test_the_matched_column_makes_the_matched_choice(table):

@@ -34,7 +34,7 @@ from workbench.masking.masks import (
 )
 from workbench.masking.reference import plain_losses
 from workbench.models import attention_hook as attention
-from workbench.models.attached_hooks import MaskNotSeen, carrying
+from workbench.models.attached_hooks import MaskNotSeen, attach_hooks
 from workbench.models.attention_hook import Mode, Override
 from workbench.models.heads import HeadSet
 from workbench.models.install import decoder_layers, is_recurrent, vocabulary_size
@@ -151,9 +151,9 @@ class PackedPasses:
         lengths = [len(window) for window in windows]
         stops = np.cumsum(lengths)
         bounds = list(zip((stops - lengths).tolist(), stops.tolist(), strict=True))
-        spans = attention.Spans(bounds) if len(bounds) > 1 else None
+        sequences = attention.PackedSequences(bounds) if len(bounds) > 1 else None
         positions = torch.cat([torch.arange(n) for n in lengths])
-        return self._states(windows, positions, spans, sets, mode)
+        return self._states(windows, positions, sequences, sets, mode)
 
     @preemptible
     def branched(
@@ -177,12 +177,12 @@ class PackedPasses:
         """
         order = sorted(range(len(branches)), key=lambda i: -len(branches[i]))
         lengths = [len(branches[i]) for i in order]
-        spans = attention.Branches(len(shared), lengths, self.model.device)
+        sequences = attention.Branches(len(shared), lengths, self.model.device)
         positions = torch.cat(
             [torch.arange(len(shared)), *(len(shared) + torch.arange(n) for n in lengths)]
         )
         row = [shared, *(branches[i] for i in order)]
-        states = self._states(row, positions, spans, sets, mode)
+        states = self._states(row, positions, sequences, sets, mode)
         last, parts = states[:, len(shared) - 1 : len(shared)], states[:, len(shared) :]
         by_branch = dict(zip(order, parts.split(lengths, dim=1), strict=True))
         return [torch.cat([last, by_branch[i]], dim=1) for i in range(len(branches))]
@@ -191,7 +191,7 @@ class PackedPasses:
         self,
         texts: Sequence[Sequence[int]],
         positions: torch.Tensor,
-        spans: attention.Spans | None,
+        sequences: attention.PackedSequences | None,
         sets: Sets,
         mode: Mode,
     ) -> torch.Tensor:
@@ -204,7 +204,7 @@ class PackedPasses:
                 require_fitting(model, head_set, mode)
             require_unmasked(model)
             overrides, copies, row_of = _plan(model, sets, mode)
-            with carrying(model.sites, overrides, spans=spans), self._branching(copies):
+            with attach_hooks(model.sites, overrides, packed=sequences), self._branching(copies):
                 states = model.decoder(
                     input_ids=ids, position_ids=positions, use_cache=False
                 ).last_hidden_state

@@ -22,7 +22,7 @@ import torch
 from workbench.core.progress import preemptible, progress_bar
 from workbench.masking.masks import default_means, overrides_of, require_fitting, require_unmasked
 from workbench.masking.reference import plain_losses, windows
-from workbench.models.attached_hooks import MaskNotSeen, carrying
+from workbench.models.attached_hooks import MaskNotSeen, attach_hooks
 from workbench.models.attention_hook import Mode, Override
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
@@ -98,7 +98,7 @@ def run_from(
             stack.callback(hook.remove)
         first = 0 if start is None else start[0]
         run = {layer: loads for layer, loads in (overrides or {}).items() if layer >= first}
-        stack.enter_context(carrying(model.sites, run))
+        stack.enter_context(attach_hooks(model.sites, run))
         with torch.inference_mode():
             final = model.hidden(torch.tensor([list(ids)], device=model.device))
     return final, kept

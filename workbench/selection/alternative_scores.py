@@ -124,7 +124,7 @@ def compare_scorers(
     return pd.concat(parts, ignore_index=True)
 
 
-def chosen_alone(
+def selected_only_by(
     table: TableLike,
     scorer: str,
     others: Sequence[str],
@@ -160,7 +160,7 @@ def chosen_alone(
     return own[is_alone].reset_index(drop=True)
 
 
-def lifted(table: TableLike, names: Sequence[str], top: int = 3) -> pd.DataFrame:
+def largest_rank_changes(table: TableLike, names: Sequence[str], top: int = 3) -> pd.DataFrame:
     """The documents that rise most when another scorer takes the place of the score.
 
     A rise is the difference of the ranks inside the domain, divided by its documents: from last to
