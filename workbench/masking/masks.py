@@ -182,11 +182,11 @@ def default_means(model: Model) -> torch.Tensor:
     Returns:
         The means (layers, heads, head size), as `head_means` gives them.
     """
-    state = state_of(model)
-    kept = model.__dict__.get("workbench_means")
-    if kept is None or kept[0] != state:
+
+    def means() -> torch.Tensor:
         from workbench.corpus.environment import environment_corpus
 
         texts = [document.text for document in environment_corpus(max_documents=32, seed=0)]
-        kept = model.__dict__["workbench_means"] = (state, head_means(model, texts))
-    return kept[1]
+        return head_means(model, texts)
+
+    return model.cache.kept("default means", means, state=state_of(model))

@@ -17,7 +17,6 @@ losses they get wrong goes the plain way, with a warning.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 import torch
 
 from workbench.core.progress import preemptible
+from workbench.masking.fast_path import fast_path
 from workbench.masking.masks import (
     default_means,
     overrides_of,
@@ -34,12 +34,13 @@ from workbench.masking.masks import (
 )
 from workbench.masking.reference import plain_losses
 from workbench.models import attention_hook as attention
-from workbench.models.attached_hooks import MaskNotSeen, attach_hooks
+from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import Mode, Override
 from workbench.models.heads import HeadSet
 from workbench.models.install import decoder_layers, is_recurrent, vocabulary_size
 from workbench.models.model import Model
 
+PACKED = "packed passes"  # name of the fast path
 ROW_TOKENS = 1024  # windows are packed into rows of about this length (CUDA: of more)
 
 Sets = Sequence[HeadSet | None]
@@ -256,26 +257,14 @@ def packed_passes(model: Model) -> PackedPasses | None:
         The packed batches; None, with one warning, where their losses are not those of the plain
         path.
     """
-    by_place = model.__dict__.setdefault("workbench_engines", {})
-    place = model.dtype, model.device
-    if place not in by_place:
-        batches, problem = None, None
-        try:
-            batches = PackedPasses(model)
-            problem = _difference(batches)
-        except (torch.OutOfMemoryError, MaskNotSeen):
-            raise  # says nothing about packed batches
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            problem = f"{type(error).__name__}: {error}"
-        if problem:
-            batches = None
-            warnings.warn(
-                f"{model.source}: the fast path does not fit this model ({problem}); losses are "
-                "computed one window and one head set at a time",
-                stacklevel=2,
-            )
-        by_place[place] = batches
-    return by_place[place]
+    return fast_path(
+        model,
+        PACKED,
+        lambda: PackedPasses(model),
+        _difference,
+        "the fast path does not fit this model ({problem}); losses are computed one window and one "
+        "head set at a time",
+    )
 
 
 def _difference(batches: PackedPasses) -> str | None:
