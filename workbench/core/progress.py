@@ -53,14 +53,27 @@ class Progress:
     @property
     def left(self) -> float | None:
         """Seconds until the end at the mean rate so far; None while that is unknown."""
-        if not self.total or not self.done:
-            return None
-        return self.seconds / self.done * max(self.total - self.done, 0)
+        return time_left(self.seconds, self.done, self.total, self.done)
 
     def __str__(self) -> str:
         of = "" if self.total is None else f" of {self.total:,}"
         left = "" if self.left is None else f", {_duration(self.left)} left"
         return f"{self.title}: {self.done:,}{of} {self.unit}{left}"
+
+
+def time_left(seconds: float, done: int, total: int | None, through: int) -> float | None:
+    """Seconds until the end of some work at its mean rate so far.
+
+    Args:
+        seconds: that it took so far.
+        done: units that were done in these.
+        total: units of the whole; None: unknown.
+        through: units that are behind, those included that nobody had to do.
+
+    Returns:
+        The seconds; None while that is unknown.
+    """
+    return seconds / done * max(total - through, 0) if total and done else None
 
 
 @dataclass(frozen=True)

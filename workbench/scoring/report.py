@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.core.progress import progress_bar
+from workbench.core.progress import progress_bar, time_left
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.scoring.receipts import Receipt
 from workbench.scoring.run_folder import SetAside
@@ -289,14 +289,12 @@ class ProgressState:
             The dict that `run_progress` describes.
         """
         seconds = self.seconds
-        now = self.documents - self.kept
-        left = None
-        if self.total is not None and now:
-            left = round(seconds / now * max(self.total - self.documents, 0), 1)
+        left = time_left(seconds, self.documents - self.kept, self.total, self.documents)
         return {
             "event": event, "documents": self.documents, "of": self.total, "tokens": self.tokens,
             "tokens_per_second": round(self.tokens / seconds, 1) if seconds else 0.0,
-            "seconds": round(seconds, 1), "seconds_left": left, "failed": self.failed,
+            "seconds": round(seconds, 1), "seconds_left": None if left is None else round(left, 1),
+            "failed": self.failed,
         }  # fmt: skip
 
     def note(self) -> str:

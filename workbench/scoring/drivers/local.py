@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ import filelock
 from workbench.core.progress import check_cancelled
 from workbench.loading.load import pick_device
 from workbench.models.model import Model
+from workbench.scoring.drivers.attempts import ATTEMPTS, OpenShards
 from workbench.scoring.drivers.shared_model import store
 from workbench.scoring.drivers.stuck import Limit, stuck_for
 from workbench.scoring.receipts import Receipt, read_receipt, receipt_path
@@ -36,7 +36,6 @@ from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
 from workbench.scoring.worker import Job, Step
 
-ATTEMPTS = 3
 _MOST_TO_END = 10.0  # seconds
 _PREFIX = "workbench-model-"
 
@@ -98,12 +97,12 @@ class _Pool:
         self.limit, self.looked = Limit(job.shard_timeout), monotonic()
 
     def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure | Step]:
-        waiting, tried, open_ = deque(shards), Counter[int](), len(shards)
+        open_shards = OpenShards(self.job, shards)
         starts = 0  # of workers killed before they were ready, no shard done in between
         try:
             for device in self.devices:
                 self.workers.add(_Worker(self.job, device, self.events))
-            while open_:
+            while open_shards.left:
                 stuck = self._stuck()
                 try:
                     worker, event = stuck or self.events.get(timeout=0.2)
@@ -131,24 +130,22 @@ class _Pool:
                     shard, worker.shard = worker.shard, None
                     if shard is not None:
                         yield Step(-worker.through[0], -worker.through[1])
-                        tried[shard.number] += 1
-                        if final or tried[shard.number] == ATTEMPTS:
-                            open_ -= 1
-                            yield self._failure(shard, reason, tried[shard.number])
-                        else:
-                            waiting.appendleft(shard)
-                    if worker not in self.workers and open_:
+                        if failure := open_shards.failed(shard, reason, final):
+                            yield failure
+                    if worker not in self.workers and open_shards.left:
                         self.workers.add(_Worker(self.job, worker.device, self.events))
                 elif "step" in event:
                     yield Step(*event["step"])
                 elif "done" in event:
-                    open_, worker.shard, starts = open_ - 1, None, 0
+                    open_shards.done()
+                    worker.shard, starts = None, 0
                     yield read_receipt(receipt_path(self.job.folder, event["done"]))
                 elif "ready" in event:
                     worker.ready, starts = True, 0
                     yield Step(0, 0)
-                if worker in self.workers and worker.ready and worker.shard is None and waiting:
-                    worker.give(waiting.popleft())
+                idle = worker in self.workers and worker.ready and worker.shard is None
+                if idle and open_shards.waiting:
+                    worker.give(open_shards.waiting.popleft())
         finally:
             for worker in self.workers:
                 self._end(worker)
@@ -178,11 +175,6 @@ class _Pool:
             name = worker.shard.name(self.job.fingerprint)
             for left in self.job.folder.glob(f"*/.{name}.*.tmp"):
                 left.unlink(missing_ok=True)
-
-    def _failure(self, shard: Shard, reason: str, attempts: int) -> Failure:
-        pieces = [[piece.source, piece.start, piece.stop] for piece in shard.pieces]
-        rows = shard.documents + len(shard.refused)
-        return Failure(shard.name(self.job.fingerprint), pieces, rows, reason, attempts)
 
 
 class _Worker:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 from workbench.core.progress import check_cancelled
 from workbench.models.model import Model
-from workbench.scoring.drivers.local import ATTEMPTS
+from workbench.scoring.drivers.attempts import ATTEMPTS, OpenShards
 from workbench.scoring.drivers.ray_cluster import cluster, import_ray
 from workbench.scoring.drivers.shared_model import store
 from workbench.scoring.drivers.stuck import Limit, Watchdog, stuck_reason
@@ -90,11 +89,12 @@ class _Pool:
 
     def run(self, shards: Sequence[Shard], count: int) -> Iterator[Receipt | Failure | Step]:
         """The outcomes of the shards, by `count` actors at a time."""
-        waiting, tried, open_ = deque(shards), Counter[int](), len(shards)
+        open_shards = OpenShards(self.job, shards)
+        waiting = open_shards.waiting
         starts = 0  # of actors killed before they were ready, none ready in between
         for _ in range(count):
             self._start()
-        while open_:
+        while open_shards.left:
             check_cancelled()
             answered, _ = self.ray.wait(list(self.awaited), timeout=0.2)
             for awaited in answered:
@@ -102,7 +102,7 @@ class _Pool:
                 answer = self._answer(awaited, shard)
                 reason, killed = answer.get("failed"), answer.get("killed", False)
                 if "receipt" in answer:
-                    open_ -= 1
+                    open_shards.done()
                     receipt = Receipt(**answer["receipt"])
                     yield Step(receipt.read, receipt.predicted)
                     yield receipt
@@ -120,13 +120,8 @@ class _Pool:
                         )
                 elif answer["stop"]:
                     raise OSError(f"{reason}. What was finished is kept")
-                else:
-                    tried[shard.number] += 1
-                    if answer["final"] or tried[shard.number] == ATTEMPTS:
-                        open_ -= 1
-                        yield _failure(shard, self.job, reason, tried[shard.number])
-                    else:
-                        waiting.appendleft(shard)
+                elif failure := open_shards.failed(shard, reason, answer["final"]):
+                    yield failure
                 if killed or (reason is not None and not answer["final"]):
                     self._kill(actor)  # a device that failed once is not trusted
                     if waiting:
@@ -193,12 +188,6 @@ def why_ended(traces: Path) -> str:
         if text:
             return stuck_reason(text)
     return "the worker was killed from outside (out of memory?) or crashed"
-
-
-def _failure(shard: Shard, job: Job, reason: str, attempts: int) -> Failure:
-    pieces = [[piece.source, piece.start, piece.stop] for piece in shard.pieces]
-    rows = shard.documents + len(shard.refused)
-    return Failure(shard.name(job.fingerprint), pieces, rows, reason, attempts)
 
 
 class ShardActor:
