@@ -142,13 +142,13 @@ def test_a_matched_selection_is_spread_over_the_confound(table):
 def test_statistics_of_selections_side_by_side(table):
     mine, plain = wb.matched_selection(table), wb.select(table).table
     found = wb.selection_statistics({"matched": mine, "plain": plain})
-    one = found.set_index(["domain", "selection", "statistic"])
+    statistics = found.set_index(["domain", "selection", "statistic"])
     code = plain[(plain["domain"] == "code") & plain["selected"]]["tokens"]
-    row = one.loc[("code", "plain", "tokens")]
+    row = statistics.loc[("code", "plain", "tokens")]
     assert (row["mean"], row["median"]) == (code.mean(), code.median())
     assert row["low"] < row["mean"] < row["high"]
     assert row["documents"] == 30
-    assert one.loc[("math", "every document", "score"), "documents"] == 50
+    assert statistics.loc[("math", "every document", "score"), "documents"] == 50
     assert len(found) == 2 * 3 * 4
     with pytest.raises(ValueError, match="no column 'selected' in plain"):
         wb.selection_statistics({"plain": table})

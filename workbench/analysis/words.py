@@ -138,11 +138,11 @@ def word_overlap(
                 head = {"domain": domain, "fraction": fraction}
                 shared = len(np.intersect1d(a, b)) / len(a) if len(a) else float("nan")
                 for weight, values in weighed.items():
-                    found = _compared(values, names, a, b, pairs, words)
+                    overlap = _compared(values, names, a, b, pairs, words)
                     rows.append(
                         {
                             **head, "weight": weight, "scorer_a": scorer_a, "scorer_b": scorer_b,
-                            "documents": len(a), "shared": shared, **found,
+                            "documents": len(a), "shared": shared, **overlap,
                         }
                     )  # fmt: skip
                 done(1)

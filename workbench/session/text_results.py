@@ -125,7 +125,8 @@ class TextResults:
                 self.model, state.text, token=token, mode=state.mode, method=method,
                 max_tokens=self._window, on_layer=on_layer,
             ),
-            whole=lambda found: bool(np.isfinite(found.effect).all()),  # its listener may stop it
+            # Its listener may stop it.
+            whole=lambda effects: bool(np.isfinite(effects.effect).all()),
         )  # fmt: skip
 
     def askable(self, text: str) -> range:

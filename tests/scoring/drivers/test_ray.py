@@ -79,8 +79,8 @@ def write_corpus(path, change=lambda number, text: text, count=30):
     lines = []
     for number in range(count):
         text = change(number, f"document {number} of the {MARKER} " + "abc def " * (number % 7))
-        one = {"id": f"d{number}", "text": text, "domain": "ab"[number % 2]}
-        lines.append(json.dumps(one if number != 13 else {**one, "text": None}) + "\n")
+        row = {"id": f"d{number}", "text": text, "domain": "ab"[number % 2]}
+        lines.append(json.dumps(row if number != 13 else {**row, "text": None}) + "\n")
     path.write_text("".join(lines))
 
 
