@@ -25,12 +25,12 @@ from workbench.cli.shared import (
     TrustRemoteCode,
     app,
     ended_by_sigterm,
-    hearer,
     messages,
     part_of,
     print_domains,
     print_json,
     print_table,
+    progress_printer,
     put,
     reported,
     to_score,
@@ -223,7 +223,7 @@ def score(
 ) -> None:
     """Score every document of a corpus."""
     with reported(as_json), ended_by_sigterm():
-        part, many, hear = part_of(shards), workers_of(workers), hearer(progress)
+        part, many, on_progress = part_of(shards), workers_of(workers), progress_printer(progress)
         import workbench as wb
 
         loaded, chosen, documents = to_score(
@@ -237,7 +237,7 @@ def score(
         report = wb.run_scoring(
             loaded, settings, documents, out, id=id, text=text, domain=domain,
             shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
-            part=part, hear=hear, shard_timeout=shard_timeout, overwrite=overwrite,
+            part=part, on_progress=on_progress, shard_timeout=shard_timeout, overwrite=overwrite,
         )  # fmt: skip
         if report.finished and report.read and not report.scored:
             raise ValueError(

@@ -78,7 +78,7 @@ def time_left(seconds: float, done: int, total: int | None, through: int) -> flo
 
 @dataclass(frozen=True)
 class _Watch:
-    hear: Callable[[Progress], object]
+    on_progress: Callable[[Progress], object]
     stop: threading.Event
     urgent: bool
     sign: Callable[[], object] | None
@@ -96,7 +96,7 @@ _urgent = 0  # pieces of urgent work that run or wait for the model
 
 @contextmanager
 def watched(
-    hear: Callable[[Progress], object],
+    on_progress: Callable[[Progress], object],
     stop: threading.Event,
     *,
     urgent: bool = False,
@@ -108,7 +108,7 @@ def watched(
     next unit of work.
 
     Args:
-        hear: called with the progress of each loop, at each unit of work.
+        on_progress: called with the progress of each loop, at each unit of work.
         stop: the event that cancels the work.
         urgent: whether other watched work leaves the pass that it is in, and repeats it after the
             block.
@@ -116,7 +116,7 @@ def watched(
             goes on.
     """
     global _urgent
-    token = _WATCH.set(_Watch(hear, stop, urgent, sign))
+    token = _WATCH.set(_Watch(on_progress, stop, urgent, sign))
     with _NOTHING_URGENT:
         _urgent += urgent
     try:
@@ -241,7 +241,7 @@ def _reporting(watch: _Watch, title: str, unit: str, total: int | None) -> Calla
     def done(units: int) -> None:
         nonlocal finished
         finished += units
-        watch.hear(Progress(title, unit, finished, total, time.monotonic() - began))
+        watch.on_progress(Progress(title, unit, finished, total, time.monotonic() - began))
         check_cancelled()
 
     done(0)

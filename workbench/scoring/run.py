@@ -36,7 +36,7 @@ from workbench.scoring.passages import Read
 from workbench.scoring.receipts import Receipt, finished, receipt_path, shard_number
 from workbench.scoring.report import (
     Failure,
-    Hear,
+    OnProgress,
     ProgressState,
     RunReport,
     ScoringFailed,
@@ -195,7 +195,7 @@ def run_scoring(
     workers: Workers = None,
     driver: Driver = "local",
     part: Part = (1, 1),
-    hear: Hear | None = None,
+    on_progress: OnProgress | None = None,
     shard_timeout: float | None = None,
     overwrite: bool = False,
     **settings: Any,
@@ -219,8 +219,8 @@ def run_scoring(
             cluster. All its machines must see the same paths.
         part: (i, n): score every n-th shard from the i-th (from 1), while n calls with the same
             settings share the folder; the last one completes the run.
-        hear: gets progress as objects (see `workbench.scoring.report.run_progress`) instead of a
-            bar.
+        on_progress: called with the progress (see `workbench.scoring.report.run_progress`), and no
+            bar is shown.
         shard_timeout: seconds for which a worker may give no sign of life at its shard before it is
             ended; None: by the rule of `workbench.scoring.drivers.stuck`, half an hour or more.
         overwrite: take a folder with scores of other settings or of another corpus; they are set
@@ -282,7 +282,7 @@ def run_scoring(
         else:
             rows = read_corpus(corpus, **named)
             work = cut(rows if total is not None else checked(folder, held, rows), shard_size)
-        with run_progress(total, hear) as state:
+        with run_progress(total, on_progress) as state:
             tally = _score_shards(model, job, work, workers, driver, state)
         _note(tally.failures, folder, part)
         names, domain_from = tally.names, tally.domain_from

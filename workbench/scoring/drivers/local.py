@@ -34,7 +34,7 @@ from workbench.scoring.drivers.stuck import Limit, stuck_for
 from workbench.scoring.receipts import Receipt, read_receipt, receipt_path
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, Step
+from workbench.scoring.worker import Job, ProgressDelta
 
 _MOST_TO_END = 10.0  # seconds
 _PREFIX = "workbench-model-"
@@ -42,7 +42,7 @@ _PREFIX = "workbench-model-"
 
 def drive(
     model: Model, job: Job, shards: Sequence[Shard], workers: int | Sequence[str]
-) -> Iterator[Receipt | Failure | Step]:
+) -> Iterator[Receipt | Failure | ProgressDelta]:
     """Have shards scored by processes of this machine.
 
     Args:
@@ -52,7 +52,7 @@ def drive(
         workers: how many processes on the CPU, or the device of each.
 
     Yields:
-        A Receipt or a Failure for each shard as it comes, and Steps on the way.
+        A Receipt or a Failure for each shard as it comes, and ProgressDeltas on the way.
 
     Raises:
         RuntimeError: workers cannot start.
@@ -96,7 +96,7 @@ class _Pool:
         self.workers: set[_Worker] = set()
         self.limit, self.looked = Limit(job.shard_timeout), monotonic()
 
-    def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure | Step]:
+    def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure | ProgressDelta]:
         open_shards = OpenShards(self.job, shards)
         starts = 0  # of workers killed before they were ready, no shard done in between
         try:
@@ -129,20 +129,20 @@ class _Pool:
                         raise RuntimeError(f"a worker on {worker.device} could not start: {reason}")
                     shard, worker.shard = worker.shard, None
                     if shard is not None:
-                        yield Step(-worker.through[0], -worker.through[1])
+                        yield ProgressDelta(-worker.through[0], -worker.through[1])
                         if failure := open_shards.failed(shard, reason, final):
                             yield failure
                     if worker not in self.workers and open_shards.left:
                         self.workers.add(_Worker(self.job, worker.device, self.events))
                 elif "step" in event:
-                    yield Step(*event["step"])
+                    yield ProgressDelta(*event["step"])
                 elif "done" in event:
                     open_shards.done()
                     worker.shard, starts = None, 0
                     yield read_receipt(receipt_path(self.job.folder, event["done"]))
                 elif "ready" in event:
                     worker.ready, starts = True, 0
-                    yield Step(0, 0)
+                    yield ProgressDelta(0, 0)
                 idle = worker in self.workers and worker.ready and worker.shard is None
                 if idle and open_shards.waiting:
                     worker.give(open_shards.waiting.popleft())
@@ -181,7 +181,7 @@ class _Worker:
     """A process, and the thread that hears it."""
 
     def __init__(self, job: Job, device: str, events: queue.Queue[Any]) -> None:
-        self.device, self.ready, self.through = device, False, Step(0, 0)
+        self.device, self.ready, self.through = device, False, ProgressDelta(0, 0)
         self.silent = 0.0  # seconds
         self.shard: Shard | None = None
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
@@ -202,7 +202,7 @@ class _Worker:
         self.thread.start()
 
     def give(self, shard: Shard) -> None:
-        self.shard, self.through, self.silent = shard, Step(0, 0), 0.0
+        self.shard, self.through, self.silent = shard, ProgressDelta(0, 0), 0.0
         self._send({"shard": shard.to_json()})
 
     def why(self, event: dict[str, Any] | None) -> str:
@@ -242,6 +242,6 @@ class _Worker:
                 break
             if "step" in event:
                 before, more = self.through, event["step"]
-                self.through = Step(before.documents + more[0], before.tokens + more[1])
+                self.through = ProgressDelta(before.documents + more[0], before.tokens + more[1])
             events.put((self, event))
         events.put((self, None))

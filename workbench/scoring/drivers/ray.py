@@ -29,12 +29,12 @@ from workbench.scoring.drivers.stuck import Limit, Watchdog, stuck_reason
 from workbench.scoring.receipts import Receipt, finished
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_permanent_error
+from workbench.scoring.worker import Job, ProgressDelta, ShardWorker, ends_all, is_permanent_error
 
 
 def drive(
     model: Model, job: Job, shards: Sequence[Shard], workers: int | Sequence[str] | None
-) -> Iterator[Receipt | Failure | Step]:
+) -> Iterator[Receipt | Failure | ProgressDelta]:
     """Have shards scored on a Ray cluster.
 
     Args:
@@ -44,7 +44,7 @@ def drive(
         workers: how many actors (None: one), each with a CPU, and a GPU if the model is on one.
 
     Yields:
-        A Receipt or a Failure for each shard as it comes, each Receipt after its Step.
+        A Receipt or a Failure for each shard as it comes, each Receipt after its ProgressDelta.
 
     Raises:
         ImportError: Ray is not installed.
@@ -87,7 +87,9 @@ class _Pool:
         # All that live. Ray ends an actor without a handle only when Python collects the handle.
         self.actors: set[Any] = set()
 
-    def run(self, shards: Sequence[Shard], count: int) -> Iterator[Receipt | Failure | Step]:
+    def run(
+        self, shards: Sequence[Shard], count: int
+    ) -> Iterator[Receipt | Failure | ProgressDelta]:
         """The outcomes of the shards, by `count` actors at a time."""
         open_shards = OpenShards(self.job, shards)
         waiting = open_shards.waiting
@@ -104,11 +106,11 @@ class _Pool:
                 if "receipt" in answer:
                     open_shards.done()
                     receipt = Receipt(**answer["receipt"])
-                    yield Step(receipt.read, receipt.predicted)
+                    yield ProgressDelta(receipt.read, receipt.predicted)
                     yield receipt
                 elif reason is None:  # it is ready
                     starts = 0
-                    yield Step(0, 0)
+                    yield ProgressDelta(0, 0)
                 elif shard is None:
                     starts += 1
                     if not killed:
