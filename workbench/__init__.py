@@ -38,12 +38,19 @@ _LISTED = (
     "Session",
     "CannotMask", "NotCertified", "CorpusError", "ScoringFailed", "VerificationError",
 )  # fmt: skip
+# Names that notebooks may still have, and what they are called now.
+_FORMER_NAMES = {
+    "chosen_alone": "selected_only_by",
+    "known_runs": "synthetic_runs",
+    "lifted": "largest_rank_changes",
+    "side_by_side": "merge_score_tables",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return metadata.version("attention-influence-workbench")
-    return _named(name)
+    return _named(_FORMER_NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -60,7 +60,7 @@ from .models.attention_override import CannotMask
 from .models.head_scores import HeadScores
 from .models.heads import Head, HeadSet
 from .models.model import Model, from_transformers
-from .scaling.fitting import averaged_and_summed, fit_law, hold_out_largest, known_runs
+from .scaling.fitting import averaged_and_summed, fit_law, hold_out_largest, synthetic_runs
 from .scaling.law import ScalingFit
 from .scaling.mixtures import MixtureFit, fit_mixture
 from .scoring.influence import novel_scores, score_documents
@@ -70,17 +70,17 @@ from .scoring.run import run_scoring, score_corpus
 from .scoring.run_folder import load_scores
 from .scoring.score_table import ScoreTable
 from .selection.alternative_scores import (
-    chosen_alone,
     chosen_by,
     compare_scorers,
-    lifted,
+    largest_rank_changes,
     matched_selection,
     scorers,
+    selected_only_by,
 )
 from .selection.cascade import Cascade, select_cascade
 from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
-from .selection.selector_comparison import compare_selectors, side_by_side
+from .selection.selector_comparison import compare_selectors, merge_score_tables
 from .session.head_colours import HeadColours
 from .session.scored_corpus import ScoredCorpus
 from .session.session import Session
@@ -155,7 +155,6 @@ __all__ = [
     "averaged_and_summed",
     "built_in_tasks",
     "certify",
-    "chosen_alone",
     "chosen_by",
     "cluster_documents",
     "cluster_table",
@@ -188,8 +187,7 @@ __all__ = [
     "judge",
     "judge_scores",
     "judged_shares",
-    "known_runs",
-    "lifted",
+    "largest_rank_changes",
     "load_model",
     "load_scores",
     "loading",
@@ -207,6 +205,7 @@ __all__ = [
     "masking_curve",
     "matched_selection",
     "materialise",
+    "merge_score_tables",
     "mirror",
     "mirror_correlation",
     "mirror_items",
@@ -237,11 +236,12 @@ __all__ = [
     "select",
     "select_cascade",
     "select_files",
+    "selected_only_by",
     "selection",
     "selection_statistics",
     "session",
     "shared_ngrams",
-    "side_by_side",
+    "synthetic_runs",
     "task_losses",
     "token_losses",
     "train_arms",

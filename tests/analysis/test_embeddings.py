@@ -11,6 +11,8 @@ from support.models import make_model
 
 import workbench as wb
 from workbench.analysis.embeddings import embed
+from workbench.masking.fast_path import key_of
+from workbench.masking.packed import PACKED
 
 TEXTS = ["some text", "another, longer text of more than a few words", "x" * 40, "short", "a"]
 
@@ -46,7 +48,7 @@ def test_company_and_order_change_nothing():
 def test_a_model_without_an_engine_goes_the_plain_way():
     model = make_model()
     fast = embed(TEXTS, model)
-    model.__dict__["workbench_engines"] = {(model.dtype, model.device): None}
+    model.cache.kept(key_of(model, PACKED), lambda: None)
     np.testing.assert_allclose(embed(TEXTS, model), fast, atol=1e-4)
 
 

@@ -87,7 +87,7 @@ def test_overlap_is_that_of_the_definition(size):
     for row in found.itertuples():
         ids = []
         for scorer in ("score", "mine"):
-            chosen = wb.chosen_by(table, scorer, row.fraction)
+            chosen = wb.select(table, row.fraction, by_score=scorer).table
             part = chosen[(chosen["domain"] == row.domain) & chosen["selected"]]
             ids.append(part["doc_id"].tolist())
         here = [document for document in documents if document.domain == row.domain]
@@ -146,7 +146,7 @@ def test_settings_that_compare_nothing_are_refused():
     for wrong in ({"words": 0}, {"draws": 0}, {"fractions": ()}):
         with pytest.raises(ValueError, match="one or more"):
             word_overlap(table, documents, **wrong)
-    with pytest.raises(ValueError, match="no scorer 'edu'"):
+    with pytest.raises(ValueError, match="cannot rank by 'edu'"):
         word_overlap(table, documents, "score", "edu")
 
 

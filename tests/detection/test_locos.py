@@ -14,7 +14,7 @@ import workbench as wb
 from workbench.detection.locos import output_projections, split_output
 from workbench.detection.probes import Probe, Probes
 from workbench.detection.retrieval import answer_rows
-from workbench.models.attached_hooks import carrying
+from workbench.models.attached_hooks import attach_hooks
 
 
 def random_probes(model, n=3):
@@ -47,7 +47,7 @@ def test_the_parts_sum_to_the_output_and_the_projection_to_the_residual(name):
         seen_layers.append((seen.layer, whole @ matrices[seen.layer].T))
 
     hooks = [site.module.register_forward_hook(keep(site.layer)) for site in model.sites]
-    with torch.inference_mode(), carrying(model.sites, observer=look):
+    with torch.inference_mode(), attach_hooks(model.sites, observer=look):
         model.hidden(ids)
     for hook in hooks:
         hook.remove()
@@ -155,7 +155,7 @@ def test_a_layer_that_attends_differently_from_its_queries_and_keys_is_refused()
         with pytest.raises(wb.CannotSplit, match="cannot be reproduced"):
             split_output(other, rows, 24, 30)
 
-    with torch.inference_mode(), carrying(model.sites, observer=look):
+    with torch.inference_mode(), attach_hooks(model.sites, observer=look):
         model.hidden(ids)
 
 

@@ -21,6 +21,7 @@ from workbench.core.progress import Cancelled, watched
 from workbench.evaluation.lm_harness import FOLDER, documents, graded
 from workbench.evaluation.mirror_effect import mirror_sets
 from workbench.evaluation.tasks import Item, Task, asked, built_in_tasks
+from workbench.models.model_cache import ModelCache
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 
@@ -191,7 +192,7 @@ def test_the_model_is_the_stock_model_afterwards(copying):
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
     level = logging.getLogger("lm_eval").level
     wb.evaluate(model, wb.HeadSet.of(COPYING, model), [as_lm_eval(copying)], controls=1)
-    model._identity = None  # computed anew
+    model.cache = ModelCache()  # its identity is computed anew
     assert torch.equal(model(input_ids=ids).logits, before)
     assert model.identity == weights
     assert vars(model.hf.config) == attributes

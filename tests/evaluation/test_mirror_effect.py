@@ -60,10 +60,10 @@ def test_every_answer_is_right():
         assert item.answer.strip() in LABELS
     for item in tasks["variable tracking"].items:
         for program in (item.prompt + item.answer).split("\n\n"):
-            code, said = program.split("  # prints")
+            code, stated = program.split("  # prints")
             names, printed = {}, []
             exec(code, {"print": printed.append}, names)
-            assert f" {printed[0]}" == said
+            assert f" {printed[0]}" == stated
     for item in tasks["few-shot arithmetic"].items:
         for line in (item.prompt + item.answer).splitlines():
             left, right = line.split(" = ")

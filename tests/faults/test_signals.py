@@ -66,9 +66,9 @@ def test_sigterm_and_ctrl_c_keep_what_is_done_and_leave_no_process(runs, job, mo
         workers = psutil.Process(process.pid).children(recursive=True)
         assert len(workers) == len(options) / 2
         process.send_signal(kind)
-        _, said = process.communicate(timeout=HANGS)
-        assert process.returncode == code, said
-        assert SAID in said
+        _, output = process.communicate(timeout=HANGS)
+        assert process.returncode == code, output
+        assert SAID in output
         assert not psutil.wait_procs(workers, timeout=HANGS)[1]
         assert not list(tmp.glob("workbench-*"))  # no copy of the model is left either
         assert not list(out.rglob("*.tmp"))
@@ -79,8 +79,8 @@ def test_sigterm_and_ctrl_c_keep_what_is_done_and_leave_no_process(runs, job, mo
             report = runs.run(job.corpus, out)
             assert report["kept"] == len(before)
         else:  # the same command
-            said, complaints = command(model, job.corpus, out, tmp).communicate(timeout=HANGS)
-            assert f"20 shards: {len(before)} were done before" in said, complaints
+            output, complaints = command(model, job.corpus, out, tmp).communicate(timeout=HANGS)
+            assert f"20 shards: {len(before)} were done before" in output, complaints
         now = stamps(out)
         assert all(now[name] == stamp for name, stamp in before.items())
         mine, theirs = files(out), files(job.reference)

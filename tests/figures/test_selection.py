@@ -27,8 +27,8 @@ def chosen():
     )  # fmt: skip
     rows = wb.scorers(table.assign(score=table["loss_ref"] / table["loss_base"] - 1))
     selections = {
-        "<u>score</u>": wb.chosen_by(rows, "score"),
-        "other": wb.chosen_by(rows, "random"),
+        "<u>score</u>": wb.select(rows).table,
+        "other": wb.select(rows, by_score="random").table,
     }
     clusters = wb.cluster_documents(rows, rng.normal(size=(40, 6)), 4)
     return {

@@ -32,8 +32,8 @@ def main() -> int:
           f"{packages}, {time.monotonic() - began:.0f} s\n")  # fmt: skip
     print(f"{'target':16} {'cases':>8} {'findings':>8}  outcomes")
     for name, result in results.items():
-        said = ", ".join(f"{outcome} {n:,}" for outcome, n in sorted(result.outcomes.items()))
-        print(f"{name:16} {result.cases:8} {len(result.findings):8}  {said}")
+        outcomes = ", ".join(f"{outcome} {n:,}" for outcome, n in sorted(result.outcomes.items()))
+        print(f"{name:16} {result.cases:8} {len(result.findings):8}  {outcomes}")
     total = sum(result.cases for result in results.values())
     found = [(name, at, what) for name, r in results.items() for at, what in r.findings.items()]
     print(f"{'all':16} {total:8} {len(found):8}\n")

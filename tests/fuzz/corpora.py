@@ -70,9 +70,9 @@ def outcome(corpus: Any, lines: int | None = None, **options: Any) -> str:
 
 def check_message(error: Exception, longest: int) -> None:
     """AssertionError unless a person can read what an error says."""
-    said = str(error)
-    assert 10 < len(said) < longest, f"a message of {len(said)} characters"
-    said.encode()
+    message = str(error)
+    assert 10 < len(message) < longest, f"a message of {len(message)} characters"
+    message.encode()
 
 
 def _lines(data: bytes) -> int:

@@ -20,7 +20,8 @@ from workbench.loading.certificate import Certificate
 from workbench.loading.certificate_checks import CHECKS
 from workbench.masking import masks as masking
 from workbench.masking import reference
-from workbench.masking.packed import packed_passes
+from workbench.masking.fast_path import key_of
+from workbench.masking.packed import PACKED, packed_passes
 from workbench.models import attention_hook, attention_override
 
 NAMES = [claim.name for claim in CHECKS]
@@ -77,7 +78,7 @@ def test_the_default_model_passes_in_float32_and_bfloat16(default):
 
 def test_a_model_without_the_fast_path_passes_and_says_so():
     model = make_model()
-    model.__dict__["workbench_engines"] = {(model.dtype, model.device): None}
+    model.cache.kept(key_of(model, PACKED), lambda: None)
     certificate = wb.certify(model)
     assert certificate.ok
     assert not certificate.fast_path
@@ -176,7 +177,7 @@ def a_model_that_looks_ahead(model, monkeypatch):
 
 
 def windows_that_see_each_other(model, monkeypatch):
-    class WholeRow(attention_hook.Spans):
+    class WholeRow(attention_hook.PackedSequences):
         def __init__(self, bounds):
             super().__init__([(0, bounds[-1][1])])
 
@@ -184,7 +185,7 @@ def windows_that_see_each_other(model, monkeypatch):
             return [None]
 
     packed_passes(model)  # it was fine when it was tried out
-    monkeypatch.setattr(attention_hook, "Spans", WholeRow)
+    monkeypatch.setattr(attention_hook, "PackedSequences", WholeRow)
 
 
 def detection_that_breaks(model, monkeypatch):
@@ -322,7 +323,7 @@ def test_an_interrupt_passes_and_leaves_the_model_clean(place, error, monkeypatc
         with pytest.raises(error):
             wb.certify(model)
     assert state_of(model) == before
-    assert "workbench_certificate" not in model.__dict__
+    assert model.cache.get("certificate") is None
     assert wb.certify(model).ok
 
 

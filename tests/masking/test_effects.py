@@ -10,8 +10,10 @@ from support.planted import planted_model, planted_probes
 
 import workbench as wb
 from workbench.masking import effects as effects_module
+from workbench.masking.fast_path import key_of
 from workbench.masking.reference import plain_losses
-from workbench.models.attached_hooks import carrying
+from workbench.masking.residual_cache import RESUMED
+from workbench.models.attached_hooks import attach_hooks
 
 TEXT = "Which head does this need?"
 
@@ -86,7 +88,7 @@ def towards_uniform(model, layer, head, step):
         if seen.layer == layer:
             seen.output.add_(changed - seen.output, alpha=step)
 
-    return carrying(model.sites, observer=move)
+    return attach_hooks(model.sites, observer=move)
 
 
 def model_loss(hf, ids):
@@ -134,7 +136,7 @@ def test_a_listener_may_stop_an_estimate_too(tiny):
 
 def test_a_model_that_cannot_resume_gives_the_same_map(tiny):
     model = make_model()
-    model.__dict__["workbench_can_resume"] = {(model.dtype, model.device): False}
+    model.cache.kept(key_of(model, RESUMED), lambda: None)
     np.testing.assert_allclose(
         wb.head_effects(model, TEXT).effect, wb.head_effects(tiny, TEXT).effect, atol=4e-5
     )

@@ -13,7 +13,7 @@ from support.models import EVERY_ARCHITECTURE, make_hf, make_model, make_tokeniz
 
 import workbench as wb
 from workbench.masking.masks import default_means
-from workbench.models.attached_hooks import carrying
+from workbench.models.attached_hooks import attach_hooks
 
 TEXT = "The heads that look back are few, and we find them."
 HEADS = [(0, 1), (1, 0), (1, 3), (2, 2)]
@@ -33,7 +33,7 @@ def seen_under(model, heads, text=TEXT, **how):
     with (
         torch.no_grad(),
         wb.masked(model, heads, **how),
-        carrying(model.sites, observer=keep),
+        attach_hooks(model.sites, observer=keep),
     ):
         model(input_ids=torch.tensor([model.encode(text)]))
     return calls

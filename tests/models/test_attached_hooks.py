@@ -17,7 +17,7 @@ from workbench.analysis.embeddings import embed
 from workbench.evaluation.tasks import Item, Task
 from workbench.masking.packed import packed_passes
 from workbench.models import attention_hook
-from workbench.models.attached_hooks import MaskNotSeen, carrying
+from workbench.models.attached_hooks import MaskNotSeen, attach_hooks
 
 TEXT = "hello world, hello world"
 PAIRS = [(0, 1), (1, 2)]
@@ -144,7 +144,7 @@ def test_compiled_code_runs_as_plain_python_inside_a_block(tiny):
         return graph.forward
 
     plus = torch.compile(lambda x: x + 1, backend=backend)
-    with carrying(tiny.sites), carrying(make_model().sites):
+    with attach_hooks(tiny.sites), attach_hooks(make_model().sites):
         assert plus(torch.ones(1)) == 2
     assert not compiled
     assert plus(torch.ones(1)) == 2
@@ -176,11 +176,11 @@ def test_a_compiled_model_is_masked_and_compiled_again_afterwards():
 def test_an_outer_observer_sees_what_happens_in_and_after_an_inner_block(tiny):
     ids = torch.tensor([tiny.encode(TEXT)])
     outer, inner = [], []
-    with torch.no_grad(), carrying(tiny.sites, observer=outer.append):
+    with torch.no_grad(), attach_hooks(tiny.sites, observer=outer.append):
         tiny(input_ids=ids)
         with (
             wb.masked(tiny, heads_of(tiny)),
-            carrying(tiny.sites[1:], observer=inner.append),
+            attach_hooks(tiny.sites[1:], observer=inner.append),
         ):
             tiny(input_ids=ids)
         tiny(input_ids=ids)
@@ -195,7 +195,7 @@ def test_an_outer_observer_sees_what_happens_in_and_after_an_inner_block(tiny):
 
 def test_what_the_package_computes_inside_is_shown_to_an_outer_observer(tiny):
     seen = []
-    with carrying(tiny.sites, observer=lambda call: seen.append(call.layer)):
+    with attach_hooks(tiny.sites, observer=lambda call: seen.append(call.layer)):
         expected = wb.head_means(tiny, [TEXT])
         wb.token_losses(tiny, [TEXT], [None, heads_of(tiny)])
         tiny(input_ids=torch.tensor([tiny.encode(TEXT)]))

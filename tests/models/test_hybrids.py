@@ -205,9 +205,9 @@ def test_a_sink_keeps_its_part_of_the_row_under_uniform_attention(mode):
 
 
 def attention_watched(model, seen):
-    from workbench.models.attached_hooks import carrying
+    from workbench.models.attached_hooks import attach_hooks
 
-    return carrying(model.sites[:1], observer=seen.append)
+    return attach_hooks(model.sites[:1], observer=seen.append)
 
 
 def test_a_kernel_that_does_not_tell_what_sinks_take_is_refused():

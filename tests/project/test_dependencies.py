@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from project.test_project import ROOT, canonicalize_name, direct, everything, imports
 
+import workbench as wb
+
 HEAVY = ["torch", "transformers", "plotly", "sklearn", "scipy.stats", "duckdb"]
 # Standing in a worker that scores, beside the torch and transformers that it scores with.
 DRAWING = ["plotly", "sklearn", "matplotlib", "IPython", "ipywidgets"]
@@ -96,6 +98,12 @@ def test_all_names_are_there_and_no_module_hides_one():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_names_of_before_still_work():
+    assert wb.lifted is wb.largest_rank_changes
+    assert all(getattr(wb, old) is getattr(wb, new) for old, new in wb._FORMER_NAMES.items())
+    assert not set(wb._FORMER_NAMES) & set(wb.__all__)
 
 
 def test_what_is_not_there_is_an_attribute_error():

@@ -57,101 +57,101 @@ def run(pytester, monkeypatch):
 
 def test_passes_when_enough_cells_are_compared(run):
     table = {"text/plain": "a b", "text/html": "<table></table>"}
-    status, said = run(
+    status, output = run(
         printing("print('one')", "one\n"),
         printing("quiet = 1", ""),
         printing("# NBVAL_IGNORE_OUTPUT\nprint('other')", "something\n"),
         showing(table, table),
         minimum={"tiny.ipynb": 2},
     )
-    assert status == 0, said
-    assert "nbval: 2 cells compared, 0 figures not compared" in said
-    assert "4 passed" in said
+    assert status == 0, output
+    assert "nbval: 2 cells compared, 0 figures not compared" in output
+    assert "4 passed" in output
 
 
 def test_a_figure_is_not_compared_and_does_not_count(run):
     other = {PLOTLY: {"data": [{"y": [1.5]}], "layout": {}}, "text/html": "<div id='b2'></div>"}
     cells = printing("print('one')", "one\n"), showing(FIGURE, other)
-    status, said = run(*cells, minimum={"tiny.ipynb": 1})
-    assert status == 0, said
-    assert "nbval: 1 cells compared, 1 figures not compared" in said
+    status, output = run(*cells, minimum={"tiny.ipynb": 1})
+    assert status == 0, output
+    assert "nbval: 1 cells compared, 1 figures not compared" in output
 
-    status, said = run(*cells, minimum={"tiny.ipynb": 2})
+    status, output = run(*cells, minimum={"tiny.ipynb": 2})
     assert status == 1
-    assert "2 passed" in said
-    assert "tiny.ipynb: 1 cells compared, 2 asked for" in said
+    assert "2 passed" in output
+    assert "tiny.ipynb: 1 cells compared, 2 asked for" in output
 
 
 def test_fails_when_a_figure_is_no_longer_shown(run):
     gone = v4.new_code_cell("quiet = 1", outputs=showing(FIGURE, FIGURE).outputs, execution_count=1)
-    status, said = run(gone, minimum={"tiny.ipynb": 0})
+    status, output = run(gone, minimum={"tiny.ipynb": 0})
     assert status == 1
-    assert "Missing output fields" in said
+    assert "Missing output fields" in output
 
 
 def test_fails_when_a_text_or_a_table_differs(run):
-    status, said = run(
+    status, output = run(
         printing("print('one')", "two\n"),
         showing({"text/html": "<b>one</b>"}, {"text/html": "<b>two</b>"}),
         minimum={"tiny.ipynb": 0},
     )
     assert status == 1
-    assert "2 failed" in said
+    assert "2 failed" in output
     # Not counted: where CI is set, pytest's summary repeats what it printed above.
-    assert "Cell 0: Cell outputs differ" in said
-    assert "Cell 1: Cell outputs differ" in said
-    assert "nbval: 0 cells compared" in said
+    assert "Cell 0: Cell outputs differ" in output
+    assert "Cell 1: Cell outputs differ" in output
+    assert "nbval: 0 cells compared" in output
 
 
 def test_fails_on_a_cell_that_was_never_executed(run):
     cells = printing("print('one')", "one\n"), printing("print('two')", "", count=None)
-    status, said = run(*cells, minimum={"tiny.ipynb": 1})
+    status, output = run(*cells, minimum={"tiny.ipynb": 1})
     assert status == 1
-    assert "2 passed" in said  # nbval alone would let it through
-    assert "tiny.ipynb: never executed: cells [1]" in said
+    assert "2 passed" in output  # nbval alone would let it through
+    assert "tiny.ipynb: never executed: cells [1]" in output
 
 
 def test_fails_when_the_list_and_the_folder_differ(run):
-    status, said = run(printing("print(1)", "1\n"), minimum={"absent.ipynb": 0})
+    status, output = run(printing("print(1)", "1\n"), minimum={"absent.ipynb": 0})
     assert status == 1
-    assert "absent.ipynb is listed in MINIMUM, and was not run" in said
-    assert "tiny.ipynb was run, and is not listed" in said
+    assert "absent.ipynb is listed in MINIMUM, and was not run" in output
+    assert "tiny.ipynb was run, and is not listed" in output
 
 
 def test_a_notebook_that_was_not_asked_for_is_not_missed(run):
     cell = printing("print(1)", "1\n")
-    status, said = run(cell, minimum={"absent.ipynb": 0, "tiny.ipynb": 1}, only="tiny.ipynb")
-    assert status == 0, said
+    status, output = run(cell, minimum={"absent.ipynb": 0, "tiny.ipynb": 1}, only="tiny.ipynb")
+    assert status == 0, output
 
 
 def test_cells_that_other_processes_run_are_counted(run):
     cells = printing("print('one')", "one\n"), printing("print('two')", "", count=None)
     apart = ["--numprocesses=1", "--dist=loadfile"]
-    status, said = run(*cells, minimum={"tiny.ipynb": 2}, more=apart)
+    status, output = run(*cells, minimum={"tiny.ipynb": 2}, more=apart)
     assert status == 1
-    assert "2 passed" in said
-    assert "nbval: 1 cells compared, 0 figures not compared" in said
-    assert "tiny.ipynb: 1 cells compared, 2 asked for" in said
-    assert "tiny.ipynb: never executed: cells [1]" in said
+    assert "2 passed" in output
+    assert "nbval: 1 cells compared, 0 figures not compared" in output
+    assert "tiny.ipynb: 1 cells compared, 2 asked for" in output
+    assert "tiny.ipynb: never executed: cells [1]" in output
 
 
 def test_fails_when_no_python_is_named(run):
-    status, said = run(printing("print(1)", "1\n"), minimum={"tiny.ipynb": 1}, version="")
+    status, output = run(printing("print(1)", "1\n"), minimum={"tiny.ipynb": 1}, version="")
     assert status == 1
-    assert "does not say which Python" in said
+    assert "does not say which Python" in output
 
 
 def test_another_python_only_runs_the_notebook_and_says_so(run):
     cells = [printing("print('one')", "two\n")]
-    status, said = run(*cells, minimum={"tiny.ipynb": 1}, version="3.9.1")
-    assert status == 0, said
-    assert "tiny.ipynb: RUN ONLY, NOT COMPARED" in said
-    assert "nbval: 0 cells compared" in said
+    status, output = run(*cells, minimum={"tiny.ipynb": 1}, version="3.9.1")
+    assert status == 0, output
+    assert "tiny.ipynb: RUN ONLY, NOT COMPARED" in output
+    assert "nbval: 0 cells compared" in output
 
     cells.append(printing("1 / 0", ""))
-    status, said = run(*cells, minimum={"tiny.ipynb": 1}, version="3.9.1")
+    status, output = run(*cells, minimum={"tiny.ipynb": 1}, version="3.9.1")
     assert status == 1
-    assert "ZeroDivisionError" in said
+    assert "ZeroDivisionError" in output
 
 
 LAST_PLACE = [
@@ -171,7 +171,7 @@ LAST_PLACE = [
 
 def test_only_the_last_printed_place_may_differ(run):
     cells = [printing(f"print({printed!r})", f"{stored}\n") for printed, stored, _ in LAST_PLACE]
-    _, said = run(*cells, minimum={"tiny.ipynb": 0})
-    failed = {int(number) for number in re.findall(r"FAILED .*::Cell (\d+)", said)}
+    _, output = run(*cells, minimum={"tiny.ipynb": 0})
+    failed = {int(number) for number in re.findall(r"FAILED .*::Cell (\d+)", output)}
     assert failed == {n for n, (*_, passes) in enumerate(LAST_PLACE) if not passes}
-    assert "5 passed" in said
+    assert "5 passed" in output

@@ -168,11 +168,11 @@ def test_no_file_names_a_registry_or_a_machine():
     found = {}
     for name in tracked():
         content = (ROOT / name).read_bytes().decode("utf-8", errors="replace")
-        said = HOSTS.findall(content) + ELSEWHERE.findall(content)
+        matches = HOSTS.findall(content) + ELSEWHERE.findall(content)
         if not name.startswith("tests/"):  # tests make up a home, to show that it is not let out
-            said += HOMES.findall(content)
-        if said:
-            found[name] = said
+            matches += HOMES.findall(content)
+        if matches:
+            found[name] = matches
     assert found == {}
     assert len(tracked()) > 100
 

@@ -37,7 +37,7 @@ def curve(noise=0.0, seed=0, count=24, floor=1.8):
 
 
 def test_a_law_without_noise_comes_back():
-    fit = wb.fit_law(wb.known_runs(0), resamples=0)
+    fit = wb.fit_law(wb.synthetic_runs(0), resamples=0)
     values = fit.parameters.set_index("parameter")["value"]
     for name, value in TRUTH.items():
         assert values[name] == pytest.approx(value, rel=2e-3)
@@ -59,7 +59,7 @@ def test_a_power_law_with_and_without_a_constant(floor):
 
 
 def test_one_spoilt_run_does_not_move_the_law():
-    runs = wb.known_runs(0.002)
+    runs = wb.synthetic_runs(0.002)
     runs.loc[7, "loss"] *= 1.5
     spoilt = wb.fit_law(runs, resamples=0).parameters["value"]
     clean = wb.fit_law(runs.drop(index=7), resamples=0).parameters["value"]
@@ -78,7 +78,7 @@ def test_gradient_is_that_of_the_law():
 
 def test_the_minimum_is_that_of_a_slow_plain_search():
     """The oracle: Nelder and Mead on the objective as the issue writes it, without a gradient."""
-    runs = wb.known_runs(0.004, seed=3)
+    runs = wb.synthetic_runs(0.004, seed=3)
     law, delta = Law(("params", "tokens"), True), 1e-2
     centre = np.log(runs[["params", "tokens"]].to_numpy()).mean(axis=0)
     logs = np.log(runs[["params", "tokens"]].to_numpy()) - centre
@@ -113,7 +113,7 @@ def test_the_95_percent_interval_holds_the_truth_in_about_95_percent():
     """200 draws from a known law; the bounds are those of the issue, for each parameter."""
     held = dict.fromkeys(TRUTH, 0)
     for seed in range(200):
-        runs = wb.known_runs(0.003, seed)
+        runs = wb.synthetic_runs(0.003, seed)
         table = wb.fit_law(runs, starts=1, resamples=99, seed=seed).parameters
         inside = (table["low"] <= list(TRUTH.values())) & (list(TRUTH.values()) <= table["high"])
         for name, covered in zip(table["parameter"], inside, strict=True):
@@ -131,11 +131,11 @@ def test_intervals_shrink_with_more_runs_and_depend_on_the_seed_alone():
 
 
 def test_what_the_runs_do_not_determine_is_called_so():
-    sure = wb.fit_law(wb.known_runs(0.002), resamples=60)
+    sure = wb.fit_law(wb.synthetic_runs(0.002), resamples=60)
     assert sure.unidentified == []
     assert "unidentifiable" not in sure.describe()
     # One model size: nothing tells A/N^a from E.
-    single = wb.known_runs(0.002)
+    single = wb.synthetic_runs(0.002)
     single["params"] = 1e9
     single["loss"] = TRUTH["E"] + 0.4 + 410.7 / single["tokens"] ** 0.28
     single["loss"] *= np.exp(np.random.default_rng(1).normal(size=len(single)) * 0.002)
@@ -143,7 +143,7 @@ def test_what_the_runs_do_not_determine_is_called_so():
     assert {"a (params)", "A (params)"} <= set(fit.unidentified)
     assert "unidentifiable from these runs" in fit.describe()
     # Tokens in a fixed ratio to params: two powers of the same number.
-    ratio = wb.known_runs(0.002, models=24, multiples=(1,))
+    ratio = wb.synthetic_runs(0.002, models=24, multiples=(1,))
     assert len(wb.fit_law(ratio, resamples=60).unidentified) >= 2
     # No constant in the data: E is nothing, and may not be given as something.
     flat = wb.fit_law(curve(0.003, floor=0), "compute", resamples=60)
@@ -151,7 +151,7 @@ def test_what_the_runs_do_not_determine_is_called_so():
 
 
 def test_the_averaged_objective_stops_early():
-    table = wb.averaged_and_summed(wb.known_runs(0.003)).set_index("objective")
+    table = wb.averaged_and_summed(wb.synthetic_runs(0.003)).set_index("objective")
     best = table["best"].iloc[0]
     assert table["reached"]["summed"] == pytest.approx(best, rel=1e-3)
     assert table["reached"]["averaged"] > 1.05 * best
@@ -161,7 +161,7 @@ def test_the_averaged_objective_stops_early():
 
 
 def test_the_largest_runs_are_not_seen_and_are_predicted():
-    runs = wb.known_runs(0.002)
+    runs = wb.synthetic_runs(0.002)
     fit, held = wb.hold_out_largest(runs, resamples=60)
     assert len(fit.runs) == len(runs) - 1
     assert held["params"].tolist() == [runs["params"].max()]
@@ -238,7 +238,7 @@ def three_settings(runs):
     ],
 )  # fmt: skip
 def test_what_odd_runs_do_not_tell_is_marked(change, untold):
-    runs = change(wb.known_runs(0.002))
+    runs = change(wb.synthetic_runs(0.002))
     fit = wb.fit_law(runs, resamples=20, starts=4)
     table = fit.parameters
     assert np.isfinite(table[["value", "low", "high"]]).all(axis=None)
@@ -267,20 +267,20 @@ def test_numbers_of_any_size_give_numbers():
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_what_is_not_determined_is_marked_without_resampling_too():
-    fit = wb.fit_law(ten_times_the_first(wb.known_runs(0)), resamples=0, starts=2)
+    fit = wb.fit_law(ten_times_the_first(wb.synthetic_runs(0)), resamples=0, starts=2)
     assert set(fit.unidentified) == set(TRUTH)
-    assert wb.fit_law(wb.known_runs(0.002), resamples=0, starts=2).unidentified == []
+    assert wb.fit_law(wb.synthetic_runs(0.002), resamples=0, starts=2).unidentified == []
 
 
 def test_a_run_that_diverged_does_not_move_the_constant():
-    runs = wb.known_runs(0.002)
+    runs = wb.synthetic_runs(0.002)
     runs.loc[5, "loss"] = 30.0
     value = wb.fit_law(runs, resamples=0).parameters["value"]
     assert value[0] == pytest.approx(TRUTH["E"], abs=0.1)
 
 
 def test_columns_of_any_kind_of_number_are_read():
-    runs = wb.known_runs(0.002)
+    runs = wb.synthetic_runs(0.002)
     odd = runs.assign(
         params=pd.array(runs["params"].round().astype("int64"), "Int64"),
         tokens=runs["tokens"].astype(object),
@@ -302,7 +302,7 @@ def test_columns_of_any_kind_of_number_are_read():
     ],
 )
 def test_sizes_at_which_nothing_is_predicted(at, message):
-    fit = wb.fit_law(wb.known_runs(0), resamples=0, starts=2)
+    fit = wb.fit_law(wb.synthetic_runs(0), resamples=0, starts=2)
     with pytest.raises(ValueError, match=message):
         fit.predict(pd.DataFrame({"params": [1e8], "tokens": [1e9]} | at))
 
@@ -311,7 +311,7 @@ def test_sizes_at_which_nothing_is_predicted(at, message):
 
 
 def test_the_figure_shows_runs_law_and_what_was_held_out():
-    fit, held = wb.hold_out_largest(wb.known_runs(0.002), resamples=20)
+    fit, held = wb.hold_out_largest(wb.synthetic_runs(0.002), resamples=20)
     figure = wb.figures.scaling_curve(fit, held)
     names = [trace.name for trace in figure.data]
     assert names.count("held out") == 1
@@ -342,20 +342,20 @@ def test_the_figure_shows_runs_law_and_what_was_held_out():
 )
 def test_runs_that_cannot_be_fitted(change, message):
     with pytest.raises(ValueError, match=message):
-        wb.fit_law(change(wb.known_runs(0)))
+        wb.fit_law(change(wb.synthetic_runs(0)))
 
 
 def test_options_that_cannot_be(tmp_path):
     with pytest.raises(ValueError, match="delta must be above 0"):
-        wb.fit_law(wb.known_runs(0), delta=0)
+        wb.fit_law(wb.synthetic_runs(0), delta=0)
     with pytest.raises(ValueError, match="different columns"):
-        wb.fit_law(wb.known_runs(0), ["params", "params"])
+        wb.fit_law(wb.synthetic_runs(0), ["params", "params"])
     with pytest.raises(ValueError, match=r"lacks the columns \['tokens'\]"):
-        wb.fit_law(wb.known_runs(0), resamples=0).predict(pd.DataFrame({"params": [1.0]}))
+        wb.fit_law(wb.synthetic_runs(0), resamples=0).predict(pd.DataFrame({"params": [1.0]}))
     with pytest.raises(ValueError, match=r"lacks the columns \['cost'\]"):
-        wb.hold_out_largest(wb.known_runs(0), by="cost")
+        wb.hold_out_largest(wb.synthetic_runs(0), by="cost")
     with pytest.raises(ValueError, match="column 'cost' is missing in row 47"):
-        wb.hold_out_largest(wb.known_runs(0).assign(cost=[*range(47), None]), by="cost")
-    three = wb.known_runs(0).assign(steps=wb.known_runs(0)["tokens"] / 1e6)
+        wb.hold_out_largest(wb.synthetic_runs(0).assign(cost=[*range(47), None]), by="cost")
+    three = wb.synthetic_runs(0).assign(steps=wb.synthetic_runs(0)["tokens"] / 1e6)
     with pytest.raises(ValueError, match="say with by="):
         wb.hold_out_largest(three, ["params", "tokens", "steps"])

@@ -61,11 +61,11 @@ def test_another_corpus_is_refused_and_both_are_named(scored, tmp_path, shape, p
     record = (tmp_path / "run/run.json").read_bytes()
     with pytest.raises(ValueError, match="holds the scores of another corpus") as refused:
         scored(corpus, part=part)
-    said = str(refused.value)
-    assert f"data.jsonl (first document {FIFTY[0]['id']!r})" in said
-    assert "first document 'o0'" in said or "one without any text" in said
-    assert "give another folder" in said.lower()
-    assert "overwrite=True" in said
+    message = str(refused.value)
+    assert f"data.jsonl (first document {FIFTY[0]['id']!r})" in message
+    assert "first document 'o0'" in message or "one without any text" in message
+    assert "give another folder" in message.lower()
+    assert "overwrite=True" in message
     assert files(tmp_path / "run") == before
     assert (tmp_path / "run/run.json").read_bytes() == record
     assert len(wb.load_scores(tmp_path / "run")) == 50

@@ -14,8 +14,8 @@ from support.run_folders import edit_json, lay_down_manifest, lay_down_run, of_o
 
 import workbench as wb
 from workbench.core.files import sha256_of
-from workbench.manifest.verification.rank_checks import formula
 from workbench.manifest.verification.report import Failed
+from workbench.manifest.verification.row_checks import formula
 from workbench.scoring.schema import ADDED, NULLABLE, SCHEMA, completed
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.schema import SELECTION_SCHEMA, schema_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 
 import workbench as wb
@@ -42,6 +43,22 @@ def test_the_record_of_a_run_gives_its_settings_back(tiny, heads, tmp_path):
 def test_settings_that_cannot_be_are_named(tiny, heads, change, message):
     with pytest.raises(ValueError, match=message):
         ScoringSettings(heads, **change).resolved(tiny)
+
+
+def test_a_run_takes_settings_as_one_object_or_field_by_field(tiny, heads, tmp_path):
+    settings = ScoringSettings.of(heads, max_tokens=9, controls=2)
+    documents = [{"id": "a", "text": "a few words of a text that is longer than nine tokens"}]
+    wb.run_scoring(tiny, settings, documents, tmp_path / "object")
+    wb.run_scoring(tiny, heads, documents, tmp_path / "fields", max_tokens=9, controls=2)
+    record = json.loads((tmp_path / "object" / "run.json").read_text())
+    assert ScoringSettings.from_json(record) == settings.resolved(tiny)
+    pd.testing.assert_frame_equal(
+        wb.load_scores(tmp_path / "object").frame, wb.load_scores(tmp_path / "fields").frame
+    )
+    with pytest.raises(TypeError, match="max_tokens given beside a ScoringSettings"):
+        wb.run_scoring(tiny, settings, documents, tmp_path / "both", max_tokens=8)
+    with pytest.raises(TypeError, match="max_token"):
+        wb.run_scoring(tiny, heads, documents, tmp_path / "no such", max_token=8)
 
 
 def test_heads_of_another_model_and_a_model_that_is_masked_are_refused(tiny, heads):

@@ -34,7 +34,10 @@ def table():
 
 def test_each_scorer_is_what_it_says(table):
     rows = wb.scorers(table)
-    np.testing.assert_allclose(rows["difference"], table["loss_base"] * table["score"])
+    np.testing.assert_allclose(rows["rise"], table["loss_base"] * table["score"])
+    assert rows["difference"].tolist() == rows["rise"].tolist()
+    stored = table.assign(rise=table["own"])
+    assert wb.scorers(stored)["rise"].tolist() == table["own"].tolist()
     np.testing.assert_allclose(np.log(rows["perplexity"]), table["loss_base"])
     assert rows["length"].tolist() == table["tokens"].tolist()
     assert rows["compression"].equals(table["compression_ratio"].rename("compression"))
@@ -67,8 +70,8 @@ def test_the_residual_keeps_what_is_the_scores_own(table):
         assert own > stats.spearmanr(ranks, part["own"]).statistic + 0.2
     few = table[table["row"].isin([0, 1, 2, 150, 151])]
     assert wb.scorers(few)["residual"].isna().all()
-    with pytest.raises(ValueError, match="no document has a value of the scorer 'residual'"):
-        wb.chosen_by(wb.scorers(few), "residual")
+    with pytest.raises(ValueError, match="no document has a value of 'residual': no domain has"):
+        wb.select(wb.scorers(few), by_score="residual")
 
 
 def test_pairs_of_scorers(table):
@@ -82,19 +85,29 @@ def test_pairs_of_scorers(table):
     low, high = code.loc[("score", "random"), ["low", "high"]]
     assert low < 0 < high
     assert code.loc[("score", "random"), "overlap"] < 0.5
-    with pytest.raises(ValueError, match="no scorer 'edu'"):
+    with pytest.raises(ValueError, match="cannot rank by 'edu'"):
         wb.compare_scorers(rows, ["score", "edu"])
     with pytest.raises(ValueError, match="two scorers or more"):
         wb.compare_scorers(rows, ["score"])
 
 
+def test_chosen_by_is_the_choice_of_select_with_the_scorer_as_score(table):
+    rows = wb.scorers(table).assign(tokens=table["tokens"])
+    for name in ("own", "tokens"):
+        chosen = wb.chosen_by(rows, name, 0.3, "tokens")
+        selected = wb.select(rows, 0.3, "tokens", by_score=name).table
+        assert chosen["score"].tolist() == selected[name].tolist()
+        pd.testing.assert_frame_equal(chosen.drop(columns="score"), selected.drop(columns="score"))
+        assert selected["tokens"].dtype == table["tokens"].dtype
+
+
 def test_what_one_chooses_alone(table):
     rows = wb.scorers(table)
-    alone = wb.chosen_alone(rows, "score", ["own", "random"])
+    alone = wb.selected_only_by(rows, "score", ["own", "random"])
     sets = {
         name: set(chosen.loc[chosen["selected"], "doc_id"])
         for name in ("score", "own", "random")
-        for chosen in [wb.chosen_by(rows, name)]
+        for chosen in [wb.select(rows, by_score=name).table]
     }
     assert set(alone["doc_id"]) == sets["score"] - sets["own"] - sets["random"]
     assert len(alone) > 0
@@ -129,13 +142,13 @@ def test_a_matched_selection_is_spread_over_the_confound(table):
 def test_statistics_of_selections_side_by_side(table):
     mine, plain = wb.matched_selection(table), wb.select(table).table
     found = wb.selection_statistics({"matched": mine, "plain": plain})
-    one = found.set_index(["domain", "selection", "statistic"])
+    statistics = found.set_index(["domain", "selection", "statistic"])
     code = plain[(plain["domain"] == "code") & plain["selected"]]["tokens"]
-    row = one.loc[("code", "plain", "tokens")]
+    row = statistics.loc[("code", "plain", "tokens")]
     assert (row["mean"], row["median"]) == (code.mean(), code.median())
     assert row["low"] < row["mean"] < row["high"]
     assert row["documents"] == 30
-    assert one.loc[("math", "every document", "score"), "documents"] == 50
+    assert statistics.loc[("math", "every document", "score"), "documents"] == 50
     assert len(found) == 2 * 3 * 4
     with pytest.raises(ValueError, match="no column 'selected' in plain"):
         wb.selection_statistics({"plain": table})
@@ -143,7 +156,7 @@ def test_statistics_of_selections_side_by_side(table):
 
 def test_what_another_scorer_lifts(table):
     rows = wb.scorers(table).assign(down=-table["score"], same=table["score"])
-    found = wb.lifted(rows, ["down", "same"], top=2)
+    found = wb.largest_rank_changes(rows, ["down", "same"], top=2)
     code = found[(found["scorer"] == "down") & (found["domain"] == "code")]
     part = table[table["domain"] == "code"].sort_values("score")
     assert code["doc_id"].tolist() == part["doc_id"].tolist()[:2]
@@ -153,15 +166,16 @@ def test_what_another_scorer_lifts(table):
     assert (found.loc[found["scorer"] == "same", "rise"] == 0).all()
     assert len(found) == 2 * 2 * 2
     missing = rows.assign(part=rows["score"].where(rows["row"] < 60))
-    lifted = wb.lifted(missing, ["part"])
+    lifted = wb.largest_rank_changes(missing, ["part"])
     assert (lifted["rise"] == 0).all()  # ranked among the documents that have a value
     with pytest.raises(ValueError, match="top must be at least 1"):
-        wb.lifted(rows, ["same"], top=0)
+        wb.largest_rank_changes(rows, ["same"], top=0)
 
 
 def test_the_matched_column_makes_the_matched_choice(table):
     """As a scorer it picks the same documents, where all strata are of one size."""
     found = wb.matched_selection(table)
-    chosen = wb.chosen_by(found, "matched").set_index(["source", "row"])["selected"]
+    chosen = wb.select(found, by_score="matched").table
+    chosen = chosen.set_index(["source", "row"])["selected"]
     keys = list(zip(found["source"], found["row"], strict=True))
     assert chosen.loc[keys].tolist() == found["selected"].tolist()

@@ -8,7 +8,7 @@ import pytest
 from support.models import make_model
 
 import workbench as wb
-from workbench.selection.selector_comparison import compare_selectors, side_by_side
+from workbench.selection.selector_comparison import compare_selectors, merge_score_tables
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def tables():
 
 
 def test_selectors_side_by_side_are_scorers(tables):
-    joined = side_by_side(tables)
+    joined = merge_score_tables(tables)
     for name, table in tables.items():
         column = joined.set_index("doc_id")[name]
         assert column.to_dict() == table.frame.set_index("doc_id")["score"].to_dict()
@@ -40,7 +40,7 @@ def test_selectors_side_by_side_are_scorers(tables):
     agreed = wb.agreement(tables["small"], tables["large"])
     pd.testing.assert_frame_equal(pair[agreed.columns], agreed)
     small, large = tables["small"].frame.iloc[:7], tables["large"].frame.iloc[5:]
-    part = side_by_side({"small": small, "large": large})
+    part = merge_score_tables({"small": small, "large": large})
     assert len(part) == len(set(small["doc_id"]) & set(large["doc_id"]))
 
 
@@ -91,11 +91,11 @@ def test_the_interval_holds_a_known_difference():
 def test_tables_that_do_not_belong_together(tables):
     small = tables["small"].frame
     with pytest.raises(ValueError, match="two tables or more, got 1"):
-        side_by_side({"a": small})
+        merge_score_tables({"a": small})
     with pytest.raises(ValueError, match="give the selectors other names"):
-        side_by_side({"score": small, "b": small})
+        merge_score_tables({"score": small, "b": small})
     changed = small.assign(text_sha256=["x", *small["text_sha256"][1:]])
     with pytest.raises(ValueError, match="1 documents have another text in the table of 'b'"):
-        side_by_side({"a": small, "b": changed})
+        merge_score_tables({"a": small, "b": changed})
     with pytest.raises(ValueError, match="no document"):
-        side_by_side({"a": small.iloc[:3], "b": small.iloc[5:]})
+        merge_score_tables({"a": small.iloc[:3], "b": small.iloc[5:]})

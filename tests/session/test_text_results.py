@@ -8,7 +8,9 @@ import torch
 from support.models import make_model, with_means
 
 import workbench as wb
+from workbench.masking.fast_path import key_of
 from workbench.masking.reference import plain_losses
+from workbench.masking.residual_cache import RESUMED
 from workbench.masking.token_changes import aligned
 
 TEXT = "Toggle one head, then another."
@@ -96,7 +98,7 @@ def test_predictions_are_the_softmax_of_a_masked_pass(name, bos):
 
 def test_a_model_that_cannot_resume_predicts_the_same(tiny):
     model = make_model()
-    model.__dict__["workbench_can_resume"] = {(model.dtype, model.device): False}
+    model.cache.kept(key_of(model, RESUMED), lambda: None)
     found, expected = (
         wb.Session(selector, TEXT, "L1H0").predictions(9) for selector in (model, tiny)
     )
@@ -122,8 +124,8 @@ def test_the_heads_that_a_token_needs_are_those_that_cost_it(name, bos, mode):
     whole = session.needs().effect
     for layer in range(model.num_layers):
         for head in range(model.num_heads):
-            one = wb.HeadSet.of([(layer, head)], model)
-            rise = plain_losses(model, ids, one, mode) - base
+            head_set = wb.HeadSet.of([(layer, head)], model)
+            rise = plain_losses(model, ids, head_set, mode) - base
             assert asked[layer, head] == pytest.approx(rise[12 - (not bos)], abs=4e-5)
             assert whole[layer, head] == pytest.approx(rise.mean(), abs=4e-5)
 

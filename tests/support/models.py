@@ -100,5 +100,5 @@ def make_model(name: str = "llama", *, bos: bool = False, seed: int = 0) -> wb.M
 def with_means(model: wb.Model) -> wb.Model:
     """The model, which knows the means of mode "mean" from a text instead of the corpus."""
     means = wb.head_means(model, ["a small reference text"])
-    model.__dict__["workbench_means"] = (state_of(model), means)
+    model.cache.kept("default means", lambda: means, state=state_of(model))
     return model

@@ -132,7 +132,7 @@ def selection_statistics(
     """What the chosen documents of several selections are like, side by side (the paper's Table 3).
 
     Args:
-        selections: name to a ranked table with the column selected (`Selection.table`, `chosen_by`,
+        selections: name to a ranked table with the column selected (`Selection.table`,
             `matched_selection`). The row "every document" is the domain of the first of them as a
             whole.
         draws: bootstrap draws of documents.

@@ -184,17 +184,17 @@ def judged_shares(
                 "of all selections"
             )
         for domain, part in chosen.groupby("domain", sort=True):
-            found = verdicts.loc[part.index].dropna(subset="judged")
+            judged = verdicts.loc[part.index].dropna(subset="judged")
             share = low = high = math.nan
-            if len(found):
-                test = stats.binomtest(int(found["reasoning"].sum()), len(found))
+            if len(judged):
+                test = stats.binomtest(int(judged["reasoning"].sum()), len(judged))
                 share = test.statistic
                 low, high = test.proportion_ci(confidence, method="wilson")
             rows.append(
                 {
                     "domain": domain, "selection": name, "documents": len(part),
-                    "judged": len(found), "reasoning": share, "low": low, "high": high,
-                    "score": found["judged"].mean(),
+                    "judged": len(judged), "reasoning": share, "low": low, "high": high,
+                    "score": judged["judged"].mean(),
                 }
             )  # fmt: skip
     if not rows:
@@ -217,31 +217,31 @@ def verdict(answer: Mapping[str, Any]) -> dict[str, Any]:
     text, finish = answer["answer"], answer["finish"]
     if finish == "content_filter" or not (isinstance(text, str) and text.strip()):
         return {**nothing, "problem": f"no answer ({finish})"}
-    found = _last_object(text)
-    score = found.get("score")
+    stated = _last_object(text)
+    score = stated.get("score")
     given = isinstance(score, int | float) and not isinstance(score, bool)
     value = float(score) if given and score is not None else math.nan
     if not 0 <= value <= HIGHEST:
         why_not = "the answer broke off" if finish == "length" else "the answer is no verdict"
         return {**nothing, "problem": f"{why_not}: {text.strip()[:80]!r}"}
-    why = str(found.get("reason", ""))[:WHY]
+    why = str(stated.get("reason", ""))[:WHY]
     return {"judged": value, "reasoning": value >= REASONING, "why": why, "problem": None}
 
 
 def _last_object(text: str) -> dict[str, Any]:
     """The last JSON object with a score in an answer: models may think aloud before it."""
-    decoder, at, found = json.JSONDecoder(), text.find("{"), {}
+    decoder, at, last = json.JSONDecoder(), text.find("{"), {}
     for _ in range(TRIED):
         if at < 0:
             break
         try:
-            one, end = decoder.raw_decode(text, at)
+            value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            one, end = None, at + 1
-        if isinstance(one, dict) and "score" in one:
-            found = one
+            value, end = None, at + 1
+        if isinstance(value, dict) and "score" in value:
+            last = value
         at = text.find("{", end)
-    return found
+    return last
 
 
 def _client(base_url: str, api_key: str | None, timeout: float, count: int) -> InferenceClient:
@@ -323,7 +323,7 @@ def _ask(
 def _kept(path: Path) -> dict[str, Any] | None:
     """An answer kept earlier; None where there is none, or the file is not one of ours."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if {"answer", "finish"} <= found.keys() else None
+        answer = json.loads(path.read_text(encoding="utf-8"))
+        return answer if {"answer", "finish"} <= answer.keys() else None
     except (OSError, ValueError, AttributeError):
         return None

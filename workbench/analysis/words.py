@@ -18,8 +18,7 @@ from workbench.core.frames import TableLike
 from workbench.core.intervals import percentile_interval
 from workbench.core.progress import progress_bar
 from workbench.corpus.alignment import documents_of
-from workbench.selection.alternative_scores import chosen_by
-from workbench.selection.ranking import By
+from workbench.selection.ranking import By, select
 
 WORD = r"[^\W\d_]{2,}"  # two letters or more; max_tokens2 is the words max and tokens
 FRACTIONS = (0.10, 0.20, 0.50)
@@ -73,8 +72,8 @@ def word_overlap(
     The paper gives the share and not its exact definition (TF, top 20 %: FineWeb-Edu .88,
     Cosmopedia .81, Python-Edu .41, OpenWebMath .67, against an educational classifier). Here:
 
-    - a selection is the top `fraction` of the documents of a domain by a scorer (`chosen_by`), and
-      its texts are the whole texts, not the beginning that the model may have read;
+    - a selection is the top `fraction` of the documents of a domain by a scorer (`select`), and its
+      texts are the whole texts, not the beginning that the model may have read;
     - tf: the count of a word in all texts of the selection together;
     - tfidf: the mean over its texts of scikit-learn's TF-IDF (count times ln((1 + n) / (1 + df)) +
       1, each text scaled to length 1), with n and df of the whole domain;
@@ -85,7 +84,7 @@ def word_overlap(
     Args:
         table: a score table, or a frame with its columns and those of the scorers (`scorers`).
         corpus: what was scored, as for `read_corpus`.
-        scorer_a: the first scorer, a name that `chosen_by` knows.
+        scorer_a: the first scorer, a column that `select` can rank by.
         scorer_b: the second one.
         fractions: shares of each domain that are selected.
         words: how many of the most frequent words are compared.
@@ -117,7 +116,7 @@ def word_overlap(
     rng = np.random.default_rng(seed)
     rows = []
     cuts = {
-        (name, fraction): _chosen_places(chosen_by(table, name, fraction, by), place)
+        (name, fraction): _chosen_places(select(table, fraction, by, by_score=name).table, place)
         for name in (scorer_a, scorer_b)
         for fraction in fractions
     }
@@ -139,11 +138,11 @@ def word_overlap(
                 head = {"domain": domain, "fraction": fraction}
                 shared = len(np.intersect1d(a, b)) / len(a) if len(a) else float("nan")
                 for weight, values in weighed.items():
-                    found = _compared(values, names, a, b, pairs, words)
+                    overlap = _compared(values, names, a, b, pairs, words)
                     rows.append(
                         {
                             **head, "weight": weight, "scorer_a": scorer_a, "scorer_b": scorer_b,
-                            "documents": len(a), "shared": shared, **found,
+                            "documents": len(a), "shared": shared, **overlap,
                         }
                     )  # fmt: skip
                 done(1)

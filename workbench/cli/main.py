@@ -25,12 +25,12 @@ from workbench.cli.shared import (
     TrustRemoteCode,
     app,
     ended_by_sigterm,
-    hearer,
     messages,
     part_of,
     print_domains,
     print_json,
     print_table,
+    progress_printer,
     put,
     reported,
     to_score,
@@ -223,20 +223,21 @@ def score(
 ) -> None:
     """Score every document of a corpus."""
     with reported(as_json), ended_by_sigterm():
-        part, many, hear = part_of(shards), workers_of(workers), hearer(progress)
+        part, many, on_progress = part_of(shards), workers_of(workers), progress_printer(progress)
         import workbench as wb
 
         loaded, chosen, documents = to_score(
             corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
             context=context, trust_remote_code=trust_remote_code,
         )  # fmt: skip
+        settings = wb.scoring.ScoringSettings.of(
+            chosen, mode=mode, window=window, max_tokens=max_tokens, read=read, controls=controls,
+            controls_share=controls_share, columns=column or (),
+        )  # fmt: skip
         report = wb.run_scoring(
-            loaded, chosen, documents, out, mode=mode,  # type: ignore[arg-type]
-            window=window, max_tokens=max_tokens, id=id, text=text, domain=domain,
+            loaded, settings, documents, out, id=id, text=text, domain=domain,
             shard_size=shard_size, workers=many, driver=driver,  # type: ignore[arg-type]
-            part=part, hear=hear, shard_timeout=shard_timeout, overwrite=overwrite,
-            controls=controls, controls_share=controls_share, columns=column or (),
-            read=read,  # type: ignore[arg-type]
+            part=part, on_progress=on_progress, shard_timeout=shard_timeout, overwrite=overwrite,
         )  # fmt: skip
         if report.finished and report.read and not report.scored:
             raise ValueError(

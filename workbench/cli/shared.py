@@ -155,7 +155,7 @@ def workers_of(text: str | None) -> int | list[str] | None:
     return int(text)
 
 
-def hearer(progress: str) -> Callable[[dict[str, Any]], object] | None:
+def progress_printer(progress: str) -> Callable[[dict[str, Any]], object] | None:
     """What is called with the progress of a run.
 
     With lines of JSON on standard error nothing else is to be there, so all bars are silenced; call

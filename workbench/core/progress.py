@@ -53,9 +53,7 @@ class Progress:
     @property
     def left(self) -> float | None:
         """Seconds until the end at the mean rate so far; None while that is unknown."""
-        if not self.total or not self.done:
-            return None
-        return self.seconds / self.done * max(self.total - self.done, 0)
+        return time_left(self.seconds, self.done, self.total, self.done)
 
     def __str__(self) -> str:
         of = "" if self.total is None else f" of {self.total:,}"
@@ -63,9 +61,24 @@ class Progress:
         return f"{self.title}: {self.done:,}{of} {self.unit}{left}"
 
 
+def time_left(seconds: float, done: int, total: int | None, through: int) -> float | None:
+    """Seconds until the end of some work at its mean rate so far.
+
+    Args:
+        seconds: that it took so far.
+        done: units that were done in these.
+        total: units of the whole; None: unknown.
+        through: units that are behind, those included that nobody had to do.
+
+    Returns:
+        The seconds; None while that is unknown.
+    """
+    return seconds / done * max(total - through, 0) if total and done else None
+
+
 @dataclass(frozen=True)
 class _Watch:
-    hear: Callable[[Progress], object]
+    on_progress: Callable[[Progress], object]
     stop: threading.Event
     urgent: bool
     sign: Callable[[], object] | None
@@ -83,7 +96,7 @@ _urgent = 0  # pieces of urgent work that run or wait for the model
 
 @contextmanager
 def watched(
-    hear: Callable[[Progress], object],
+    on_progress: Callable[[Progress], object],
     stop: threading.Event,
     *,
     urgent: bool = False,
@@ -95,7 +108,7 @@ def watched(
     next unit of work.
 
     Args:
-        hear: called with the progress of each loop, at each unit of work.
+        on_progress: called with the progress of each loop, at each unit of work.
         stop: the event that cancels the work.
         urgent: whether other watched work leaves the pass that it is in, and repeats it after the
             block.
@@ -103,7 +116,7 @@ def watched(
             goes on.
     """
     global _urgent
-    token = _WATCH.set(_Watch(hear, stop, urgent, sign))
+    token = _WATCH.set(_Watch(on_progress, stop, urgent, sign))
     with _NOTHING_URGENT:
         _urgent += urgent
     try:
@@ -228,7 +241,7 @@ def _reporting(watch: _Watch, title: str, unit: str, total: int | None) -> Calla
     def done(units: int) -> None:
         nonlocal finished
         finished += units
-        watch.hear(Progress(title, unit, finished, total, time.monotonic() - began))
+        watch.on_progress(Progress(title, unit, finished, total, time.monotonic() - began))
         check_cancelled()
 
     done(0)

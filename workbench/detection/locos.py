@@ -17,7 +17,7 @@ from workbench.core.progress import track
 from workbench.detection.probes import Probe, Probes
 from workbench.detection.retrieval import answer_rows, hidden_keys, require_tokenizer, summarised
 from workbench.masking.masks import require_unmasked
-from workbench.models.attached_hooks import carrying
+from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import AttentionCall
 from workbench.models.head_scores import HeadScores
 from workbench.models.install import sample_ids
@@ -120,7 +120,7 @@ def _written(
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
-        with carrying(model.sites, observer=look):
+        with attach_hooks(model.sites, observer=look):
             model.hidden(ids)
     needle, elsewhere, contrast = sums
     return needle, elsewhere, contrast
@@ -204,7 +204,7 @@ def output_projections(model: Model) -> dict[int, torch.Tensor]:
     try:
         with model.lock, torch.inference_mode():
             require_unmasked(model)
-            with carrying(model.sites, observer=look):
+            with attach_hooks(model.sites, observer=look):
                 model.hidden(sample_ids(model.hf))
     finally:
         for hook in hooks:

@@ -18,7 +18,7 @@ from workbench.masking.losses import losses_of_ids
 from workbench.masking.masks import require_fitting
 from workbench.models.attention_hook import Mode
 from workbench.models.head_scores import HeadScores, as_head_scores
-from workbench.models.heads import HeadSet
+from workbench.models.heads import HeadSet, heads_in
 from workbench.models.model import Model
 from workbench.models.token_prefix import encode_start
 
@@ -81,11 +81,11 @@ def masking_curve(
         )
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
-    detected = _ranked(scores)
+    detected = heads_in(as_head_scores(scores).ranked())
     orders = [("detected", 0, detected)]
     if influence is not None:
         require_fitting(model, HeadSet.top(influence, allow_ties=True), mode)
-        orders.append(("influence", 0, _ranked(influence)))
+        orders.append(("influence", 0, heads_in(as_head_scores(influence).ranked())))
     pool = HeadSet.of(detected[: sizes[-1]], model).complement().members
     for draw in range(draws):
         shuffled = np.random.default_rng([seed, draw]).permutation(len(pool))
@@ -117,12 +117,6 @@ def masking_curve(
     table = pd.DataFrame(values, columns=columns)
     whole = table.loc[table["heads"] == 0, "accuracy"].max()
     return table.assign(retention=table["accuracy"] / whole if whole > 0 else np.nan)
-
-
-def _ranked(scores: HeadScores | pd.DataFrame) -> list[tuple[int, int]]:
-    """Layer and head of all heads, the highest score first."""
-    ranked = as_head_scores(scores).ranked()
-    return [(int(layer), int(head)) for layer, head in ranked[["layer", "head"]].to_numpy()]
 
 
 def default_sizes(total: int) -> list[int]:

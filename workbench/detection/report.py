@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.detection.lookup_test import LookupTest
-from workbench.models.heads import Head, HeadSet
+from workbench.models.heads import HeadSet, heads_in
 
 # The thresholds of the verdict. Public score files of larger models show halves that agree at 0.88
 # to 0.95 (`workbench/METHOD.md`); below 0.6 a quarter of each half's set is not in the other's.
@@ -192,11 +192,7 @@ class HeadReport:
         return [(name, why.rstrip(".")) for name, why in self.missing.items()]
 
     def _where(self, rows: pd.Series) -> HeadSet:
-        part = self.table[rows]
-        members = tuple(
-            Head(int(a), int(b)) for a, b in zip(part["layer"], part["head"], strict=True)
-        )
-        return HeadSet.of(members, self.heads.geometry)
+        return HeadSet.of(heads_in(self.table[rows]), self.heads.geometry)
 
     # ---- looking and storing ----------------------------------------------------------------
 
@@ -233,9 +229,7 @@ class HeadReport:
     def _repr_html_(self) -> str:
         near = self.table[self.table["chosen"] | (self.table["membership"] > UNSURE)]
         near = near.sort_values(["membership", "score"], ascending=False)
-        near.insert(
-            0, "name", [f"L{a}H{b}" for a, b in zip(near["layer"], near["head"], strict=True)]
-        )
+        near.insert(0, "name", list(map(str, heads_in(near))))
         shown = near.drop(columns=["layer", "head"]).round(3)
         items = "".join(f"<li>{escape(reason)}</li>" for reason in self.reasons)
         return (

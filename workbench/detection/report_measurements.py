@@ -25,7 +25,7 @@ from workbench.detection.report import HeadReport
 from workbench.detection.retrieval import retrieval_scores
 from workbench.models.geometry import geometry_of
 from workbench.models.head_scores import HeadScores, as_head_scores
-from workbench.models.heads import Head, HeadSet
+from workbench.models.heads import HeadSet, heads_in
 from workbench.models.model import Model
 
 LEAST_PROBES = 4
@@ -93,11 +93,11 @@ def head_report(
     size = len(heads)
     score = rounded["score"].to_numpy()
     table = rounded[["layer", "head", "score"]].copy()
-    table["chosen"] = [Head(*pair) in heads for pair in _pairs(table)]
+    every = heads_in(table)
+    table["chosen"] = [head in heads for head in every]
     table["membership"] = stability.membership(per_probe, size, draws, seed)
     gap = stability.gap_at_cut(per_probe, size, draws, seed)
-    names = [str(Head(*pair)) for pair in _pairs(table)]
-    gap |= {"last": names[gap["last"]], "first": names[gap["first"]]}
+    gap |= {"last": str(every[gap["last"]]), "first": str(every[gap["first"]])}
     parts: dict[str, Any] = {}
     if model is not None and probes is not None:
         _require_origin(scores, per_probe, model, probes)
@@ -306,10 +306,6 @@ def _require_origin(
             "these scores do not come from these probes (their digests differ): give the probes "
             "that retrieval_scores was given"
         )
-
-
-def _pairs(table: pd.DataFrame) -> list[tuple[int, int]]:
-    return [(int(a), int(b)) for a, b in zip(table["layer"], table["head"], strict=True)]
 
 
 def _per_probe(scores: HeadScores) -> np.ndarray:

@@ -18,7 +18,7 @@ from workbench.core.progress import preemptible, track
 from workbench.detection.probes import Probe, Probes
 from workbench.masking.masks import masked, require_unmasked
 from workbench.masking.packed import packed_passes
-from workbench.models.attached_hooks import carrying
+from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import AttentionCall, Mode
 from workbench.models.head_scores import HeadScores
 from workbench.models.heads import HeadSet
@@ -275,7 +275,7 @@ def _copied(model: Model, probe: Probe) -> tuple[np.ndarray, bool]:
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
-        with carrying(model.sites, observer=look):
+        with attach_hooks(model.sites, observer=look):
             logits = model.logits(ids, positions)
     solved = bool((logits.argmax(dim=-1) == targets).float().mean() >= 0.5)
     return copied, solved

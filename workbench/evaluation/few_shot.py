@@ -110,17 +110,17 @@ def few_shot_examples(folder: Path, prefix: str) -> list[tuple[str, dict[str, An
     Raises:
         ImportError: there is none, so lm-eval is of another version.
     """
-    found = []
+    files = []
     for path in sorted(folder.glob("*.yaml")):
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain)
         if (content.get("fewshot_config") or {}).get("samples"):
-            found.append((str(content["task"]).removeprefix(prefix), content))
-    if not found:
+            files.append((str(content["task"]).removeprefix(prefix), content))
+    if not files:
         raise ImportError(
             f"the installed lm-eval has no worked examples in {'/'.join(folder.parts[-3:])}; this "
             "reads version 0.4.13; run: pip install '.[eval]'"
         )
-    return found
+    return files
 
 
 def _spread(every: Sequence[T], count: int | None, name: str) -> list[T]:

@@ -118,7 +118,7 @@ def evaluate(
     rows: list[tuple[Any, ...]] = []
     items: list[dict[str, Any]] = []
     with _quiet(), _own_seeds():
-        found = _loaded(tasks, include_path, num_fewshot)
+        loaded = _loaded(tasks, include_path, num_fewshot)
         harness = _harness(model, hflm)
         from lm_eval import evaluate as run
 
@@ -127,7 +127,7 @@ def evaluate(
                 _seed()
                 # Not `simple_evaluate`, which starts a dozen programs to describe the machine.
                 with masked(model, head_set, mode):
-                    results = run(harness, found, limit=limit, bootstrap_iters=RESAMPLES)
+                    results = run(harness, loaded, limit=limit, bootstrap_iters=RESAMPLES)
                 rows += [(*row, name, draw) for row in _values(results)]
                 items += [{**item, "masked": name, "draw": draw} for item in _items(results)]
                 done(1)
@@ -223,13 +223,13 @@ def _loaded(
             f"lm-eval has no task {', '.join(missing)}. Ours are {ours}; those of lm-eval are "
             "listed by `lm_eval ls tasks`; pass include_path= for a folder of your own"
         )
-    found = manager.load(names)
-    for task in found["tasks"].values():
+    loaded = manager.load(names)
+    for task in loaded["tasks"].values():
         own = task.get_config("num_fewshot")
         if own is None or (num_fewshot is not None and own != 0):
             task.set_config(key="num_fewshot", value=num_fewshot or 0)
         task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
-    return found
+    return loaded
 
 
 def _manager(names: Sequence[Any], folders: list[str | Path]) -> TaskManager:
@@ -279,14 +279,14 @@ def _values(results: Mapping[str, Any]) -> Iterator[tuple[str, str, float, float
 def _items(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The metrics of every item of every task, those of all filters together."""
     for task, samples in results["samples"].items():
-        found: dict[int, dict[str, Any]] = {}
+        by_item: dict[int, dict[str, Any]] = {}
         for sample in samples:
-            item = found.setdefault(sample["doc_id"], {"task": task, "item": sample["doc_id"]})
+            item = by_item.setdefault(sample["doc_id"], {"task": task, "item": sample["doc_id"]})
             for metric in sample["metrics"]:
                 if isinstance(sample[metric], bool | int | float | np.number):
                     kind = sample["filter"]
                     item[metric if kind == "none" else f"{metric},{kind}"] = float(sample[metric])
-        yield from ({**item, "name": ""} for item in found.values())
+        yield from ({**item, "name": ""} for item in by_item.values())
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.analysis.clusters import DocumentClusters, chosen_in
-from workbench.figures.theme import COLOURS, shown, styled
+from workbench.figures.theme import COLOURS, error_bar, shown, styled
 
 GREY = COLOURS[6]
 LABEL = 3  # terms that name a cluster on an axis
@@ -33,7 +33,7 @@ def statistic_dots(statistics: pd.DataFrame, statistic: str = "tokens") -> go.Fi
         figure.add_scatter(
             x=[shown(str(domain)) for domain in part["domain"]], y=part["mean"].round(4),
             mode="markers", name=shown(str(name)), marker={"color": colour, "size": 9},
-            error_y=_whisker(part, "mean"),
+            error_y=error_bar(part["mean"], part["low"], part["high"]),
             hovertemplate="%{x}: %{y:.3g}<extra>" + shown(str(name)) + "</extra>",
         )  # fmt: skip
     figure.update_layout(
@@ -69,7 +69,8 @@ def word_overlap_dots(overlaps: Mapping[str, pd.DataFrame], weight: str = "tf") 
                 figure.add_scatter(
                     x=at, y=part["random"].round(4), mode="markers", name="two random selections",
                     marker={"color": GREY, "symbol": "line-ew-open", "size": 12},
-                    error_y=_whisker(part, "random"), showlegend=column == 1, row=1, col=column,
+                    error_y=error_bar(part["random"], part["low"], part["high"]),
+                    showlegend=column == 1, row=1, col=column,
                     hovertemplate="random, %{x}: %{y:.2f}<extra></extra>",
                 )  # fmt: skip
             figure.add_scatter(
@@ -203,7 +204,8 @@ def coverage_dots(coverage: pd.DataFrame) -> go.Figure:
         figure.add_scatter(
             x=names, y=part["random"].round(4), mode="markers", name="random, 95 % of the draws",
             marker={"color": GREY, "symbol": "line-ew-open", "size": 14},
-            error_y=_whisker(part, "random"), showlegend=column == 1, row=1, col=column,
+            error_y=error_bar(part["random"], part["low"], part["high"]),
+            showlegend=column == 1, row=1, col=column,
             hovertemplate="random: %{y:.2f}<extra></extra>",
         )  # fmt: skip
         figure.add_scatter(
@@ -216,14 +218,3 @@ def coverage_dots(coverage: pd.DataFrame) -> go.Figure:
         title="How widely a selection is spread", legend={"orientation": "h", "y": -0.25}
     )
     return styled(figure, height=380)
-
-
-def _whisker(part: pd.DataFrame, middle: str) -> dict[str, object]:
-    """An error bar from low to high around `middle`."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "thickness": 1.2,
-        "array": (part["high"] - part[middle]).round(4),
-        "arrayminus": (part[middle] - part["low"]).round(4),
-    }

@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.detection.report import HeadReport
-from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
+from workbench.figures.theme import COLOURS, DIVERGING, error_bar, shown, styled
 from workbench.models.head_scores import HeadScores, as_head_scores
-from workbench.models.heads import HeadSet, cut_size
+from workbench.models.heads import HeadSet, cut_size, heads_in
 
 VERDICT_WIDTH = 118  # characters of a line below the title
 
@@ -77,16 +77,14 @@ def ranked_heads(
     scores = as_head_scores(scores)
     size = cut_size(fraction, len(scores))
     best = scores.ranked().head(max(top, size + 1))
-    names = [f"L{a}H{b}" for a, b in zip(best["layer"], best["head"], strict=True)]
+    names = _names(best)
     value = best["score"].to_numpy()
     figure = go.Figure(
         go.Scatter(
             x=names, y=value.round(4), mode="markers",
             marker={"color": [COLOURS[0] if i < size else COLOURS[6] for i in range(len(best))],
                     "size": 8},
-            error_y={"type": "data", "symmetric": False, "thickness": 1.2,
-                     "array": (best["high"].to_numpy() - value).round(4),
-                     "arrayminus": (value - best["low"].to_numpy()).round(4)},
+            error_y=error_bar(value, best["low"].to_numpy(), best["high"].to_numpy()),
             hovertemplate="%{x}: %{y:.3f}<extra></extra>",
         )
     )  # fmt: skip
@@ -367,11 +365,9 @@ def _lookup_panels(figure: go.Figure, table: pd.DataFrame) -> None:
             figure.add_bar(
                 x=[f"{keys} key" for keys in part["keys"]], y=value.round(4), name=name,
                 legendgroup=name, showlegend=column == 1, marker_color=colour, row=3, col=column,
-                error_y={
-                    "type": "data", "symmetric": False, "thickness": 1,
-                    "array": (part[f"{measure}_high"] - value).round(4),
-                    "arrayminus": (value - part[f"{measure}_low"]).round(4),
-                },
+                error_y=error_bar(
+                    value, part[f"{measure}_low"], part[f"{measure}_high"], thickness=1
+                ),
                 hovertemplate=f"%{{x}}, {name}: %{{y:.2f}}<extra></extra>",
             )  # fmt: skip
         figure.update_yaxes(title_text=title, range=[0, 1.05], row=3, col=column)
@@ -379,4 +375,4 @@ def _lookup_panels(figure: go.Figure, table: pd.DataFrame) -> None:
 
 
 def _names(table: pd.DataFrame) -> list[str]:
-    return [f"L{a}H{b}" for a, b in zip(table["layer"], table["head"], strict=True)]
+    return list(map(str, heads_in(table)))

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.evaluation.counterfactuals import PairedResponse
-from workbench.figures.theme import COLOURS, shown, styled
+from workbench.figures.theme import COLOURS, error_bar, shown, styled
 
 
 def score_test_dots(
@@ -41,11 +41,7 @@ def score_test_dots(
         figure.add_scatter(
             x=rows["value"].round(4), y=[shown(column) for column in rows["column"]], row=1,
             col=panel, mode="markers", marker={"color": COLOURS[0], "size": 9}, showlegend=False,
-            error_x={
-                "type": "data", "symmetric": False, "thickness": 1.2,
-                "array": (rows["high"] - rows["value"]).round(4),
-                "arrayminus": (rows["value"] - rows["low"]).round(4),
-            },
+            error_x=error_bar(rows["value"], rows["low"], rows["high"]),
             hovertemplate="%{y}: %{x:.2f}<extra>" + shown(name) + "</extra>",
         )  # fmt: skip
         figure.add_vline(x=by_chance, line={"color": COLOURS[6], "dash": "dot"}, row=1, col=panel)
@@ -74,11 +70,9 @@ def response_dots(response: PairedResponse) -> go.Figure:
             x=rows["standardised"].round(4), name=shown(column), mode="markers",
             y=[kinds.index(kind) + offset for kind in rows["kind"]],
             marker={"color": COLOURS[number % len(COLOURS)], "size": 8},
-            error_x={
-                "type": "data", "symmetric": False, "thickness": 1.2,
-                "array": ((rows["high"] - rows["difference"]) / rows["spread"]).round(4),
-                "arrayminus": ((rows["difference"] - rows["low"]) / rows["spread"]).round(4),
-            },
+            error_x=error_bar(
+                *(rows[name] / rows["spread"] for name in ("difference", "low", "high"))
+            ),
             customdata=rows[["difference", "n"]].round(4),
             hovertemplate="%{x:.2f} (%{customdata[0]} in its own unit, %{customdata[1]} pairs)"
             "<extra>" + shown(column) + "</extra>",

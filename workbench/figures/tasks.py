@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from workbench.figures.theme import COLOURS, shown, styled
+from workbench.figures.theme import COLOURS, error_bar, shown, styled
 
 
 def mirror_bars(summary: pd.DataFrame, measure: str = "") -> go.Figure:
@@ -25,11 +25,7 @@ def mirror_bars(summary: pd.DataFrame, measure: str = "") -> go.Figure:
         for row in summary.to_dict("records")
     ]
     figure = go.Figure()
-    random = {
-        "type": "data", "symmetric": False, "thickness": 1.2,
-        "array": (summary["random_high"] - summary["random"]).round(4),
-        "arrayminus": (summary["random"] - summary["random_low"]).round(4),
-    }  # fmt: skip
+    random = error_bar(summary["random"], summary["random_low"], summary["random_high"])
     for column, name, colour, whisker in (
         ("nothing", "no mask", COLOURS[6], None),
         ("random", "random heads masked", COLOURS[5], random),
@@ -63,11 +59,7 @@ def mirror_dots(items: pd.DataFrame, top: int | None = None) -> go.Figure:
     named = zip(items["name"], items["item"], items["task"], strict=True)
     names = [shown(f"{name or item}, {task}") for name, item, task in named]
     rise = {"tickformat": ".0%", "title": "rise of the loss over that with no mask"}
-    whisker = {
-        "type": "data", "symmetric": False, "thickness": 1.2,
-        "array": (items["random_high"] - items["random"]).round(4),
-        "arrayminus": (items["random"] - items["random_low"]).round(4),
-    }  # fmt: skip
+    whisker = error_bar(items["random"], items["random_low"], items["random_high"])
     figure = go.Figure()
     for column, name, colour, bar in (
         ("random", "random heads masked", COLOURS[5], whisker),

@@ -7,6 +7,8 @@ hovers.
 
 from __future__ import annotations
 
+from typing import Any
+
 import plotly.graph_objects as go
 
 from workbench.core.text import escape_control_characters
@@ -29,6 +31,24 @@ def shown(text: str) -> str:
     return escape_control_characters(text).translate(
         escapes
     )  # dollars would be a formula where there is MathJax
+
+
+def error_bar(value: Any, low: Any, high: Any, thickness: float = 1.2) -> dict[str, Any]:
+    """An error bar from low to high, for `error_x` or `error_y`.
+
+    Args:
+        value: of each marker, a column or an array.
+        low: the low end of each interval.
+        high: the high end.
+        thickness: of the line, in pixels.
+
+    Returns:
+        What plotly takes.
+    """
+    return {
+        "type": "data", "symmetric": False, "thickness": thickness,
+        "array": (high - value).round(4), "arrayminus": (value - low).round(4),
+    }  # fmt: skip
 
 
 def styled(figure: go.Figure, height: int) -> go.Figure:

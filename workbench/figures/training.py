@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.figures.theme import COLOURS, shown, styled
+from workbench.figures.theme import COLOURS, error_bar, shown, styled
 from workbench.training.head_evolution import Evolution
 
 
@@ -116,8 +116,7 @@ def training_curve(course: pd.DataFrame, domain: str = "mean of domains") -> go.
         figure.add_scatter(
             x=mean.index, y=mean.round(4), name=shown(str(arm)), mode="lines+markers",
             line={"color": colour}, marker={"size": 5},
-            error_y={"type": "data", "symmetric": False, "array": (high - mean).round(4),
-                     "arrayminus": (mean - low).round(4), "thickness": 1},
+            error_y=error_bar(mean, low, high, thickness=1),
         )  # fmt: skip
     figure.update_layout(
         title=f"Held-out loss along the training ({shown(domain)}; whiskers: range over seeds)",
@@ -142,9 +141,7 @@ def gain_bars(table: pd.DataFrame, over: str = "domain") -> go.Figure:
         figure.add_scatter(
             x=[shown(str(value)) for value in rows[over]], y=rows["gain"].round(4), mode="markers",
             name=shown(str(arm)), marker={"color": COLOURS[number % len(COLOURS)], "size": 9},
-            error_y={"type": "data", "symmetric": False, "thickness": 1.2,
-                     "array": (rows["high"] - rows["gain"]).round(4),
-                     "arrayminus": (rows["gain"] - rows["low"]).round(4)},
+            error_y=error_bar(rows["gain"], rows["low"], rows["high"]),
             hovertemplate="%{x}: %{y:+.3f} nats<extra></extra>",
         )  # fmt: skip
     figure.add_hline(y=0, line_color="black", line_width=1)
@@ -173,9 +170,7 @@ def mirror_scatter(table: pd.DataFrame, label: str, x: str = "cost", y: str = "g
     for number, (group, rows) in enumerate(table.groupby(colour, sort=True)):
         bars = None
         if "low" in rows and colour == label:  # for hundreds of documents they would hide the dots
-            bars = {"type": "data", "symmetric": False, "thickness": 1,
-                    "array": (rows["high"] - rows[y]).round(4),
-                    "arrayminus": (rows[y] - rows["low"]).round(4)}  # fmt: skip
+            bars = error_bar(rows[y], rows["low"], rows["high"], thickness=1)
         figure.add_scatter(
             x=rows[x].round(4), y=rows[y].round(4), text=[shown(str(name)) for name in rows[label]],
             mode="markers", error_y=bars, name=shown(str(group)),

@@ -21,7 +21,9 @@ import torch
 from workbench.core.progress import preemptible, progress_bar
 from workbench.loading.certificate_checks import CHECKS, CheckSpec
 from workbench.loading.certificate_passes import CertificatePasses
+from workbench.masking.fast_path import key_of
 from workbench.masking.masks import require_unmasked
+from workbench.masking.packed import PACKED
 from workbench.models.identity import state_of
 from workbench.models.model import Model
 
@@ -223,12 +225,7 @@ def certify(model: Model) -> Certificate:
     """
     with model.lock:
         require_unmasked(model)
-        state = state_of(model)
-        kept = model.__dict__.get("workbench_certificate")
-        if kept is None or kept[0] != state:
-            kept = state, _certified(model)
-            model.__dict__["workbench_certificate"] = kept
-        return kept[1]
+        return model.cache.kept("certificate", lambda: _certified(model), state=state_of(model))
 
 
 def require_certified(model: Model) -> Certificate:
@@ -259,13 +256,12 @@ def _certified(model: Model) -> Certificate:
             for spec in CHECKS:
                 checks.append(_run_check(spec, passes))
                 done(1)
-    batches_of = model.__dict__.get("workbench_engines", {})
     return Certificate(
         tuple(checks),
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,
         kernel=str(model.hf.config._attn_implementation).removeprefix("workbench_"),
-        fast_path=batches_of.get((model.dtype, model.device)) is not None,
+        fast_path=model.cache.get(key_of(model, PACKED)) is not None,
     )
 
 

@@ -19,8 +19,8 @@ from workbench.detection.probes import Probe
 from workbench.masking.masks import overrides_of
 from workbench.masking.packed import packed_passes
 from workbench.masking.reference import plain_losses
-from workbench.models.attached_hooks import carrying
-from workbench.models.attention_hook import AttentionCall, AttentionLayer, Planted
+from workbench.models.attached_hooks import attach_hooks
+from workbench.models.attention_hook import AttentionCall, AttentionLayer, QueryKeyOverride
 from workbench.models.heads import HeadSet
 from workbench.models.install import vocabulary_size
 from workbench.models.model import Model
@@ -187,7 +187,7 @@ class CertificatePasses:
 
             def hook(module: Any, args: Any, kwargs: Any, output: Any) -> None:
                 before = seen.pop(site.layer, None)
-                with carrying([site], overrides, look):
+                with attach_hooks([site], overrides, look):
                     result = module.forward(*args, **kwargs)
                 after = seen.pop(site.layer, None)
                 if before is not None and after is not None:
@@ -200,7 +200,7 @@ class CertificatePasses:
             for site in self.model.sites:
                 handle = site.module.register_forward_hook(again(site), with_kwargs=True)
                 stack.callback(handle.remove)
-            with carrying(self.model.sites, observer=look):
+            with attach_hooks(self.model.sites, observer=look):
                 self.model.hf(input_ids=self.row(self.window), use_cache=False)
         return layers
 
@@ -219,8 +219,8 @@ class CertificatePasses:
         offset = len(model.bos_ids)
         source = torch.arange(offset + len(ids))  # all other rows look at themselves
         source[offset + FILLER + k - 1 : -1] = offset + FILLER + torch.tensor(self.order)
-        planted = {layer: _copying(head, source) for layer, head in self.every}
-        with carrying(model.sites, planted=planted):
+        overrides = {layer: _copying(head, source) for layer, head in self.every}
+        with attach_hooks(model.sites, query_key_overrides=overrides):
             with_planted, _ = retrieval._copied(model, probe)
         without, _ = retrieval._copied(model, probe)
         return with_planted, without
@@ -263,7 +263,7 @@ def _compared(before: AttentionCall, after: AttentionCall, head: int) -> tuple[f
     return float(change.max()) / scale, float(worst) / scale
 
 
-def _copying(head: int, source: torch.Tensor) -> Planted:
+def _copying(head: int, source: torch.Tensor) -> QueryKeyOverride:
     """Attention in which query head `head` looks from every row t at row source[t] above all.
 
     Its keys are codes of the positions, of one length, so that none is nearer to a code than

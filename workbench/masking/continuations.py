@@ -6,15 +6,14 @@ which is one pass a continuation and head set, each over the whole of text and c
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
 
 from workbench.core.progress import preemptible
+from workbench.masking.fast_path import fast_path
 from workbench.masking.masks import masked
 from workbench.masking.packed import PackedPasses, packed_passes
-from workbench.models.attached_hooks import MaskNotSeen
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.install import vocabulary_size
@@ -139,23 +138,14 @@ def _branching_passes(model: Model) -> PackedPasses | None:
     batches = packed_passes(model)
     if batches is None or batches.alone:
         return None
-    by_place = model.__dict__.setdefault("workbench_branching", {})
-    place = model.dtype, model.device
-    if place not in by_place:
-        try:
-            problem = _difference(batches)
-        except (torch.OutOfMemoryError, MaskNotSeen):
-            raise  # says nothing about branches
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            problem = f"{type(error).__name__}: {error}"
-        if problem:
-            warnings.warn(
-                f"{model.source}: continuations of one text cannot be computed together on this "
-                f"model ({problem}); each is computed by itself",
-                stacklevel=2,
-            )
-        by_place[place] = not problem
-    return batches if by_place[place] else None
+    return fast_path(
+        model,
+        "branches",
+        lambda: batches,
+        _difference,
+        "continuations of one text cannot be computed together on this model ({problem}); each is "
+        "computed by itself",
+    )
 
 
 def _difference(batches: PackedPasses) -> str | None:

@@ -24,7 +24,7 @@ from workbench.core.progress import preemptible, progress_bar
 from workbench.masking.masks import default_means, require_fitting, require_unmasked
 from workbench.masking.reference import plain_losses, require_max_tokens
 from workbench.masking.residual_cache import can_resume, run_from
-from workbench.models.attached_hooks import carrying
+from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import AttentionCall, Mode, Override
 from workbench.models.attention_override import override_output
 from workbench.models.head_scores import HeadScores
@@ -237,7 +237,7 @@ def _gradient(
 
     with model.lock, torch.inference_mode(False), torch.enable_grad():
         row = torch.tensor([ids], device=model.device)
-        with carrying(model.sites, observer=look):
+        with attach_hooks(model.sites, observer=look):
             hidden = model.hidden(row)
         at = torch.tensor(positions, device=model.device)
         states = hidden[0, at].detach().requires_grad_()

@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 
 from workbench.core.progress import preemptible
-from workbench.models.attached_hooks import carrying, is_overridden
+from workbench.models.attached_hooks import attach_hooks, is_overridden
 from workbench.models.attention_hook import AttentionCall, Mode, Override
 from workbench.models.geometry import geometry_of
 from workbench.models.heads import HeadSet
@@ -57,7 +57,7 @@ def masked(
         require_unmasked(model)
         if heads and mode == "mean" and means is None:
             means = default_means(model)
-        with carrying(model.sites, overrides_of(heads, mode, means)):
+        with attach_hooks(model.sites, overrides_of(heads, mode, means)):
             yield model
 
 
@@ -143,7 +143,7 @@ def _summed_outputs(model: Model, ids: list[int]) -> torch.Tensor:
 
     with model.lock, torch.inference_mode():
         require_unmasked(model)
-        with carrying(model.sites, observer=add):
+        with attach_hooks(model.sites, observer=add):
             model.hidden(torch.tensor([ids], device=model.device))
     return sums
 
@@ -182,11 +182,11 @@ def default_means(model: Model) -> torch.Tensor:
     Returns:
         The means (layers, heads, head size), as `head_means` gives them.
     """
-    state = state_of(model)
-    kept = model.__dict__.get("workbench_means")
-    if kept is None or kept[0] != state:
+
+    def means() -> torch.Tensor:
         from workbench.corpus.environment import environment_corpus
 
         texts = [document.text for document in environment_corpus(max_documents=32, seed=0)]
-        kept = model.__dict__["workbench_means"] = (state, head_means(model, texts))
-    return kept[1]
+        return head_means(model, texts)
+
+    return model.cache.kept("default means", means, state=state_of(model))

@@ -17,7 +17,6 @@ losses they get wrong goes the plain way, with a warning.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 import torch
 
 from workbench.core.progress import preemptible
+from workbench.masking.fast_path import fast_path
 from workbench.masking.masks import (
     default_means,
     overrides_of,
@@ -34,12 +34,13 @@ from workbench.masking.masks import (
 )
 from workbench.masking.reference import plain_losses
 from workbench.models import attention_hook as attention
-from workbench.models.attached_hooks import MaskNotSeen, carrying
+from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import Mode, Override
 from workbench.models.heads import HeadSet
 from workbench.models.install import decoder_layers, is_recurrent, vocabulary_size
 from workbench.models.model import Model
 
+PACKED = "packed passes"  # name of the fast path
 ROW_TOKENS = 1024  # windows are packed into rows of about this length (CUDA: of more)
 
 Sets = Sequence[HeadSet | None]
@@ -151,9 +152,9 @@ class PackedPasses:
         lengths = [len(window) for window in windows]
         stops = np.cumsum(lengths)
         bounds = list(zip((stops - lengths).tolist(), stops.tolist(), strict=True))
-        spans = attention.Spans(bounds) if len(bounds) > 1 else None
+        sequences = attention.PackedSequences(bounds) if len(bounds) > 1 else None
         positions = torch.cat([torch.arange(n) for n in lengths])
-        return self._states(windows, positions, spans, sets, mode)
+        return self._states(windows, positions, sequences, sets, mode)
 
     @preemptible
     def branched(
@@ -177,12 +178,12 @@ class PackedPasses:
         """
         order = sorted(range(len(branches)), key=lambda i: -len(branches[i]))
         lengths = [len(branches[i]) for i in order]
-        spans = attention.Branches(len(shared), lengths, self.model.device)
+        sequences = attention.Branches(len(shared), lengths, self.model.device)
         positions = torch.cat(
             [torch.arange(len(shared)), *(len(shared) + torch.arange(n) for n in lengths)]
         )
         row = [shared, *(branches[i] for i in order)]
-        states = self._states(row, positions, spans, sets, mode)
+        states = self._states(row, positions, sequences, sets, mode)
         last, parts = states[:, len(shared) - 1 : len(shared)], states[:, len(shared) :]
         by_branch = dict(zip(order, parts.split(lengths, dim=1), strict=True))
         return [torch.cat([last, by_branch[i]], dim=1) for i in range(len(branches))]
@@ -191,7 +192,7 @@ class PackedPasses:
         self,
         texts: Sequence[Sequence[int]],
         positions: torch.Tensor,
-        spans: attention.Spans | None,
+        sequences: attention.PackedSequences | None,
         sets: Sets,
         mode: Mode,
     ) -> torch.Tensor:
@@ -204,7 +205,7 @@ class PackedPasses:
                 require_fitting(model, head_set, mode)
             require_unmasked(model)
             overrides, copies, row_of = _plan(model, sets, mode)
-            with carrying(model.sites, overrides, spans=spans), self._branching(copies):
+            with attach_hooks(model.sites, overrides, packed=sequences), self._branching(copies):
                 states = model.decoder(
                     input_ids=ids, position_ids=positions, use_cache=False
                 ).last_hidden_state
@@ -256,26 +257,14 @@ def packed_passes(model: Model) -> PackedPasses | None:
         The packed batches; None, with one warning, where their losses are not those of the plain
         path.
     """
-    by_place = model.__dict__.setdefault("workbench_engines", {})
-    place = model.dtype, model.device
-    if place not in by_place:
-        batches, problem = None, None
-        try:
-            batches = PackedPasses(model)
-            problem = _difference(batches)
-        except (torch.OutOfMemoryError, MaskNotSeen):
-            raise  # says nothing about packed batches
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            problem = f"{type(error).__name__}: {error}"
-        if problem:
-            batches = None
-            warnings.warn(
-                f"{model.source}: the fast path does not fit this model ({problem}); losses are "
-                "computed one window and one head set at a time",
-                stacklevel=2,
-            )
-        by_place[place] = batches
-    return by_place[place]
+    return fast_path(
+        model,
+        PACKED,
+        lambda: PackedPasses(model),
+        _difference,
+        "the fast path does not fit this model ({problem}); losses are computed one window and one "
+        "head set at a time",
+    )
 
 
 def _difference(batches: PackedPasses) -> str | None:

@@ -9,7 +9,6 @@ pass.
 from __future__ import annotations
 
 import math
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,15 +19,17 @@ import numpy as np
 import torch
 
 from workbench.core.progress import preemptible, progress_bar
+from workbench.masking.fast_path import fast_path
 from workbench.masking.masks import default_means, overrides_of, require_fitting, require_unmasked
 from workbench.masking.reference import plain_losses, windows
-from workbench.models.attached_hooks import MaskNotSeen, carrying
+from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import Mode, Override
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.install import decoder_layers, sample_ids
 from workbench.models.model import Model
 
+RESUMED = "resumed passes"  # name of the fast path
 SHARED = 1 << 29  # bytes for the streams of all sessions with a model
 
 
@@ -98,7 +99,7 @@ def run_from(
             stack.callback(hook.remove)
         first = 0 if start is None else start[0]
         run = {layer: loads for layer, loads in (overrides or {}).items() if layer >= first}
-        stack.enter_context(carrying(model.sites, run))
+        stack.enter_context(attach_hooks(model.sites, run))
         with torch.inference_mode():
             final = model.hidden(torch.tensor([list(ids)], device=model.device))
     return final, kept
@@ -142,30 +143,27 @@ def can_resume(model: Model) -> bool:
     Args:
         model: the model, with no head masked.
     """
-    verdicts = model.__dict__.setdefault("workbench_can_resume", {})
-    place = model.dtype, model.device
-    if place not in verdicts:
-        problem = None
-        try:
-            ids = sample_ids(model.hf)[0].tolist()
-            whole, entering = run_from(model, ids, keep=range(model.num_layers))
-            for layer in {0, model.num_layers // 2, model.num_layers - 1}:
-                resumed, _ = run_from(model, ids, (layer, entering[layer]))
-                if not torch.equal(resumed, whole):
-                    worst = float((resumed - whole).abs().max())
-                    problem = f"a pass from layer {layer} differs by {worst:.2g}"
-        except (torch.OutOfMemoryError, MaskNotSeen):
-            raise  # says nothing about the model
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            problem = f"{type(error).__name__}: {error}"
-        if problem:
-            warnings.warn(
-                f"{model.source}: passes cannot start from a stored residual stream ({problem}); "
-                "every head set is computed from the first layer",
-                stacklevel=2,
-            )
-        verdicts[place] = problem is None
-    return verdicts[place]
+    usable = fast_path(
+        model,
+        RESUMED,
+        lambda: True,
+        lambda _: _resumed_difference(model),
+        "passes cannot start from a stored residual stream ({problem}); every head set is computed "
+        "from the first layer",
+    )
+    return usable is not None
+
+
+def _resumed_difference(model: Model) -> str | None:
+    """How passes from stored streams differ from a whole one; None if they do not."""
+    ids = sample_ids(model.hf)[0].tolist()
+    whole, entering = run_from(model, ids, keep=range(model.num_layers))
+    for layer in (0, model.num_layers // 2, model.num_layers - 1):
+        resumed, _ = run_from(model, ids, (layer, entering[layer]))
+        if not torch.equal(resumed, whole):
+            worst = float((resumed - whole).abs().max())
+            return f"a pass from layer {layer} differs by {worst:.2g}"
+    return None
 
 
 class ResidualCache:
@@ -315,9 +313,7 @@ def streams_of(model: Model) -> ResidualCache:
     Args:
         model: the model.
     """
-    if "workbench_streams" not in model.__dict__:
-        model.__dict__["workbench_streams"] = ResidualCache(model, SHARED)
-    return model.__dict__["workbench_streams"]
+    return model.cache.kept("streams of sessions", lambda: ResidualCache(model, SHARED))
 
 
 def _first_difference(stream: Stream, heads: HeadSet, mode: Mode, layers: int) -> int:

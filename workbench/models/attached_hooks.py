@@ -1,8 +1,8 @@
 """Let attention layers carry masks and observers for as long as a `with` block lasts.
 
-Every pass that masks, watches or packs goes through `carrying`, which counts in each forward pass
-the layers that used what they carry: a mask that did not reach the model is an error, never an
-unmasked number.
+Every pass that masks, watches or packs goes through `attach_hooks`, which counts in each forward
+pass the layers that used what they carry: a mask that did not reach the model is an error, never
+an unmasked number.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from workbench.models.attention_hook import (
     AttentionLayer,
     Load,
     Observer,
-    Planted,
-    Spans,
+    PackedSequences,
+    QueryKeyOverride,
 )
 from workbench.models.attention_override import CannotMask, Override
 
@@ -33,14 +33,14 @@ class MaskNotSeen(CannotMask):
 
 
 @contextmanager
-def carrying(
+def attach_hooks(
     sites: Sequence[AttentionLayer],
     overrides: Mapping[int, Sequence[Override]] | None = None,
     observer: Observer | None = None,
-    spans: Spans | None = None,
-    planted: Mapping[int, Planted] | None = None,
+    packed: PackedSequences | None = None,
+    query_key_overrides: Mapping[int, QueryKeyOverride] | None = None,
 ) -> Iterator[None]:
-    """Attach overrides, an observer, packed texts or planted attention to layers, for one block.
+    """Attach overrides, an observer, packed texts or other queries and keys, for one block.
 
     Blocks may nest: overrides add up, every observer is shown every call, and what an outer block
     gave is there again after the inner one. All is taken away on every way out, so an error or an
@@ -51,8 +51,8 @@ def carrying(
         sites: the attention layers, `Model.sites`.
         overrides: what replaces the output of heads, by layer.
         observer: called with each attention call of these layers.
-        spans: the bounds of packed texts, for all layers.
-        planted: attention with a known pattern, by layer.
+        packed: the bounds of packed texts, for all layers.
+        query_key_overrides: what replaces queries and keys, by layer: a known pattern.
 
     Raises:
         MaskNotSeen: at the end of a forward pass in which a layer did not use what it carries, or
@@ -62,10 +62,10 @@ def carrying(
     loads = {}
     for site in sites:
         here = tuple((overrides or {}).get(site.layer, ()))
-        pattern = (planted or {}).get(site.layer)
+        query_key = (query_key_overrides or {}).get(site.layer)
         watch = () if observer is None else (observer,)
-        if here or watch or spans is not None or pattern is not None:
-            loads[site] = Load(here, watch, spans, pattern, (reached,))
+        if here or watch or packed is not None or query_key is not None:
+            loads[site] = Load(here, watch, packed, query_key, (reached,))
     _require_ours(list(loads))
     wanted = {site.layer for site in loads}
 

@@ -4,7 +4,7 @@
 uses the interface then calls it with the per-head queries, keys and values, after rotary embedding,
 and with the attention module itself. Ours calls the stock kernel and then, where a layer carries an
 `Override`, replaces what the masked query heads put out. Where a layer carries observers, it shows
-them what the kernel saw. A `Planted` pattern gives the kernel other queries and keys: a head of
+them what the kernel saw. A `QueryKeyOverride` gives the kernel other queries and keys: a head of
 known behaviour, to try out detection on. There is no code for any single architecture, and a layer
 that carries none of these gets the stock kernel's result untouched.
 
@@ -36,7 +36,7 @@ OURS = "workbench_"  # before the name of the kernel that ours calls
 SLOT = "workbench_load"  # on attention modules
 
 
-class Spans:
+class PackedSequences:
     """Texts that lie end to end in every row of a batch: each attends to itself alone.
 
     One object serves all layers of a pass.
@@ -71,7 +71,7 @@ class Spans:
         return self._masks[id(whole)][1]
 
 
-class Branches(Spans):
+class Branches(PackedSequences):
     """One text with several continuations behind it, each of which sees the text and itself.
 
     In a row: the text, then its continuations, the longest of them first.
@@ -170,30 +170,30 @@ class AttentionCall:
 
 Observer = Callable[[AttentionCall], None]
 # (query, key) as the kernel would get them -> the ones that it gets: attention with a known pattern
-Planted = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+QueryKeyOverride = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one attention module carries: all that `carrying` blocks around the pass gave it.
+    """What one attention module carries: all that `attach_hooks` blocks around the pass gave it.
 
     Attributes:
         overrides: what replaces the output of heads.
         observers: called with each attention call.
-        spans: the bounds of packed texts.
-        planted: attention with a known pattern.
+        packed: the bounds of packed texts.
+        query_key_override: what replaces queries and keys.
         reached: one set for each of these blocks, to which the layer is added whenever it has used
             its load.
     """
 
     overrides: tuple[Override, ...] = ()
     observers: tuple[Observer, ...] = ()
-    spans: Spans | None = None
-    planted: Planted | None = None
+    packed: PackedSequences | None = None
+    query_key_override: QueryKeyOverride | None = None
     reached: tuple[set[int], ...] = ()
 
     def inside(self, outer: Load | None) -> Load:
-        """This load and that of an outer block; spans and patterns of the inner one hold.
+        """This load and that of an outer block; packing and queries of the inner one hold.
 
         Args:
             outer: the load of the outer block, if there is one.
@@ -203,8 +203,8 @@ class Load:
         return Load(
             outer.overrides + self.overrides,
             outer.observers + self.observers,
-            self.spans or outer.spans,
-            self.planted or outer.planted,
+            self.packed or outer.packed,
+            self.query_key_override or outer.query_key_override,
             outer.reached + self.reached,
         )
 
@@ -271,11 +271,11 @@ def _attention(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     check_cancelled()  # here a pass of any model can be left, and nothing stays behind
     load: Load = module.__dict__.get(SLOT, NOTHING)
-    if load.spans is None:
+    if load.packed is None:
         return _attend(load, kernel_name, module, query, key, value, attention_mask, **kwargs)
     parts = []
-    masks = load.spans.masks(attention_mask)
-    for text, seen, mask in zip(load.spans.slices, load.spans.keys, masks, strict=True):
+    masks = load.packed.masks(attention_mask)
+    for text, seen, mask in zip(load.packed.slices, load.packed.keys, masks, strict=True):
         q, k, v = query[:, :, text], key[:, :, seen], value[:, :, seen]
         parts.append(_attend(load, kernel_name, module, q, k, v, mask, **kwargs)[0])
     return torch.cat(parts, dim=1), None
@@ -291,8 +291,8 @@ def _attend(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    if load.planted is not None:
-        query, key = load.planted(query, key)
+    if load.query_key_override is not None:
+        query, key = load.query_key_override(query, key)
     output, weights = _kernel(kernel_name, module)(
         module, query, key, value, attention_mask, **kwargs
     )

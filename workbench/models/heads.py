@@ -191,8 +191,7 @@ class HeadSet:
             "score_after_cut": round(float(following), 6),
             **scores.origin,
         }
-        pairs = ranked[["layer", "head"]].to_numpy()[:size]
-        return replace(cls.of([(int(a), int(b)) for a, b in pairs], geometry), origin=origin)
+        return replace(cls.of(heads_in(ranked.head(size)), geometry), origin=origin)
 
     @classmethod
     def random(
@@ -343,6 +342,15 @@ class HeadSet:
             ) from error
         heads = cls.parse(text, Geometry(layers, width, headless))
         return replace(heads, origin=origin)
+
+
+def heads_in(frame: pd.DataFrame) -> list[Head]:
+    """The head of each row of a frame.
+
+    Args:
+        frame: with the columns layer and head.
+    """
+    return [Head(int(a), int(b)) for a, b in frame[["layer", "head"]].to_numpy()]
 
 
 def cut_size(fraction: float, total: int) -> int:

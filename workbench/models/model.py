@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from workbench.models.attached_hooks import is_overridden
-from workbench.models.attention_hook import OURS, AttentionLayer
+from workbench.models.attention_hook import AttentionLayer
 from workbench.models.identity import state_of, tokenizer_sha256, weights_sha256
 from workbench.models.install import (
     inside_adapters,
@@ -28,6 +28,7 @@ from workbench.models.install import (
     vocabulary_size,
 )
 from workbench.models.lm_head import LMHead, head_of
+from workbench.models.model_cache import ModelCache
 from workbench.models.tokenization import special_prefix_of, text_options
 
 # Of the number of a token, its first character and end in the text.
@@ -55,6 +56,7 @@ class Model:
         from_nowhere: the weights that no file held (load_model refuses such a checkpoint, so none);
             None where that is not known.
         lock: held by the thread that computes with the model.
+        cache: what was computed of the model and holds for it.
     """
 
     hf: PreTrainedModel
@@ -67,7 +69,7 @@ class Model:
     loaded_by: str | None = None  # the call of load_model, as Python
     from_nowhere: tuple[str, ...] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-    _identity: tuple[tuple[Any, ...], dict[str, Any]] | None = field(default=None, repr=False)
+    cache: ModelCache = field(default_factory=ModelCache, repr=False)
 
     @property
     def num_layers(self) -> int:
@@ -158,12 +160,10 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         """For copies and other processes: all but the lock and what was computed on the way."""
         self._require_free("copied")
-        kept = {name: value for name, value in self.__dict__.items() if not name.startswith(OURS)}
-        del kept["lock"]
-        return kept
+        return {k: v for k, v in self.__dict__.items() if k not in ("lock", "cache")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, lock=threading.RLock())
+        self.__dict__.update(state, lock=threading.RLock(), cache=ModelCache())
 
     def _require_free(self, what: str) -> None:
         if is_overridden(self.sites):
@@ -281,10 +281,7 @@ class Model:
         are in memory, so it does not depend on the file format; tokenizer_sha256 covers the
         vocabulary and, for fast tokenizers, the whole pipeline. Computed anew when weights changed.
         """
-        state = state_of(self)
-        if self._identity is None or self._identity[0] != state:
-            self._identity = state, self._identified()
-        return self._identity[1]
+        return self.cache.kept("identity", self._identified, state=state_of(self))
 
     def _identified(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,6 @@
 """The names of `workbench.scaling`."""
 
-from .fitting import averaged_and_summed, fit_law, hold_out_largest, known_runs
+from .fitting import averaged_and_summed, fit_law, hold_out_largest, synthetic_runs
 from .law import ScalingFit
 from .mixtures import MixtureFit, fit_mixture
 
@@ -11,5 +11,5 @@ __all__ = [
     "fit_law",
     "fit_mixture",
     "hold_out_largest",
-    "known_runs",
+    "synthetic_runs",
 ]

@@ -137,7 +137,7 @@ def hold_out_largest(
     return fit, held.assign(error=held["predicted"] / held[loss] - 1)
 
 
-def known_runs(
+def synthetic_runs(
     noise: float = 0.003,
     seed: int = 0,
     *,

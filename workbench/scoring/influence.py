@@ -26,10 +26,10 @@ from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.columns.built_in import TokenLosses, formed
 from workbench.scoring.columns.novelty import novel_tokens
-from workbench.scoring.columns.own_columns import Column, Function, columns_named
+from workbench.scoring.columns.own_columns import Column, Function
 from workbench.scoring.passages import Read, passages, require_read, spans_of
 from workbench.scoring.schema import SCHEMA
-from workbench.scoring.settings import ScoringSettings, controls_of
+from workbench.scoring.settings import ScoringSettings
 
 
 def score_documents(
@@ -72,9 +72,9 @@ def score_documents(
     require_read(read)
     if require_certificate:
         require_certified(model)
-    settings = ScoringSettings(
-        heads, mode, window, max_tokens, controls=controls_of(heads, controls),
-        columns=columns_named(columns), read=read,
+    settings = ScoringSettings.of(
+        heads, mode=mode, window=window, max_tokens=max_tokens, read=read, controls=controls,
+        columns=columns,
     )  # fmt: skip
     rows = scored(model, settings, documents)
     return [row for row in rows if isinstance(row, dict)]

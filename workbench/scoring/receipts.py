@@ -221,7 +221,7 @@ def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Rece
         untouched = receipt.checksum == _checksum(receipt)
         untouched &= where.read_bytes() == _json_bytes(receipt)
         path = resolve_inside(folder, receipt.score_file["path"])
-        found = describe(folder, path, receipt.scored)
+        described = describe(folder, path, receipt.scored)
     except (OSError, ValueError):
         return None
     refused = [asdict(row) for row in shard.refused]
@@ -229,7 +229,7 @@ def finished(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Rece
         name, shard.digest, json.loads(json.dumps(fingerprint)), shard.documents + len(refused),
     )  # fmt: skip
     matches &= receipt.skipped[: len(refused)] == refused
-    return receipt if untouched and matches and found == receipt.score_file else None
+    return receipt if untouched and matches and described == receipt.score_file else None
 
 
 def _json_bytes(receipt: Receipt) -> bytes:

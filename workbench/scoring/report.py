@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.core.progress import progress_bar
+from workbench.core.progress import progress_bar, time_left
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.scoring.receipts import Receipt
 from workbench.scoring.run_folder import SetAside
 from workbench.scoring.schema import DOMAIN_SUMS
 
-Hear = Callable[[dict[str, Any]], object]
+OnProgress = Callable[[dict[str, Any]], object]
 _MOST_REASONS = 100  # kinds of them that are told apart
 
 
@@ -233,7 +233,7 @@ class ProgressState:
 
     Attributes:
         total: rows of the call; None where nobody counted them.
-        hear: called with `state` about once a second; None: nobody.
+        on_progress: called with `state` about once a second; None: nobody.
         show: called with the rows of each step.
         began: `time.monotonic()` when the first worker was ready.
         ended: `time.monotonic()` at the end.
@@ -244,7 +244,7 @@ class ProgressState:
     """
 
     total: int | None
-    hear: Hear | None
+    on_progress: OnProgress | None
     show: Callable[[int], object] = lambda documents: None
     began: float | None = None  # when the first worker was ready
     ended: float | None = None
@@ -270,9 +270,9 @@ class ProgressState:
         self.tokens += tokens
         self.failed += failed
         self.show(documents)
-        if self.hear is not None and time.monotonic() - self._last >= 1:
+        if self.on_progress is not None and time.monotonic() - self._last >= 1:
             self._last = time.monotonic()
-            self.hear(self.state("progress"))
+            self.on_progress(self.state("progress"))
 
     @property
     def seconds(self) -> float:
@@ -289,14 +289,12 @@ class ProgressState:
             The dict that `run_progress` describes.
         """
         seconds = self.seconds
-        now = self.documents - self.kept
-        left = None
-        if self.total is not None and now:
-            left = round(seconds / now * max(self.total - self.documents, 0), 1)
+        left = time_left(seconds, self.documents - self.kept, self.total, self.documents)
         return {
             "event": event, "documents": self.documents, "of": self.total, "tokens": self.tokens,
             "tokens_per_second": round(self.tokens / seconds, 1) if seconds else 0.0,
-            "seconds": round(seconds, 1), "seconds_left": left, "failed": self.failed,
+            "seconds": round(seconds, 1), "seconds_left": None if left is None else round(left, 1),
+            "failed": self.failed,
         }  # fmt: skip
 
     def note(self) -> str:
@@ -307,29 +305,29 @@ class ProgressState:
 
 
 @contextmanager
-def run_progress(total: int | None, hear: Hear | None) -> Iterator[ProgressState]:
-    """The progress of a run: a bar with rate and time left, or calls of `hear`.
+def run_progress(total: int | None, on_progress: OnProgress | None) -> Iterator[ProgressState]:
+    """The progress of a run: a bar with rate and time left, or calls of `on_progress`.
 
     Args:
         total: rows of the call; None where nobody counted them.
-        hear: called about once a second with a dict (event, documents, of, tokens,
+        on_progress: called about once a second with a dict (event, documents, of, tokens,
             tokens_per_second, seconds, seconds_left, failed), the first and the last time with
             event "started" and "ended". None: a bar is shown.
 
     Yields:
         The state, for the block to move on.
     """
-    state = ProgressState(total, hear)
-    with progress_bar("scoring", "doc", total, bar=hear is None, note=state.note) as show:
+    state = ProgressState(total, on_progress)
+    with progress_bar("scoring", "doc", total, bar=on_progress is None, note=state.note) as show:
         state.show = show
-        if hear is not None:
-            hear(state.state("started"))
+        if on_progress is not None:
+            on_progress(state.state("started"))
         try:
             yield state
         finally:
             state.ended = time.monotonic()
-            if hear is not None:
-                hear(state.state("ended"))
+            if on_progress is not None:
+                on_progress(state.state("ended"))
 
 
 def report_of(

@@ -28,7 +28,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring import run_folder as runs
-from workbench.scoring.columns.own_columns import Column, Function, columns_named
+from workbench.scoring.columns.own_columns import Column, Function
 from workbench.scoring.corpus_folder import checked, held_by, require_same
 from workbench.scoring.drivers.dispatch import Driver, Work, Workers, drive, require_workers
 from workbench.scoring.drivers.stuck import require_timeout
@@ -36,7 +36,7 @@ from workbench.scoring.passages import Read
 from workbench.scoring.receipts import Receipt, finished, receipt_path, shard_number
 from workbench.scoring.report import (
     Failure,
-    Hear,
+    OnProgress,
     ProgressState,
     RunReport,
     ScoringFailed,
@@ -46,7 +46,7 @@ from workbench.scoring.report import (
 )
 from workbench.scoring.run_folder import Part
 from workbench.scoring.score_table import ScoreTable
-from workbench.scoring.settings import ScoringSettings, controls_of
+from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import CATALOGUE, Catalogue, catalogue_of, cut, is_current
 from workbench.scoring.worker import Job
 
@@ -163,14 +163,16 @@ def score_corpus(
         RuntimeError: another run writes to the folder, or workers cannot start.
         OSError: nothing can be written.
     """
+    settings = ScoringSettings.of(
+        heads, mode=mode, window=window, max_tokens=max_tokens, read=read, controls=controls,
+        controls_share=controls_share, columns=columns, require_certificate=require_certificate,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as tmp_dir:
         folder = Path(tmp_dir if out is None else out)
         run_scoring(
-            model, heads, corpus, folder, mode=mode, window=window, max_tokens=max_tokens, id=id,
-            text=text, domain=domain, shard_size=shard_size, workers=workers, driver=driver,
-            shard_timeout=shard_timeout, overwrite=overwrite,
-            require_certificate=require_certificate, controls=controls,
-            controls_share=controls_share, columns=columns, read=read,
+            model, settings, corpus, folder, id=id, text=text, domain=domain,
+            shard_size=shard_size, workers=workers, driver=driver, shard_timeout=shard_timeout,
+            overwrite=overwrite,
         )  # fmt: skip
         table = runs.load_scores(folder)
     if out is None:  # nothing is left on disk that could be listed
@@ -182,13 +184,10 @@ def score_corpus(
 
 def run_scoring(
     model: Model,
-    heads: HeadSet,
+    heads: HeadSet | ScoringSettings,
     corpus: Any,
     out: str | Path,
     *,
-    mode: Mode = "uniform",
-    window: int | None = None,
-    max_tokens: int | None = None,
     id: str = "id",
     text: str = "text",
     domain: str | None = "domain",
@@ -196,25 +195,18 @@ def run_scoring(
     workers: Workers = None,
     driver: Driver = "local",
     part: Part = (1, 1),
-    hear: Hear | None = None,
+    on_progress: OnProgress | None = None,
     shard_timeout: float | None = None,
     overwrite: bool = False,
-    require_certificate: bool = True,
-    read: Read = "start",
-    controls: int | Sequence[HeadSet] = 0,
-    controls_share: float = 1.0,
-    columns: Sequence[str | Function | Column] = (),
+    **settings: Any,
 ) -> RunReport:
     """`score_corpus` for corpora of any size: the scores stay in the folder, a report comes back.
 
     Args:
         model: the selector.
-        heads: the heads to mask.
+        heads: the heads to mask, or all settings as one object.
         corpus: as in `score_corpus`; workers read it themselves, so for them it is a path or paths.
         out: the run folder.
-        mode: as in `score_corpus`.
-        window: as in `score_corpus`.
-        max_tokens: as in `score_corpus`.
         id: column of the id.
         text: column of the text.
         domain: column of the domain, "/" for the sub-folder, None for one (see `read_corpus`).
@@ -227,18 +219,15 @@ def run_scoring(
             cluster. All its machines must see the same paths.
         part: (i, n): score every n-th shard from the i-th (from 1), while n calls with the same
             settings share the folder; the last one completes the run.
-        hear: gets progress as objects (see `workbench.scoring.report.run_progress`) instead of a
-            bar.
+        on_progress: called with the progress (see `workbench.scoring.report.run_progress`), and no
+            bar is shown.
         shard_timeout: seconds for which a worker may give no sign of life at its shard before it is
             ended; None: by the rule of `workbench.scoring.drivers.stuck`, half an hour or more.
         overwrite: take a folder with scores of other settings or of another corpus; they are set
             aside in its `superseded/`, as are scores of documents that were edited or went away.
-        require_certificate: as in `score_corpus`.
-        read: as in `score_corpus`.
-        controls: as in `score_corpus`.
-        controls_share: as in `score_corpus`.
-        columns: as in `score_corpus`; workers import the modules of the functions, so theirs cannot
-            be of a notebook.
+        **settings: mode, window, max_tokens, read, controls, controls_share, columns and
+            require_certificate, as in `score_corpus`, where `heads` is no `ScoringSettings`.
+            Workers import the modules of the columns' functions, so theirs cannot be of a notebook.
 
     Returns:
         The report: what was scored, kept, redone, set aside, skipped and why.
@@ -252,6 +241,7 @@ def run_scoring(
         RuntimeError: another run writes to the folder, or workers cannot start.
         OSError: nothing can be written.
         ImportError: driver "ray" without Ray.
+        TypeError: there is no such setting, or it is given beside a `ScoringSettings`.
 
     A shard that fails, or whose worker dies or is stuck, is tried three times in all. In this
     process the first error ends the run. Interrupted or killed, a run loses at most the shards
@@ -260,19 +250,23 @@ def run_scoring(
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
     require_timeout(shard_timeout)
-    settings = ScoringSettings(
-        heads, mode, window, max_tokens, require_certificate,
-        controls_of(heads, controls), controls_share, columns_named(columns), read,
-    ).resolved(model)  # fmt: skip
+    if not isinstance(heads, ScoringSettings):
+        heads = ScoringSettings.of(heads, **settings)
+    elif settings:
+        raise TypeError(
+            f"{', '.join(settings)} given beside a ScoringSettings, which holds it: change that "
+            "object, as dataclasses.replace does"
+        )
+    resolved = heads.resolved(model)
     require_workers(model, workers, driver, shard_timeout)
     if not 1 <= part[0] <= part[1]:
         raise ValueError(f"part must be (i, n) with i from 1 to n, got {part}")
     named = Named(id=id, text=text, domain=domain)
-    run = runs.run_record(model, settings, settings.certified(model))
+    run = runs.run_record(model, resolved, resolved.certified(model))
     folder = Path(out)
     shared = workers is not None or driver == "ray" or part != (1, 1)
     paths = _paths(corpus) if shared else []
-    job = Job(settings, runs.fingerprint(run), paths, named, folder.absolute(), shard_timeout)
+    job = Job(resolved, runs.fingerprint(run), paths, named, folder.absolute(), shard_timeout)
     notes: list[str] = []
     catalogue: Catalogue | None = None
     total = None if shared else _count(corpus, named)
@@ -288,7 +282,7 @@ def run_scoring(
         else:
             rows = read_corpus(corpus, **named)
             work = cut(rows if total is not None else checked(folder, held, rows), shard_size)
-        with run_progress(total, hear) as state:
+        with run_progress(total, on_progress) as state:
             tally = _score_shards(model, job, work, workers, driver, state)
         _note(tally.failures, folder, part)
         names, domain_from = tally.names, tally.domain_from

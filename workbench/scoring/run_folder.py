@@ -116,14 +116,14 @@ def load_scores(folder: str | Path) -> ScoreTable:
 
 
 def _json_lines(path: Path) -> list[Any]:
-    found = []
+    rows = []
     with path.open("rb") as lines:
         for number, line in enumerate(lines_of(lines), 1):
             try:
-                found.append(json.loads(line or b""))
+                rows.append(json.loads(line or b""))
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number} of {path} is not JSON: {error!s:.200}") from error
-    return found
+    return rows
 
 
 def run_record(model: Model, settings: ScoringSettings, certificate: Certificate) -> dict[str, Any]:

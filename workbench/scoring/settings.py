@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.columns.controls import control_sets
-from workbench.scoring.columns.own_columns import Column
+from workbench.scoring.columns.own_columns import Column, Function, columns_named
 from workbench.scoring.passages import Read, require_read
 
 
@@ -45,6 +45,35 @@ class ScoringSettings:
     controls_share: float = 1.0
     columns: tuple[Column, ...] = ()
     read: Read = "start"
+
+    @classmethod
+    def of(
+        cls,
+        heads: HeadSet,
+        *,
+        controls: int | Sequence[HeadSet] = 0,
+        columns: Iterable[str | Function | Column] = (),
+        **others: Any,
+    ) -> ScoringSettings:
+        """Settings with controls and columns as a user gives them.
+
+        Args:
+            heads: the heads to mask.
+            controls: how many control sets to draw at random, or the sets themselves.
+            columns: columns of the user's own: functions or their names.
+            **others: further fields.
+
+        Returns:
+            The settings.
+
+        Raises:
+            ValueError: the number of controls is below 0, heads are too few to draw from, or there
+                is no such column.
+            TypeError: the controls are neither, or there is no such field.
+        """
+        return cls(
+            heads, controls=_controls_of(heads, controls), columns=columns_named(columns), **others
+        )
 
     def resolved(self, model: Model) -> ScoringSettings:
         """These settings with the window that they come to on a model.
@@ -141,20 +170,8 @@ class ScoringSettings:
         )  # fmt: skip
 
 
-def controls_of(heads: HeadSet, controls: int | Sequence[HeadSet]) -> tuple[HeadSet, ...]:
-    """The control sets that a user asks for.
-
-    Args:
-        heads: the heads to mask.
-        controls: how many sets to draw at random, or the sets themselves.
-
-    Returns:
-        The sets.
-
-    Raises:
-        ValueError: the number is below 0, or heads are too few to draw from.
-        TypeError: it is neither.
-    """
+def _controls_of(heads: HeadSet, controls: int | Sequence[HeadSet]) -> tuple[HeadSet, ...]:
+    """So many control sets drawn at random, or the sets themselves."""
     if isinstance(controls, int):
         if controls < 0:
             raise ValueError(f"controls is a number of head sets from 0, got {controls}")

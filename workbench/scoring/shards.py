@@ -137,16 +137,16 @@ class _Passing:
     refused: list[Skipped] = field(default_factory=list)
     pieces: list[tuple[str, int, int]] = field(default_factory=list)
 
-    def add(self, one: Document | Skipped) -> None:
-        if isinstance(one, Document):
-            self.documents.append(one)
+    def add(self, row: Document | Skipped) -> None:
+        if isinstance(row, Document):
+            self.documents.append(row)
         else:
-            self.refused.append(one)
+            self.refused.append(row)
         source, start, stop = self.pieces[-1] if self.pieces else (None, 0, 0)
-        if source == one.source and one.row >= stop:
-            self.pieces[-1] = (one.source, start, one.row + 1)
+        if source == row.source and row.row >= stop:
+            self.pieces[-1] = (row.source, start, row.row + 1)
         else:
-            self.pieces.append((one.source, one.row, one.row + 1))
+            self.pieces.append((row.source, row.row, row.row + 1))
 
     def shard(self) -> Shard:
         pieces = tuple(Piece(*piece) for piece in self.pieces)
@@ -306,15 +306,15 @@ def documents_of(shard: Shard, sources: Mapping[str, Source], columns: Named) ->
         CorpusError: they are no longer the documents that the catalogue saw.
     """
     refused = {(row.source, row.row) for row in shard.refused}
-    wanted, found = Columns(**columns), []
+    wanted, of_shard = Columns(**columns), []
     for piece in shard.pieces:
         rows = read_source(sources[piece.source], wanted, piece.start, piece.stop, piece.offset)
         documents = (row if isinstance(row, Skipped) else to_document(row) for row in rows)
-        found += [
+        of_shard += [
             document for document in documents
             if isinstance(document, Document) and (document.source, document.row) not in refused
         ]  # fmt: skip
-    if documents_digest(found) != shard.digest:
+    if documents_digest(of_shard) != shard.digest:
         where = ", ".join(
             f"{piece.source} rows {piece.start} to {piece.stop - 1}" for piece in shard.pieces
         )
@@ -322,7 +322,7 @@ def documents_of(shard: Shard, sources: Mapping[str, Source], columns: Named) ->
             f"{where[:300]}: the text was changed while the run was going; start it again, and "
             "what changed is scored anew"
         )
-    return found
+    return of_shard
 
 
 def _outdated(
@@ -344,8 +344,8 @@ def _outdated(
     with progress_bar("comparing the corpus with its catalogue", "file", len(sources)) as done:
         for source in sources:
             size, digest = before.files[source.name]
-            found = stamp(source)[0]
-            if found != size or (part[1] == 1 and row_offsets(source, ())[0] != digest):
+            present_size = stamp(source)[0]
+            if present_size != size or (part[1] == 1 and row_offsets(source, ())[0] != digest):
                 return f"{source.name} was changed"
             done(1)
     return None

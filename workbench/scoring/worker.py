@@ -28,8 +28,8 @@ from workbench.scoring.shards import Shard, documents_of
 _NOWHERE_TO_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
-class Step(NamedTuple):
-    """What was done since the last step.
+class ProgressDelta(NamedTuple):
+    """What was done since the last one.
 
     Attributes:
         documents: how many documents are through.
@@ -138,7 +138,7 @@ class ShardWorker:
 
     def score(
         self, shard: Shard, documents: Sequence[Document] | None = None
-    ) -> Iterator[Step | Receipt]:
+    ) -> Iterator[ProgressDelta | Receipt]:
         """Score the documents of a shard and publish its score file and its receipt.
 
         Args:
@@ -146,7 +146,8 @@ class ShardWorker:
             documents: its documents; None: they are read from the corpus of the job.
 
         Yields:
-            A Step for each document, one for the rows that give none, and at last the receipt.
+            A ProgressDelta for each document, one for the rows that give none, and at last the
+            receipt.
 
         Raises:
             CorpusError: the text was changed since the catalogue was made.
@@ -156,10 +157,10 @@ class ShardWorker:
         results = []
         for result in scored(self.model, self.job.settings, documents):
             results.append(result)
-            yield Step(1, result["predicted"] if isinstance(result, dict) else 0)
+            yield ProgressDelta(1, result["predicted"] if isinstance(result, dict) else 0)
         schema = schema_with(columns_in(self.job.settings.to_json()))
         receipt = write_scores(self.job.folder, shard, self.job.fingerprint, results, schema)
-        yield Step(len(shard.refused), 0)
+        yield ProgressDelta(len(shard.refused), 0)
         yield receipt
 
 

@@ -1,31 +1,31 @@
 """The names of `workbench.selection`."""
 
 from .alternative_scores import (
-    chosen_alone,
     chosen_by,
     compare_scorers,
-    lifted,
+    largest_rank_changes,
     matched_selection,
     scorers,
+    selected_only_by,
 )
 from .cascade import Cascade, select_cascade
 from .rank_agreement import agreement, agreement_along
 from .ranking import Selection, select
-from .selector_comparison import compare_selectors, side_by_side
+from .selector_comparison import compare_selectors, merge_score_tables
 
 __all__ = [
     "Cascade",
     "Selection",
     "agreement",
     "agreement_along",
-    "chosen_alone",
     "chosen_by",
     "compare_scorers",
     "compare_selectors",
-    "lifted",
+    "largest_rank_changes",
     "matched_selection",
+    "merge_score_tables",
     "scorers",
     "select",
     "select_cascade",
-    "side_by_side",
+    "selected_only_by",
 ]

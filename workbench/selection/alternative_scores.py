@@ -17,10 +17,10 @@ from scipy import stats
 
 from workbench.core.frames import TableLike, frame_of
 from workbench.selection.rank_agreement import agreement
-from workbench.selection.ranking import By, rank, select
+from workbench.selection.ranking import By, rank, select, with_values
 
 CONTROLLED = ("loss_base", "compression_ratio", "tokens")  # what the score goes along with
-BUILT_IN = ("score", "difference", "residual", "perplexity", "length", "compression", "random")
+BUILT_IN = ("score", "rise", "residual", "perplexity", "length", "compression", "random")
 
 
 def scorers(table: TableLike, *, seed: int = 0) -> pd.DataFrame:
@@ -35,8 +35,8 @@ def scorers(table: TableLike, *, seed: int = 0) -> pd.DataFrame:
         A frame: the rows of the table with one more float column a scorer, of which higher is
         better:
 
-        - difference: loss_ref - loss_base, nats a token: the score without the division that lets a
-          low base loss raise it.
+        - rise: loss_ref - loss_base, nats a token, if the table lacks it: the score without the
+          division that lets a low base loss raise it. `difference` is its older name.
         - residual: what is left of the rank of the score inside its domain after a linear fit on
           the ranks of base loss, compression ratio and tokens; NaN in a domain of fewer than eight
           documents.
@@ -53,7 +53,9 @@ def scorers(table: TableLike, *, seed: int = 0) -> pd.DataFrame:
     """
     ranked = rank(table)
     rows = frame_of(table).copy(deep=False)
-    rows["difference"] = rows["loss_ref"] - rows["loss_base"]
+    if "rise" not in rows:
+        rows["rise"] = rows["loss_ref"] - rows["loss_base"]
+    rows["difference"] = rows["rise"]
     rows["residual"] = _residual(rows)
     rows["perplexity"] = np.exp(rows["loss_base"])
     rows["length"] = rows["tokens"].astype(float)
@@ -69,24 +71,24 @@ def scorers(table: TableLike, *, seed: int = 0) -> pd.DataFrame:
 def chosen_by(
     table: TableLike, scorer: str, fraction: float = 0.20, by: By = "documents"
 ) -> pd.DataFrame:
-    """Rank and cut a score table by another column, whose values stand for the score.
+    """`select(table, fraction, by, by_score=scorer).table`, the scorer's values as its score.
 
-    The choice of `select(table, fraction, by, by_score=scorer)`.
+    This is from before `select` had `by_score`.
 
     Args:
-        table: the score table with the column of the scorer.
-        scorer: name of the column; documents whose value is missing are left out.
-        fraction: share to choose in every domain, as in `select`.
-        by: "documents" or "tokens", what the share is of, as in `select`.
+        table: as in `select`.
+        scorer: as `by_score` in `select`.
+        fraction: as in `select`.
+        by: as in `select`.
 
     Returns:
-        The table of the `Selection`: sorted by domain and rank, with `rank` and `selected`. Its
-        column `score` holds the values of the scorer.
+        The table of the `Selection`, whose column `score` holds the values of the scorer.
 
     Raises:
-        ValueError: for a scorer that is no column or has no value, and where `select` would.
+        ValueError: where `select` would.
     """
-    return select(scored_by(table, scorer), fraction, by).table
+    chosen = select(table, fraction, by, by_score=scorer).table
+    return chosen.assign(score=chosen[scorer].astype(float))
 
 
 def compare_scorers(
@@ -122,7 +124,7 @@ def compare_scorers(
     return pd.concat(parts, ignore_index=True)
 
 
-def chosen_alone(
+def selected_only_by(
     table: TableLike,
     scorer: str,
     others: Sequence[str],
@@ -139,23 +141,26 @@ def chosen_alone(
         by: "documents" or "tokens", what the share is of, as in `select`.
 
     Returns:
-        The rows of `chosen_by` for these documents, by domain and best first.
+        The rows of `select` for these documents, by domain and best first.
 
     Raises:
         ValueError: for a scorer that is no column or has no value.
     """
+
+    def chosen(name: str) -> pd.DataFrame:
+        ranked = select(table, fraction, by, by_score=name).table
+        return ranked[ranked["selected"]]
+
     key = ["domain", "source", "row"]
-    chosen = chosen_by(table, scorer, fraction, by)
-    chosen = chosen[chosen["selected"]]
     taken: set[tuple[object, ...]] = set()
     for name in others:
-        by_other = chosen_by(table, name, fraction, by)
-        taken |= set(by_other.loc[by_other["selected"], key].itertuples(index=False, name=None))
-    is_alone = [row not in taken for row in chosen[key].itertuples(index=False, name=None)]
-    return chosen[is_alone].reset_index(drop=True)
+        taken |= set(chosen(name)[key].itertuples(index=False, name=None))
+    own = chosen(scorer)
+    is_alone = [row not in taken for row in own[key].itertuples(index=False, name=None)]
+    return own[is_alone].reset_index(drop=True)
 
 
-def lifted(table: TableLike, names: Sequence[str], top: int = 3) -> pd.DataFrame:
+def largest_rank_changes(table: TableLike, names: Sequence[str], top: int = 3) -> pd.DataFrame:
     """The documents that rise most when another scorer takes the place of the score.
 
     A rise is the difference of the ranks inside the domain, divided by its documents: from last to
@@ -179,9 +184,9 @@ def lifted(table: TableLike, names: Sequence[str], top: int = 3) -> pd.DataFrame
     key, frame = ["domain", "source", "row"], frame_of(table)
     parts = []
     for name in names:
-        both = scored_by(frame, name)
-        plain = rank(frame.loc[both.index])[[*key, "rank"]]
-        other = rank(both).merge(plain, on=key, suffixes=("", "_by_score"))
+        both = with_values(frame, name)
+        plain = rank(both)[[*key, "rank"]]
+        other = rank(both, name).merge(plain, on=key, suffixes=("", "_by_score"))
         other["documents"] = other.groupby("domain")["rank"].transform("size")
         other["rise"] = (other["rank_by_score"] - other["rank"]) / other["documents"]
         other = other.sort_values(
@@ -259,21 +264,10 @@ def scored_by(table: TableLike, scorer: str) -> pd.DataFrame:
         A frame: the rows that have a value, whose column `score` holds it.
 
     Raises:
-        ValueError: for a scorer that is no column, or has no value in any row.
+        ValueError: where `select` could not rank by it.
     """
-    frame = frame_of(table)
-    if scorer not in frame:
-        raise ValueError(
-            f"no scorer {scorer!r} in the table: add it as a column, or make the built-in ones "
-            f"({', '.join(BUILT_IN)}) with scorers(table)"
-        )
-    values = pd.to_numeric(frame[scorer]).astype(float)
-    if len(values) and values.isna().all():
-        raise ValueError(
-            f"no document has a value of the scorer {scorer!r}; a residual, for example, needs "
-            f"{2 * (len(CONTROLLED) + 1)} documents in a domain"
-        )
-    return frame.assign(score=values)[values.notna()]
+    rows = with_values(frame_of(table), scorer)
+    return rows.assign(score=rows[scorer].astype(float))
 
 
 def _residual(table: pd.DataFrame) -> pd.Series:

@@ -30,6 +30,8 @@ TIE_RULE = (
     "then source, then row, each ascending"
 )
 
+_WHY_MISSING = WHY_MISSING | {"residual": "no domain has documents enough (`scorers`)"}
+
 Clusters = pd.DataFrame | str | os.PathLike[str]
 
 
@@ -168,7 +170,7 @@ def rank(table: TableLike, by_score: str = SCORE) -> pd.DataFrame:
     frame = frame_of(table)
     _check(frame)
     if by_score != SCORE:
-        frame = _with_values(frame, by_score)
+        frame = with_values(frame, by_score)
     ranked = frame.sort_values(
         ["domain", by_score, "text_sha256", "source", "row"],
         ascending=[True, False, True, True, True],
@@ -253,25 +255,37 @@ def _codes(groups: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return codes, np.zeros(len(names), dtype="int32")
 
 
-def _with_values(frame: pd.DataFrame, by_score: str) -> pd.DataFrame:
-    """The rows that have a value in a column, which holds numbers, none of them infinite."""
+def with_values(frame: pd.DataFrame, by_score: str) -> pd.DataFrame:
+    """The documents that can be ranked by a column.
+
+    Args:
+        frame: a score table.
+        by_score: name of the column.
+
+    Returns:
+        The rows that have a value in it.
+
+    Raises:
+        ValueError: it is no column of numbers, has no value in any row, or an infinite one.
+    """
     if by_score not in frame or by_score in TEXT_COLUMNS:
         numbers = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
         raise ValueError(
-            f"by_score={by_score!r:.100} is no column of numbers in the table; it has "
+            f"cannot rank by {by_score!r:.100}, which is no column of numbers in the table; it has "
             f"{', '.join(map(str, numbers))}. `scorers` adds those that need the whole table"
         )
-    values = pd.to_numeric(frame[by_score]).to_numpy("float64", na_value=np.nan)
+    column = pd.to_numeric(frame[by_score])
+    values = column.to_numpy("float64", na_value=np.nan)
     if np.isinf(values).any():
         raise ValueError(f"{int(np.isinf(values).sum())} values of {by_score!r} are infinite")
     there = ~np.isnan(values)
     if not there.any():
-        why = WHY_MISSING.get(by_score, "")
+        why = _WHY_MISSING.get(by_score, "")
         raise ValueError(
             f"no document has a value of {by_score!r}{f': {why}' if why else ''}, so there is "
             "nothing to rank by"
         )
-    return frame.assign(**{by_score: values})[there]
+    return frame.assign(**{by_score: column})[there]
 
 
 def _check(table: pd.DataFrame) -> None:

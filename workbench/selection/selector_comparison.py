@@ -13,16 +13,15 @@ import pandas as pd
 
 from workbench.core.frames import TableLike, frame_of
 from workbench.core.intervals import percentile_interval
-from workbench.selection.alternative_scores import chosen_by
 from workbench.selection.rank_agreement import KEY, agreement
-from workbench.selection.ranking import By
+from workbench.selection.ranking import By, select
 
 
-def side_by_side(tables: Mapping[str, TableLike]) -> pd.DataFrame:
+def merge_score_tables(tables: Mapping[str, TableLike]) -> pd.DataFrame:
     """Join the score tables of several selectors: a column a selector, of its scores.
 
-    With the result, selectors are compared like other scorers: `compare_scorers`, `chosen_alone`,
-    `lifted`.
+    With the result, selectors are compared like other scorers: `compare_scorers`,
+    `selected_only_by`, `largest_rank_changes`.
 
     Args:
         tables: name -> score table of the same corpus.
@@ -86,14 +85,14 @@ def compare_selectors(
         they are). Tokens are those of the first table.
 
     Raises:
-        ValueError: where `side_by_side` or `agreement` would.
+        ValueError: where `merge_score_tables` or `agreement` would.
     """
-    joined = side_by_side(tables)
+    joined = merge_score_tables(tables)
     rng = np.random.default_rng(seed)
     parts = []
     for one, other in combinations(tables, 2):
         part = agreement(tables[one], tables[other], fraction, by)
-        first, second = (chosen_by(joined, name, fraction, by) for name in (one, other))
+        first, second = (select(joined, fraction, by, by_score=name).table for name in (one, other))
         both = first[[*KEY, "tokens", "selected"]].merge(
             second[[*KEY, "selected"]], on=KEY, suffixes=("_one", "_other")
         )

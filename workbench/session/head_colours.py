@@ -10,7 +10,7 @@ import pandas as pd
 
 from workbench.masking.effects import HeadEffects, Method
 from workbench.models.geometry import HasGeometry
-from workbench.models.heads import HeadSet
+from workbench.models.heads import HeadSet, heads_in
 
 RETRIEVAL = "retrieval score"
 ESTIMATE, EXACT = "influence on the text (estimate)", "influence on the text (exact)"
@@ -89,7 +89,7 @@ class HeadColours:
             )
         if not pd.api.types.is_numeric_dtype(frame[column]):
             raise ValueError(f"column {column!r} holds {frame[column].dtype}, expected numbers")
-        places = [(int(a), int(b)) for a, b in frame[["layer", "head"]].to_numpy()]
+        places = heads_in(frame)
         if len(HeadSet.of(places, model)) != len(places):  # the set refuses heads of other models
             raise ValueError("some heads have several rows: expected at most one row a head")
         values = np.full((model.num_layers, model.num_heads), np.nan, np.float32)
@@ -146,12 +146,12 @@ class HeadColours:
 
 
 class Palette:
-    """What the heads of a session can be coloured by, and what is chosen.
+    """What the heads of a session can be coloured by, and what they are.
 
     Attributes:
         model: whose heads are coloured.
         columns: name to values that are known.
-        chosen: one of `names`.
+        colour_by: one of `names`.
         token: the token of the text that was asked about, or None.
     """
 

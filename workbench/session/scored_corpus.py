@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from workbench.core.frames import TableLike
 from workbench.corpus.notes import note_on_domains
 from workbench.corpus.places import CorpusPlaces
 from workbench.corpus.reading import CorpusError, Document, text_sha256
+from workbench.manifest.writing import write_manifest
+from workbench.models.heads import HeadSet
+from workbench.models.model import Model
+from workbench.scoring.run import score_corpus
 from workbench.scoring.run_folder import load_scores
 from workbench.scoring.score_table import run_of
 from workbench.selection.ranking import By, Selection, cut, rank
@@ -60,6 +65,34 @@ class ScoredCorpus:
         self.folder = None if folder is None else Path(folder)
         self._ranked, self._run = rank(table), run_of(table)
         self.selection = self.cut()
+
+    @classmethod
+    def score(
+        cls,
+        model: Model,
+        heads: HeadSet,
+        corpus: Any,
+        out: str | Path | None = None,
+        **options: Any,
+    ) -> ScoredCorpus:
+        """Score a corpus under masked heads (`score_corpus`).
+
+        Args:
+            model: the model.
+            heads: the heads to mask.
+            corpus: as in `score_corpus`; what can be read only once is held in memory, since it is
+                read again when a document is opened.
+            out: the folder of the run; None: it is not kept.
+            **options: further options of `score_corpus`.
+
+        Returns:
+            The scored corpus.
+        """
+        if not hasattr(corpus, "__len__") and not isinstance(corpus, str | Path):
+            corpus = pa.table(corpus) if hasattr(corpus, "__arrow_c_stream__") else list(corpus)
+        table = score_corpus(model, heads, corpus, out, **options)
+        columns = {key: options[key] for key in ("id", "text", "domain") if key in options}
+        return cls(table, corpus, out, **columns)
 
     @classmethod
     def load(cls, folder: str | Path, corpus: Any = None, **columns: Any) -> ScoredCorpus:
@@ -117,6 +150,24 @@ class ScoredCorpus:
         threshold = selection.domains.set_index("domain")["threshold"]
         self._rows = table.assign(margin=table["score"] - table["domain"].map(threshold))
         return selection
+
+    def export(self, folder: str | Path | None = None, **options: Any) -> Path:
+        """Write the manifest of the present cut.
+
+        Args:
+            folder: where to; None: the folder of the run.
+            **options: as in `write_manifest`.
+
+        Returns:
+            The path of the manifest.
+
+        Raises:
+            ValueError: there is no folder to write to.
+        """
+        folder = self.folder if folder is None else Path(folder)
+        if folder is None:
+            raise ValueError("the run was not kept in a folder: say where to, export('run/')")
+        return write_manifest(self.selection, folder, **options)
 
     # ---- looking through --------------------------------------------------------------------
 
@@ -206,15 +257,15 @@ class ScoredCorpus:
         Returns:
             One sentence.
         """
-        (row,) = self.rows([self.position(document) if isinstance(document, str) else document])
+        (row,) = self.rows([self.position(document)])
         side = "selected" if row["selected"] else "not selected"
         return f"score {row['score']:.2f} in the run, rank {row['rank']:,} of its domain, {side}"
 
-    def position(self, doc_id: str) -> int:
-        """The position of the document with an id.
+    def position(self, document: int | str) -> int:
+        """The position of a document.
 
         Args:
-            doc_id: the id.
+            document: its id, or its position, which is handed back.
 
         Returns:
             Its position.
@@ -223,15 +274,17 @@ class ScoredCorpus:
             KeyError: there is none.
             ValueError: there are several.
         """
-        found = np.flatnonzero((self._rows["doc_id"] == doc_id).to_numpy())
-        if not len(found):
-            raise KeyError(f"no scored document has the id {doc_id!r}")
-        if len(found) > 1:
+        if not isinstance(document, str):
+            return document
+        positions = np.flatnonzero((self._rows["doc_id"] == document).to_numpy())
+        if not len(positions):
+            raise KeyError(f"no scored document has the id {document!r}")
+        if len(positions) > 1:
             raise ValueError(
-                f"{len(found)} documents have the id {doc_id!r:.100}: give the position of one, as "
-                f"sort_and_filter(contains=...) finds them, such as {found[0]}"
+                f"{len(positions)} documents have the id {document!r:.100}: give the position of "
+                f"one, as sort_and_filter(contains=...) finds them, such as {positions[0]}"
             )
-        return int(found[0])
+        return int(positions[0])
 
     # ---- opening ----------------------------------------------------------------------------
 
@@ -260,12 +313,12 @@ class ScoredCorpus:
                 "them together, as in session.load(folder, corpus)"
             )
         place = (str(row["source"]), int(row["row"]))
-        one = self._places.find(*place)
-        if one is None:
+        document = self._places.find(*place)
+        if document is None:
             raise CorpusError(f"the corpus has no row {place[1]} in {place[0]!r} any more")
-        if not isinstance(one, Document) or text_sha256(one.text) != row["text_sha256"]:
+        if not isinstance(document, Document) or text_sha256(document.text) != row["text_sha256"]:
             raise CorpusError(
                 f"row {place[1]} of {place[0]!r} holds another text than the one that was scored: "
                 "score the corpus again"
             )
-        return one
+        return document

@@ -7,20 +7,16 @@ from the state (losses, predictions, maps) is computed when asked for, and kept.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from workbench.detection.masking_curves import masking_curve
 from workbench.detection.probes import make_probes
 from workbench.detection.retrieval import retrieval_scores
-from workbench.manifest.writing import write_manifest
 from workbench.masking.effects import HeadEffects, Method
 from workbench.masking.masks import require_fitting
 from workbench.masking.reference import require_max_tokens
@@ -29,9 +25,10 @@ from workbench.models.attention_hook import Mode
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.scoring.run import score_corpus
 from workbench.selection.ranking import By, Selection
+from workbench.session.actions import Listeners, action
 from workbench.session.code_export import session_code
+from workbench.session.head_choices import control_for, highest, toggled
 from workbench.session.head_colours import (
     METHODS,
     NEED,
@@ -48,30 +45,6 @@ SAMPLE = (
     "Bring seven candles, a copper kettle, two violins and the blue umbrella. "
     "I repeat: bring seven candles, a copper kettle, two violins and the blue umbrella."
 )
-
-P = ParamSpec("P")
-R = TypeVar("R")
-S = TypeVar("S", bound="Session")
-
-
-def action(
-    method: Callable[Concatenate[S, P], R],
-) -> Callable[Concatenate[S, P], R]:
-    """One action at a time: a cell and a click of JupyterLab come on different threads.
-
-    Args:
-        method: of a session.
-
-    Returns:
-        The method under the lock of the session.
-    """
-
-    @wraps(method)
-    def alone(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return alone
 
 
 class Session:
@@ -134,8 +107,7 @@ class Session:
         self.document: str | None = None
         self.position: int | None = None
         self._text_results = TextResults(model, max_tokens, memory)
-        self._lock = threading.RLock()
-        self._listeners: list[Callable[[str], object]] = []
+        self._listeners = Listeners()
         if scores is not None:
             self.use_scores(scores)
 
@@ -194,12 +166,7 @@ class Session:
         Returns:
             What ends that, when it is called.
         """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
-
-    def _notify(self, what: str) -> None:
-        for listener in list(self._listeners):
-            listener(what)
+        return self._listeners.add(listener)
 
     # ---- heads ------------------------------------------------------------------------------
 
@@ -228,7 +195,8 @@ class Session:
         Args:
             layer: its number.
         """
-        self._toggle_line([(layer, head) for head in range(self.model.num_heads)])
+        line = HeadSet.of([(layer, head) for head in range(self.model.num_heads)], self.model)
+        self._become(heads=toggled(self.heads, line))
 
     @action
     def toggle_head(self, head: int) -> None:
@@ -237,7 +205,8 @@ class Session:
         Args:
             head: the number.
         """
-        self._toggle_line([(site.layer, head) for site in self.model.sites])
+        line = HeadSet.of([(site.layer, head) for site in self.model.sites], self.model)
+        self._become(heads=toggled(self.heads, line))
 
     def top(self, count: int, *, by: str | None = None, allow_ties: bool = False) -> None:
         """Mask the heads of highest value.
@@ -251,32 +220,11 @@ class Session:
             ValueError: no head has a score yet, `count` is out of range, heads tie at the cut, or
                 there are no colours of this name.
         """
-        scores: HeadScores | pd.DataFrame | None = self.scores
-        if by not in (None, RETRIEVAL):
-            scores = self.colours(name=by).frame()
-        if scores is None:
-            raise ValueError("no head has a score yet: call session.detect(), or use_scores(frame)")
-        total = self.model.head_count
-        if not 0 <= count < total:
-            raise ValueError(f"count must lie between 0 and {total - 1}, got {count}")
-        heads: Heads = ()
-        if count:
-            heads = HeadSet.top(scores, count / total, allow_ties=allow_ties)
-        self.mask(heads)
-
-    def top_count(self) -> int | None:
-        """How many heads are masked if they are those of highest score.
-
-        Returns:
-            The number; None if they are others, or no head has a score.
-        """
-        if self.scores is None:
-            return None
-        count, total = len(self.heads), self.model.head_count
-        if not 0 < count < total:
-            return 0 if not count else None
-        top = HeadSet.top(self.scores, count / total, allow_ties=True)
-        return count if top == self.heads else None
+        if by in (None, RETRIEVAL):
+            scores = self._scores()
+        else:
+            scores = as_head_scores(self.colours(name=by).frame())
+        self.mask(highest(scores, count, allow_ties))
 
     @action
     def random(self, seed: int = 0) -> None:
@@ -290,10 +238,8 @@ class Session:
         Raises:
             ValueError: no head is masked.
         """
-        of = self.state.control_of or self.heads
-        if not of:
-            raise ValueError("no head is masked, so there is nothing to draw a control for")
-        self._become(heads=HeadSet.random(self.model, exclude=of, seed=seed), control_of=of)
+        heads = self.state.control_of or self.heads
+        self._become(heads=control_for(heads, self.model, seed), control_of=heads)
 
     @action
     def invert(self) -> None:
@@ -322,12 +268,6 @@ class Session:
             heads: as in `mask`; None: compare with the stock model.
         """
         self._become(against=as_heads(heads or (), self.model), control_of=self.state.control_of)
-
-    def _toggle_line(self, line: list[tuple[int, int]]) -> None:
-        heads = HeadSet.of(line, self.model)
-        self.mask(
-            self.heads - heads if len(heads & self.heads) == len(heads) else self.heads | heads
-        )
 
     # ---- text -------------------------------------------------------------------------------
 
@@ -373,9 +313,9 @@ class Session:
         recolour = (before.text, before.mode) != (self.text, self.mode)
         if recolour:
             self.palette.text_changed()
-        self._notify("state")
+        self._listeners.notify("state")
         if recolour:
-            self._notify("colours")
+            self._listeners.notify("colours")
         return True
 
     # ---- what the text loses ----------------------------------------------------------------
@@ -470,7 +410,7 @@ class Session:
         require_fitting(self.model, HeadSet.top(scores, allow_ties=True), self.mode)
         self.palette.columns[RETRIEVAL] = HeadColours.of(scores.frame, self.model, name=RETRIEVAL)
         self.scores = scores
-        self._notify("scores")
+        self._listeners.notify("scores")
         self.colour_by(RETRIEVAL)
 
     @action
@@ -487,7 +427,7 @@ class Session:
             ValueError: there is no numeric column, a name is taken, or a head has several rows.
         """
         names = self.palette.add(frame)
-        self._notify("colours")
+        self._listeners.notify("colours")
         return names
 
     @action
@@ -501,7 +441,7 @@ class Session:
             ValueError: there are no colours of this name.
         """
         self.palette.choose(name)
-        self._notify("colours")
+        self._listeners.notify("colours")
 
     @action
     def ask(self, token: int) -> None:
@@ -513,12 +453,7 @@ class Session:
         Raises:
             ValueError: the token is not predicted in the first window.
         """
-        known = self._text_results.askable(self.text)
-        if token not in known:
-            raise ValueError(
-                f"token must lie between {known.start} and {known.stop - 1}, the predicted tokens "
-                f"of the first window; got {token}"
-            )
+        self._text_results.require_askable(self.text, token)
         self.palette.token = token
         self.colour_by(NEED)
 
@@ -540,7 +475,7 @@ class Session:
         Raises:
             ValueError: there are no colours of this name.
         """
-        with self._lock:
+        with self._listeners.lock:
             name = name or self.palette.colour_by
             self.palette.require(name)
             columns, state = self.palette.columns, self.state
@@ -577,15 +512,19 @@ class Session:
         Raises:
             ValueError: no head has a score yet.
         """
-        if self.scores is None:
-            raise ValueError("no head has a score yet: call session.detect(), or use_scores(frame)")
+        scores = self._scores()
         length = min(560, self.model.context)
         made = make_probes(self.model, n=probes, max_tokens=length, seed=1)
         now = state or self.state
         return masking_curve(
-            self.model, self.scores, made, texts or [now.text], sizes=sizes, draws=draws,
+            self.model, scores, made, texts or [now.text], sizes=sizes, draws=draws,
             mode=now.mode, max_tokens=self.max_tokens,
         )  # fmt: skip
+
+    def _scores(self) -> HeadScores:
+        if self.scores is None:
+            raise ValueError("no head has a score yet: call session.detect(), or use_scores(frame)")
+        return self.scores
 
     # ---- corpus -----------------------------------------------------------------------------
 
@@ -610,12 +549,9 @@ class Session:
             The scored corpus, which is that of the session from now on.
         """
         now = state or self.state
-        if not hasattr(corpus, "__len__") and not isinstance(corpus, str | Path):
-            # It is read again when a document is opened.
-            corpus = pa.table(corpus) if hasattr(corpus, "__arrow_c_stream__") else list(corpus)
-        table = score_corpus(self.model, now.heads, corpus, out, mode=now.mode, **options)
-        columns = {key: options[key] for key in ("id", "text", "domain") if key in options}
-        return self._take(ScoredCorpus(table, corpus, out, **columns))
+        return self._take(
+            ScoredCorpus.score(self.model, now.heads, corpus, out, mode=now.mode, **options)
+        )
 
     def load(self, folder: str | Path, corpus: Any = None, **columns: Any) -> ScoredCorpus:
         """Take up a finished run.
@@ -643,12 +579,12 @@ class Session:
             CorpusError: the corpus is not at hand or holds another text by now.
         """
         corpus = self._corpus()
-        position = corpus.position(document) if isinstance(document, str) else document
-        found = corpus.document(position)  # may take a while, and the session goes on meanwhile
-        with self._lock:
-            self.read(found.text)
-            self.document, self.position = found.doc_id, position
-            self._notify("document")
+        position = corpus.position(document)
+        opened = corpus.document(position)  # may take a while, and the session goes on meanwhile
+        with self._listeners.lock:
+            self.read(opened.text)
+            self.document, self.position = opened.doc_id, position
+            self._listeners.notify("document")
 
     @action
     def cut(self, fraction: float = 0.20, by: By = "documents") -> Selection:
@@ -665,7 +601,7 @@ class Session:
             ValueError: there is no scored corpus, or the share is out of range.
         """
         selection = self._corpus().cut(fraction, by)
-        self._notify("cut")
+        self._listeners.notify("cut")
         return selection
 
     def export(self, folder: str | Path | None = None, **options: Any) -> Path:
@@ -681,17 +617,13 @@ class Session:
         Raises:
             ValueError: there is no scored corpus, or no folder to write to.
         """
-        corpus = self._corpus()
-        folder = corpus.folder if folder is None else Path(folder)
-        if folder is None:
-            raise ValueError("the run was not kept in a folder: say where to, export('run/')")
-        return write_manifest(corpus.selection, folder, **options)
+        return self._corpus().export(folder, **options)
 
     def _take(self, corpus: ScoredCorpus) -> ScoredCorpus:
-        with self._lock:
+        with self._listeners.lock:
             self.corpus = corpus
             self.document = self.position = None  # it was one of the corpus before
-            self._notify("corpus")
+            self._listeners.notify("corpus")
         return corpus
 
     def _corpus(self) -> ScoredCorpus:

@@ -125,7 +125,8 @@ class TextResults:
                 self.model, state.text, token=token, mode=state.mode, method=method,
                 max_tokens=self._window, on_layer=on_layer,
             ),
-            whole=lambda found: bool(np.isfinite(found.effect).all()),  # its listener may stop it
+            # Its listener may stop it.
+            whole=lambda effects: bool(np.isfinite(effects.effect).all()),
         )  # fmt: skip
 
     def askable(self, text: str) -> range:
@@ -139,6 +140,23 @@ class TextResults:
         """
         first = max(1 - len(self.model.bos_ids), 0)
         return range(first, min(len(self.ids(text)), self._window))
+
+    def require_askable(self, text: str, token: int) -> None:
+        """Require a token that `needs` can answer for.
+
+        Args:
+            text: any text.
+            token: its number in the text.
+
+        Raises:
+            ValueError: the token is not predicted in the first window.
+        """
+        known = self.askable(text)
+        if token not in known:
+            raise ValueError(
+                f"token must lie between {known.start} and {known.stop - 1}, the predicted tokens "
+                f"of the first window; got {token}"
+            )
 
     @property
     def _window(self) -> int:

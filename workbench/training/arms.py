@@ -59,7 +59,7 @@ def repeat_weights(
 
     Args:
         documents: the training corpus.
-        chosen: a selection, or its table (`select`, `chosen_by`).
+        chosen: a selection, or its table (`select`).
         repeat: how many times more a chosen document comes.
 
     Returns:

@@ -16,7 +16,7 @@ from manifest.verification.test_verify import restate, rewrite_selection
 from support.run_folders import describe, edit_json, failures, lay_down_manifest, lay_down_run
 
 from workbench.manifest.selecting_files import select_files
-from workbench.manifest.verification import rank_checks
+from workbench.manifest.verification import ranking_again, row_checks
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
 from workbench.selection import duckdb_scores
@@ -269,7 +269,8 @@ def test_whatever_was_selected_verifies_in_pieces_of_any_size(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duckdb_scores, "BATCH_ROWS", sizes[0])
         patch.setattr(duckdb_scores, "SORTED_ROWS", sizes[1])
-        patch.setattr(rank_checks, "_PIECE", sizes[2])
+        patch.setattr(row_checks, "PIECE", sizes[2])
+        patch.setattr(ranking_again, "PIECE", sizes[2])
         results = verdicts(folder)
         del results["skipped documents"]  # of which `lay_down` has none
         assert all(ok for ok, _ in results.values()), results
@@ -279,9 +280,9 @@ def test_whatever_was_selected_verifies_in_pieces_of_any_size(
 
 def test_one_walk_serves_all_checks_even_when_it_fails(folder, monkeypatch):
     walks = []
-    first = rank_checks.ScoreFiles.check
+    first = duckdb_scores.ScoreFiles.check
     monkeypatch.setattr(
-        rank_checks.ScoreFiles, "check", lambda self: walks.append(1) or first(self)
+        duckdb_scores.ScoreFiles, "check", lambda self: walks.append(1) or first(self)
     )
     verdicts(folder)
     rewrite_selection(folder, put("tokens", 0))

@@ -60,7 +60,7 @@ def test_workers_write_the_files_that_one_process_writes(heads, corpus, tmp_path
     alone = wb.run_scoring(tiny, heads, corpus, tmp_path / "alone", shard_size=8)
     messages = []
     many = wb.run_scoring(
-        tiny, heads, corpus, tmp_path / "many", shard_size=8, workers=2, hear=messages.append
+        tiny, heads, corpus, tmp_path / "many", shard_size=8, workers=2, on_progress=messages.append
     )
     one, other = files(tmp_path / "alone"), files(tmp_path / "many")
     assert one.keys() == other.keys()
@@ -77,7 +77,7 @@ def test_workers_write_the_files_that_one_process_writes(heads, corpus, tmp_path
     scores = wb.load_scores(tmp_path / "many").frame
     assert messages[-1]["tokens"] == many.tokens == scores["predicted"].sum()
     assert not [
-        child for child in psutil.Process().children() if "local_worker" in str(child.cmdline())
+        child for child in psutil.Process().children() if "local_process" in str(child.cmdline())
     ]
     again = wb.run_scoring(tiny, heads, corpus, tmp_path / "many", shard_size=8, workers=2)
     assert (again.kept, again.tokens, again.finished) == (again.shards, 0, True)
@@ -164,7 +164,7 @@ def test_cancel_ends_the_workers_and_keeps_what_is_done(tiny, heads, corpus, tmp
     with pytest.raises(Cancelled), watched(hear, stop):
         wb.run_scoring(tiny, heads, corpus, tmp_path, shard_size=2, workers=1)
     assert not [
-        child for child in psutil.Process().children() if "local_worker" in str(child.cmdline())
+        child for child in psutil.Process().children() if "local_process" in str(child.cmdline())
     ]
     report = wb.run_scoring(tiny, heads, corpus, tmp_path, shard_size=2)
     assert report.finished

@@ -31,7 +31,7 @@ from workbench.scoring.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.run import run_scoring
 from workbench.scoring.shards import catalogue_of
-from workbench.scoring.worker import Job, Step
+from workbench.scoring.worker import Job, ProgressDelta
 
 ray = pytest.importorskip("ray")
 
@@ -79,8 +79,8 @@ def write_corpus(path, change=lambda number, text: text, count=30):
     lines = []
     for number in range(count):
         text = change(number, f"document {number} of the {MARKER} " + "abc def " * (number % 7))
-        one = {"id": f"d{number}", "text": text, "domain": "ab"[number % 2]}
-        lines.append(json.dumps(one if number != 13 else {**one, "text": None}) + "\n")
+        row = {"id": f"d{number}", "text": text, "domain": "ab"[number % 2]}
+        lines.append(json.dumps(row if number != 13 else {**row, "text": None}) + "\n")
     path.write_text("".join(lines))
 
 
@@ -185,7 +185,9 @@ def test_a_deadly_shard_and_a_changed_text_fail_alone(
     assert "text was changed" in failures[changed].reason
     done = [shard.name(job.fingerprint) for shard in (shards[0], shards[2], shards[4])]
     assert sorted(receipt.shard for receipt in receipts) == done
-    assert sum(outcome.documents for outcome in outcomes if isinstance(outcome, Step)) == 18
+    assert (
+        sum(outcome.documents for outcome in outcomes if isinstance(outcome, ProgressDelta)) == 18
+    )
     assert nothing_left(job.folder)
 
 

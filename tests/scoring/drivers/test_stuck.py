@@ -22,7 +22,7 @@ from workbench.scoring.drivers import stuck
 from workbench.scoring.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import catalogue_of
-from workbench.scoring.worker import Job, Step
+from workbench.scoring.worker import Job, ProgressDelta
 
 COLUMNS = {"id": "id", "text": "text", "domain": "domain"}
 
@@ -81,8 +81,10 @@ def test_a_stuck_worker_is_ended_and_its_shard_done_by_another(tiny, given, monk
     pipes[0].thread.join()
     assert sum(isinstance(outcome, Receipt) for outcome in outcomes) == 3
     assert not [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    assert sum(outcome.documents for outcome in outcomes if isinstance(outcome, Step)) == 15
-    assert not [p for p in psutil.Process().children() if "local_worker" in str(p.cmdline())]
+    assert (
+        sum(outcome.documents for outcome in outcomes if isinstance(outcome, ProgressDelta)) == 15
+    )
+    assert not [p for p in psutil.Process().children() if "local_process" in str(p.cmdline())]
 
 
 @pytest.mark.slow

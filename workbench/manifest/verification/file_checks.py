@@ -3,7 +3,7 @@
 A check returns (what later checks need of it, a detail for the report), or raises: Failed when a
 statement does not hold, NotChecked when there is nothing to hold it against. Garbage may make it
 raise anything else, which `workbench.manifest.verification.report` takes for a failure too. So do
-the checks of the other levels: `corpus_checks`, `rank_checks` and `model_checks`.
+the checks of the other levels: `corpus_checks`, `row_checks`, `rank_checks` and `model_checks`.
 
 In all of them `files` are the listed files that passed their own checks, by listed path, `manifest`
 is manifest.json as it was parsed, and `record` its record of the run.

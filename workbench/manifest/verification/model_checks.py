@@ -121,7 +121,7 @@ def scored_again(
 ) -> tuple[bool, str]:
     """The losses of drawn documents come out again, and so do columns of the user.
 
-    The scores follow from the losses, see `rank_checks.formula`. Columns of the user are computed
+    The scores follow from the losses, see `row_checks.formula`. Columns of the user are computed
     only where this process has registered them: nothing that a manifest names is imported.
 
     Args:

@@ -13,8 +13,15 @@ import pathlib
 from typing import Any
 
 from workbench.corpus.readers.rows import Columns
-from workbench.manifest.verification import corpus_checks, file_checks, model_checks, rank_checks
+from workbench.manifest.verification import (
+    corpus_checks,
+    file_checks,
+    model_checks,
+    rank_checks,
+    row_checks,
+)
 from workbench.manifest.verification.levels import LEVELS, levels_to
+from workbench.manifest.verification.ranking_again import ranked_again
 from workbench.manifest.verification.report import Steps, Verification, VerificationError
 
 
@@ -176,11 +183,11 @@ class _Run:
 
     def ranks(self) -> None:
         run, manifest, record, listed = self.steps.run, self.manifest, self.record, self.listed
-        stored = run("selection rows", rank_checks.selection_rows, manifest, listed)
-        run("scores follow from losses", rank_checks.formula, stored)
+        stored = run("selection rows", row_checks.selection_rows, manifest, listed)
+        run("scores follow from losses", row_checks.formula, stored)
         again = None
         if stored is not None and manifest is not None:
-            again = rank_checks.ranked_again(stored, manifest, record, listed)
+            again = ranked_again(stored, manifest, record, listed)
         arguments = again, manifest, record, listed
         run("rows are the scored rows", rank_checks.scored_rows, *arguments)
         run("ranks and thresholds", rank_checks.ranking, again, manifest)

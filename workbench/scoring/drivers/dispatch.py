@@ -14,7 +14,7 @@ from workbench.scoring.drivers import local, ray
 from workbench.scoring.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, ShardWorker, Step
+from workbench.scoring.worker import Job, ProgressDelta, ShardWorker
 
 Driver = Literal["local", "ray"]
 Workers = int | Sequence[str] | None
@@ -24,7 +24,7 @@ Work = tuple[Shard, Sequence[Document] | None]
 
 def drive(
     model: Model, job: Job, work: Iterable[Work], workers: Workers, driver: Driver
-) -> Generator[Receipt | Failure | Step]:
+) -> Generator[Receipt | Failure | ProgressDelta]:
     """Have shards scored.
 
     Args:
@@ -36,13 +36,13 @@ def drive(
         driver: see there.
 
     Yields:
-        A Receipt or a Failure for each shard, and Steps on the way. In this process there are no
-        failures: the first error ends the run.
+        A Receipt or a Failure for each shard, and ProgressDeltas on the way. In this process there
+        are no failures: the first error ends the run.
     """
     if workers is None and driver == "local":
         worker = ShardWorker(model, job)
         for shard, documents in work:
-            yield Step(0, 0)
+            yield ProgressDelta(0, 0)
             yield from worker.score(shard, documents)
         return
     shards = [shard for shard, _ in work]

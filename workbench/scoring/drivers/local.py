@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,21 +28,21 @@ import filelock
 from workbench.core.progress import check_cancelled
 from workbench.loading.load import pick_device
 from workbench.models.model import Model
+from workbench.scoring.drivers.attempts import ATTEMPTS, OpenShards
 from workbench.scoring.drivers.shared_model import store
 from workbench.scoring.drivers.stuck import Limit, stuck_for
 from workbench.scoring.receipts import Receipt, read_receipt, receipt_path
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, Step
+from workbench.scoring.worker import Job, ProgressDelta
 
-ATTEMPTS = 3
 _MOST_TO_END = 10.0  # seconds
 _PREFIX = "workbench-model-"
 
 
 def drive(
     model: Model, job: Job, shards: Sequence[Shard], workers: int | Sequence[str]
-) -> Iterator[Receipt | Failure | Step]:
+) -> Iterator[Receipt | Failure | ProgressDelta]:
     """Have shards scored by processes of this machine.
 
     Args:
@@ -53,7 +52,7 @@ def drive(
         workers: how many processes on the CPU, or the device of each.
 
     Yields:
-        A Receipt or a Failure for each shard as it comes, and Steps on the way.
+        A Receipt or a Failure for each shard as it comes, and ProgressDeltas on the way.
 
     Raises:
         RuntimeError: workers cannot start.
@@ -97,13 +96,13 @@ class _Pool:
         self.workers: set[_Worker] = set()
         self.limit, self.looked = Limit(job.shard_timeout), monotonic()
 
-    def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure | Step]:
-        waiting, tried, open_ = deque(shards), Counter[int](), len(shards)
+    def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure | ProgressDelta]:
+        open_shards = OpenShards(self.job, shards)
         starts = 0  # of workers killed before they were ready, no shard done in between
         try:
             for device in self.devices:
                 self.workers.add(_Worker(self.job, device, self.events))
-            while open_:
+            while open_shards.left:
                 stuck = self._stuck()
                 try:
                     worker, event = stuck or self.events.get(timeout=0.2)
@@ -130,25 +129,23 @@ class _Pool:
                         raise RuntimeError(f"a worker on {worker.device} could not start: {reason}")
                     shard, worker.shard = worker.shard, None
                     if shard is not None:
-                        yield Step(-worker.through[0], -worker.through[1])
-                        tried[shard.number] += 1
-                        if final or tried[shard.number] == ATTEMPTS:
-                            open_ -= 1
-                            yield self._failure(shard, reason, tried[shard.number])
-                        else:
-                            waiting.appendleft(shard)
-                    if worker not in self.workers and open_:
+                        yield ProgressDelta(-worker.through[0], -worker.through[1])
+                        if failure := open_shards.failed(shard, reason, final):
+                            yield failure
+                    if worker not in self.workers and open_shards.left:
                         self.workers.add(_Worker(self.job, worker.device, self.events))
                 elif "step" in event:
-                    yield Step(*event["step"])
+                    yield ProgressDelta(*event["step"])
                 elif "done" in event:
-                    open_, worker.shard, starts = open_ - 1, None, 0
+                    open_shards.done()
+                    worker.shard, starts = None, 0
                     yield read_receipt(receipt_path(self.job.folder, event["done"]))
                 elif "ready" in event:
                     worker.ready, starts = True, 0
-                    yield Step(0, 0)
-                if worker in self.workers and worker.ready and worker.shard is None and waiting:
-                    worker.give(waiting.popleft())
+                    yield ProgressDelta(0, 0)
+                idle = worker in self.workers and worker.ready and worker.shard is None
+                if idle and open_shards.waiting:
+                    worker.give(open_shards.waiting.popleft())
         finally:
             for worker in self.workers:
                 self._end(worker)
@@ -179,17 +176,12 @@ class _Pool:
             for left in self.job.folder.glob(f"*/.{name}.*.tmp"):
                 left.unlink(missing_ok=True)
 
-    def _failure(self, shard: Shard, reason: str, attempts: int) -> Failure:
-        pieces = [[piece.source, piece.start, piece.stop] for piece in shard.pieces]
-        rows = shard.documents + len(shard.refused)
-        return Failure(shard.name(self.job.fingerprint), pieces, rows, reason, attempts)
-
 
 class _Worker:
     """A process, and the thread that hears it."""
 
     def __init__(self, job: Job, device: str, events: queue.Queue[Any]) -> None:
-        self.device, self.ready, self.through = device, False, Step(0, 0)
+        self.device, self.ready, self.through = device, False, ProgressDelta(0, 0)
         self.silent = 0.0  # seconds
         self.shard: Shard | None = None
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
@@ -210,7 +202,7 @@ class _Worker:
         self.thread.start()
 
     def give(self, shard: Shard) -> None:
-        self.shard, self.through, self.silent = shard, Step(0, 0), 0.0
+        self.shard, self.through, self.silent = shard, ProgressDelta(0, 0), 0.0
         self._send({"shard": shard.to_json()})
 
     def why(self, event: dict[str, Any] | None) -> str:
@@ -250,6 +242,6 @@ class _Worker:
                 break
             if "step" in event:
                 before, more = self.through, event["step"]
-                self.through = Step(before.documents + more[0], before.tokens + more[1])
+                self.through = ProgressDelta(before.documents + more[0], before.tokens + more[1])
             events.put((self, event))
         events.put((self, None))

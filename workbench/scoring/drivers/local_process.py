@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from workbench.scoring.drivers.stuck import signs
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_permanent_error
+from workbench.scoring.worker import Job, ProgressDelta, ShardWorker, ends_all, is_permanent_error
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
         try:
             with signs(goes):
                 for outcome in worker.score(shard):
-                    if isinstance(outcome, Step):
+                    if isinstance(outcome, ProgressDelta):
                         say(step=outcome)
                     else:
                         say(done=outcome.shard)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,19 +22,19 @@ from typing import Any
 
 from workbench.core.progress import check_cancelled
 from workbench.models.model import Model
-from workbench.scoring.drivers.local import ATTEMPTS
+from workbench.scoring.drivers.attempts import ATTEMPTS, OpenShards
 from workbench.scoring.drivers.ray_cluster import cluster, import_ray
 from workbench.scoring.drivers.shared_model import store
 from workbench.scoring.drivers.stuck import Limit, Watchdog, stuck_reason
 from workbench.scoring.receipts import Receipt, finished
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
-from workbench.scoring.worker import Job, ShardWorker, Step, ends_all, is_permanent_error
+from workbench.scoring.worker import Job, ProgressDelta, ShardWorker, ends_all, is_permanent_error
 
 
 def drive(
     model: Model, job: Job, shards: Sequence[Shard], workers: int | Sequence[str] | None
-) -> Iterator[Receipt | Failure | Step]:
+) -> Iterator[Receipt | Failure | ProgressDelta]:
     """Have shards scored on a Ray cluster.
 
     Args:
@@ -45,7 +44,7 @@ def drive(
         workers: how many actors (None: one), each with a CPU, and a GPU if the model is on one.
 
     Yields:
-        A Receipt or a Failure for each shard as it comes, each Receipt after its Step.
+        A Receipt or a Failure for each shard as it comes, each Receipt after its ProgressDelta.
 
     Raises:
         ImportError: Ray is not installed.
@@ -88,13 +87,16 @@ class _Pool:
         # All that live. Ray ends an actor without a handle only when Python collects the handle.
         self.actors: set[Any] = set()
 
-    def run(self, shards: Sequence[Shard], count: int) -> Iterator[Receipt | Failure | Step]:
+    def run(
+        self, shards: Sequence[Shard], count: int
+    ) -> Iterator[Receipt | Failure | ProgressDelta]:
         """The outcomes of the shards, by `count` actors at a time."""
-        waiting, tried, open_ = deque(shards), Counter[int](), len(shards)
+        open_shards = OpenShards(self.job, shards)
+        waiting = open_shards.waiting
         starts = 0  # of actors killed before they were ready, none ready in between
         for _ in range(count):
             self._start()
-        while open_:
+        while open_shards.left:
             check_cancelled()
             answered, _ = self.ray.wait(list(self.awaited), timeout=0.2)
             for awaited in answered:
@@ -102,13 +104,13 @@ class _Pool:
                 answer = self._answer(awaited, shard)
                 reason, killed = answer.get("failed"), answer.get("killed", False)
                 if "receipt" in answer:
-                    open_ -= 1
+                    open_shards.done()
                     receipt = Receipt(**answer["receipt"])
-                    yield Step(receipt.read, receipt.predicted)
+                    yield ProgressDelta(receipt.read, receipt.predicted)
                     yield receipt
                 elif reason is None:  # it is ready
                     starts = 0
-                    yield Step(0, 0)
+                    yield ProgressDelta(0, 0)
                 elif shard is None:
                     starts += 1
                     if not killed:
@@ -120,13 +122,8 @@ class _Pool:
                         )
                 elif answer["stop"]:
                     raise OSError(f"{reason}. What was finished is kept")
-                else:
-                    tried[shard.number] += 1
-                    if answer["final"] or tried[shard.number] == ATTEMPTS:
-                        open_ -= 1
-                        yield _failure(shard, self.job, reason, tried[shard.number])
-                    else:
-                        waiting.appendleft(shard)
+                elif failure := open_shards.failed(shard, reason, answer["final"]):
+                    yield failure
                 if killed or (reason is not None and not answer["final"]):
                     self._kill(actor)  # a device that failed once is not trusted
                     if waiting:
@@ -193,12 +190,6 @@ def why_ended(traces: Path) -> str:
         if text:
             return stuck_reason(text)
     return "the worker was killed from outside (out of memory?) or crashed"
-
-
-def _failure(shard: Shard, job: Job, reason: str, attempts: int) -> Failure:
-    pieces = [[piece.source, piece.start, piece.stop] for piece in shard.pieces]
-    rows = shard.documents + len(shard.refused)
-    return Failure(shard.name(job.fingerprint), pieces, rows, reason, attempts)
 
 
 class ShardActor:

@@ -78,8 +78,8 @@ def _start(ray: ModuleType, count: int, workdir: Path) -> str:
     without = workdir / "start"
     without.mkdir(exist_ok=True)
     (without / "rfc3987_syntax.py").write_text("raise ImportError\n", encoding="utf-8")
-    found = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
-    path = os.pathsep.join([str(without), *found])
+    others = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
+    path = os.pathsep.join([str(without), *others])
     try:
         with _environment({"PYTHONPATH": path, "RAY_BACKEND_LOG_LEVEL": "fatal"}), _silent():
             started = ray.init(
