@@ -107,9 +107,7 @@ def test_a_head_that_puts_out_no_attention_looks_at_nothing(mode):
 
 def calls_of(model, ids):
     calls = {}
-    with carrying(
-        model.sites, observer=lambda call: calls.__setitem__(call.layer, call)
-    ):
+    with carrying(model.sites, observer=lambda call: calls.__setitem__(call.layer, call)):
         model.hidden(ids)
     return calls
 

@@ -7,8 +7,10 @@
 const STRENGTH = 0.7; // of the strongest colour; ink on it stays readable in both themes
 const PATIENCE = 80; // ms that a pointer rests before anything is asked
 const NEWLINE = "\u21B5"; // how Python writes a line end
-const SOURCES = 3; // tokens looked at most that get a number
-const FAINT = 0.02; // weight below which a token looked at gets no mark
+const SOURCES = 3; // how many of the tokens that are looked at most are named
+const PLAIN = 0.1; // weight from which they get a number in the text, too
+const FAINT = 0.02; // weight below which they get no mark
+const ARROW = " \u2192 "; // between before and after
 const CHOOSE = "Choose a head to see where it looks.";
 const FIRST = "Nothing stands before this token, so it is not predicted, and no head can be needed for it.";
 const WHENS = {
@@ -28,12 +30,15 @@ function render({ model, el }) {
   let predictions = new Map();
   let looks = new Map(); // where the chosen heads look from a token
   let needs = new Map(); // the heads that a token needs
+  let marked = []; // the tokens with a mark of where heads look
   let timer = null;
 
   el.classList.add("aiw-token-widget");
   const top = element("div", "aiw-token-top");
   const summary = element("div", "aiw-summary");
   const legend = element("div", "aiw-token-legend");
+  const least = text("");
+  const most = text("");
   const lock = element("button", "aiw-token-lock");
   const list = element("div", "aiw-tokens");
   const note = element("div", "aiw-note");
@@ -44,7 +49,16 @@ function render({ model, el }) {
   const right = element("div", "aiw-details-right");
   const looksPart = element("div", "aiw-details-looks");
   const needsPart = element("div", "aiw-details-needs");
+  const lookTitle = element("div", "aiw-details-title");
+  const who = text("");
   const when = element("button", "aiw-token-when");
+  const sources = element("div", "aiw-details-sources");
+  lookTitle.append(who, when);
+  looksPart.append(lookTitle, sources);
+  const quiet = (words) => Object.assign(text(words), { className: "aiw-token-legend-words" });
+  legend.append(
+    quiet("easier"), least, element("span", "aiw-token-bar"), most, quiet("harder to predict"), lock,
+  );
   top.append(summary, legend);
   left.append(head, predictedPart);
   right.append(looksPart, needsPart);
@@ -105,22 +119,16 @@ function render({ model, el }) {
       : "Press to keep this scale, so that colours under other masks and of other texts can be compared.";
     lock.setAttribute("aria-pressed", locked);
     lock.setAttribute("aria-label", "keep the scale of the colours");
-    const quiet = (content) => Object.assign(text(content), { className: "aiw-token-legend-words" });
-    legend.replaceChildren(
-      quiet("easier"), end("\u2212", "<", (i) => change(i) < -color_max), element("span", "aiw-token-bar"),
-      end("+", ">", (i) => change(i) > color_max), text("nats"), quiet("harder to predict"), lock,
-    );
+    showEnd(least, `\u2212${color_max}`, "<", (i) => change(i) < -color_max);
+    showEnd(most, `+${color_max} nats`, ">", (i) => change(i) > color_max);
   }
 
   // One end of the scale: "+4", or "> +4" where tokens lie beyond it, which are marked likewise.
-  function end(sign, sense, beyond) {
-    const made = text(`${sign}${model.get("color_max") || 1}`);
-    if (tokens.some((_, i) => beyond(i))) {
-      made.textContent = `${sense} ${made.textContent}`;
-      made.className = "aiw-beyond";
-      made.title = "Some tokens lie beyond the scale: they have a line above them.";
-    }
-    return made;
+  function showEnd(end, value, sense, beyond) {
+    const some = tokens.some((_, i) => beyond(i));
+    end.textContent = some ? `${sense} ${value}` : value;
+    end.classList.toggle("aiw-beyond", some);
+    end.title = some ? "Some tokens lie beyond the scale: they have a line above them." : "";
   }
 
   function arrange() {
@@ -150,6 +158,7 @@ function render({ model, el }) {
     if (!same) {
       tokens = next;
       looked = -1;
+      marked = [];
       build();
       arrange();
     } else if (model.get("order") === "hurt") {
@@ -236,72 +245,86 @@ function render({ model, el }) {
     const chosen = model.get("chosen");
     const found = looks.get(looked);
     mark(found);
-    if (looked < 0 || chosen === "") {
-      say(looksPart, looked < 0 ? "" : CHOOSE);
+    lookTitle.hidden = looked < 0 || chosen === "";
+    if (lookTitle.hidden) {
+      say(sources, looked < 0 ? "" : CHOOSE);
       return;
     }
-    const heading = element("div", "aiw-details-title");
-    when.textContent = `when it is ${model.get("when")}`;
+    say(who, `${chosen}${found && found.note ? ` (${found.note})` : ""} looks at, `);
+    say(when, `when ${model.get("when")}`);
     when.title = WHENS[model.get("when")];
-    heading.append(text(`${chosen} looks at, `), when);
     if (!found) {
-      const words = canLook(looked) ? "" : "nothing: no token stands before this one";
-      looksPart.replaceChildren(heading, text(words));
+      say(sources, canLook(looked) ? "" : "nothing: no token stands before this one");
       return;
     }
     const sides = sidesOf(found);
     const table = element("table", "aiw-looks");
     if (sides.length > 1) {
-      const titles = table.insertRow();
-      titles.append(title("", 1), ...sides.map(([label]) => title(label, 1)));
+      const labels = title(sides.map(([label]) => label).join(ARROW), 2);
+      table.insertRow().append(labels);
     }
-    const line = (name, values) => {
+    const line = (name, value) => {
       const row = table.insertRow();
       nameCell(row, name);
-      for (const value of values) row.insertCell().textContent = value.toFixed(2);
+      row.insertCell().textContent = inWords(sides, value);
     };
-    for (const i of strongest(sides))
-      line(`"${tokens[i]}" (token ${i})`, sides.map(([, side]) => side.weights[i]));
+    for (const i of strongest(sides)) line(`"${tokens[i]}" (token ${i})`, (side) => side.weights[i]);
     for (const [key, name] of [["bos", "BOS"], ["sink", "attention sink"]])
-      if (sides.some(([, side]) => side[key] >= 0.005)) line(name, sides.map(([, side]) => side[key]));
-    looksPart.replaceChildren(heading, table, text(found.note));
+      if (sides.some(([, side]) => side[key] >= 0.005)) line(name, (side) => side[key]);
+    sources.replaceChildren(table);
   }
+
+  const inWords = (sides, value) => sides.map(([, side]) => value(side).toFixed(2)).join(ARROW);
+
+  // What shows in marks: heads that are all masked look at everything alike.
+  function telling(sides) {
+    const free = sides.filter(([, side]) => !side.masked);
+    return free.length ? free : sides;
+  }
+
+  const largest = (sides, i) => Math.max(...telling(sides).map(([, side]) => side.weights[i]));
 
   // The tokens that are looked at most, before or after.
   function strongest(sides) {
-    const most = (i) => Math.max(...sides.map(([, side]) => side.weights[i]));
-    const seen = tokens.map((_, i) => i).filter((i) => most(i) >= FAINT);
-    return seen.sort((a, b) => most(b) - most(a) || a - b).slice(0, SOURCES);
+    const size = new Map(tokens.map((_, i) => [i, largest(sides, i)]));
+    const seen = [...size.keys()].filter((i) => size.get(i) >= FAINT);
+    return seen.sort((a, b) => size.get(b) - size.get(a) || a - b).slice(0, SOURCES);
   }
 
   // A bar below each token that is looked at, the thicker the more: solid now, dashed before.
   function mark(found) {
-    const sides = found ? sidesOf(found) : [];
-    const numbered = new Set(found ? strongest(sides) : []);
-    const thickness = (weight) => (weight < FAINT ? "0px" : `${(1 + 3 * weight).toFixed(1)}px`);
-    spans.forEach((span, i) => {
-      const weights = sides.map(([, side]) => side.weights[i]);
-      const isSource = weights.some((weight) => weight >= FAINT);
-      span.classList.toggle("aiw-source", isSource);
+    for (const span of marked) {
+      span.classList.remove("aiw-source", "aiw-look-left");
       delete span.dataset.look;
-      if (!isSource) return;
-      span.style.setProperty("--aiw-after", thickness(weights.at(-1)));
-      span.style.setProperty("--aiw-before", weights.length > 1 ? thickness(weights[0]) : "0px");
-      if (!numbered.has(i)) return;
-      span.dataset.look = [...new Set(weights.map((weight) => weight.toFixed(2)))].join(" \u2192 ");
+    }
+    marked = [];
+    if (!found) return;
+    const sides = sidesOf(found);
+    const shown = telling(sides);
+    const bar = (side, i) => {
+      const told = side.weights[i] >= FAINT && shown.some(([, one]) => one === side);
+      return told ? `${(1 + 3 * side.weights[i]).toFixed(1)}px` : "0px";
+    };
+    const named = strongest(sides);
+    for (const [i, span] of spans.entries()) {
+      if (largest(sides, i) < FAINT) continue;
+      marked.push(span);
+      span.classList.add("aiw-source");
+      span.style.setProperty("--aiw-after", bar(found.after, i));
+      span.style.setProperty("--aiw-before", sides.length > 1 ? bar(found.before, i) : "0px");
+      if (!named.includes(i) || largest(sides, i) < PLAIN) continue;
+      span.dataset.look = inWords(shown, (side) => side.weights[i]);
       span.classList.toggle("aiw-look-left", span.offsetLeft > 0.8 * list.clientWidth);
-    });
+    }
   }
 
   when.addEventListener("click", () => {
     model.set("when", model.get("when") === "read" ? "predicted" : "read");
     model.save_changes();
-    when.focus(); // it was put into a new line
   });
   lock.addEventListener("click", () => {
     model.set("locked", model.get("locked") !== true);
     model.save_changes();
-    lock.focus();
   });
 
   // ---- which heads it needs ----------------------------------------------------------------
@@ -312,11 +335,10 @@ function render({ model, el }) {
       say(needsPart, "");
       return;
     }
-    const heading = element("div", "aiw-details-title");
-    heading.textContent = `heads it needs, against ${found.against}`;
-    const rises = element("div", "aiw-needs");
-    rises.append(...found.heads.map(([name, rise]) => text(`${name} ${signed(rise)}`)));
-    needsPart.replaceChildren(heading, rises);
+    const rises = found.heads.map(([name, rise]) => `${name} ${signed(rise)}`).join(", ");
+    const heading = element("span", "aiw-details-title");
+    heading.textContent = `heads it needs, against ${found.against}: `;
+    needsPart.replaceChildren(heading, text(rises));
   }
 
   // ---- pointer and keys --------------------------------------------------------------------

@@ -142,7 +142,7 @@ class TokenView(anywidget.AnyWidget):
         """
         sides = {"before": _side(before), "after": _side(after)}
         masked, count = len(after.masked), len(after.heads)
-        note = "" if not masked else "masked" if count == 1 else f"{masked} of {count} are masked"
+        note = "" if not masked else "masked" if count == 1 else f"{masked} of {count} masked"
         self.send(
             {"kind": "looks", "token": token, "revision": revision, "chosen": chosen,
              "when": after.when, "note": note, **sides}
@@ -190,9 +190,13 @@ class TokenView(anywidget.AnyWidget):
 
 
 def _side(row: AttentionRow) -> dict[str, Any]:
-    """One row as the browser gets it: mean weights, rounded, since no mark shows more."""
+    """One row as the browser gets it: mean weights, rounded, since no mark shows more.
+
+    "masked" says that all its heads are: then they look at everything alike.
+    """
     return {
         "weights": [round(float(weight), 4) for weight in row.mean],
         "bos": round(float(row.bos.mean()), 4),
         "sink": round(float(row.sink.mean()), 4),
+        "masked": len(row.masked) == len(row.heads),
     }

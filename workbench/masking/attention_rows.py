@@ -83,7 +83,11 @@ class AttentionRow:
         """
         one = len(self.heads) == 1
         who = f"{self.heads[0]} looks" if one else f"{len(self.heads)} heads, on average, look"
-        parts = [f"{self.pieces[i]!r} {weight:.2f} (token {i})" for i, weight in self.top(count)]
+        parts = [
+            f"{self.pieces[i]!r} {weight:.2f} (token {i})"
+            for i, weight in self.top(count)
+            if weight >= 0.005  # else it would be said to be 0.00
+        ]
         for name, share in (("BOS", self.bos), ("the attention sink", self.sink)):
             if share.mean() >= 0.005:
                 parts.append(f"{name} {share.mean():.2f}")
@@ -206,9 +210,7 @@ def row_of(
     return AttentionRow(heads.members, token, when, pieces, whole, bos, sink, off.members)
 
 
-def _place(
-    model: Model, ids: Sequence[int], token: int, when: When
-) -> tuple[list[int], int, int]:
+def _place(model: Model, ids: Sequence[int], token: int, when: When) -> tuple[list[int], int, int]:
     """The window of a token, the number of the window's first token, and the row in the window."""
     prefix = len(model.bos_ids)
     start = 0

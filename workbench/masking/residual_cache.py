@@ -331,7 +331,10 @@ class ResidualCache:
 
                 with suppress(_Seen), carrying(sites, observer=show):
                     run_from(
-                        model, ids, (start, stream.entering[start]), overrides_of(heads, mode, means)
+                        model,
+                        ids,
+                        (start, stream.entering[start]),
+                        overrides_of(heads, mode, means),
                     )
 
     def _pass(self, ids: tuple[int, ...], heads: HeadSet, mode: Mode) -> Stream:
