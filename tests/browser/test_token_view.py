@@ -204,9 +204,18 @@ def looking(view):
     return view
 
 
+def asked(page, count):
+    """The questions where heads look, once there are so many."""
+    page.wait_for_function(
+        "(count) => window.sent.filter((one) => one.message?.action === 'look').length >= count",
+        arg=count,
+    )
+    return messages(page, "look")
+
+
 def sources(page):
     """The tokens with a mark: their number, the bars now and before, the number that they carry."""
-    return page.locator(".aiw-source").evaluate_all(
+    return page.locator(".aiw-looked-at").evaluate_all(
         "(all) => all.map((one) => [+one.dataset.index, one.style.getPropertyValue('--aiw-after'),"
         " one.style.getPropertyValue('--aiw-before'), one.dataset.look ?? ''])"
     )
@@ -215,8 +224,7 @@ def sources(page):
 def test_a_token_that_is_pointed_at_shows_where_the_chosen_head_looks(looking):
     token(looking, 3).hover()
     assert "L1H3 looks at, when predicted" in looking.locator(".aiw-details").text_content()
-    looking.wait_for_timeout(200)
-    assert messages(looking, "look") == [{"action": "look", "token": 3, "revision": 1}]
+    assert asked(looking, 1) == [{"action": "look", "token": 3, "revision": 1}]
     assert sources(looking) == []
     deliver(looking, answer())
     assert sources(looking) == [[0, "2.5px", "1.1px", "0.05 \u2192 0.50"],
@@ -230,15 +238,15 @@ def test_a_token_that_is_pointed_at_shows_where_the_chosen_head_looks(looking):
     token(looking, 4).hover()
     assert sources(looking) == []  # not yet known of this one
     token(looking, 3).hover()
-    assert len(sources(looking)) == 2
-    looking.wait_for_timeout(200)
-    assert [message["token"] for message in messages(looking, "look")].count(3) == 1
+    assert len(sources(looking)) == 2  # known
+    token(looking, 2).hover()
+    assert [message["token"] for message in asked(looking, 2)].count(3) == 1
 
 
 def test_the_keyboard_and_a_screen_reader_learn_it_too(looking):
     token(looking, 2).focus()
     looking.keyboard.press("ArrowRight")
-    looking.wait_for_timeout(200)
+    looking.wait_for_function("() => window.sent.at(-1).message?.token === 3")
     assert messages(looking, "look")[-1]["token"] == 3
     deliver(looking, answer())
     assert len(sources(looking)) == 2
@@ -248,6 +256,7 @@ def test_the_keyboard_and_a_screen_reader_learn_it_too(looking):
 
 def test_an_answer_about_another_mask_or_head_or_place_is_not_shown(looking):
     token(looking, 3).hover()
+    asked(looking, 1)
     for other in ({"revision": 0}, {"chosen": "L0H0"}, {"when": "read"}, {"token": 4}):
         deliver(looking, answer(**other))
         assert sources(looking) == []
@@ -255,8 +264,7 @@ def test_an_answer_about_another_mask_or_head_or_place_is_not_shown(looking):
     assert len(sources(looking)) == 2
     receive(looking, chosen="L0H0")
     assert sources(looking) == []
-    looking.wait_for_timeout(200)
-    assert len(messages(looking, "look")) == 2  # asked anew for the other head
+    assert len(asked(looking, 2)) == 2  # asked anew for the other head
     receive(looking, chosen="")
     assert "Choose a head" in looking.locator(".aiw-details").text_content()
     deliver(looking, answer(chosen=""))
@@ -302,8 +310,7 @@ def test_from_which_place_it_looks_can_be_chosen(looking):
     assert "the token before, which predicts this one" in button.get_attribute("title")
     button.click()
     assert saved(looking, "when") == ["read"]
-    looking.wait_for_timeout(200)
-    assert messages(looking, "look") == [{"action": "look", "token": 0, "revision": 1}]
+    assert asked(looking, 1) == [{"action": "look", "token": 0, "revision": 1}]
     deliver(looking, answer(token=0, when="read", after=row([1, 0, 0, 0, 0])))
     assert [number for number, *_ in sources(looking)] == [0, 1]
     focused = "() => document.activeElement.className"

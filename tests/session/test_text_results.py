@@ -152,6 +152,15 @@ def test_looks_are_the_rows_under_both_head_sets(tiny):
         session.looks(0, "L1H0")
 
 
+@pytest.mark.parametrize("head", ["L17H3", "L18H6"])
+def test_the_default_models_copying_heads_look_at_the_earlier_word(default, head):
+    session = wb.Session(default)
+    first, second = [i for i, p in enumerate(session.changes().pieces) if p == " kettle"]
+    assert session.looks(second, head)[1].top(1)[0][0] == first
+    # From the second word itself they look at what came after the first.
+    assert session.looks(second, head, when="read")[1].top(1)[0][0] == first + 1
+
+
 def test_only_the_tokens_that_are_read_can_be_looked_from(tiny):
     session = wb.Session(tiny, LONG, max_tokens=50)
     assert session.looks(49, "L1H0")[0].weights.shape == (1, 50)

@@ -294,7 +294,7 @@ function render({ model, el }) {
   // A bar below each token that is looked at, the thicker the more: solid now, dashed before.
   function mark(found) {
     for (const span of marked) {
-      span.classList.remove("aiw-source", "aiw-look-left");
+      span.classList.remove("aiw-looked-at", "aiw-look-left");
       delete span.dataset.look;
     }
     marked = [];
@@ -309,7 +309,7 @@ function render({ model, el }) {
     for (const [i, span] of spans.entries()) {
       if (largest(sides, i) < FAINT) continue;
       marked.push(span);
-      span.classList.add("aiw-source");
+      span.classList.add("aiw-looked-at");
       span.style.setProperty("--aiw-after", bar(found.after, i));
       span.style.setProperty("--aiw-before", sides.length > 1 ? bar(found.before, i) : "0px");
       if (!named.includes(i) || largest(sides, i) < PLAIN) continue;

@@ -1,7 +1,8 @@
 """Attention weights of some queries, computed anew from what a layer's kernel saw.
 
-The fast kernels give no weights, and a whole T x T pattern of every head is never wanted. So whoever
-watches a layer (`AttentionCall`) gets the rows of a few queries from their scores with all keys.
+The fast kernels give no weights, and a whole T x T pattern of every head is never wanted. So
+whoever watches a layer (`AttentionCall`) gets the rows of a few queries from their scores with all
+keys.
 """
 
 from __future__ import annotations
