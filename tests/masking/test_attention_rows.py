@@ -171,6 +171,22 @@ def test_weights_that_do_not_give_the_layers_output_are_no_answer(tiny, monkeypa
         wb.attention_row(tiny, TEXT, wb.HeadSet.parse("L1H0", tiny), 20)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "close"), [(torch.float64, 1e-5), (torch.float16, 0.02), (torch.bfloat16, 0.2)]
+)
+def test_rows_of_other_dtypes_are_as_close_as_their_rounding(tiny, dtype, close):
+    model = make_model()
+    model.hf.to(dtype)
+    for words in ("", "L1H0 L1H1 L2H2"):
+        for token in range(1, len(TEXT)):
+            rows = [
+                wb.attention_row(one, TEXT, ~wb.HeadSet.of([], one), token,
+                                 masked=wb.HeadSet.parse(words, one)).weights
+                for one in (model, tiny)
+            ]  # fmt: skip
+            np.testing.assert_allclose(*rows, atol=close)
+
+
 def layers_run(model):
     """A list that grows by a layer's number whenever its feed-forward network is computed."""
     run = []

@@ -192,8 +192,7 @@ def row_of(
     bos, sink = np.zeros((2, len(heads)), np.float32)
     prefix = len(model.bos_ids)
     inside = whole[:, start : start + len(window) - prefix]
-    off = masked & heads if masked else HeadSet.of([], model)
-    by_layer, masked_by_layer = heads.by_layer(), off.by_layer()
+    by_layer, masked_by_layer = heads.by_layer(), masked.by_layer() if masked else {}
     first = {layer: heads.members.index((layer, own[0])) for layer, own in by_layer.items()}
 
     def look(seen: AttentionCall) -> None:
@@ -207,7 +206,8 @@ def row_of(
             sink[at] = looks * (1 - seen.share[0, own, row].float().cpu().numpy())
 
     streams.watch(window, tuple(by_layer), look, masked, mode)
-    return AttentionRow(heads.members, token, when, pieces, whole, bos, sink, off.members)
+    off = (masked & heads).members if masked else ()
+    return AttentionRow(heads.members, token, when, pieces, whole, bos, sink, off)
 
 
 def _place(model: Model, ids: Sequence[int], token: int, when: When) -> tuple[list[int], int, int]:
@@ -234,11 +234,11 @@ def _place(model: Model, ids: Sequence[int], token: int, when: When) -> tuple[li
 def _weights(
     seen: AttentionCall, row: int, heads: Sequence[int], masked: Sequence[int], mode: Mode
 ) -> torch.Tensor:
-    """The weights of some heads of one layer, (len(heads), keys)."""
+    """The weights of some heads of one layer in which some are masked, (len(heads), keys)."""
     at = torch.tensor([row], device=seen.query.device)
     weights = attention_weights(seen, at)[:, 0]
-    free = [head for head in heads if head not in masked]
-    if free:
+    free = [head for head in range(len(weights)) if head not in masked]
+    if free:  # of the whole layer: a single head may put out next to nothing but rounding
         value = seen.value[0].float().repeat_interleave(len(weights) // seen.value.shape[1], dim=0)
         made = torch.einsum("hk,hkd->hd", weights[free], value[free])
         off = deviation(made, seen.output[0, row, free])

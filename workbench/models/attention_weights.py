@@ -30,14 +30,16 @@ def attention_weights(seen: AttentionCall, rows: torch.Tensor) -> torch.Tensor:
         The weights (H, R, keys), float32; 0 for keys that a query may not see.
     """
     kv_heads, keys, size = seen.key.shape[1:]
-    query = seen.query[0, :, rows].float().reshape(kv_heads, -1, size)  # groups are neighbours
+    # In float32 at least: the softmax makes more of what rounding does to large scores.
+    precise = torch.promote_types(seen.query.dtype, torch.float32)
+    query = seen.query[0, :, rows].to(precise).reshape(kv_heads, -1, size)  # groups are neighbours
     scaling = seen.options.get("scaling")
-    scores = (query @ seen.key[0].float().transpose(1, 2)) * (scaling or size**-0.5)
+    scores = (query @ seen.key[0].to(precise).transpose(1, 2)) * (scaling or size**-0.5)
     cap = seen.options.get("softcap")
     if cap is not None:
         scores = torch.tanh(scores / cap) * cap
     scores = scores.reshape(-1, len(rows), keys).masked_fill(hidden_keys(seen, rows), -torch.inf)
-    return _without_sinks(seen, rows, scores.softmax(dim=-1))
+    return _without_sinks(seen, rows, scores.softmax(dim=-1).float())
 
 
 def uniform_weights(seen: AttentionCall, rows: torch.Tensor) -> torch.Tensor:
