@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, DisplayHandle, display
 
@@ -30,6 +31,7 @@ from workbench.session.head_colours import HeadColours
 from workbench.session.session import Session
 from workbench.session.state import State
 
+NEEDED = 6  # heads that are named beside the token that needs them
 PAUSE = 0.7  # seconds without a change, after which the picture in the notebook is renewed
 TABS = ("Text", "Documents", "Selection", "Curves", "Code")
 
@@ -79,6 +81,8 @@ class Explorer(w.VBox):
         self.code = CodeView()
         self.text.tokens.on_ask = self.status.guarded(self._ask)
         self.text.tokens.on_predict = self._predict
+        self.text.tokens.on_look = self._look
+        self.heads.grid.observe(lambda _: self._name_chosen(), "chosen")
         self.text.tokens.observe(self._themed, "theme")
         self.tabs = w.Tab(
             [self.text, self.documents, self.selection, self.curves, self.code], titles=TABS
@@ -122,6 +126,7 @@ class Explorer(w.VBox):
         self.text.tokens.stale = True
         self.queues.losses.do("losses", self._losses, self._show_losses)
         self.heads.follow()
+        self._name_chosen()
         self.toolbar.follow()
         self.text.follow()
         self._code_changed()
@@ -135,6 +140,9 @@ class Explorer(w.VBox):
         self.text.follow()
         if self.session.document is not None:  # it was opened to be looked at
             self.tabs.selected_index = TABS.index("Text")
+
+    def _name_chosen(self) -> None:
+        self.text.tokens.chosen = self.heads.chosen_words()
 
     def _losses(self) -> tuple[State, TokenChanges]:
         state = self.session.state
@@ -159,6 +167,10 @@ class Explorer(w.VBox):
     def _show_colours(self, colours: HeadColours) -> None:
         self._colours = colours
         self.heads.show(colours)
+        if colours.token is not None and np.isfinite(colours.values).all():
+            needed = [(str(head), value) for head, value in colours.highest(NEEDED) if value > 0]
+            tokens = self.text.tokens
+            tokens.show_needs(colours.token, tokens.revision, needed, "no mask")
         self._renew_static()
 
     def _corpus_changed(self) -> None:
@@ -190,6 +202,17 @@ class Explorer(w.VBox):
             "predictions",
             lambda: self.session.predictions(token, state=state),
             lambda result: self.text.tokens.show_predictions(token, revision, *result),
+        )
+
+    def _look(self, token: int) -> None:
+        if self._shown is None:
+            return
+        tokens, state = self.text.tokens, self._shown[0]
+        revision, chosen, heads = tokens.revision, tokens.chosen, self.heads.chosen()
+        self.queues.losses.do(
+            "where heads look",
+            lambda: self.session.looks(token, heads, state),
+            lambda rows: tokens.show_looks(token, revision, chosen, *rows),
         )
 
     def _themed(self, change: Any) -> None:

@@ -51,6 +51,7 @@ from .manifest.selecting_files import FileSelection, select_files
 from .manifest.verification.report import Verification, VerificationError
 from .manifest.verification.verify import verify_manifest
 from .manifest.writing import write_manifest
+from .masking.attention_rows import AttentionRow, attention_row
 from .masking.effects import HeadEffects, head_effects
 from .masking.losses import token_losses
 from .masking.masks import head_means, masked
@@ -102,6 +103,7 @@ __version__: str
 
 __all__ = [
     "Arms",
+    "AttentionRow",
     "CannotMask",
     "CannotSplit",
     "Cascade",
@@ -152,6 +154,7 @@ __all__ = [
     "agreement",
     "agreement_along",
     "analysis",
+    "attention_row",
     "averaged_and_summed",
     "built_in_tasks",
     "certify",

@@ -19,7 +19,7 @@ from workbench.session.scored_corpus import ScoredCorpus
 UNSEEN = str.maketrans(
     {
         "\u202e": "\\u202e", "\u202c": "\\u202c", "\u200b": "\\u200b", "\a": "\\u0007",
-        "\x1b": "\\u001b", "\0": "\\u0000", "\n": "\u2424",
+        "\x1b": "\\u001b", "\0": "\\u0000", "\n": "\u21b5",
     }
 )  # fmt: skip
 

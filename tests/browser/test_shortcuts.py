@@ -18,7 +18,7 @@ WIDGETS = {
     "token_view": (
         {"tokens": ["a", "b"], "before": NOTHING, "after": NOTHING, "color_max": 1.0, "summary": "",
          "note": "", "labels": ["x", "y"], "order": "text", "selected": -1, "revision": 1,
-         "theme": "", "stale": False},
+         "theme": "", "stale": False, "locked": False, "chosen": "", "when": "predicted"},
         ".aiw-token",
         ["ArrowRight", "Space", "Enter", "Control+z", "PageDown"],
     ),

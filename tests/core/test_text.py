@@ -29,7 +29,7 @@ def test_what_can_be_seen_stays_as_it_is(text):
 
 
 def test_each_kind_is_written_out():
-    assert escape_control_characters("a\nb\r\n") == "a␤b\\u000d␤"
+    assert escape_control_characters("a\nb\r\n") == "a↵b\\u000d↵"
     assert escape_control_characters("a\nb", newline="\n") == "a\nb"
     assert escape_control_characters("\x00\x1b[31m\x7f") == "\\u0000\\u001b[31m\\u007f"
     assert (
@@ -43,4 +43,4 @@ def test_each_kind_is_written_out():
 
 
 def test_figures_escape_their_markup_besides():
-    assert shown("<b>&\u202e\n") == "&lt;b&gt;&amp;\\u202e␤"
+    assert shown("<b>&\u202e\n") == "&lt;b&gt;&amp;\\u202e↵"

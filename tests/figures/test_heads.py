@@ -153,7 +153,7 @@ def test_the_head_report_draws_what_was_measured_and_leaves_out_the_rest(scores)
         ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
         ("a & b", "a &amp; b"),
         ("&lt;", "&amp;lt;"),
-        ("line\nbreak", "line\N{SYMBOL FOR NEWLINE}break"),
+        ("line\nbreak", "line\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}break"),
         ("\x1b[31m", "\\u001b[31m"),
         ("\u202eright to left", "\\u202eright to left"),
         ("זה", "זה"),

@@ -130,6 +130,46 @@ def test_the_heads_that_a_token_needs_are_those_that_cost_it(name, bos, mode):
             assert whole[layer, head] == pytest.approx(rise.mean(), abs=4e-5)
 
 
+# ---- where heads look -------------------------------------------------------------------------
+
+
+def test_looks_are_the_rows_under_both_head_sets(tiny):
+    session = wb.Session(tiny, TEXT, "L1H0 L2H1")
+    session.compare_with("L0H3")
+    chosen = wb.HeadSet.parse("L1H0 L2H2", tiny)
+    before, after = session.looks(9, "L1H0 L2H2")
+    for row, masked in ((before, session.state.against), (after, session.heads)):
+        expected = wb.attention_row(tiny, TEXT, chosen, 9, masked=masked)
+        np.testing.assert_allclose(row.weights, expected.weights, atol=1e-6)
+        assert row.pieces == tuple(TEXT)
+    assert np.abs(before.weights - after.weights).max() > 0.01
+    assert session.looks(9)[1].heads == session.heads.members  # those that are masked
+    earlier = session.state
+    session.clear()
+    assert session.looks(9, "L1H0 L2H2", earlier)[1] is after
+    assert session.looks(0, "L1H0", when="read")[1].top() == [(0, 1.0)]
+    with pytest.raises(ValueError, match="no head is masked: name those that are meant"):
+        session.looks(9)
+    with pytest.raises(ValueError, match="no head looks from token 0"):
+        session.looks(0, "L1H0")
+
+
+@pytest.mark.parametrize("head", ["L17H3", "L18H6"])
+def test_the_default_models_copying_heads_look_at_the_earlier_word(default, head):
+    session = wb.Session(default)
+    first, second = [i for i, p in enumerate(session.changes().pieces) if p == " kettle"]
+    assert session.looks(second, head)[1].top(1)[0][0] == first
+    # From the second word itself they look at what came after the first.
+    assert session.looks(second, head, when="read")[1].top(1)[0][0] == first + 1
+
+
+def test_only_the_tokens_that_are_read_can_be_looked_from(tiny):
+    session = wb.Session(tiny, LONG, max_tokens=50)
+    assert session.looks(49, "L1H0")[0].weights.shape == (1, 50)
+    with pytest.raises(ValueError, match="give one of 0 to 49"):
+        session.looks(50, "L1H0")
+
+
 # ---- what is kept -----------------------------------------------------------------------------
 
 

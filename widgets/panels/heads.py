@@ -8,6 +8,7 @@ from widgets.panels.named import named
 from widgets.status_line import StatusLine
 from widgets.views.head_grid import HeadGrid
 from widgets.views.own_changes import OwnChanges
+from workbench.models.heads import HeadSet
 from workbench.session.head_colours import HeadColours
 from workbench.session.session import Session
 
@@ -53,6 +54,16 @@ class HeadsPanel(w.VBox):
             if self.colour.options != tuple(palette.names):
                 self.colour.options = tuple(palette.names)
             self.colour.value = palette.colour_by
+
+    def chosen(self) -> HeadSet:
+        """The heads whose attention the text shows: the one gone to last, or the masked ones."""
+        head = self.grid.chosen_head
+        return self.session.heads if head is None else HeadSet.of([head], self.session.model)
+
+    def chosen_words(self) -> str:
+        """What `chosen` is, for a reader; empty if it is no head."""
+        heads = self.chosen()
+        return f"{len(heads)} masked heads" if len(heads) > 1 else str(heads)
 
     def show(self, colours: HeadColours) -> None:
         """Colour the grid.

@@ -44,6 +44,7 @@ class TextPanel(w.VBox):
             icon="lock", layout=NARROW,
             tooltip="Keep the scale of the colours, so that texts and masks compare",
         )  # fmt: skip
+        w.link((self.lock, "value"), (self.tokens, "locked"))
         self.before = self._step_button("chevron-left", "The document above, in the table", -1)
         self.after = self._step_button("chevron-right", "The document below, in the table", 1)
         self.source = w.HTML()

@@ -304,7 +304,9 @@ function render({ model, el }) {
     event.preventDefault(); // no text selection while dragging
     const i = Number(cell.dataset.index);
     if (event.altKey) {
+      const again = model.get("chosen") === i;
       focusOn(i); // chosen, and not masked
+      if (again) choose(-1);
       return;
     }
     drag = { pressed: i, last: i, on: 1 - mask[i], rectangle: event.shiftKey, before: mask.slice() };
@@ -386,7 +388,7 @@ function render({ model, el }) {
   const isOurs = (event) =>
     event.ctrlKey || event.metaKey
       ? ["z", "y", "home", "end"].includes(event.key.toLowerCase())
-      : KEYS.includes(event.key) || (event.key === "Escape" && drag !== null);
+      : KEYS.includes(event.key) || (event.key === "Escape" && (drag !== null || model.get("chosen") >= 0));
 
   const releaseKeys = claimKeys(grid, isOurs);
 
@@ -398,6 +400,7 @@ function render({ model, el }) {
     if (control && key === "z") model.send({ action: event.shiftKey ? "redo" : "undo" });
     else if (control && key === "y") model.send({ action: "redo" });
     else if (key === "Escape" && drag) left();
+    else if (key === "Escape") choose(-1);
     else if (key === " " && event.shiftKey) {
       rectangle(anchor, focus, 1 - mask[focus]);
       anchor = focus;

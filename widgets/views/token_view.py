@@ -13,6 +13,7 @@ from ipywidgets.widgets.trait_types import CByteMemoryView
 from widgets.problem_box import Report, raises
 from widgets.views.browser_files import module, stylesheet
 from workbench.core.text import escape_control_characters
+from workbench.masking.attention_rows import AttentionRow
 from workbench.masking.token_changes import TokenChanges, TokenPrediction
 
 NOTHING = np.zeros(0, np.float32).tobytes()
@@ -21,19 +22,23 @@ NOTHING = np.zeros(0, np.float32).tobytes()
 class TokenView(anywidget.AnyWidget):
     """The tokens of a `TokenChanges`, with details of the one that is pointed at.
 
-    The owner sets on_predict(token), which answers later with `show_predictions`; on_ask(token), a
-    click; on_undo and on_redo.
+    The owner sets on_predict(token), which answers later with `show_predictions`; on_look(token),
+    which answers with `show_looks`; on_ask(token), a click, which `show_needs` may answer; on_undo
+    and on_redo. Tokens are looked from only while `chosen` names heads.
 
     Attributes:
         tokens: the text, piece by piece.
         before: loss of each token under the set compared with, float32 nats; NaN: not predicted.
         after: the same under the masked heads.
         color_max: nats at which the colour is strongest.
+        locked: whether color_max stays as it is when other losses are shown.
         summary: the losses in words.
         note: what is not shown, in words.
         labels: names of the two head sets.
         order: "text" or "hurt" (the most hurt first).
         selected: the token that was asked about, or -1.
+        chosen: the heads whose attention is shown, in words such as "L17H3"; "": none.
+        when: whether that is from the place where the token is "predicted" or "read".
         revision: counts the texts and masks; messages about another one are out of date.
         stale: another text or mask is being computed.
         theme: of the page, as the browser says: "light", "dark", or "" without a browser.
@@ -46,11 +51,14 @@ class TokenView(anywidget.AnyWidget):
     before = CByteMemoryView(NOTHING).tag(sync=True)  # (n,) float32 nats
     after = CByteMemoryView(NOTHING).tag(sync=True)
     color_max = traitlets.Float(1.0).tag(sync=True)
+    locked = traitlets.Bool(False).tag(sync=True)
     summary = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
     labels = traitlets.List(traitlets.Unicode(), ["before", "after"]).tag(sync=True)
     order = traitlets.Enum(["text", "hurt"], "text").tag(sync=True)
     selected = traitlets.Int(-1).tag(sync=True)
+    chosen = traitlets.Unicode("").tag(sync=True)
+    when = traitlets.Enum(["predicted", "read"], "predicted").tag(sync=True)
     revision = traitlets.Int(0).tag(sync=True)
     stale = traitlets.Bool(False).tag(sync=True)  # another text or mask is being computed
     theme = traitlets.Enum(["", "light", "dark"], "").tag(sync=True)  # set by the browser, if any
@@ -65,9 +73,12 @@ class TokenView(anywidget.AnyWidget):
         super().__init__(**traits)
         self.report = report
         self.on_predict: Callable[[int], object] = lambda token: None
+        self.on_look: Callable[[int], object] = lambda token: None
         self.on_ask: Callable[[int], object] = lambda token: None
         self.on_undo: Callable[[], object] = lambda: None
         self.on_redo: Callable[[], object] = lambda: None
+        self._fitting = self.color_max  # the scale that the losses shown would have
+        self.observe(self._lock_changed, "locked")
         self.on_msg(self.handle)
 
     def show(self, changes: TokenChanges, before: str, after: str) -> None:
@@ -83,7 +94,9 @@ class TokenView(anywidget.AnyWidget):
             self.tokens = [escape_control_characters(piece) for piece in changes.pieces]
             self.before = changes.before.astype(np.float32).tobytes()
             self.after = changes.after.astype(np.float32).tobytes()
-            self.color_max = changes.reach
+            self._fitting = changes.reach
+            if not self.locked:
+                self.color_max = self._fitting
             self.summary = changes.describe()
             self.note = left_out if changes.left_out else ""
             self.labels = [before, after]
@@ -115,12 +128,54 @@ class TokenView(anywidget.AnyWidget):
         }
         self.send({"kind": "predictions", "token": token, "revision": revision, **rows})
 
+    def show_looks(
+        self, token: int, revision: int, chosen: str, before: AttentionRow, after: AttentionRow
+    ) -> None:
+        """Mark where heads look from a token, the mean of several.
+
+        Args:
+            token: its number.
+            revision: of the question.
+            chosen: what `chosen` was when the question came: an answer for others is not shown.
+            before: the row under the set compared with.
+            after: the row under the masked heads.
+        """
+        sides = {"before": _side(before), "after": _side(after)}
+        masked, count = len(after.masked), len(after.heads)
+        note = "" if not masked else "masked" if count == 1 else f"{masked} of {count} masked"
+        self.send(
+            {"kind": "looks", "token": token, "revision": revision, "chosen": chosen,
+             "when": after.when, "note": note, **sides}
+        )  # fmt: skip
+
+    def show_needs(
+        self, token: int, revision: int, heads: Sequence[tuple[str, float]], against: str
+    ) -> None:
+        """Show the heads that a token needs.
+
+        Args:
+            token: its number.
+            revision: of the question.
+            heads: the names of heads with the loss rise in nats when each is masked alone, the
+                largest first.
+            against: what the rise is over, in words such as "no mask".
+        """
+        rises = [[name, float(rise)] for name, rise in heads]
+        self.send(
+            {"kind": "needs", "token": token, "revision": revision, "heads": rises,
+             "against": against}
+        )  # fmt: skip
+
+    def _lock_changed(self, change: Any) -> None:
+        if not change["new"]:
+            self.color_max = self._fitting
+
     def handle(self, _: Any, message: dict[str, Any], buffers: Any = None) -> None:
         """Answer what the browser says; of another text than the one shown, it is out of date.
 
         Args:
             _: the widget.
-            message: action, and for "predict" and "ask" also token and revision.
+            message: action, and for "predict", "look" and "ask" also token and revision.
             buffers: none.
         """
         try:
@@ -128,6 +183,20 @@ class TokenView(anywidget.AnyWidget):
             if action in ("undo", "redo"):
                 (self.on_undo if action == "undo" else self.on_redo)()
             elif message["revision"] == self.revision:
-                {"predict": self.on_predict, "ask": self.on_ask}[action](int(message["token"]))
+                act = {"predict": self.on_predict, "look": self.on_look, "ask": self.on_ask}[action]
+                act(int(message["token"]))
         except Exception as error:
             self.report(error)
+
+
+def _side(row: AttentionRow) -> dict[str, Any]:
+    """One row as the browser gets it: mean weights, rounded, since no mark shows more.
+
+    "masked" says that all its heads are: then they look at everything alike.
+    """
+    return {
+        "weights": [round(float(weight), 4) for weight in row.mean],
+        "bos": round(float(row.bos.mean()), 4),
+        "sink": round(float(row.sink.mean()), 4),
+        "masked": len(row.masked) == len(row.heads),
+    }

@@ -11,12 +11,14 @@ import unicodedata
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
-def escape_control_characters(text: str, newline: str = "\N{SYMBOL FOR NEWLINE}") -> str:
+def escape_control_characters(
+    text: str, newline: str = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"
+) -> str:
     r"""A text with everything invisible in it written out.
 
     Args:
         text: the text.
-        newline: what stands for a line end.
+        newline: what stands for a line end (default: a sign that common fonts have).
 
     Returns:
         The text with \uXXXX for what has no glyph or turns the direction.

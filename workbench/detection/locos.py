@@ -15,16 +15,14 @@ import torch
 
 from workbench.core.progress import track
 from workbench.detection.probes import Probe, Probes
-from workbench.detection.retrieval import answer_rows, hidden_keys, require_tokenizer, summarised
+from workbench.detection.retrieval import answer_rows, require_tokenizer, summarised
 from workbench.masking.masks import require_unmasked
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import AttentionCall
+from workbench.models.attention_weights import attention_weights, deviation
 from workbench.models.head_scores import HeadScores
 from workbench.models.install import sample_ids
 from workbench.models.model import Model
-
-# Largest difference between our parts and the kernel's output, as a share of its largest entry.
-TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 
 
 class CannotSplit(ValueError):
@@ -129,8 +127,8 @@ def _written(
 def split_output(seen: AttentionCall, rows: torch.Tensor, first: int, last: int) -> Parts:
     """What each head puts out in some queries of batch row 0, split at a span of keys.
 
-    The attention weights of these rows are computed anew from queries and keys, with the kernel's
-    own scaling, soft cap and mask.
+    The attention weights of these rows are computed anew from queries and keys
+    (`attention_weights`).
 
     Args:
         seen: one attention call, as an observer gets it.
@@ -141,18 +139,8 @@ def split_output(seen: AttentionCall, rows: torch.Tensor, first: int, last: int)
     Raises:
         CannotSplit: the parts do not sum to what the kernel gave.
     """
-    kv_heads, keys, size = seen.key.shape[1:]
-    query = seen.query[0, :, rows].float().reshape(kv_heads, -1, size)  # groups are neighbours
-    scaling = seen.options.get("scaling")
-    scores = (query @ seen.key[0].float().transpose(1, 2)) * (scaling or size**-0.5)
-    cap = seen.options.get("softcap")
-    if cap is not None:
-        scores = torch.tanh(scores / cap) * cap
-    scores = scores.reshape(-1, len(rows), keys).masked_fill(hidden_keys(seen, rows), -torch.inf)
-    weights = scores.softmax(dim=-1)
-    if seen.share is not None:  # an attention sink takes the rest
-        weights *= seen.share[0][:, rows, None].float()
-    weights = weights.reshape(kv_heads, -1, keys)
+    kv_heads, keys = seen.key.shape[1:3]
+    weights = attention_weights(seen, rows).reshape(kv_heads, -1, keys)  # groups are neighbours
     value = seen.value[0].float()
     needle = weights[..., first:last] @ value[:, first:last]
     weights[..., first:last] = 0
@@ -162,13 +150,11 @@ def split_output(seen: AttentionCall, rows: torch.Tensor, first: int, last: int)
         needle.reshape(heads, len(rows), -1).transpose(0, 1).contiguous(),
         elsewhere.reshape(heads, len(rows), -1).transpose(0, 1).contiguous(),
     )
-    output = seen.output[0, rows].float()
-    off, largest = (parts.needle + parts.elsewhere - output).abs().max(), output.abs().max()
-    if not off <= TOLERANCE.get(seen.output.dtype, 6e-2) * largest:
+    off = deviation(parts.needle + parts.elsewhere, seen.output[0, rows])
+    if off is not None:
         raise CannotSplit(
             f"the attention weights of layer {seen.layer} cannot be reproduced from its queries "
-            f"and keys: the parts miss the kernel's output by {float(off / largest):.1%} of its "
-            "largest entry"
+            f"and keys: the parts miss the kernel's output by {off:.1%} of its largest entry"
         )
     return parts
 

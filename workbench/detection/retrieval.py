@@ -20,6 +20,7 @@ from workbench.masking.masks import masked, require_unmasked
 from workbench.masking.packed import packed_passes
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import AttentionCall, Mode
+from workbench.models.attention_weights import hidden_keys
 from workbench.models.head_scores import HeadScores
 from workbench.models.heads import HeadSet
 from workbench.models.identity import tokenizer_sha256
@@ -299,21 +300,3 @@ def strongest_keys(seen: AttentionCall, rows: torch.Tensor) -> torch.Tensor:
     query = query.reshape(kv_heads, -1, size)  # heads of one group are neighbours
     scores = (query @ seen.key[0].float().transpose(1, 2)).reshape(-1, len(rows), keys)
     return scores.masked_fill(hidden_keys(seen, rows), -torch.inf).argmax(dim=-1)
-
-
-def hidden_keys(seen: AttentionCall, rows: torch.Tensor) -> torch.Tensor:
-    """Which keys some queries of batch row 0 may not see.
-
-    Args:
-        seen: one attention call, as an observer gets it.
-        rows: the positions of the queries, (R,).
-
-    Returns:
-        True for hidden keys; bool (1 or H, 1 or R, 1 or keys).
-    """
-    if isinstance(seen.visible, torch.Tensor):
-        return ~seen.visible[0][:, rows]
-    if seen.visible == "causal":
-        keys = torch.arange(seen.key.shape[2], device=rows.device)
-        return (keys > rows[:, None])[None]
-    return torch.zeros(1, 1, 1, dtype=torch.bool, device=rows.device)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,16 @@ import torch
 
 from workbench.core.progress import preemptible, progress_bar
 from workbench.masking.fast_path import fast_path
-from workbench.masking.masks import default_means, overrides_of, require_fitting, require_unmasked
+from workbench.masking.masks import (
+    default_means,
+    masked,
+    overrides_of,
+    require_fitting,
+    require_unmasked,
+)
 from workbench.masking.reference import plain_losses, windows
 from workbench.models.attached_hooks import attach_hooks
-from workbench.models.attention_hook import Mode, Override
+from workbench.models.attention_hook import AttentionCall, Mode, Observer, Override
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.install import decoder_layers, sample_ids
@@ -31,6 +37,10 @@ from workbench.models.model import Model
 
 RESUMED = "resumed passes"  # name of the fast path
 SHARED = 1 << 29  # bytes for the streams of all sessions with a model
+
+
+class _Seen(Exception):
+    """A pass has come to the last layer that was to be seen, and ends there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +273,7 @@ class ResidualCache:
         with model.lock:
             require_unmasked(model)
             self._forget_other_weights()
-            key = (tuple(ids), heads.members, mode if heads else "")
+            key = _key(ids, heads, mode)
             if key not in self._streams:
                 self._streams[key] = self._pass(key[0], heads, mode)
             self._streams.move_to_end(key)
@@ -271,6 +281,59 @@ class ResidualCache:
             while len(self._streams) > 1 and self.used > self.memory:
                 self._streams.popitem(last=False)
         return final
+
+    @preemptible
+    def watch(
+        self,
+        ids: Sequence[int],
+        layers: Collection[int],
+        observer: Observer,
+        heads: HeadSet | None = None,
+        mode: Mode = "uniform",
+    ) -> None:
+        """Show an observer what the attention of some layers sees in one window under a head set.
+
+        A layer whose stored stream is at hand is computed alone, and only up to its attention.
+
+        Args:
+            ids: token ids of the window, with the special prefix.
+            layers: the layers, which have attention heads.
+            observer: called once for each of them, from the first layer upwards; called anew for
+                all where the pass gave way to more urgent work.
+            heads: the head set to mask (None: no head masked).
+            mode: what a masked head does instead, "uniform", "zero" or "mean".
+        """
+        model = self.model
+        with model.lock:
+            if not can_resume(model):
+                sites = [site for site in model.sites if site.layer in layers]
+                row = torch.tensor([list(ids)], device=model.device)
+                with (
+                    masked(model, heads, mode),
+                    attach_hooks(sites, observer=observer),
+                    torch.inference_mode(),
+                ):
+                    model.hidden(row)
+                return
+            heads = heads if heads is not None else HeadSet.of([], model)
+            self.hidden(ids, heads, mode)
+            stream = self._streams[_key(ids, heads, mode)]
+            means = default_means(model) if mode == "mean" and heads else None
+            for start, wanted in _by_stored_layer(stream, layers).items():
+                sites = [site for site in model.sites if site.layer in wanted]
+
+                def show(call: AttentionCall, last: int = max(wanted)) -> None:
+                    observer(call)
+                    if call.layer == last:
+                        raise _Seen
+
+                with suppress(_Seen), attach_hooks(sites, observer=show):
+                    run_from(
+                        model,
+                        ids,
+                        (start, stream.entering[start]),
+                        overrides_of(heads, mode, means),
+                    )
 
     def _pass(self, ids: tuple[int, ...], heads: HeadSet, mode: Mode) -> Stream:
         model = self.model
@@ -321,3 +384,17 @@ def _first_difference(stream: Stream, heads: HeadSet, mode: Mode, layers: int) -
     # Under another mode a head that stays masked puts out something else, too.
     changed = stream.heads ^ heads if stream.mode == mode else stream.heads | heads
     return min((head.layer for head in changed), default=layers - 1)
+
+
+def _key(ids: Sequence[int], heads: HeadSet, mode: Mode) -> tuple[tuple[int, ...], Any, str]:
+    """What a stream is stored under."""
+    return tuple(ids), heads.members, mode if heads else ""
+
+
+def _by_stored_layer(stream: Stream, layers: Collection[int]) -> dict[int, list[int]]:
+    """The layers, each under the nearest stored layer that a pass to it can start from."""
+    groups: dict[int, list[int]] = {}
+    for layer in sorted(layers):
+        start = max(stored for stored in stream.entering if stored <= layer)
+        groups.setdefault(start, []).append(layer)
+    return groups

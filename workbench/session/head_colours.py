@@ -10,7 +10,7 @@ import pandas as pd
 
 from workbench.masking.effects import HeadEffects, Method
 from workbench.models.geometry import HasGeometry
-from workbench.models.heads import HeadSet, heads_in
+from workbench.models.heads import Head, HeadSet, heads_in
 
 RETRIEVAL = "retrieval score"
 ESTIMATE, EXACT = "influence on the text (estimate)", "influence on the text (exact)"
@@ -34,6 +34,7 @@ class HeadColours:
         high: the high end of the scale.
         diverging: the scale goes from -high over 0 to high.
         note: what a reader must know of the values, in a few words; empty: nothing.
+        token: number of the token whose loss the values are of, or None.
     """
 
     name: str
@@ -42,6 +43,7 @@ class HeadColours:
     high: float
     diverging: bool = False
     note: str = ""
+    token: int | None = None
 
     @property
     def digits(self) -> int:
@@ -109,7 +111,8 @@ class HeadColours:
         Returns:
             The effects in nats, on a diverging scale.
         """
-        return _scaled(effects.scores.by, effects.effect, diverging=True, note=ALONE)
+        colours = _scaled(effects.scores.by, effects.effect, diverging=True, note=ALONE)
+        return replace(colours, token=effects.token)
 
     def on_scale_of(self, other: HeadColours) -> HeadColours:
         """The same values on the scale of others, so that the two compare.
@@ -130,6 +133,19 @@ class HeadColours:
         """
         layer, head = np.nonzero(np.isfinite(self.values))
         return pd.DataFrame({"layer": layer, "head": head, "score": self.values[layer, head]})
+
+    def highest(self, count: int) -> list[tuple[Head, float]]:
+        """The heads of highest value.
+
+        Args:
+            count: how many, at most.
+
+        Returns:
+            Heads with their values, the highest first.
+        """
+        top = self.frame().nlargest(count, "score")
+        heads = [Head(*place) for place in heads_in(top)]
+        return list(zip(heads, top["score"].tolist(), strict=True))
 
     def describe(self, layer: int, head: int) -> str:
         """The value of one head in words.

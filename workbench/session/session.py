@@ -17,6 +17,7 @@ import pandas as pd
 from workbench.detection.masking_curves import masking_curve
 from workbench.detection.probes import make_probes
 from workbench.detection.retrieval import retrieval_scores
+from workbench.masking.attention_rows import AttentionRow, When
 from workbench.masking.effects import HeadEffects, Method
 from workbench.masking.masks import require_fitting
 from workbench.masking.reference import require_max_tokens
@@ -357,6 +358,29 @@ class Session:
             ValueError: the token has no prediction.
         """
         return self._text_results.predictions(state or self.state, token, count)
+
+    def looks(
+        self,
+        token: int,
+        heads: Heads | None = None,
+        state: State | None = None,
+        when: When = "predicted",
+    ) -> tuple[AttentionRow, AttentionRow]:
+        """Where heads look from one token, before and after (`attention_row`).
+
+        Args:
+            token: its number in the text.
+            heads: whose attention is wanted, as in `mask`; None: that of the masked heads.
+            state: an earlier one than the present; None: the present one.
+            when: "predicted" for the row that predicts the token, "read" for that of its own place.
+
+        Returns:
+            The rows under the set compared with, and under the masked heads.
+
+        Raises:
+            ValueError: there is no such row, or no head is named and none is masked.
+        """
+        return self._text_results.looks(state or self.state, token, heads, when)
 
     def needs(
         self,

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from workbench.masking.attention_rows import AttentionRow, When, row_of
 from workbench.masking.effects import HeadEffects, Method, head_effects
 from workbench.masking.residual_cache import ResidualCache, streams_of
 from workbench.masking.token_changes import (
@@ -24,16 +25,17 @@ from workbench.masking.token_changes import (
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.model import Model
-from workbench.session.state import State
+from workbench.session.state import Heads, State, as_heads
 
 T = TypeVar("T")
 
 MAX_TOKENS = 1024  # of a text that is looked at
 KEPT = 512  # results
+LARGE = 1 << 17  # bytes of an attention row that is cheaper to compute again than to keep
 
 
 class TextResults:
-    """Losses, predictions and head effects of the text of a state; the results are kept."""
+    """Losses, predictions, attention and head effects of the text of a state, which are kept."""
 
     def __init__(self, model: Model, max_tokens: int, memory: int | None) -> None:
         """Begin without results.
@@ -97,6 +99,42 @@ class TextResults:
                 ("guesses", ids, token, count, heads, state.mode if heads else ""),
                 lambda: guesses(self.model, self._streams, ids, token, heads, state.mode, count),
             )
+
+        return under(state.against), under(state.heads)
+
+    def looks(
+        self, state: State, token: int, heads: Heads | None, when: When
+    ) -> tuple[AttentionRow, AttentionRow]:
+        """Where heads look from one token, before and after.
+
+        Args:
+            state: text, heads and mode.
+            token: its number in the text.
+            heads: whose attention is wanted; None: that of the masked heads.
+            when: as in `attention_row`.
+
+        Returns:
+            The rows under the set compared with, and under the masked heads.
+
+        Raises:
+            TypeError: `heads` are no heads.
+            ValueError: there is no such row, or no head is named and none is masked.
+        """
+        if heads is None and not state.heads:
+            raise ValueError("no head is masked: name those that are meant, heads='L17H3'")
+        chosen = state.heads if heads is None else as_heads(heads, self.model)
+        every, pieces = self._encoded(state.text)
+        ids = every[: self.max_tokens]
+
+        def under(masked: HeadSet) -> AttentionRow:
+            return self._kept(
+                ("looks", ids, token, chosen, masked, state.mode if masked else "", when),
+                lambda: row_of(
+                    self.model, self._streams, ids, pieces[: len(ids)], chosen, token, masked,
+                    state.mode, when,
+                ),
+                whole=lambda row: row.weights.nbytes <= LARGE,
+            )  # fmt: skip
 
         return under(state.against), under(state.heads)
 
@@ -179,7 +217,7 @@ class TextResults:
     def _kept(
         self, key: Hashable, compute: Callable[[], T], whole: Callable[[T], bool] = lambda _: True
     ) -> T:
-        """The result of `compute`, kept under `key` if it is `whole`.
+        """The result of `compute`, kept under `key` if it is `whole` (or small enough).
 
         The least recently used go first.
         """
