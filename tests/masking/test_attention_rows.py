@@ -13,7 +13,7 @@ from support.planted import COPYING, planted_model
 import workbench as wb
 from workbench.masking.residual_cache import ResidualCache, can_resume
 from workbench.models import attention_weights
-from workbench.models.attached_hooks import carrying
+from workbench.models.attached_hooks import attach_hooks
 
 TEXT = "The heads that look back are few."
 LONG = "abc, def! " * 30  # 300 tokens: three windows of the tiny models
@@ -107,7 +107,7 @@ def test_a_head_that_puts_out_no_attention_looks_at_nothing(mode):
 
 def calls_of(model, ids):
     calls = {}
-    with carrying(model.sites, observer=lambda call: calls.__setitem__(call.layer, call)):
+    with attach_hooks(model.sites, observer=lambda call: calls.__setitem__(call.layer, call)):
         model.hidden(ids)
     return calls
 
