@@ -146,7 +146,7 @@ def test_looks_are_the_rows_under_both_head_sets(tiny):
     assert session.looks(9)[1].heads == session.heads.members  # those that are masked
     earlier = session.state
     session.clear()
-    assert session.looks(9, "L1H0 L2H2", earlier)[1] is after
+    np.testing.assert_array_equal(session.looks(9, "L1H0 L2H2", earlier)[1].weights, after.weights)
     assert session.looks(0, "L1H0", when="read")[1].top() == [(0, 1.0)]
     with pytest.raises(ValueError, match="no head is masked: name those that are meant"):
         session.looks(9)
@@ -161,6 +161,39 @@ def test_the_default_models_copying_heads_look_at_the_earlier_word(default, head
     assert session.looks(second, head)[1].top(1)[0][0] == first
     # From the second word itself they look at what came after the first.
     assert session.looks(second, head, when="read")[1].top(1)[0][0] == first + 1
+
+
+def test_the_next_token_is_looked_from_without_a_pass():
+    model = make_model()
+    session = wb.Session(model, TEXT, "L1H0")
+    session.looks(9, "L1H0 L2H1")
+    seen = passes(model)
+    rows = [session.looks(token, "L1H0 L2H1", when="read") for token in range(len(TEXT))]
+    assert seen == []
+    session.toggle("L0H0")
+    session.looks(9, "L1H0 L2H1")
+    assert seen
+    assert rows[0][1].top(1) == [(0, 1.0)]
+    with torch.no_grad():
+        model.hf.model.layers[1].self_attn.k_proj.weight += 0.1
+    session.undo()
+    before, _ = session.looks(9, "L1H0 L2H1", when="read")
+    assert np.abs(before.weights - rows[9][0].weights).max() > 0.01
+
+
+def test_queries_and_keys_take_no_more_memory_than_they_may(tiny, monkeypatch):
+    session = wb.Session(tiny, TEXT)
+    expected = session.looks(9, "L1H0")[1].weights
+    size = session._text_results._queries.popitem()[1].nbytes
+    monkeypatch.setattr("workbench.session.text_results.QUERIES", 3 * size)
+    for head in range(4):
+        session.looks(9, [(2, head)])
+        session.looks(9, [(0, head)])
+    kept = session._text_results._queries
+    assert sum(queries.nbytes for queries in kept.values()) == 3 * size
+    np.testing.assert_array_equal(session.looks(9, "L1H0")[1].weights, expected)
+    monkeypatch.setattr("workbench.session.text_results.QUERIES", 0)
+    np.testing.assert_array_equal(session.looks(9, "L1H0")[1].weights, expected)
 
 
 def test_only_the_tokens_that_are_read_can_be_looked_from(tiny):

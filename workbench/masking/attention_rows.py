@@ -7,8 +7,8 @@ copies looks at the token's earlier copy. "read" is the row of the token's own p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -147,67 +147,138 @@ def attention_row(
     else:
         ids = list(text)
         pieces = tuple(str(model.tokenizer.decode([i])) for i in ids)
-    return row_of(model, streams_of(model), ids, pieces, heads, token, masked, mode, when)
+
+    def read(window: list[int]) -> HeadQueries:
+        return head_queries(model, streams_of(model), window, heads, masked, mode)
+
+    return row_of(model, ids, pieces, token, when, read)
 
 
-def row_of(
+@dataclass(frozen=True, eq=False)
+class HeadQueries:
+    """The queries and keys of some heads in one window of a text: any of their rows follows.
+
+    Attributes:
+        heads: the heads.
+        masked: those of them that are masked in the pass.
+        mode: what a masked head does instead.
+        calls: the attention call of each layer with such heads, as if it had these heads alone,
+            each with keys of its own, and without values and outputs.
+    """
+
+    heads: HeadSet
+    masked: HeadSet
+    mode: Mode
+    calls: tuple[AttentionCall, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the queries and keys."""
+        return sum(call.query.nbytes + call.key.nbytes for call in self.calls)
+
+    def row(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the heads look from one position.
+
+        Args:
+            position: in the window, special prefix included.
+
+        Returns:
+            The weights (H, keys) float32, and what part an attention sink takes (H,).
+        """
+        masked = self.masked.by_layer()
+        weights, sink = [], []
+        for call, own in zip(self.calls, self.heads.by_layer().values(), strict=True):
+            at = torch.tensor([position], device=call.query.device)
+            here = attention_weights(call, at)[:, 0]
+            hidden = [own.index(head) for head in masked.get(call.layer, ())]
+            if hidden:
+                uniform = self.mode == "uniform"
+                here[hidden] = uniform_weights(call, at)[hidden, 0] if uniform else 0.0
+            weights.append(here)
+            # Without sinks a row sums to 1, and a head that looks at nothing has none either.
+            taken = 0.0 if call.share is None else 1 - call.share[0, :, position].float()
+            sink.append(here.any(dim=-1) * taken)
+        return torch.cat(weights).cpu().numpy(), torch.cat(sink).float().cpu().numpy()
+
+
+def head_queries(
     model: Model,
     streams: ResidualCache,
-    ids: Sequence[int],
-    pieces: tuple[str, ...],
+    window: Sequence[int],
     heads: HeadSet,
-    token: int,
     masked: HeadSet | None = None,
     mode: Mode = "uniform",
-    when: When = "predicted",
-) -> AttentionRow:
-    """`attention_row` of a text that is encoded already.
+) -> HeadQueries:
+    """Read the queries and keys of some heads in one window, and see that their rows are right.
 
     Args:
         model: the model, with no head masked.
         streams: the cache of the model's residual streams.
+        window: token ids with the special prefix.
+        heads: the heads, at least one.
+        masked: the head set to mask in the pass (None: no head masked).
+        mode: what a masked head does instead, "uniform", "zero" or "mean".
+
+    Returns:
+        The queries and keys.
+
+    Raises:
+        TypeError: `heads` or `masked` is no HeadSet.
+        ValueError: no head is given, heads do not fit the model, or the weights that follow from
+            queries and keys do not give the layer's output.
+    """
+    require_fitting(model, heads, mode)
+    require_fitting(model, masked, mode)
+    if not heads:
+        raise ValueError("no head is given: name at least one, HeadSet.parse('L17H3', model)")
+    masked = masked if masked is not None else HeadSet.of([], model)
+    by_layer, masked_by_layer = heads.by_layer(), masked.by_layer()
+    calls: dict[int, AttentionCall] = {}
+
+    def look(seen: AttentionCall) -> None:
+        _require_reproduced(seen, masked_by_layer.get(seen.layer, ()))
+        calls[seen.layer] = _of_heads(seen, by_layer[seen.layer])
+
+    streams.watch(window, tuple(by_layer), look, masked, mode)
+    return HeadQueries(heads, masked & heads, mode, tuple(calls[layer] for layer in by_layer))
+
+
+def row_of(
+    model: Model,
+    ids: Sequence[int],
+    pieces: tuple[str, ...],
+    token: int,
+    when: When,
+    read: Callable[[list[int]], HeadQueries],
+) -> AttentionRow:
+    """The row of a token of a text that is encoded already.
+
+    Args:
+        model: the model.
         ids: token ids of the text, without special tokens.
         pieces: the text of each of them.
-        heads: as in `attention_row`.
         token: as in `attention_row`.
-        masked: as in `attention_row`.
-        mode: as in `attention_row`.
         when: as in `attention_row`.
+        read: gives the queries and keys of a window.
 
     Returns:
         What `attention_row` returns.
 
     Raises:
-        TypeError: as in `attention_row`.
-        ValueError: as in `attention_row`.
+        ValueError: there is no such token, or none that is predicted under when="predicted".
     """
     if when not in get_args(When):
         raise ValueError(f"when must be one of {', '.join(get_args(When))}, got {when!r}")
-    require_fitting(model, heads, mode)
-    require_fitting(model, masked, mode)
-    if not heads:
-        raise ValueError("no head is given: name at least one, HeadSet.parse('L17H3', model)")
-    window, start, row = _place(model, ids, token, when)
-    whole = np.zeros((len(heads), len(ids)), np.float32)
-    bos, sink = np.zeros((2, len(heads)), np.float32)
+    window, start, position = _place(model, ids, token, when)
+    queries = read(window)
+    weights, sink = queries.row(position)
     prefix = len(model.bos_ids)
-    inside = whole[:, start : start + len(window) - prefix]
-    by_layer, masked_by_layer = heads.by_layer(), masked.by_layer() if masked else {}
-    first = {layer: heads.members.index((layer, own[0])) for layer, own in by_layer.items()}
-
-    def look(seen: AttentionCall) -> None:
-        own = by_layer[seen.layer]
-        weights = _weights(seen, row, own, masked_by_layer.get(seen.layer, ()), mode).cpu().numpy()
-        at = slice(first[seen.layer], first[seen.layer] + len(own))
-        bos[at] = weights[:, :prefix].sum(axis=1)
-        inside[at] = weights[:, prefix:]
-        if seen.share is not None:
-            looks = weights.any(axis=1)  # what is masked with "zero" or "mean" does not
-            sink[at] = looks * (1 - seen.share[0, own, row].float().cpu().numpy())
-
-    streams.watch(window, tuple(by_layer), look, masked, mode)
-    off = (masked & heads).members if masked else ()
-    return AttentionRow(heads.members, token, when, pieces, whole, bos, sink, off)
+    whole = np.zeros((len(weights), len(ids)), np.float32)
+    whole[:, start : start + len(window) - prefix] = weights[:, prefix:]
+    return AttentionRow(
+        queries.heads.members, token, when, pieces, whole, weights[:, :prefix].sum(axis=1), sink,
+        queries.masked.members,
+    )  # fmt: skip
 
 
 def _place(model: Model, ids: Sequence[int], token: int, when: When) -> tuple[list[int], int, int]:
@@ -231,24 +302,34 @@ def _place(model: Model, ids: Sequence[int], token: int, when: When) -> tuple[li
     )
 
 
-def _weights(
-    seen: AttentionCall, row: int, heads: Sequence[int], masked: Sequence[int], mode: Mode
-) -> torch.Tensor:
-    """The weights of some heads of one layer in which some are masked, (len(heads), keys)."""
-    at = torch.tensor([row], device=seen.query.device)
-    weights = attention_weights(seen, at)[:, 0]
-    free = [head for head in range(len(weights)) if head not in masked]
-    if free:  # of the whole layer: a single head may put out next to nothing but rounding
-        value = seen.value[0].float().repeat_interleave(len(weights) // seen.value.shape[1], dim=0)
-        made = torch.einsum("hk,hkd->hd", weights[free], value[free])
-        off = deviation(made, seen.output[0, row, free])
-        if off is not None:
-            raise ValueError(
-                f"the attention weights of layer {seen.layer} cannot be reproduced from its "
-                f"queries and keys: with them the layer's output is missed by {off:.1%} of its "
-                "largest entry"
-            )
-    hidden = [head for head in heads if head in masked]
-    if hidden:
-        weights[hidden] = uniform_weights(seen, at)[hidden, 0] if mode == "uniform" else 0.0
-    return weights[list(heads)]
+def _require_reproduced(seen: AttentionCall, masked: Sequence[int]) -> None:
+    """Raise ValueError unless the weights of the last query give what the layer put out there.
+
+    All heads but the masked ones are compared: a single one may put out hardly more than rounding.
+    """
+    heads, last = seen.query.shape[1], seen.query.shape[2] - 1
+    free = [head for head in range(heads) if head not in masked]
+    if not free:
+        return
+    weights = attention_weights(seen, torch.tensor([last], device=seen.query.device))[free, 0]
+    value = seen.value[0].float().repeat_interleave(heads // seen.value.shape[1], dim=0)[free]
+    off = deviation(torch.einsum("hk,hkd->hd", weights, value), seen.output[0, last, free])
+    if off is not None:
+        raise ValueError(
+            f"the attention weights of layer {seen.layer} cannot be reproduced from its queries "
+            f"and keys: with them the layer's output is missed by {off:.1%} of its largest entry"
+        )
+
+
+def _of_heads(seen: AttentionCall, heads: list[int]) -> AttentionCall:
+    """A layer's call as if it had these heads alone, each with keys of its own; for their rows."""
+    group = seen.query.shape[1] // seen.key.shape[1]
+    visible = seen.visible
+    if isinstance(visible, torch.Tensor) and visible.shape[1] > 1:
+        visible = visible[:, heads]
+    nothing = seen.value.new_empty(0)
+    return replace(
+        seen, query=seen.query[:1, heads], key=seen.key[:1, [head // group for head in heads]],
+        value=nothing, output=nothing, visible=visible,
+        share=None if seen.share is None else seen.share[:, heads],
+    )  # fmt: skip

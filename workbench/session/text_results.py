@@ -12,7 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from workbench.masking.attention_rows import AttentionRow, When, row_of
+from workbench.masking.attention_rows import (
+    AttentionRow,
+    HeadQueries,
+    When,
+    head_queries,
+    row_of,
+)
 from workbench.masking.effects import HeadEffects, Method, head_effects
 from workbench.masking.residual_cache import ResidualCache, streams_of
 from workbench.masking.token_changes import (
@@ -22,6 +28,7 @@ from workbench.masking.token_changes import (
     guesses,
     pieces_of,
 )
+from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.model import Model
@@ -31,7 +38,7 @@ T = TypeVar("T")
 
 MAX_TOKENS = 1024  # of a text that is looked at
 KEPT = 512  # results
-LARGE = 1 << 17  # bytes of an attention row that is cheaper to compute again than to keep
+QUERIES = 1 << 27  # bytes of queries and keys, from which rows of attention are read
 
 
 class TextResults:
@@ -49,6 +56,7 @@ class TextResults:
         self.model, self.max_tokens = model, max_tokens
         self._streams = streams_of(model) if memory is None else ResidualCache(model, memory)
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
+        self._queries: OrderedDict[Hashable, HeadQueries] = OrderedDict()
         self._lock = threading.Lock()
 
     def ids(self, text: str) -> tuple[int, ...]:
@@ -127,16 +135,28 @@ class TextResults:
         ids = every[: self.max_tokens]
 
         def under(masked: HeadSet) -> AttentionRow:
-            return self._kept(
-                ("looks", ids, token, chosen, masked, state.mode if masked else "", when),
-                lambda: row_of(
-                    self.model, self._streams, ids, pieces[: len(ids)], chosen, token, masked,
-                    state.mode, when,
-                ),
-                whole=lambda row: row.weights.nbytes <= LARGE,
+            return row_of(
+                self.model, ids, pieces[: len(ids)], token, when,
+                lambda window: self._read(tuple(window), chosen, masked, state.mode),
             )  # fmt: skip
 
         return under(state.against), under(state.heads)
+
+    def _read(
+        self, window: tuple[int, ...], chosen: HeadSet, masked: HeadSet, mode: Mode
+    ) -> HeadQueries:
+        """Queries and keys of heads, kept while they fit: the next token is read without a pass."""
+        key = (state_of(self.model), window, chosen, masked, mode if masked else "")
+        with self._lock:
+            if key in self._queries:
+                self._queries.move_to_end(key)
+                return self._queries[key]
+        queries = head_queries(self.model, self._streams, window, chosen, masked, mode)
+        with self._lock:
+            self._queries[key] = queries
+            while sum(kept.nbytes for kept in self._queries.values()) > QUERIES:
+                self._queries.popitem(last=False)
+        return queries
 
     def needs(
         self,
@@ -217,7 +237,7 @@ class TextResults:
     def _kept(
         self, key: Hashable, compute: Callable[[], T], whole: Callable[[T], bool] = lambda _: True
     ) -> T:
-        """The result of `compute`, kept under `key` if it is `whole` (or small enough).
+        """The result of `compute`, kept under `key` if it is `whole`.
 
         The least recently used go first.
         """
