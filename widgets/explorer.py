@@ -208,10 +208,14 @@ class Explorer(w.VBox):
         if self._shown is None:
             return
         tokens, state = self.text.tokens, self._shown[0]
-        revision, chosen, heads = tokens.revision, tokens.chosen, self.heads.chosen()
-        self.queues.losses.do(
+        revision, chosen, heads, when = (
+            tokens.revision, tokens.chosen, self.heads.chosen(), tokens.when,
+        )  # fmt: skip
+        if not heads:
+            return
+        self.queues.looks.do(
             "where heads look",
-            lambda: self.session.looks(token, heads, state),
+            lambda: self.session.looks(token, heads, state, when),
             lambda rows: tokens.show_looks(token, revision, chosen, *rows),
         )
 

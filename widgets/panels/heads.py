@@ -63,7 +63,8 @@ class HeadsPanel(w.VBox):
     def chosen_words(self) -> str:
         """What `chosen` is, for a reader; empty if it is no head."""
         heads = self.chosen()
-        return f"{len(heads)} masked heads" if len(heads) > 1 else str(heads)
+        # The heads themselves, since an answer is matched by these words.
+        return f"{len(heads)} masked heads: {heads}" if len(heads) > 1 else str(heads)
 
     def show(self, colours: HeadColours) -> None:
         """Colour the grid.

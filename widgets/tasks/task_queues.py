@@ -16,6 +16,7 @@ class TaskQueues:
     Attributes:
         losses: what the reader waits for (losses, predictions), before which all else steps aside.
         colours: colours of the heads.
+        looks: where heads look, which gives way to losses.
         corpus: texts and cuts of a corpus.
         long: work of minutes (detection, curves, scoring), in turn.
     """
@@ -29,6 +30,7 @@ class TaskQueues:
         self._status = status
         self.losses = self._queue(urgent=True)
         self.colours = self._queue()
+        self.looks = self._queue()
         self.corpus = self._queue()
         self.long = self._queue(at_once=True)
 
@@ -41,7 +43,7 @@ class TaskQueues:
     @property
     def every(self) -> tuple[TaskQueue, ...]:
         """All queues."""
-        return self.losses, self.colours, self.corpus, self.long
+        return self.losses, self.colours, self.looks, self.corpus, self.long
 
     def begin(
         self,

@@ -250,7 +250,7 @@ function render({ model, el }) {
       say(sources, looked < 0 ? "" : CHOOSE);
       return;
     }
-    say(who, `${chosen}${found && found.note ? ` (${found.note})` : ""} looks at, `);
+    say(who, `${chosen.split(":")[0]}${found && found.note ? ` (${found.note})` : ""} looks at, `);
     say(when, `when ${model.get("when")}`);
     when.title = WHENS[model.get("when")];
     if (!found) {
