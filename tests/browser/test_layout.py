@@ -99,7 +99,7 @@ def test_one_screen_that_does_not_move_and_keys_that_stay(lab, page):
     button(page, "Cancel").click()
     lab.until("explorer.queues.long.busy", "False")
     assert page.evaluate(BOXES) == before
-    names = page.get_by_label("Masked heads")
+    names = page.get_by_label("Masked heads", exact=True)
     names.fill("L99H0")
     names.press("Enter")
     alert = page.locator(".aiw-status [role=alert]")
