@@ -12,6 +12,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 from widgets.panels.curves import CurvesPanel
 from widgets.panels.documents import DocumentsPanel
+from widgets.panels.head_list import HeadListPanel
 from widgets.panels.heads import HeadsPanel
 from widgets.panels.selection import SelectionPanel
 from widgets.panels.text import TextPanel
@@ -31,7 +32,7 @@ from workbench.session.session import Session
 from workbench.session.state import State
 
 PAUSE = 0.7  # seconds without a change, after which the picture in the notebook is renewed
-TABS = ("Text", "Documents", "Selection", "Curves", "Code")
+TABS = ("Text", "Heads", "Documents", "Selection", "Curves", "Code")
 
 
 class Explorer(w.VBox):
@@ -73,6 +74,7 @@ class Explorer(w.VBox):
         self.toolbar = Toolbar(session, self.status, self.queues)
         self.heads = HeadsPanel(session, self.status)
         self.text = TextPanel(session, self.status)
+        self.head_list = HeadListPanel(session, self.status, self.queues, self.heads.grid)
         self.documents = DocumentsPanel(session, self.status, self.queues, corpus)
         self.selection = SelectionPanel(session, self.status, self.queues)
         self.curves = CurvesPanel(session, self.status, self.queues)
@@ -81,10 +83,16 @@ class Explorer(w.VBox):
         self.text.tokens.on_predict = self._predict
         self.text.tokens.observe(self._themed, "theme")
         self.tabs = w.Tab(
-            [self.text, self.documents, self.selection, self.curves, self.code], titles=TABS
-        )
+            [
+                self.text, self.head_list, self.documents, self.selection, self.curves, self.code,
+            ], titles=TABS,
+        )  # fmt: skip
         self.tabs.add_class("aiw-tabs")
         self.tabs.observe(lambda _: self._code_changed(), "selected_index")
+        self.tabs.observe(
+            lambda change: self.head_list.show(change["new"] == TABS.index("Heads")),
+            "selected_index",
+        )
         body = w.HBox([self.heads, self.tabs])
         body.add_class("aiw-body")
         style = w.HTML(f"<style>{stylesheet('explorer').read_text('utf-8')}</style>")
@@ -124,6 +132,7 @@ class Explorer(w.VBox):
         self.heads.follow()
         self.toolbar.follow()
         self.text.follow()
+        self.head_list.follow()
         self._code_changed()
 
     def _scores_changed(self) -> None:
@@ -159,6 +168,7 @@ class Explorer(w.VBox):
     def _show_colours(self, colours: HeadColours) -> None:
         self._colours = colours
         self.heads.show(colours)
+        self.head_list.follow()
         self._renew_static()
 
     def _corpus_changed(self) -> None:

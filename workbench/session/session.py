@@ -552,6 +552,23 @@ class Session:
             self._text_results.needs(state, token, METHODS[name], on_layer)
         )
 
+    def known_colours(self) -> dict[str, HeadColours]:
+        """The values of heads that are there without computing anything.
+
+        Returns:
+            Name, one of `palette.names`, to values: those of the present text and mode.
+        """
+        with self._lock:
+            palette, state = self.palette, self.state
+            known = dict(palette.columns)
+            for name, method in METHODS.items():
+                token = palette.token if name == NEED else None
+                if name in palette.names:
+                    effects = self._text_results.known_needs(state, token, method)
+                    if effects is not None:
+                        known[name] = HeadColours.of_effects(effects)
+        return known
+
     def curve(
         self,
         texts: Sequence[str] = (),
