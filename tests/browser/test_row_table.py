@@ -53,9 +53,8 @@ def test_columns_without_room_are_left_out_but_not_the_sorted_one(page):
         assert fits(page)
         cells = row(page, 3).get_by_role("gridcell").all_text_contents()
         assert cells == ["a name" if key == "name" else f"cell {key[1:]}" for key in keys]
-        indexes = [
-            one.get_attribute("aria-colindex") for one in page.get_by_role("columnheader").all()
-        ]
+        heads = page.get_by_role("columnheader").all()
+        indexes = [one.get_attribute("aria-colindex") for one in heads]
         assert [MANY_COLUMNS[int(i) - 1]["key"] for i in indexes] == keys
     receive(page, by="c11", revision=2)
     assert "c11" in headings(page)
@@ -80,7 +79,7 @@ def test_bars_stand_behind_the_numbers(page):
     show(page)
     answer_with(page, ["a", "0.5"], [None, [0.25, 0.75]])
     cells = row(page, 2).get_by_role("gridcell")
-    assert "aiw-bar" not in cells.nth(0).get_attribute("class")
+    assert "aiw-backed" not in cells.nth(0).get_attribute("class")
     assert cells.nth(1).evaluate("(one) => one.style.getPropertyValue('--aiw-to')") == "75%"
     assert "gradient" in cells.nth(1).evaluate("(one) => getComputedStyle(one).backgroundImage")
 

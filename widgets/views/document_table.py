@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from widgets.problem_box import Report, raises
 from widgets.views.row_table import RowTable, column
-from workbench.session.scored_corpus import ScoredCorpus
+from workbench.session.scored_corpus import Histogram, ScoredCorpus, passages_read
 
+KEPT = 5000  # beginnings
 BEGINNING = "beginning"  # key of the first words, which the owner hands over later
 # The most important first: where there is no room, the last are left out.
 COLUMNS = (
@@ -37,8 +38,8 @@ COLUMNS = (
 class DocumentTable(RowTable):
     """A table without documents until `show`.
 
-    The owner sets on_shown(positions), called when rows came to the screen, beside the functions of
-    a `RowTable`.
+    Attributes:
+        beginnings: first words of documents by position, as far as they were handed over (`begin`).
     """
 
     def __init__(self, report: Report = raises) -> None:
@@ -51,7 +52,7 @@ class DocumentTable(RowTable):
             report, label="scored documents", by="rank", nothing="no scored corpus yet",
             columns=list(COLUMNS),
         )  # fmt: skip
-        self.on_shown: Callable[[Sequence[int]], object] = lambda positions: None
+        self.beginnings: dict[int, str] = {}
         self._corpus: ScoredCorpus | None = None
 
     def show(self, corpus: ScoredCorpus, order: np.ndarray, by: str, ascending: bool) -> None:
@@ -67,7 +68,7 @@ class DocumentTable(RowTable):
         """
         with self.hold_sync():
             if corpus is not self._corpus:
-                self._corpus = corpus
+                self._corpus, self.beginnings = corpus, {}
                 self.opened = -1  # a position belongs to its corpus
                 self.columns = columns_of(corpus)
                 self.nothing = "no document passes the filters"
@@ -84,8 +85,56 @@ class DocumentTable(RowTable):
         """
         if self._corpus is None:
             raise ValueError("no documents are shown: there is no scored corpus yet")
-        self.on_shown(positions)
-        return self._corpus.rows(positions)
+        rows = self._corpus.rows(positions)
+        for position, row in zip(positions, rows, strict=True):
+            row[BEGINNING] = self.beginnings.get(position)
+            row["read"] = passages_read(row.get("read"))
+        return rows
+
+    def begin(self, beginnings: Mapping[int, str]) -> None:
+        """Show the first words of documents, which were read after their rows.
+
+        Args:
+            beginnings: by position of the document.
+        """
+        if len(self.beginnings) > KEPT:
+            self.beginnings.clear()
+        self.beginnings.update(beginnings)
+        self.complete(BEGINNING, beginnings)
+
+    def show_histograms(
+        self,
+        corpus: ScoredCorpus,
+        ranges: Mapping[str, tuple[float, float]],
+        bins: Mapping[str, tuple[int, int]],
+    ) -> None:
+        """Show in the headings how the values are spread, over all rows and over those shown.
+
+        Args:
+            corpus: the scored corpus that is shown.
+            ranges: by key of a column the ends of the range that it is filtered by.
+            bins: by key, the first and last bin of those ranges that were chosen by bins.
+        """
+        made = {}
+        for one in self.columns:
+            key, digits = one["key"], one["digits"]
+            if digits is None or key == "rank":  # every rank is there once
+                continue
+            histogram = corpus.histogram(key, self.order)
+            ends = [*corpus.extent(key), *ranges.get(key, ())]
+            made[key] = {
+                "all": histogram.counts.tolist(), "kept": histogram.kept.tolist(),
+                "range": bins.get(key, _bins(histogram, ranges[key]) if key in ranges else None),
+                "ends": [f"{end:,.{digits}f}" for end in ends],
+            }  # fmt: skip
+        self.histograms = made
+
+
+def _bins(histogram: Histogram, ends: tuple[float, float]) -> tuple[int, int]:
+    """The bins that a range reaches into."""
+    first, last = (int(place) - 1 for place in np.searchsorted(histogram.edges, ends, "right"))
+    top = len(histogram.counts) - 1
+    return min(max(first, 0), top), min(max(last, 0), top)
 
 
 def columns_of(corpus: ScoredCorpus) -> list[dict[str, Any]]:

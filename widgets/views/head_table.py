@@ -15,8 +15,7 @@ from workbench.session.head_colours import ESTIMATE, EXACT, NEED, RETRIEVAL, Hea
 from workbench.session.head_table import HIGH, LOW
 
 SHORT = {
-    RETRIEVAL: "retrieval", ESTIMATE: "influence, estimated", EXACT: "influence, exact",
-    NEED: "need of token",
+    RETRIEVAL: "retrieval", ESTIMATE: "influence est.", EXACT: "influence", NEED: "need of token",
 }  # fmt: skip
 INTERVAL = "95 % interval"
 
@@ -93,7 +92,7 @@ def _columns(table: pd.DataFrame, colours: Mapping[str, HeadColours]) -> list[di
             scale = (low, float(np.nanmax(known.values, initial=0)))
         made.append(
             column(
-                name, label, 66 if name == RETRIEVAL else 84, known.digits if known else 2,
+                name, label, 72 if name == RETRIEVAL else 96, known.digits if known else 2,
                 share=1, bar=scale, title=name,
             )
         )  # fmt: skip

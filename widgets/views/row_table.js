@@ -214,7 +214,7 @@ function render({ model, el }) {
       cell.textContent = content;
     }
     cell.title = content;
-    cell.classList.toggle("aiw-bar", Boolean(bar));
+    cell.classList.toggle("aiw-backed", Boolean(bar));
     cell.style.setProperty("--aiw-from", `${100 * (bar?.[0] ?? 0)}%`);
     cell.style.setProperty("--aiw-to", `${100 * (bar?.[1] ?? 0)}%`);
   }

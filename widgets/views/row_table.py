@@ -57,8 +57,9 @@ class RowTable(anywidget.AnyWidget):
 
     The owner sets on_sort(key of a column), called when a heading was clicked; on_range(key, bins),
     called when the reader dragged over a histogram from one bin to another (None: back to all);
-    and on_open(position), called when a row was opened; `opened` is that position by then. A
-    subclass has `values`, the rows at some positions.
+    on_open(position), called when a row was opened; `opened` is that position by then; and
+    on_shown(positions), called when rows were sent to the screen. A subclass has `values`, the rows
+    at some positions.
 
     Attributes:
         total: number of rows.
@@ -97,6 +98,7 @@ class RowTable(anywidget.AnyWidget):
         self.on_sort: Callable[[str], object] = lambda by: None
         self.on_range: Callable[[str, tuple[int, int] | None], object] = lambda key, bins: None
         self.on_open: Callable[[int], object] = lambda position: None
+        self.on_shown: Callable[[Sequence[int]], object] = lambda positions: None
         self.order = np.empty(0, dtype=int)
         self.on_msg(self._heard)
 
@@ -180,6 +182,7 @@ class RowTable(anywidget.AnyWidget):
         ]
         # The revision of the question: another thread may have called `arrange` meanwhile.
         self.send({"kind": "rows", "revision": revision, "first": first, "rows": rows})
+        self.on_shown(positions)
 
 
 def _shown(value: Any, digits: int | None) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from workbench.analysis.confounding import confound_values
+from workbench.analysis.confounding import confound_values, confounds
 from workbench.core.frames import TableLike
 from workbench.corpus.notes import note_on_domains
 from workbench.corpus.places import CorpusPlaces
@@ -37,6 +37,7 @@ REPETITION = "repetition"  # share of the predicted tokens that are not novel
 BINS = 24  # of a histogram
 WIDE = 100  # a column of positive numbers that span more is cut into bins of equal ratio
 BEGINNING = 160  # characters
+SAMPLED = 1000  # documents of a domain, on which confounds of a larger one are measured
 PASSAGES = re.compile(r"\d{1,15}:\d{1,15}(,\d{1,15}:\d{1,15})*")
 
 Extreme = Literal["highest", "lowest", "nearest"]
@@ -47,7 +48,8 @@ class Histogram:
     """How the values of a column are spread.
 
     Attributes:
-        edges: of the bins, ascending, one more than there are bins.
+        edges: of the bins, ascending, one more than there are bins; a value at an edge is in the
+            bin above it, but for the last.
         counts: documents in each bin.
         kept: those of them that pass the filters.
     """
@@ -55,6 +57,21 @@ class Histogram:
     edges: np.ndarray
     counts: np.ndarray
     kept: np.ndarray
+
+    def span(self, first: int, last: int) -> tuple[float, float]:
+        """The lowest and the highest value that lie in some bins.
+
+        Args:
+            first: number of the first bin.
+            last: number of the last one.
+
+        Returns:
+            Both ends, which belong to it.
+        """
+        high = self.edges[last + 1]
+        if last + 1 < len(self.edges) - 1:
+            high = np.nextafter(high, -np.inf)  # the edge itself is in the next bin
+        return float(self.edges[first]), float(high)
 
 
 class ScoredCorpus:
@@ -169,6 +186,16 @@ class ScoredCorpus:
         self._histograms: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         return selection
 
+    @cached_property
+    def confounds(self) -> pd.DataFrame:
+        """What `confounds` says of the score; of a domain above SAMPLED, of as many drawn from it.
+
+        The column documents says of how many.
+        """
+        domains = self._base.groupby("domain", sort=False)
+        drawn = [part.sample(min(len(part), SAMPLED), random_state=0) for _, part in domains]
+        return confounds(pd.concat(drawn, ignore_index=True))
+
     def _rank_by(self, by_score: str) -> None:
         if by_score == SCORE:
             # Columns that were added here are none of the run: they stay out of selections.
@@ -219,6 +246,11 @@ class ScoredCorpus:
         own = columns_in(self._run) if self._run is not None else []
         meanings = {column.name: column.meaning for column in (*SCORE_ROW, *own)}
         return meanings | {REPETITION: "Share of the predicted tokens that are no novel ones"}
+
+    @property
+    def domain_of_each(self) -> np.ndarray:
+        """The name of the domain of each document, by position."""
+        return self._base["domain"].to_numpy()
 
     def column(self, name: str) -> np.ndarray:
         """The values of a column, by position.
@@ -273,17 +305,22 @@ class ScoredCorpus:
             The counts in BINS bins between the ends of the column: of equal width, or of equal
             ratio for positive numbers that span a factor above WIDE.
         """
-        values = self.column(name)
         if name not in self._histograms:
-            low, high = self.extent(name)
+            values, (low, high) = self.column(name), self.extent(name)
             if low > 0 and high > WIDE * low:
                 edges = np.geomspace(low, high, BINS + 1)
                 edges[[0, -1]] = low, high  # which rounding moves
             else:
                 edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-            self._histograms[name] = edges, np.histogram(values, edges)[0]
-        edges, counts = self._histograms[name]
-        part = counts if kept is None else np.histogram(values[kept], edges)[0]
+            bins = np.searchsorted(edges, values, side="right") - 1
+            bins[values == edges[-1]] = BINS - 1
+            bins[~np.isfinite(values)] = BINS  # a bin of its own, which is not shown
+            self._histograms[name] = edges, bins
+        edges, bins = self._histograms[name]
+        counts, part = (
+            np.bincount(some, minlength=BINS + 1)[:BINS]
+            for some in (bins, bins if kept is None else bins[kept])
+        )
         return Histogram(edges, counts, part)
 
     # ---- looking through --------------------------------------------------------------------
@@ -302,8 +339,8 @@ class ScoredCorpus:
         """Sort and filter.
 
         Args:
-            by: one of `column_names`. margin is sorted by the distance from the cut. Equal values keep the
-                order of domain and rank.
+            by: one of `column_names`. margin is sorted by the distance from the cut. Equal values
+                keep the order of domain and rank.
             ascending: the lowest first.
             domain: only documents of this one; None: of all.
             contains: plain text, upper or lower case, that the id must hold.
