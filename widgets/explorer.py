@@ -76,7 +76,9 @@ class Explorer(w.VBox):
         self.text = TextPanel(session, self.status)
         self.head_list = HeadListPanel(session, self.status, self.queues, self.heads.grid)
         self.documents = DocumentsPanel(session, self.status, self.queues, corpus)
-        self.selection = SelectionPanel(session, self.status, self.queues)
+        self.selection = SelectionPanel(
+            session, self.status, self.queues, self.documents.narrow
+        )  # fmt: skip
         self.curves = CurvesPanel(session, self.status, self.queues)
         self.code = CodeView()
         self.text.tokens.on_ask = self.status.guarded(self._ask)
@@ -133,6 +135,7 @@ class Explorer(w.VBox):
         self.toolbar.follow()
         self.text.follow()
         self.head_list.follow()
+        self.selection.follow_heads()
         self._code_changed()
 
     def _scores_changed(self) -> None:

@@ -46,15 +46,15 @@ class DocumentsPanel(w.VBox):
         self._ours = OwnChanges()  # of the filters, which are taken back for another corpus
         self.form = ScoringForm(session, status, queues, corpus)
         self.another = w.ToggleButton(
-            description="Score or load", icon="folder-open", layout=AUTO,
+            description="Corpus", layout=AUTO,
             tooltip="Show the fields that score a corpus or load a run",
         )  # fmt: skip
         self.another.observe(self._show_form, "value")
         self.plot = w.ToggleButton(
-            description="Plot", icon="braille", layout=AUTO,
+            description="Plot", layout=AUTO,
             tooltip="Show the documents as points: the score against what it may go along with",
         )  # fmt: skip
-        self.note = Note()
+        self.note = Note()  # of no width while it says nothing
         self.table = DocumentTable(status)
         self.table.on_sort = guarded(self._sort)
         self.table.on_open = guarded(self._open)
@@ -99,12 +99,15 @@ class DocumentsPanel(w.VBox):
         self.origin, self.passing = w.HTML(), w.HTML()
         for line in (self.origin, self.passing):
             line.add_class("aiw-source")  # one line, cut where there is no room
+        self._range = w.HBox(
+            [w.Label("Only"), self.column, self.low, self.high], layout={"display": "none"}
+        )
         self._looking = w.VBox(
             [
                 self.origin,
                 w.HBox([self.domain, self.contains, self.only]),
-                w.HBox([self.column, self.low, self.high]),
-                w.HBox([self.passing, self.clear]),
+                w.HBox([self.note, self.passing, self.clear]),
+                self._range,
                 self.scatter,
                 self.table,
             ], layout={"display": "none"},
@@ -113,12 +116,13 @@ class DocumentsPanel(w.VBox):
         self._bar = w.HBox(
             [self.another, self.plot, *self.extremes.values()], layout={"display": "none"}
         )
-        super().__init__([self._bar, self.form, self.note, self._looking])
+        super().__init__([self._bar, self.form, self._looking])
         self.add_class("aiw-documents")
         self._by, self._ascending = "rank", True
         self._ranges: dict[str, tuple[float, float]] = {}
         self._bins: dict[str, tuple[int, int]] = {}  # those of the ranges that were dragged
-        self._chosen: np.ndarray | None = None  # in the scatter plot
+        self._chosen: np.ndarray | None = None  # in the plot
+        self._narrowed: tuple[np.ndarray, str] | None = None  # a part of two selections
         self._wanted: list[int] = []  # positions whose first words are on the screen soon
 
     def _show_form(self, change: dict[str, bool]) -> None:
@@ -126,6 +130,7 @@ class DocumentsPanel(w.VBox):
 
     def _show_plot(self, on: bool) -> None:
         self.scatter.show(on)
+        self._range.layout.display = "" if on else "none"
         if not on:
             self._choose(None)
         self.scatter.keep(self.table.order)
@@ -144,7 +149,8 @@ class DocumentsPanel(w.VBox):
             self.column.value = "score"
         self.origin.value = _one_line(corpus.describe())
         self._by, self._ascending = "rank", True
-        self._ranges, self._bins, self._chosen, self._wanted = {}, {}, None, []
+        self._ranges, self._bins, self._chosen, self._narrowed = {}, {}, None, None
+        self._wanted = []
         self.scatter.renew()
         self._show_range()
         self.arrange()
@@ -159,17 +165,38 @@ class DocumentsPanel(w.VBox):
             return
         order = corpus.sort_and_filter(
             self._by, self._ascending, self.domain.value or None, self.contains.value,
-            self.only.value, ranges=self._ranges, among=self._chosen,
+            self.only.value, ranges=self._ranges, among=self._among(),
         )  # fmt: skip
         self.table.show(corpus, order, self._by, self._ascending)
         self.table.show_histograms(corpus, self._ranges, self._bins)
         self.scatter.keep(order)
         self._say_what_passes(corpus, len(order))
 
+    def narrow(self, positions: np.ndarray | None, words: str) -> None:
+        """Show a part of the documents only.
+
+        Args:
+            positions: of these; None: all again.
+            words: what they are.
+        """
+        if positions is None and self._narrowed is None:
+            return
+        self._narrowed = None if positions is None else (positions, words)
+        self.arrange()
+
+    def _among(self) -> np.ndarray | None:
+        """The documents that pass what was chosen outside the table."""
+        chosen, narrowed = self._chosen, self._narrowed
+        if chosen is None or narrowed is None:
+            return chosen if narrowed is None else narrowed[0]
+        return np.intersect1d(chosen, narrowed[0])
+
     def _say_what_passes(self, corpus: ScoredCorpus, count: int) -> None:
         filters = [f"{key} {low:.4g} to {high:.4g}" for key, (low, high) in self._ranges.items()]
         if self._chosen is not None:
             filters.append("those chosen in the plot")
+        if self._narrowed is not None:
+            filters.append(f"selections: {self._narrowed[1]}")
         words = (
             f"{_documents(count)} of {len(corpus):,}" if count < len(corpus) else _documents(count)
         )
@@ -183,7 +210,7 @@ class DocumentsPanel(w.VBox):
     def _clear(self) -> None:
         with self._ours.made():
             self.domain.value, self.contains.value, self.only.value = EVERY, "", False
-        self._ranges, self._bins, self._chosen = {}, {}, None
+        self._ranges, self._bins, self._chosen, self._narrowed = {}, {}, None, None
         self._show_range()
         self.arrange()
 

@@ -41,8 +41,8 @@ class HeadListPanel(w.VBox):
         )  # fmt: skip
         self.top.on_click(status.guarded(lambda _: self._mask_top(), self.note))
         self.count = w.BoundedIntText(
-            value=cut_size(0.05, every), min=1, max=max(every - 1, 1), layout={"width": "58px", "flex": "none"},
-            tooltip="How many heads",
+            value=cut_size(0.05, every), min=1, max=max(every - 1, 1),
+            layout={"width": "58px", "flex": "none"}, tooltip="How many heads",
         )  # fmt: skip
         self.ties = w.Checkbox(
             description="allow ties", indent=False, layout={"width": "auto"},

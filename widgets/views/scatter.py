@@ -75,7 +75,7 @@ class Scatter(anywidget.AnyWidget):
             self.x, self.y = x.astype(np.float32).tobytes(), y.astype(np.float32).tobytes()
             self.group = np.minimum(group, 255).astype(np.uint8).tobytes()
             self.groups = [escape_control_characters(name) for name in groups]
-            self.kept = bytes(b"\1") * len(x)
+            self.kept = b"\1" * len(x)
             self.axes = axes
 
     def keep(self, positions: np.ndarray) -> None:

@@ -248,6 +248,11 @@ class ScoredCorpus:
         return meanings | {REPETITION: "Share of the predicted tokens that are no novel ones"}
 
     @property
+    def selected(self) -> np.ndarray:
+        """Positions of the documents that the cut chooses, ascending."""
+        return np.flatnonzero(self._rows["selected"].to_numpy())
+
+    @property
     def domain_of_each(self) -> np.ndarray:
         """The name of the domain of each document, by position."""
         return self._base["domain"].to_numpy()

@@ -30,7 +30,7 @@ from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.run import score_corpus
-from workbench.selection.ranking import By, Selection
+from workbench.selection.ranking import SCORE, By, Selection
 from workbench.session.code_export import session_code
 from workbench.session.head_colours import (
     METHODS,
@@ -668,20 +668,22 @@ class Session:
             self._notify("document")
 
     @action
-    def cut(self, fraction: float = 0.20, by: By = "documents") -> Selection:
+    def cut(self, fraction: float = 0.20, by: By = "documents", by_score: str = SCORE) -> Selection:
         """Choose the top share of each domain of the scored corpus.
 
         Args:
             fraction: the share, above 0 and at most 1.
             by: "documents" or "tokens": what it is a share of.
+            by_score: the column to rank by, as in `select`; the paper's score unless given.
 
         Returns:
             The selection.
 
         Raises:
-            ValueError: there is no scored corpus, or the share is out of range.
+            ValueError: there is no scored corpus, the share is out of range, or no document can be
+                ranked by the column.
         """
-        selection = self._corpus().cut(fraction, by)
+        selection = self._corpus().cut(fraction, by, by_score)
         self._notify("cut")
         return selection
 
