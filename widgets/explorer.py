@@ -13,6 +13,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 from widgets.panels.curves import CurvesPanel
 from widgets.panels.documents import DocumentsPanel
+from widgets.panels.head_list import HeadListPanel
 from widgets.panels.heads import HeadsPanel
 from widgets.panels.selection import SelectionPanel
 from widgets.panels.text import TextPanel
@@ -24,6 +25,7 @@ from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
 from widgets.views.code_view import CodeView
 from workbench.loading.load import load_model
+from workbench.masking.attention_rows import When
 from workbench.masking.masks import require_unmasked
 from workbench.masking.token_changes import TokenChanges
 from workbench.models.model import Model
@@ -33,7 +35,7 @@ from workbench.session.state import State
 
 NEEDED = 6  # heads that are named beside the token that needs them
 PAUSE = 0.7  # seconds without a change, after which the picture in the notebook is renewed
-TABS = ("Text", "Documents", "Selection", "Curves", "Code")
+TABS = ("Text", "Heads", "Documents", "Selection", "Curves", "Code")
 
 
 class Explorer(w.VBox):
@@ -75,8 +77,11 @@ class Explorer(w.VBox):
         self.toolbar = Toolbar(session, self.status, self.queues)
         self.heads = HeadsPanel(session, self.status)
         self.text = TextPanel(session, self.status)
+        self.head_list = HeadListPanel(session, self.status, self.queues, self.heads.grid)
         self.documents = DocumentsPanel(session, self.status, self.queues, corpus)
-        self.selection = SelectionPanel(session, self.status, self.queues)
+        self.selection = SelectionPanel(
+            session, self.status, self.queues, self.documents.narrow
+        )  # fmt: skip
         self.curves = CurvesPanel(session, self.status, self.queues)
         self.code = CodeView()
         self.text.tokens.on_ask = self.status.guarded(self._ask)
@@ -85,10 +90,16 @@ class Explorer(w.VBox):
         self.heads.grid.observe(lambda _: self._name_chosen(), "chosen")
         self.text.tokens.observe(self._themed, "theme")
         self.tabs = w.Tab(
-            [self.text, self.documents, self.selection, self.curves, self.code], titles=TABS
-        )
+            [
+                self.text, self.head_list, self.documents, self.selection, self.curves, self.code,
+            ], titles=TABS,
+        )  # fmt: skip
         self.tabs.add_class("aiw-tabs")
         self.tabs.observe(lambda _: self._code_changed(), "selected_index")
+        self.tabs.observe(
+            lambda change: self.head_list.show(change["new"] == TABS.index("Heads")),
+            "selected_index",
+        )
         body = w.HBox([self.heads, self.tabs])
         body.add_class("aiw-body")
         style = w.HTML(f"<style>{stylesheet('explorer').read_text('utf-8')}</style>")
@@ -129,6 +140,8 @@ class Explorer(w.VBox):
         self._name_chosen()
         self.toolbar.follow()
         self.text.follow()
+        self.head_list.follow()
+        self.selection.follow_heads()
         self._code_changed()
 
     def _scores_changed(self) -> None:
@@ -171,6 +184,7 @@ class Explorer(w.VBox):
             needed = [(str(head), value) for head, value in colours.highest(NEEDED) if value > 0]
             tokens = self.text.tokens
             tokens.show_needs(colours.token, tokens.revision, needed, "no mask")
+        self.head_list.follow()
         self._renew_static()
 
     def _corpus_changed(self) -> None:
@@ -208,9 +222,8 @@ class Explorer(w.VBox):
         if self._shown is None:
             return
         tokens, state = self.text.tokens, self._shown[0]
-        revision, chosen, heads, when = (
-            tokens.revision, tokens.chosen, self.heads.chosen(), tokens.when,
-        )  # fmt: skip
+        revision, chosen, heads = tokens.revision, tokens.chosen, self.heads.chosen()
+        when: When = "read" if tokens.when == "read" else "predicted"
         if not heads:
             return
         self.queues.looks.do(

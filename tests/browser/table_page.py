@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from browser.mounting import deliver, messages, mount
+from widgets.views.row_table import column
 
 MANY = 100_000
-ROW = 26  # px, as in document_table.js
+ROW = 26  # px, as in row_table.js
 HOSTILE = [
     "<script>window.acted = 1</script>",
     "<img src=x onerror='window.acted = 1'>",
@@ -13,15 +14,15 @@ HOSTILE = [
     "right \u202eto left\u202c, zero\u200bwidth, bell\a, escape\x1b[31m, nul\0, line\nend",
     "\u05d0\u05d1\u05d2 \u0627\u0628 \U0001f600 e\u0301",
 ]
-TEXT = [{"key": "doc_id", "label": "document", "digits": None, "width": "1fr"},
-        {"key": "score", "label": "score", "digits": 4, "width": "6em"}]  # fmt: skip
+TEXT = [column("doc_id", "document", 90, share=1), column("score", "score", 62, 4)]
 
 
 def show(page, total=MANY, theme="light", **traits):
     """Mount a table of which no row has come yet."""
     state = {"total": total, "columns": TEXT, "by": "score", "ascending": False, "revision": 1,
-             "opened": -1}  # fmt: skip
-    mount(page, "document_table", state | traits, theme=theme)
+             "opened": -1, "histograms": {}, "label": "documents",
+             "nothing": "no document passes the filters"}  # fmt: skip
+    mount(page, "row_table", state | traits, theme=theme)
 
 
 def rest(page, milliseconds=60):

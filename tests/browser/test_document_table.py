@@ -21,6 +21,7 @@ from browser.table_page import (
     settle,
     show,
 )
+from widgets.views.row_table import column
 
 # ---- scrolling -----------------------------------------------------------------------------------
 
@@ -242,7 +243,7 @@ def test_headings_sort(page):
 def test_other_columns(page):
     show(page)
     settle(page)
-    receive(page, columns=[*TEXT, {"key": "n", "label": "n", "digits": 0, "width": "4em"}])
+    receive(page, columns=[*TEXT, column("n", "n", 40, 0)])
     assert page.get_by_role("columnheader").count() == 3
     assert page.get_by_role("grid").get_attribute("aria-colcount") == "3"
     assert row(page, 0).locator("[role=gridcell]").count() == 3

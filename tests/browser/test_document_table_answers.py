@@ -13,7 +13,7 @@ from comm.base_comm import BaseComm
 
 from browser.mounting import deliver, messages, mount, receive
 from browser.table_page import HOSTILE, MANY, ROW, on_screen, rest, row, scroll
-from widgets.views.document_table import COLUMNS, DocumentTable
+from widgets.views.document_table import DocumentTable
 from workbench.session.scored_corpus import ScoredCorpus
 
 UNSEEN = str.maketrans(
@@ -88,14 +88,22 @@ def many():
 
 
 def expected(row):
-    """What the cells of a document must say, from its row of the selection."""
+    """What the cells of a document must say, by column, from its row of the selection."""
     ratio = row["compression_ratio"]
-    return [
-        row["doc_id"].translate(UNSEEN), row["domain"].translate(UNSEEN), f"{row['rank']:,}",
-        f"{row['score']:.4f}", "yes" if row["selected"] else "", f"{row['margin']:.4f}",
-        f"{row['loss_base']:.3f}", f"{row['loss_ref']:.3f}", f"{row['tokens']:,}",
-        "\u2013" if np.isnan(ratio) else f"{ratio:.2f}",
-    ]  # fmt: skip
+    return {
+        "doc_id": row["doc_id"].translate(UNSEEN), "score": f"{row['score']:.4f}",
+        "beginning": "", "selected": "yes" if row["selected"] else "",
+        "domain": row["domain"].translate(UNSEEN), "rank": f"{row['rank']:,}",
+        "margin": f"{row['margin']:.4f}", "loss_base": f"{row['loss_base']:.3f}",
+        "loss_ref": f"{row['loss_ref']:.3f}", "tokens": f"{row['tokens']:,}",
+        "compression_ratio": "\u2013" if np.isnan(ratio) else f"{ratio:.2f}",
+        "predicted": "4",
+    }  # fmt: skip
+
+
+def keyed(table, row):
+    """The cells of a row by the keys of their columns."""
+    return dict(zip([one["key"] for one in table.columns], row["cells"], strict=True))
 
 
 def test_python_answers_exactly_the_rows_of_the_frame(table, many):
@@ -103,7 +111,10 @@ def test_python_answers_exactly_the_rows_of_the_frame(table, many):
     table.show(many, order, "score", False)
     (update,) = table.wire.take()
     assert update["method"] == "update"
-    assert update["state"] == {"total": MANY, "by": "score", "ascending": False, "revision": 1}
+    state = update["state"]
+    assert [one["key"] for one in state.pop("columns")] == [one["key"] for one in table.columns]
+    assert state.pop("nothing") == "no document passes the filters"
+    assert state == {"total": MANY, "by": "score", "ascending": False, "revision": 1}
     ranked = many.selection.table
     threshold = many.selection.domains.set_index("domain")["threshold"]
     ranked = ranked.assign(margin=ranked["score"] - ranked["domain"].map(threshold))
@@ -115,7 +126,12 @@ def test_python_answers_exactly_the_rows_of_the_frame(table, many):
         part = by_score.iloc[first : first + count]
         assert [row["position"] for row in content["rows"]] == part.index.tolist()
         cells = [expected(row) for _, row in part.iterrows()]
-        assert [row["cells"] for row in content["rows"]] == cells
+        assert [keyed(table, row) for row in content["rows"]] == cells
+        bars = [row["bars"][1] for row in content["rows"]]  # of the score, on its own scale
+        low, high = min(ranked["score"].min(), 0), max(ranked["score"].max(), 0)
+        for bar, score in zip(bars, part["score"], strict=True):
+            ends = [(end - low) / (high - low) for end in sorted((0, score))]
+            np.testing.assert_allclose(bar, ends, atol=1e-4)
 
 
 def test_python_does_not_answer_for_another_arrangement(table, many):
@@ -126,7 +142,7 @@ def test_python_does_not_answer_for_another_arrangement(table, many):
     table.wire.take()
     assert ask(table, action="rows", first=0, count=10, revision=1) == []
     (answer,) = ask(table, action="rows", first=0, count=10, revision=2)
-    assert all(row["cells"][4] == "yes" for row in answer["content"]["rows"])
+    assert all(keyed(table, row)["selected"] == "yes" for row in answer["content"]["rows"])
 
 
 def test_one_answer_is_bounded(table, many):
@@ -215,10 +231,14 @@ def test_browser_and_python_together(page, table, many):
     table.on_sort = sort
     table.show(many, many.sort_and_filter(), "rank", True)
     state = {
-        name: getattr(table, name) for name in ("total", "by", "ascending", "revision", "opened")
-    }
+        name: getattr(table, name)
+        for name in (
+            "total", "by", "ascending", "revision", "opened", "columns", "histograms", "label",
+            "nothing",
+        )
+    }  # fmt: skip
     table.wire.take()
-    mount(page, "document_table", state | {"columns": COLUMNS}, theme="dark")
+    mount(page, "row_table", state, theme="dark")
     carry()
     check(many.sort_and_filter())
     page.get_by_role("columnheader", name="tokens").click()

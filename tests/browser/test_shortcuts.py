@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from browser.mounting import mount
+from widgets.views.row_table import column
 
 NOTHING = np.zeros(2, np.float32).tobytes()
 WIDGETS = {
@@ -22,9 +23,9 @@ WIDGETS = {
         ".aiw-token",
         ["ArrowRight", "Space", "Enter", "Control+z", "PageDown"],
     ),
-    "document_table": (
-        {"total": 2, "columns": [{"key": "a", "label": "a", "digits": None, "width": "9em"}],
-         "by": "a", "ascending": True, "revision": 1, "opened": -1},
+    "row_table": (
+        {"total": 2, "columns": [column("a", "a", 90)], "histograms": {}, "label": "rows",
+         "nothing": "", "by": "a", "ascending": True, "revision": 1, "opened": -1},
         ".aiw-doc-row:visible",
         ["ArrowDown", "PageDown", "Enter", "Home"],
     ),

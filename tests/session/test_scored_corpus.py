@@ -93,7 +93,7 @@ def test_every_order_and_filter_is_that_of_plain_python(count, fraction, by):
                 assert whole["doc_id"].iloc[found].tolist() == wanted
     shown = corpus.rows([0, count - 1])
     for row, position in zip(shown, (0, count - 1), strict=True):
-        assert list(row) == list(COLUMNS)
+        assert list(row) == [*COLUMNS, "predicted"]
         for name, value in row.items():
             assert type(value) in (str, int, float, bool)
             assert value == whole[name].iloc[position] or value != value

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 
+from widgets.panels.scatter_panel import ScatterPanel
+from widgets.panels.scoring_form import ScoringForm
 from widgets.problem_box import escaped
-from widgets.status_line import StatusLine
+from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
-from widgets.views.document_table import DocumentTable
+from widgets.views.document_table import BEGINNING, DocumentTable
+from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
-from workbench.corpus.environment import environment_corpus
-from workbench.scoring.corpus_folder import default_folder
-from workbench.session.scored_corpus import Extreme
+from workbench.session.scored_corpus import Extreme, ScoredCorpus
 from workbench.session.session import Session
 
 EVERY = ""  # the value of "all domains"
-SAMPLE = 96  # documents of the environment corpus
-NARROW = {"width": "auto"}
-WRAP = {"flex_flow": "wrap"}
+AUTO = {"width": "auto"}
+HALF = {"flex": "1 1 0", "width": "auto", "min_width": "0"}
+LOWEST_FIRST = ("doc_id", "domain", "rank", "margin", "read")  # at the first click on the heading
+AT_ONCE = 0.1  # seconds that first words are read before other work has its turn
 
 
 class DocumentsPanel(w.VBox):
@@ -37,82 +41,99 @@ class DocumentsPanel(w.VBox):
             queues: do the work.
             corpus: what to score (anything that `score_corpus` reads); None: named in the panel.
         """
-        self.session, self.queues, self.given = session, queues, corpus
+        self.session, self.queues = session, queues
         guarded = status.guarded
-        hint = "a .jsonl, .parquet, .txt file or folder; empty: text of this Python environment"
-        self.path = w.Text(
-            description="Corpus", placeholder=hint if corpus is None else "given in Python",
-            disabled=corpus is not None, layout={"width": "100%"},
+        self._ours = OwnChanges()  # of the filters, which are taken back for another corpus
+        self.form = ScoringForm(session, status, queues, corpus)
+        self.another = w.ToggleButton(
+            description="Corpus", layout=AUTO,
+            tooltip="Show the fields that score a corpus or load a run",
         )  # fmt: skip
-        self.folder = w.Text(
-            description="Run folder", placeholder=default_folder(corpus), layout={"width": "300px"}
-        )
-        self.path.observe(guarded(lambda _: self._propose()), "value")
-        self.most = w.BoundedIntText(
-            description="read at most", value=512, min=2, max=2**31 - 1, layout={"width": "170px"},
-            style={"description_width": "initial"},
+        self.another.observe(self._show_form, "value")
+        self.plot = w.ToggleButton(
+            description="Plot", layout=AUTO,
+            tooltip="Show the documents as points: the score against what it may go along with",
         )  # fmt: skip
-        self.score = w.Button(
-            description="Score under the masked heads", icon="play", layout=NARROW,
-            tooltip="Two losses of each document; a run that was cancelled goes on where it was",
-        )  # fmt: skip
-        self.load = w.Button(
-            description="Load the run", layout=NARROW, tooltip="Take up a finished run"
-        )
-        self.score.on_click(guarded(lambda _: self._score()))
-        self.load.on_click(guarded(lambda _: self._load()))
-        self.domain = w.Dropdown(options=[("all domains", EVERY)], layout={"width": "200px"})
-        self.contains = w.Text(placeholder="part of the name", layout={"width": "200px"})
-        self.only = w.Checkbox(description="selected only", indent=False, layout=NARROW)
+        self.note = Note()  # of no width while it says nothing
         self.table = DocumentTable(status)
         self.table.on_sort = guarded(self._sort)
         self.table.on_open = guarded(self._open)
-        kinds: list[tuple[str, Extreme]] = [
-            ("Highest", "highest"), ("Lowest", "lowest"), ("Nearest to the cut", "nearest"),
-        ]  # fmt: skip
+        self.table.on_range = guarded(self._set_bins)
+        self.table.on_shown = self._read_beginnings
+        self.table.add_class("aiw-fill")
+        self.scatter = ScatterPanel(session, status, queues, self._choose, self._open)
+        self.plot.observe(guarded(lambda change: self._show_plot(change["new"])), "value")
+        kinds: list[tuple[str, Extreme, str]] = [
+            ("Highest", "highest", "Open the document of highest score"),
+            ("Lowest", "lowest", "Open the document of lowest score"),
+            ("Nearest", "nearest", "Open the document nearest to the cut"),
+        ]
         self.extremes = {}
-        for text, kind in kinds:
-            button = w.Button(description=text, tooltip="Open this document", layout=NARROW)
-            button.on_click(guarded(lambda _, kind=kind: self._extreme(kind)))
+        for text, kind, tooltip in kinds:
+            button = w.Button(description=text, tooltip=tooltip, layout=AUTO)
+            button.on_click(guarded(lambda _, kind=kind: self._extreme(kind), self.note))
             self.extremes[kind] = button
+        self.domain = w.Dropdown(
+            options=[("all domains", EVERY)], layout=HALF, tooltip="Only documents of one domain"
+        )
+        self.contains = w.Text(
+            placeholder="part of the name", layout=HALF, tooltip="Only ids with this in them"
+        )
+        self.only = w.ToggleButton(
+            description="selected", layout=AUTO, tooltip="Only documents that the cut chooses"
+        )
+        self.column = w.Dropdown(layout=HALF, tooltip="Only documents with values in a range of it")
+        self.low, self.high = (
+            w.Text(placeholder=end, continuous_update=False, layout=HALF, tooltip=tooltip)
+            for end, tooltip in (("from", "The lowest value"), ("to", "The highest value"))
+        )
         for control in (self.domain, self.contains, self.only):
-            control.observe(guarded(lambda _: self.arrange()), "value")
-        self.origin = w.HTML()
-        looking = [self.domain, self.contains, self.only, *self.extremes.values()]
+            control.observe(guarded(lambda _: self._filter()), "value")
+        self.column.observe(lambda _: self._show_range(), "value")
+        for control in (self.low, self.high):
+            control.observe(guarded(lambda _: self._set_range(), self.note), "value")
+        self.clear = w.Button(
+            description="All", layout=AUTO, tooltip="Take all filters away: show all documents"
+        )
+        self.clear.on_click(guarded(lambda _: self._clear()))
+        self.origin, self.passing = w.HTML(), w.HTML()
+        for line in (self.origin, self.passing):
+            line.add_class("aiw-source")  # one line, cut where there is no room
+        self._range = w.HBox(
+            [w.Label("Only"), self.column, self.low, self.high], layout={"display": "none"}
+        )
         self._looking = w.VBox(
-            [self.origin, w.HBox(looking, layout=WRAP), self.table], layout={"display": "none"}
+            [
+                self.origin,
+                w.HBox([self.domain, self.contains, self.only]),
+                w.HBox([self.note, self.passing, self.clear]),
+                self._range,
+                self.scatter,
+                self.table,
+            ], layout={"display": "none"},
+        )  # fmt: skip
+        self._looking.add_class("aiw-looking")
+        self._bar = w.HBox(
+            [self.another, self.plot, *self.extremes.values()], layout={"display": "none"}
         )
-        running = [self.folder, self.most, w.HTML("tokens of each"), self.score, self.load]
-        super().__init__([self.path, w.HBox(running, layout=WRAP), self._looking])
+        super().__init__([self._bar, self.form, self._looking])
+        self.add_class("aiw-documents")
         self._by, self._ascending = "rank", True
+        self._ranges: dict[str, tuple[float, float]] = {}
+        self._bins: dict[str, tuple[int, int]] = {}  # those of the ranges that were dragged
+        self._chosen: np.ndarray | None = None  # in the plot
+        self._narrowed: tuple[np.ndarray, str] | None = None  # a part of two selections
+        self._wanted: list[int] = []  # positions whose first words are on the screen soon
 
-    def _propose(self) -> None:
-        """Show the folder that the run of the corpus that is named now goes to."""
-        self.folder.placeholder = default_folder(self.path.value.strip() or None)
+    def _show_form(self, change: dict[str, bool]) -> None:
+        self.form.layout.display = "" if change["new"] else "none"
 
-    def _folder(self) -> str:
-        return self.folder.value.strip() or self.folder.placeholder
-
-    # ---- scores -----------------------------------------------------------------------------
-
-    def _corpus(self) -> Callable[[], Any]:
-        """What the panel names at this moment, to be read later."""
-        corpus, path = self.given, self.path.value.strip()
-        if corpus is not None:
-            return lambda: corpus
-        return lambda: path or environment_corpus(max_documents=SAMPLE)
-
-    def _score(self) -> None:
-        session, corpus, state = self.session, self._corpus(), self.session.state
-        out, most = self._folder(), self.most.value
-        self.queues.begin(
-            "scoring the corpus",
-            lambda: session.score(corpus(), out, state=state, max_tokens=most),
-        )
-
-    def _load(self) -> None:
-        folder, corpus = self._folder(), self._corpus()
-        self.queues.begin("loading the run", lambda: self.session.load(folder, corpus()))
+    def _show_plot(self, on: bool) -> None:
+        self.scatter.show(on)
+        self._range.layout.display = "" if on else "none"
+        if not on:
+            self._choose(None)
+        self.scatter.keep(self.table.order)
 
     # ---- looking through --------------------------------------------------------------------
 
@@ -121,41 +142,203 @@ class DocumentsPanel(w.VBox):
         corpus = self.session.corpus
         if corpus is None:
             return
-        self.domain.options = [
-            ("all domains", EVERY),
-            *((escape_control_characters(d), d) for d in corpus.domains),
-        ]
-        self.origin.value = escaped(corpus.describe())
+        domains = [(escape_control_characters(name), name) for name in corpus.domains]
+        with self._ours.made():
+            self.domain.options = [("all domains", EVERY), *domains]
+            self.column.options = corpus.numeric_columns
+            self.column.value = "score"
+        self.origin.value = _one_line(corpus.describe())
         self._by, self._ascending = "rank", True
+        self._ranges, self._bins, self._chosen, self._narrowed = {}, {}, None, None
+        self._wanted = []
+        self.scatter.renew()
+        self._show_range()
         self.arrange()
-        self._looking.layout.display = ""
+        self._looking.layout.display = self._bar.layout.display = ""
+        self.another.value = False
+        self.form.layout.display = "none"
 
     def arrange(self) -> None:
         """Filter and sort anew."""
         corpus = self.session.corpus
-        if corpus is not None:
-            order = corpus.sort_and_filter(
-                self._by, self._ascending, self.domain.value or None, self.contains.value,
-                self.only.value,
-            )  # fmt: skip
-            self.table.show(corpus, order, self._by, self._ascending)
+        if corpus is None:
+            return
+        order = corpus.sort_and_filter(
+            self._by, self._ascending, self.domain.value or None, self.contains.value,
+            self.only.value, ranges=self._ranges, among=self._among(),
+        )  # fmt: skip
+        self.table.show(corpus, order, self._by, self._ascending)
+        self.table.show_histograms(corpus, self._ranges, self._bins)
+        self.scatter.keep(order)
+        self._say_what_passes(corpus, len(order))
+
+    def narrow(self, positions: np.ndarray | None, words: str) -> None:
+        """Show a part of the documents only.
+
+        Args:
+            positions: of these; None: all again.
+            words: what they are.
+        """
+        if positions is None and self._narrowed is None:
+            return
+        self._narrowed = None if positions is None else (positions, words)
+        self.arrange()
+
+    def _among(self) -> np.ndarray | None:
+        """The documents that pass what was chosen outside the table."""
+        chosen, narrowed = self._chosen, self._narrowed
+        if chosen is None or narrowed is None:
+            return chosen if narrowed is None else narrowed[0]
+        return np.intersect1d(chosen, narrowed[0])
+
+    def _say_what_passes(self, corpus: ScoredCorpus, count: int) -> None:
+        filters = [f"{key} {low:.4g} to {high:.4g}" for key, (low, high) in self._ranges.items()]
+        if self._chosen is not None:
+            filters.append("those chosen in the plot")
+        if self._narrowed is not None:
+            filters.append(f"selections: {self._narrowed[1]}")
+        words = (
+            f"{_documents(count)} of {len(corpus):,}" if count < len(corpus) else _documents(count)
+        )
+        self.passing.value = _one_line("; ".join([words, *filters]))
+        self.clear.disabled = count == len(corpus) and not filters
+
+    def _filter(self) -> None:
+        if not self._ours.under_way:
+            self.arrange()
+
+    def _clear(self) -> None:
+        with self._ours.made():
+            self.domain.value, self.contains.value, self.only.value = EVERY, "", False
+        self._ranges, self._bins, self._chosen, self._narrowed = {}, {}, None, None
+        self._show_range()
+        self.arrange()
+
+    def _choose(self, positions: np.ndarray | None) -> None:
+        if positions is None and self._chosen is None:
+            return
+        self._chosen = positions
+        self.arrange()
+
+    def _set_bins(self, key: str, bins: tuple[int, int] | None) -> None:
+        corpus = self._corpus()
+        self._ranges.pop(key, None)
+        self._bins.pop(key, None)
+        if bins is not None:
+            self._bins[key], self._ranges[key] = bins, corpus.histogram(key).span(*bins)
+        self._show_range()
+        self.arrange()
+
+    def _set_range(self) -> None:
+        if self._ours.under_way:
+            return
+        key, (lowest, highest) = self.column.value, self._corpus().extent(self.column.value)
+        low, high = (
+            _number(field.value, end)
+            for field, end in ((self.low, lowest), (self.high, highest))
+        )  # fmt: skip
+        self._ranges.pop(key, None)
+        self._bins.pop(key, None)
+        if self.low.value.strip() or self.high.value.strip():
+            self._ranges[key] = low, high
+        self.arrange()
+
+    def _show_range(self) -> None:
+        """In the fields, the range of the column that is chosen beside them."""
+        ends = self._ranges.get(self.column.value)
+        with self._ours.made():
+            for field, end in zip((self.low, self.high), ends or (None, None), strict=True):
+                field.value = "" if end is None else f"{end:.6g}"
 
     def _sort(self, by: str) -> None:
-        self._ascending = by != self._by or not self._ascending
+        if by == BEGINNING:
+            raise ValueError("first words are read for the rows on the screen only: sort by others")
+        self._ascending = not self._ascending if by == self._by else by in LOWEST_FIRST
         self._by = by
         self.arrange()
 
+    # ---- opening ----------------------------------------------------------------------------
+
+    def step(self, by: int) -> None:
+        """Open the document above or below the opened one, in the present order.
+
+        Args:
+            by: how many rows down; negative: up.
+
+        Raises:
+            ValueError: none is opened, it does not pass the filters, or there is none that way.
+        """
+        position = self.session.position
+        if position is None:
+            raise ValueError("no document is opened: click one in the table of Documents")
+        found = np.flatnonzero(self.table.order == position)
+        if not len(found):
+            raise ValueError("the opened document does not pass the filters: open another one")
+        place = int(found[0]) + by
+        if not 0 <= place < len(self.table.order):
+            end = "first" if by < 0 else "last"
+            raise ValueError(f"this is the {end} document of the table")
+        self._open(int(self.table.order[place]))
+
     def _open(self, position: int) -> None:
-        self.table.opened = position
+        self.table.opened = self.scatter.points.opened = position
         self.queues.corpus.do("opening", lambda: self.session.open(position), lambda _: None)
 
     def _extreme(self, kind: Extreme) -> None:
-        corpus = self.session.corpus
-        if corpus is None:
-            raise ValueError("no corpus is scored yet: score one, or load a run")
+        corpus = self._corpus()
         self._by = "margin" if kind == "nearest" else "score"
         self._ascending = kind != "highest"
         self.arrange()
         positions = corpus.extremes(kind, domain=self.domain.value or None)
         if len(positions):
             self._open(int(positions[0]))
+
+    def _corpus(self) -> ScoredCorpus:
+        if self.session.corpus is None:
+            raise ValueError("no corpus is scored yet: score one, or load a run")
+        return self.session.corpus
+
+    # ---- first words ------------------------------------------------------------------------
+
+    def _read_beginnings(self, positions: Sequence[int]) -> None:
+        """Read the first words of rows that came to the screen, behind all that is asked for."""
+        known = self.table.beginnings
+        self._wanted = [position for position in positions if position not in known]
+        self._read_on()
+
+    def _read_on(self) -> None:
+        corpus, wanted = self.session.corpus, self._wanted
+        if corpus is None or not wanted:
+            return
+
+        def read() -> dict[int, str]:
+            found: dict[int, str] = {}
+            end = time.monotonic() + AT_ONCE
+            for position in wanted:
+                found[position] = corpus.beginning(position)
+                if time.monotonic() > end:
+                    break
+            return found
+
+        def show(found: dict[int, str]) -> None:
+            if corpus is self.session.corpus:
+                self.table.begin(found)
+                self._wanted = [position for position in self._wanted if position not in found]
+                self._read_on()
+
+        self.queues.corpus.do("first words", read, show)
+
+
+def _documents(count: int) -> str:
+    return f"{count:,} document" if count == 1 else f"{count:,} documents"
+
+
+def _number(text: str, otherwise: float) -> float:
+    try:
+        return float(text) if text.strip() else otherwise
+    except ValueError:
+        raise ValueError(f"expected a number as the end of the range, got {text!r:.40}") from None
+
+
+def _one_line(text: str) -> str:
+    return f'<span title="{escaped(text)}">{escaped(text)}</span>'

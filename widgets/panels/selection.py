@@ -2,59 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 
 from widgets.problem_box import escaped
-from widgets.status_line import StatusLine
+from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
 from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
 from workbench.figures.selection import influence_histogram
-from workbench.selection.ranking import By
+from workbench.selection.ranking import By, Selection
+from workbench.session.selection_pair import PARTS, SelectionPair
 from workbench.session.session import Session
 
-SPACED = "line-height:1.6;border-spacing:14px 0;text-align:right"
-HEAD = ("domain", "documents", "of", "share", "tokens", "of", "share", "threshold")
+HEAD = ("domain", "documents", "tokens", "threshold")
+ALL = "all documents"
+AUTO = {"width": "auto"}
+FLEXIBLE = {"flex": "1 1 0", "width": "auto", "min_width": "0"}
+WRITING = "writing the manifest"
+Narrow = Callable[[np.ndarray | None, str], object]
 
 
 class SelectionPanel(w.VBox):
-    """Moves the cut of a session's corpus and exports the manifest."""
+    """Moves the cut of a session's corpus, compares two cuts, and exports the manifest."""
 
-    def __init__(self, session: Session, status: StatusLine, queues: TaskQueues) -> None:
+    def __init__(
+        self,
+        session: Session,
+        status: StatusLine,
+        queues: TaskQueues,
+        on_narrow: Narrow = lambda positions, words: None,
+    ) -> None:
         """Without controls until there is a scored corpus.
 
         Args:
             session: whose corpus is cut.
             status: shows the errors.
             queues: do the work.
+            on_narrow: is called with the positions of a part of two selections, and what they are,
+                to show them in the table; None: all again.
         """
-        self.session, self.queues = session, queues
+        self.session, self.queues, self._on_narrow = session, queues, on_narrow
+        guarded = status.guarded
         self._ours = OwnChanges()  # of the controls, which are set to what the session says
         self.fraction = w.FloatSlider(
-            description="Top share", value=0.2, min=0.01, max=1, step=0.01, readout_format=".0%",
-            layout={"width": "420px"},
+            value=0.2, min=0.01, max=1, step=0.01, readout_format=".0%", layout=FLEXIBLE,
+            tooltip="The top share of each domain that is chosen",
         )  # fmt: skip
-        self.by = w.Dropdown(description="of the", options=["documents", "tokens"])
-        for control in (self.fraction, self.by):
+        self.by = w.Dropdown(
+            options=["documents", "tokens"], layout={"width": "104px", "flex": "none"},
+            tooltip="What it is a share of",
+        )  # fmt: skip
+        self.by_score = w.Dropdown(
+            layout=FLEXIBLE, tooltip="The column that documents are ranked by"
+        )
+        self.note = Note()
+        self._act = guarded(self._cut, self.note)
+        for control in (self.fraction, self.by, self.by_score):
             control.observe(self._moved, "value")
-        self._act = status.guarded(self._cut)
+        self.scored_under = w.HTML()
         self.counts = w.HTML()
         self.figure = LiveFigure()
-        self.folder = w.Text(description="Manifest in", layout={"width": "420px"})
+        self.folder = w.Text(
+            layout=FLEXIBLE, tooltip="Folder of the manifest; empty: that of the run"
+        )
         self.export = w.Button(
-            description="Export the manifest", icon="save", layout={"width": "auto"},
+            description="Export the manifest", icon="save", layout=AUTO,
             tooltip="Write manifest.json and selection.parquet, which others can verify",
         )  # fmt: skip
-        self.export.on_click(status.guarded(lambda _: self._export()))
-        self.written = w.HTML()
+        self.export.on_click(guarded(lambda _: self._export(), self.note))
+        self.keep = w.Button(
+            description="Keep as A", layout=AUTO,
+            tooltip="Keep this selection; what is chosen from now on is B, beside it",
+        )  # fmt: skip
+        self.keep.on_click(guarded(lambda _: self._keep()))
+        self.part = w.Dropdown(
+            options=[ALL, *PARTS], layout={"width": "118px", "flex": "none"}, disabled=True,
+            tooltip="Which documents the table shows",
+        )  # fmt: skip
+        self.part.observe(guarded(lambda _: self._narrow()), "value")
+        self.pair = w.HTML()
+        self.pair.add_class("aiw-source")  # one line, cut where there is no room
         self._parts = [
-            w.HBox([self.fraction, self.by]), self.counts, self.figure,
-            w.HBox([self.folder, self.export]), self.written,
-        ]  # fmt: skip
+            w.HBox([w.Label("Top"), self.fraction, w.Label("of the"), self.by]),
+            w.HBox([w.Label("ranked by"), self.by_score]),
+            w.HBox([w.Label("in"), self.folder, self.export]),
+            self.note,
+            self.scored_under,
+            self.counts,
+            w.HBox([self.keep, self.part, self.pair]),
+            self.figure,
+        ]
         super().__init__([w.HTML("Score a corpus, or load a run, under <b>Documents</b> first.")])
+        self.add_class("aiw-form")
+        self._kept: tuple[str, np.ndarray] | None = None  # selection A: what it is, its positions
 
     def renew(self) -> None:
         """Show the corpus of the session, another than before."""
@@ -62,7 +107,10 @@ class SelectionPanel(w.VBox):
         if corpus is None:
             return
         self.folder.value = "" if corpus.folder is None else str(corpus.folder)
-        self.written.value = ""
+        self.note.clear()
+        self._kept = None
+        with self._ours.made():
+            self.by_score.options = corpus.rankings
         self.children = self._parts
         self.follow()
 
@@ -74,42 +122,119 @@ class SelectionPanel(w.VBox):
         chosen = corpus.selection
         with self._ours.made():
             self.fraction.value, self.by.value = chosen.fraction, chosen.by
+            self.by_score.value = chosen.by_score
         head = "".join(f"<th>{title}</th>" for title in HEAD)
         rows = "".join(
-            f"<tr><td>{escaped(escape_control_characters(str(d.domain)))}</td><td>{d.documents_selected:,}</td>"
-            f"<td>{d.documents_seen:,}</td><td>{d.documents_share:.1%}</td>"
-            f"<td>{d.tokens_selected:,}</td><td>{d.tokens_seen:,}</td>"
-            f"<td>{d.tokens_share:.1%}</td><td>{d.threshold:.4f}</td></tr>"
+            f"<tr><td>{escaped(escape_control_characters(str(d.domain)))}</td>"
+            f"<td>{_part(d.documents_selected, d.documents_seen, d.documents_share)}</td>"
+            f"<td>{_part(d.tokens_selected, d.tokens_seen, d.tokens_share)}</td>"
+            f"<td>{d.threshold:.4f}</td></tr>"
             for d in chosen.domains.itertuples()
         )
+        left_out = _without(chosen)
         self.counts.value = (
-            f'<table class="aiw-counts" style="{SPACED}"><tr>{head}</tr>{rows}</table>'
+            f'<table class="aiw-counts"><tr>{head}</tr>{rows}</table>{escaped(left_out)}'
         )
         self.figure.show(influence_histogram(chosen))
+        self.follow_heads()
+        self._compare()
+
+    def follow_heads(self) -> None:
+        """Say which heads made the scores, and whether the grid shows others by now."""
+        corpus = self.session.corpus
+        if corpus is None:
+            return
+        run, state = corpus.selection.run, self.session.state
+        if run is None:
+            self.scored_under.value = "nothing says under which heads it was scored"
+            return
+        heads, mode = str(run["heads"]["heads"]), str(run["mode"])
+        count = len(heads.split())
+        words = f"scored under {count} {'head' if count == 1 else 'heads'}: {heads} ({mode})"
+        line = f'<div class="aiw-said" title="{escaped(words)}">{escaped(words)}</div>'
+        if (heads, mode) != (str(state.heads), state.mode):
+            line += f'<div class="aiw-bad">the grid now masks another set: {_now(state)}</div>'
+        self.scored_under.value = line
+
+    # ---- the cut ----------------------------------------------------------------------------
 
     def _moved(self, change: Any) -> None:
-        if not self._ours.under_way:
-            moved = {"fraction": self.fraction.value, "by": self.by.value}
-            # The control itself may be set to something else by now.
-            moved["fraction" if change["owner"] is self.fraction else "by"] = change["new"]
-            self._act(**moved)
+        if self._ours.under_way:
+            return
+        controls = {"fraction": self.fraction, "by": self.by, "by_score": self.by_score}
+        # The control itself may be set to something else by now.
+        moved = {
+            name: change["new"] if change["owner"] is control else control.value
+            for name, control in controls.items()
+        }
+        self._act(**moved)
 
-    def _cut(self, fraction: float, by: By) -> None:
-        self.queues.corpus.do("cut", lambda: self.session.cut(fraction, by), lambda _: None)
+    def _cut(self, fraction: float, by: By, by_score: str) -> None:
+        share = round(fraction, 4)  # a slider adds up its steps
+        self.queues.corpus.do("cut", lambda: self.session.cut(share, by, by_score), lambda _: None)
 
     def _export(self) -> None:
         session, corpus = self.session, self.session.corpus
         folder = self.folder.value.strip() or None
-        fraction, by = self.fraction.value, self.by.value
-        self.written.value = ""
+        fraction, by, by_score = round(self.fraction.value, 4), self.by.value, self.by_score.value
 
         def export() -> str:  # what the controls say at the click, whatever is done meanwhile
             if session.corpus is not corpus:
                 raise ValueError("another corpus was taken up since the click: export it again")
-            session.cut(fraction, by)
-            return f"top {fraction:.0%} of the {by} written: {session.export(folder)}"
+            chosen = session.cut(fraction, by, by_score)
+            return f"{_named(chosen)} written: {session.export(folder)}; workbench verify checks it"
 
-        self.queues.begin("writing the manifest", export, self._show_written)
+        self.queues.begin(WRITING, export, self.note.say, self.note)
 
-    def _show_written(self, message: str) -> None:
-        self.written.value = f"{escaped(message)}; <code>workbench verify</code> checks it"
+    # ---- two selections ---------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        corpus = self.session.corpus
+        assert corpus is not None
+        self._kept = _named(corpus.selection), corpus.selected
+        self._compare()
+
+    def _compare(self) -> None:
+        """Say what A and the present selection have in common."""
+        corpus, kept = self.session.corpus, self._kept
+        self.part.disabled = kept is None
+        if corpus is None or kept is None:
+            self.pair.value = ""
+            with self._ours.made():
+                self.part.value = ALL
+        else:
+            words = SelectionPair(kept[1], corpus.selected).describe()
+            title = f"A: {kept[0]}\nB: {_named(corpus.selection)}\n{words}"
+            self.pair.value = f'<span title="{escaped(title)}">{escaped(words)}</span>'
+        self._narrow()
+
+    def _narrow(self) -> None:
+        if self._ours.under_way:
+            return
+        corpus, kept, part = self.session.corpus, self._kept, self.part.value
+        if corpus is None or kept is None or part == ALL:
+            self._on_narrow(None, "")
+        else:
+            self._on_narrow(SelectionPair(kept[1], corpus.selected).part(part), part)
+
+
+def _named(chosen: Selection) -> str:
+    return f"top {chosen.fraction:.0%} of the {chosen.by} by {chosen.by_score}"
+
+
+def _part(count: Any, total: Any, share: Any) -> str:
+    return f"{count:,} of {total:,}<br><small>{share:.1%}</small>"
+
+
+def _without(chosen: Selection) -> str:
+    count = chosen.without_value
+    if not count:
+        return ""
+    documents = "document has" if count == 1 else "documents have"
+    return f"{count:,} {documents} no value of {chosen.by_score} and cannot be ranked by it"
+
+
+def _now(state: Any) -> str:
+    count = len(state.heads)
+    heads = "no head" if not count else f"{count} head" if count == 1 else f"{count} heads"
+    return escaped(f"{heads} ({state.mode})" if count else heads)

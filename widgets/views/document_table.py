@@ -1,68 +1,46 @@
-"""The table of a scored corpus: sorted, scrolled and opened, however many documents there are.
-
-Only the rows on the screen cross to the browser. What sorting and opening mean is for the owner of
-the table to say.
-"""
+"""The table of a scored corpus, however many documents there are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
-import traitlets
 
 from widgets.problem_box import Report, raises
-from widgets.views.browser_files import module, stylesheet
-from workbench.core.text import escape_control_characters
-from workbench.session.scored_corpus import ScoredCorpus
+from widgets.views.row_table import RowTable, column
+from workbench.session.scored_corpus import Histogram, ScoredCorpus, passages_read
 
-MOST = 1000  # rows in one answer; a screen holds fewer
+KEPT = 5000  # beginnings
+BEGINNING = "beginning"  # key of the first words, which the owner hands over later
+# The most important first: where there is no room, the last are left out.
+COLUMNS = (
+    column("doc_id", "document", 90, share=2, middle=True, title="Identifier of the document"),
+    column("score", "score", 62, 4),
+    column(BEGINNING, "first words", 90, share=3, title="How the text begins"),
+    column("selected", "selected", 62, title="Whether the cut chooses it"),
+    column("domain", "domain", 80, share=1, title="Domain inside which it is ranked"),
+    column("rank", "rank", 52, 0, title="Place in its domain, 1 for the highest"),
+    column("margin", "margin", 62, 4, title="Distance from the cut; sorted by its size"),
+    column("loss_base", "base loss", 66, 3),
+    column("loss_ref", "masked loss", 80, 3),
+    column("tokens", "tokens", 60, 0),
+    column("compression_ratio", "compression", 84, 2),
+    column("score_novel", "novel score", 80, 4),
+    column("rise", "rise", 62, 4),
+    column("contrast", "contrast", 66, 4),
+    column("excess", "excess", 62, 4),
+    column("excess_relative", "relative excess", 100, 4),
+    column("read", "read", 90, share=1),
+)
 
 
-def _column(key: str, label: str, width: str, digits: int | None = None) -> dict[str, Any]:
-    return {"key": key, "label": label, "digits": digits, "width": width}
-
-
-COLUMNS = [
-    _column("doc_id", "document", "minmax(11em, 3fr)"),
-    _column("domain", "domain", "minmax(7em, 1fr)"),
-    _column("rank", "rank", "5.5em", 0),
-    _column("score", "score", "5.5em", 4),
-    _column("selected", "selected", "6.5em"),
-    _column("margin", "margin", "5.5em", 4),
-    _column("loss_base", "base loss", "7em", 3),
-    _column("loss_ref", "masked loss", "8em", 3),
-    _column("tokens", "tokens", "5.5em", 0),
-    _column("compression_ratio", "compression", "8.5em", 2),
-]
-
-
-class DocumentTable(anywidget.AnyWidget):
+class DocumentTable(RowTable):
     """A table without documents until `show`.
 
-    The owner sets on_sort(key of a column), called when a heading was clicked, and
-    on_open(position), called when a row was opened; `opened` is that position by then.
-
     Attributes:
-        total: number of documents.
-        columns: key, label, digits and width of each column.
-        by: key of the column that the documents are sorted by.
-        ascending: the lowest first.
-        revision: counts the arrangements; answers to another one are out of date.
-        opened: position of the opened document, or -1.
+        beginnings: first words of documents by position, as far as they were handed over (`begin`).
     """
-
-    _esm = module("document_table")
-    _css = stylesheet("document_table")
-
-    total = traitlets.Int(0).tag(sync=True)
-    columns = traitlets.List(traitlets.Dict(), COLUMNS).tag(sync=True)
-    by = traitlets.Unicode("rank").tag(sync=True)
-    ascending = traitlets.Bool(True).tag(sync=True)
-    revision = traitlets.Int(0).tag(sync=True)
-    opened = traitlets.Int(-1).tag(sync=True)
 
     def __init__(self, report: Report = raises) -> None:
         """An empty table.
@@ -70,13 +48,12 @@ class DocumentTable(anywidget.AnyWidget):
         Args:
             report: is called with errors in handling what the browser sent.
         """
-        super().__init__()
-        self.report = report
-        self.on_sort: Callable[[str], object] = lambda by: None
-        self.on_open: Callable[[int], object] = lambda position: None
+        super().__init__(
+            report, label="scored documents", by="rank", nothing="no scored corpus yet",
+            columns=list(COLUMNS),
+        )  # fmt: skip
+        self.beginnings: dict[int, str] = {}
         self._corpus: ScoredCorpus | None = None
-        self._order = np.empty(0, dtype=int)
-        self.on_msg(self._heard)
 
     def show(self, corpus: ScoredCorpus, order: np.ndarray, by: str, ascending: bool) -> None:
         """Show documents.
@@ -91,59 +68,97 @@ class DocumentTable(anywidget.AnyWidget):
         """
         with self.hold_sync():
             if corpus is not self._corpus:
+                self._corpus, self.beginnings = corpus, {}
                 self.opened = -1  # a position belongs to its corpus
-            self._corpus, self._order = corpus, order  # before the revision that they belong to
-            self.total, self.by, self.ascending = len(order), by, ascending
-            self.revision += 1
+                self.columns = columns_of(corpus)
+                self.nothing = "no document passes the filters"
+            self.arrange(order, by, ascending)
 
-    # ---- messages from the browser ----------------------------------------------------------
+    def values(self, positions: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+        """The documents at these positions.
 
-    def _heard(self, _: object, message: dict[str, Any], buffers: object) -> None:
-        try:
-            self._handle(message)
-        except Exception as error:
-            self.report(error)
+        Args:
+            positions: of the documents.
 
-    def _handle(self, message: dict[str, Any]) -> None:
-        match message:
-            case {
-                "action": "rows",
-                "first": int(first),
-                "count": int(count),
-                "revision": int(revision),
-            }:
-                if (
-                    revision == self.revision
-                ):  # else the browser asks again, for the new arrangement
-                    self._answer(revision, first, min(count, MOST))
-            case {"action": "sort", "by": str(by)}:
-                self.on_sort(by)
-            case {"action": "open", "position": int(position)}:
-                self.opened = position
-                self.on_open(position)
-            case _:
-                raise ValueError(f"the document table does not know the message {message!r}")
+        Returns:
+            The values of each by the keys of the columns.
+        """
+        if self._corpus is None:
+            raise ValueError("no documents are shown: there is no scored corpus yet")
+        rows = self._corpus.rows(positions)
+        for position, row in zip(positions, rows, strict=True):
+            row[BEGINNING] = self.beginnings.get(position)
+            row["read"] = passages_read(row.get("read"))
+        return rows
 
-    def _answer(self, revision: int, first: int, count: int) -> None:
-        if self._corpus is None or first < 0:
-            raise ValueError(f"no rows from {first} on: the table has {self.total} rows")
-        columns = self.columns
-        positions = self._order[first : first + count].tolist()
-        rows = [
-            {"position": position, "cells": [_shown(row[c["key"]], c["digits"]) for c in columns]}
-            for position, row in zip(positions, self._corpus.rows(positions), strict=True)
-        ]
-        # The revision of the question: another thread may have called `show` meanwhile.
-        self.send({"kind": "rows", "revision": revision, "first": first, "rows": rows})
+    def begin(self, beginnings: Mapping[int, str]) -> None:
+        """Show the first words of documents, which were read after their rows.
+
+        Args:
+            beginnings: by position of the document.
+        """
+        if len(self.beginnings) > KEPT:
+            self.beginnings.clear()
+        self.beginnings.update(beginnings)
+        self.complete(BEGINNING, beginnings)
+
+    def show_histograms(
+        self,
+        corpus: ScoredCorpus,
+        ranges: Mapping[str, tuple[float, float]],
+        bins: Mapping[str, tuple[int, int]],
+    ) -> None:
+        """Show in the headings how the values are spread, over all rows and over those shown.
+
+        Args:
+            corpus: the scored corpus that is shown.
+            ranges: by key of a column the ends of the range that it is filtered by.
+            bins: by key, the first and last bin of those ranges that were chosen by bins.
+        """
+        made = {}
+        for one in self.columns:
+            key, digits = one["key"], one["digits"]
+            if digits is None or key == "rank":  # every rank is there once
+                continue
+            histogram = corpus.histogram(key, self.order)
+            ends = [*corpus.extent(key), *ranges.get(key, ())]
+            made[key] = {
+                "all": histogram.counts.tolist(), "kept": histogram.kept.tolist(),
+                "range": bins.get(key, _bins(histogram, ranges[key]) if key in ranges else None),
+                "ends": [f"{end:,.{digits}f}" for end in ends],
+            }  # fmt: skip
+        self.histograms = made
 
 
-def _shown(value: Any, digits: int | None) -> str:
-    if digits is None:
-        return (
-            escape_control_characters(str(value))
-            if not isinstance(value, bool)
-            else "yes"
-            if value
-            else ""
-        )
-    return "\N{EN DASH}" if value != value else f"{value:,.{digits}f}"  # NaN: no value
+def _bins(histogram: Histogram, ends: tuple[float, float]) -> tuple[int, int]:
+    """The bins that a range reaches into."""
+    first, last = (int(place) - 1 for place in np.searchsorted(histogram.edges, ends, "right"))
+    top = len(histogram.counts) - 1
+    return min(max(first, 0), top), min(max(last, 0), top)
+
+
+def columns_of(corpus: ScoredCorpus) -> list[dict[str, Any]]:
+    """What the table of a corpus shows.
+
+    Args:
+        corpus: the scored corpus.
+
+    Returns:
+        The columns of COLUMNS that it has, and those of its user behind them; a bar behind the
+        values of the score.
+    """
+    meanings = corpus.column_meanings
+    known = [
+        one | {"title": meanings.get(one["key"]) or one["title"]}
+        for one in COLUMNS
+        if one["key"] in corpus.column_names or one["key"] == BEGINNING
+    ]
+    keys = {one["key"] for one in known}
+    known += [
+        column(key, key, 80, 0 if corpus.is_count(key) else 4, title=meanings.get(key, ""))
+        for key in corpus.numeric_columns
+        if key not in keys
+    ]
+    return [
+        one | {"bar": corpus.extent("score")} if one["key"] == "score" else one for one in known
+    ]

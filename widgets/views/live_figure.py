@@ -1,37 +1,52 @@
-"""A plotly figure that changes in place."""
+"""A plotly figure that changes in place, as wide as the panel that it stands in."""
 
 from __future__ import annotations
 
 import ipywidgets as w
 import plotly.graph_objects as go
 
+from widgets.problem_box import escaped
+from widgets.views.view_watch import ViewWatch
 from workbench.figures.theme import themed
 
+TITLE = 60  # px that the title takes, which stands above the figure here
+TALLEST = 420  # px
+AXIS = 64  # px that one of several axes needs at least
+CONFIG = {"responsive": True, "displayModeBar": False}
 
-class LiveFigure(w.Box):
-    """At most one live FigureWidget, made when there is something to show."""
+
+class LiveFigure(w.VBox):
+    """At most one live FigureWidget, made when there is something to show.
+
+    plotly does not take the listeners of a view that went off its widget: they fail at the next
+    change and keep it from the views that are there. So another widget is made for a new view.
+
+    Attributes:
+        figure: the live figure, or None.
+        theme: of the page around it, "light" or "dark".
+        caption: what the figure shows, in words.
+    """
 
     def __init__(self) -> None:
-        super().__init__(layout={"width": "100%"})
         self.theme = "light"
-
-    @property
-    def figure(self) -> go.FigureWidget | None:
-        """The live figure, or None."""
-        return self.children[0] if self.children else None
+        self.figure: go.FigureWidget | None = None
+        self.caption = w.HTML()
+        self.caption.add_class("aiw-caption")
+        self._watch = ViewWatch(self._renew)
+        super().__init__([self._watch, self.caption], layout={"width": "100%"})
 
     def show(self, figure: go.Figure) -> None:
         """Show a figure, in the one that is there if it has the same traces.
 
         Args:
-            figure: what to show.
+            figure: what to show; it is changed to fit.
         """
         live = self.figure
+        self.caption.value = escaped(figure.layout.title.text or "")
+        _fit(figure)
         themed(figure, self.theme)
         if live is None or _kinds(live) != _kinds(figure):
-            self.children = (go.FigureWidget(figure),)
-            if live is not None:
-                live.close()
+            self._put(figure)
             return
         with live.batch_update():
             for old, new in zip(live.data, figure.data, strict=True):
@@ -49,6 +64,32 @@ class LiveFigure(w.Box):
         if self.figure is not None:
             themed(self.figure, theme)
 
+    def _renew(self) -> None:
+        if self.figure is not None:
+            self._put(themed(go.Figure(self.figure), self.theme))
 
-def _kinds(figure: go.Figure | go.FigureWidget) -> list[tuple[str, str]]:
-    return [(trace.type, str(trace.yaxis)) for trace in figure.data]
+    def _put(self, figure: go.Figure) -> None:
+        before, self.figure = self.figure, go.FigureWidget(figure)
+        self.figure._config = CONFIG
+        self.children = (self._watch, self.caption, self.figure)
+        if before is not None:
+            before.close()
+
+
+def _fit(figure: go.Figure) -> None:
+    """Make a figure as wide as its room, and low enough to stand beside other things."""
+    axes = sum(str(key).startswith("yaxis") for key in figure.layout)
+    height = (figure.layout.height or TALLEST) - TITLE
+    figure.update_layout(
+        title=None, autosize=True, width=None, height=min(height, max(TALLEST, AXIS * axes)),
+        margin={"l": 44, "r": 8, "t": 30, "b": 40}, font={"size": 11},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )  # fmt: skip
+    figure.update_annotations(font={"size": 11})
+
+
+def _kinds(figure: go.Figure | go.FigureWidget) -> list[tuple[str, ...]]:
+    return [
+        (trace.type, str(trace.yaxis), str(trace.hovertemplate).split(" %{x")[0])
+        for trace in figure.data
+    ]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypedDict
 import pyarrow as pa
 
 from workbench.core.nested_columns import outer_names, steps_to
-from workbench.corpus.document import CorpusError, Document
+from workbench.corpus.document import CorpusError, Document, MissingColumn
 
 FOLDER = "/"  # as the name of the domain's column: the sub-folder that a file lies in
 _ABSENT = object()
@@ -174,10 +174,12 @@ class Columns:
             present: the columns that are there.
         """
         purpose = "to carry along" if role == "carry" else f"for the {role}"
-        return CorpusError(
-            f"{source}: no column {name!r} {purpose}; present: {list(present)!r:.300}. "
-            f"{_NESTED if '.' in name else ''}Name the right one with {role}=..."
-        )
+        names = list(present)
+        return MissingColumn(
+            f"{source}: no column {name!r} {purpose}; present: {names!r:.300}. "
+            f"{_NESTED if '.' in name else ''}Name the right one with {role}=...",
+            role, names,
+        )  # fmt: skip
 
     def missing(self, fields: Mapping[Any, Any]) -> list[tuple[str, str]]:
         """Role and name of the needed columns that a row does not have.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -56,3 +56,23 @@ class Skipped:
 
 class CorpusError(ValueError):
     """The corpus as a whole cannot be read: a wrong path, a missing column, a broken file."""
+
+
+class MissingColumn(CorpusError):
+    """The corpus has no column of a name that was given.
+
+    Attributes:
+        role: what the column was to hold: "id", "text", "domain" or "carry".
+        present: the columns that are there.
+    """
+
+    def __init__(self, message: str, role: str = "", present: Iterable[Any] = ()) -> None:
+        """The error with what a form needs to ask for another name.
+
+        Args:
+            message: for the reader.
+            role: what the column was to hold.
+            present: the columns that are there.
+        """
+        super().__init__(message)
+        self.role, self.present = role, tuple(map(str, present))

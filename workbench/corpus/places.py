@@ -10,6 +10,7 @@ from workbench.corpus.columns import Columns, RawRow
 from workbench.corpus.document import CorpusError, Document, Skipped
 from workbench.corpus.random_access import is_plain_lines
 from workbench.corpus.readers.line_index import LineIndex
+from workbench.corpus.readers.remote import is_remote
 from workbench.corpus.readers.rows import open_corpus, paths_of, read_source
 from workbench.corpus.reading import read_corpus, to_document
 from workbench.corpus.sources import Source, sources_of, stamp
@@ -49,9 +50,7 @@ class CorpusPlaces:
         paths = paths_of(self._corpus)
         if paths is None:
             return self._in_memory(source, row) or self._in_stream(source, row)
-        if source not in self._sources:
-            self._sources = {each.name: each for each in sources_of(paths)}
-        here = self._sources.get(source)
+        here = self._named(paths, source)
         if here is None:
             return None
         if here.kind == "hub":
@@ -64,6 +63,33 @@ class CorpusPlaces:
             return None
         item = next(read_source(here, self._columns, row, row + 1, offset), None)
         return to_document(item) if isinstance(item, RawRow) else item
+
+    def is_quick(self, source: str) -> bool:
+        """Whether a row is found without reading those before it, and without a network.
+
+        Args:
+            source: the name of the source.
+
+        Returns:
+            True for rows in memory, plain JSON Lines, Parquet and text files on disk.
+
+        Raises:
+            CorpusError: the corpus cannot be read, as in `read_corpus`.
+        """
+        paths = paths_of(self._corpus)
+        if paths is None:
+            return isinstance(self._corpus, Sequence) or any(
+                hasattr(self._corpus, name) for name in ("iloc", "slice", "select")
+            )
+        here = self._named(paths, source)
+        if here is None or is_remote(here.path):
+            return False
+        return is_plain_lines(here) or here.kind in ("parquet", "text")
+
+    def _named(self, paths: list[Any], source: str) -> Source | None:
+        if source not in self._sources:
+            self._sources = {each.name: each for each in sources_of(paths)}
+        return self._sources.get(source)
 
     def _offset(self, source: Source, row: int) -> int | None:
         """Where to begin to read, as far as that is known; None if the file ends before the row."""

@@ -41,7 +41,7 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
             counts, _ = np.histogram(part.loc[part["selected"] == chosen, column], bins=edges)
             figure.add_bar(
                 x=middle, y=counts, marker_color=colour, row=row, col=1,
-                name="chosen" if chosen else "left", showlegend=row == 1,
+                name="chosen" if chosen else "not chosen", showlegend=row == 1,
                 hovertemplate=f"{column} %{{x:.2f}}: %{{y}} documents<extra></extra>",
             )  # fmt: skip
         figure.add_vline(

@@ -8,6 +8,7 @@ from typing import Any
 
 from workbench.corpus.readers.remote import shown
 from workbench.models.model import Model
+from workbench.selection.ranking import SCORE
 from workbench.session.scored_corpus import ScoredCorpus
 from workbench.session.state import State
 from workbench.session.text_results import MAX_TOKENS
@@ -85,10 +86,11 @@ def _corpus(corpus: ScoredCorpus) -> list[str]:
         options = ""
         lines.append("# its corpus lay in memory: give it as the second argument to open rows")
     selection = corpus.selection
+    ranked = "" if selection.by_score == SCORE else f", {selection.by_score!a}"
     return [
         *lines,
         f"session.load({str(corpus.folder)!a}{options})",
-        f"session.cut({selection.fraction!r}, {selection.by!r})",
+        f"session.cut({selection.fraction!r}, {selection.by!r}{ranked})",
     ]
 
 

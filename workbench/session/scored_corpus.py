@@ -7,14 +7,18 @@ read from the corpus when it is asked for, and must be the text that was scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
+from workbench.analysis.confounding import confound_values, confounds
 from workbench.core.frames import TableLike
 from workbench.corpus.notes import note_on_domains
 from workbench.corpus.places import CorpusPlaces
@@ -24,15 +28,55 @@ from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.run import score_corpus
 from workbench.scoring.run_folder import load_scores
+from workbench.scoring.schema import SCHEMA, SCORE_ROW, columns_in
 from workbench.scoring.score_table import run_of
-from workbench.selection.ranking import By, Selection, cut, rank
+from workbench.selection.ranking import SCORE, By, Selection, cut, rank
 
+# What every scored corpus has; `column_names` says what one has beside them.
 COLUMNS = (
     "doc_id", "domain", "rank", "score", "selected", "margin", "loss_base", "loss_ref", "tokens",
     "compression_ratio",
 )  # fmt: skip
 
+REPETITION = "repetition"  # share of the predicted tokens that are not novel
+BINS = 24  # of a histogram
+WIDE = 100  # a column of positive numbers that span more is cut into bins of equal ratio
+BEGINNING = 160  # characters
+SAMPLED = 1000  # documents of a domain, on which confounds of a larger one are measured
+PASSAGES = re.compile(r"\d{1,15}:\d{1,15}(,\d{1,15}:\d{1,15})*")
+
 Extreme = Literal["highest", "lowest", "nearest"]
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How the values of a column are spread.
+
+    Attributes:
+        edges: of the bins, ascending, one more than there are bins; a value at an edge is in the
+            bin above it, but for the last.
+        counts: documents in each bin.
+        kept: those of them that pass the filters.
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+    kept: np.ndarray
+
+    def span(self, first: int, last: int) -> tuple[float, float]:
+        """The lowest and the highest value that lie in some bins.
+
+        Args:
+            first: number of the first bin.
+            last: number of the last one.
+
+        Returns:
+            Both ends, which belong to it.
+        """
+        high = self.edges[last + 1]
+        if last + 1 < len(self.edges) - 1:
+            high = np.nextafter(high, -np.inf)  # the edge itself is in the next bin
+        return float(self.edges[first]), float(high)
 
 
 class ScoredCorpus:
@@ -63,7 +107,12 @@ class ScoredCorpus:
         self.corpus, self.columns = corpus, columns
         self._places = CorpusPlaces(corpus, **columns)
         self.folder = None if folder is None else Path(folder)
-        self._ranked, self._run = rank(table), run_of(table)
+        self._table, self._run = table, run_of(table)
+        self._base = rank(table)  # whose rows the positions count
+        repetition = confound_values(self._base)[REPETITION]
+        if repetition.notna().any():
+            self._base[REPETITION] = repetition
+        self._rank_by(SCORE)
         self.selection = self.cut()
 
     @classmethod
@@ -109,7 +158,7 @@ class ScoredCorpus:
         return cls(load_scores(folder), corpus, folder, **columns)
 
     def __len__(self) -> int:
-        return len(self._ranked)
+        return len(self._base)
 
     def __repr__(self) -> str:
         return f"<ScoredCorpus of {len(self):,} documents in {len(self.domains)} domains>"
@@ -135,20 +184,39 @@ class ScoredCorpus:
         """Names of the domains."""
         return list(self.selection.domains["domain"])
 
-    def cut(self, fraction: float = 0.20, by: By = "documents") -> Selection:
-        """Move the cut; the columns selected and margin follow.
+    def cut(self, fraction: float = 0.20, by: By = "documents", by_score: str = SCORE) -> Selection:
+        """Move the cut; the columns rank, selected and margin follow.
 
         Args:
             fraction: share of each domain that is chosen.
             by: "documents" or "tokens": what it is a share of.
+            by_score: the column to rank by, as in `select`.
 
         Returns:
             The selection.
+
+        Raises:
+            ValueError: the share is out of range, or no document can be ranked by the column.
         """
-        self.selection = selection = cut(self._ranked, fraction, by, run=self._run)
+        if by_score != self._by_score:
+            self._rank_by(by_score)
+        self.selection = selection = cut(
+            self._ranked, fraction, by, run=self._run, by_score=by_score,
+            without_value=len(self) - len(self._ranked),
+        )  # fmt: skip
         table = selection.table
         threshold = selection.domains.set_index("domain")["threshold"]
-        self._rows = table.assign(margin=table["score"] - table["domain"].map(threshold))
+        margin = table[by_score] - table["domain"].map(threshold)
+        if by_score == SCORE:
+            self._rows = self._base.assign(selected=table["selected"], margin=margin)
+        else:
+            # Documents without a value have neither rank nor margin.
+            placed = pd.DataFrame(
+                {"rank": table["rank"], "selected": table["selected"], "margin": margin}
+            ).set_index(self._positions).reindex(self._base.index)  # fmt: skip
+            placed["selected"] = placed["selected"].eq(True)
+            self._rows = self._base.assign(**placed)
+        self._histograms: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         return selection
 
     def export(self, folder: str | Path | None = None, **options: Any) -> Path:
@@ -169,6 +237,148 @@ class ScoredCorpus:
             raise ValueError("the run was not kept in a folder: say where to, export('run/')")
         return write_manifest(self.selection, folder, **options)
 
+    @cached_property
+    def confounds(self) -> pd.DataFrame:
+        """What `confounds` says of the score; of a domain above SAMPLED, of as many drawn from it.
+
+        The column documents says of how many.
+        """
+        domains = self._base.groupby("domain", sort=False)
+        drawn = [part.sample(min(len(part), SAMPLED), random_state=0) for _, part in domains]
+        return confounds(pd.concat(drawn, ignore_index=True))
+
+    def _rank_by(self, by_score: str) -> None:
+        if by_score == SCORE:
+            # Columns that were added here are none of the run: they stay out of selections.
+            self._ranked = self._base.drop(columns=REPETITION, errors="ignore")
+            self._positions = self._base.index
+        else:
+            self._ranked = ranked = rank(self._table, by_score)
+            places = pd.MultiIndex.from_frame(self._base[["source", "row"]])
+            self._positions = pd.Index(
+                places.get_indexer(pd.MultiIndex.from_frame(ranked[["source", "row"]]))
+            )
+        self._by_score = by_score
+
+    # ---- columns ----------------------------------------------------------------------------
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        """COLUMNS, and behind them the further columns in which some document has a value."""
+        known = {*COLUMNS, "row"}
+        further = [
+            str(name)
+            for name in [*SCHEMA.names, *self._base.columns]
+            if name in self._base
+            and name not in known
+            and (name == "read" or pd.api.types.is_numeric_dtype(self._base[name]))
+            and self._base[name].notna().any()
+        ]
+        return (*COLUMNS, *dict.fromkeys(further))
+
+    @cached_property
+    def numeric_columns(self) -> tuple[str, ...]:
+        """Those of `column_names` that hold numbers."""
+        return tuple(
+            name
+            for name in self.column_names
+            if name not in ("doc_id", "domain", "selected", "read")
+        )
+
+    @cached_property
+    def rankings(self) -> tuple[str, ...]:
+        """The columns that `cut` can rank by, the paper's score first."""
+        own = {REPETITION, "rank", "margin", SCORE}  # made here, or by the cut itself
+        return (SCORE, *(name for name in self.numeric_columns if name not in own))
+
+    @cached_property
+    def column_meanings(self) -> dict[str, str]:
+        """What columns hold, in words, as far as it is known."""
+        own = columns_in(self._run) if self._run is not None else []
+        meanings = {column.name: column.meaning for column in (*SCORE_ROW, *own)}
+        return meanings | {REPETITION: "Share of the predicted tokens that are no novel ones"}
+
+    @property
+    def selected(self) -> np.ndarray:
+        """Positions of the documents that the cut chooses, ascending."""
+        return np.flatnonzero(self._rows["selected"].to_numpy())
+
+    @property
+    def domain_of_each(self) -> np.ndarray:
+        """The name of the domain of each document, by position."""
+        return self._base["domain"].to_numpy()
+
+    def column(self, name: str) -> np.ndarray:
+        """The values of a column, by position.
+
+        Args:
+            name: one of `numeric_columns`.
+
+        Returns:
+            Shape (documents,), float64; NaN where there is none.
+
+        Raises:
+            ValueError: there is no such column.
+        """
+        if name not in self.numeric_columns:
+            raise ValueError(
+                f"no column of numbers {name!r}: expected one of {', '.join(self.numeric_columns)}"
+            )
+        return self._rows[name].to_numpy("float64", na_value=np.nan)
+
+    def is_count(self, name: str) -> bool:
+        """Whether a column holds whole numbers.
+
+        Args:
+            name: one of `numeric_columns`.
+
+        Returns:
+            True for integers; False for floats, even if they are whole.
+        """
+        return pd.api.types.is_integer_dtype(self._rows[name])
+
+    def extent(self, name: str) -> tuple[float, float]:
+        """The lowest and the highest value of a column.
+
+        Args:
+            name: one of `numeric_columns`.
+
+        Returns:
+            Both ends; 0 and 0 where no document has a finite value.
+        """
+        values = self.column(name)
+        values = values[np.isfinite(values)]
+        return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+
+    def histogram(self, name: str, kept: np.ndarray | None = None) -> Histogram:
+        """How the values of a column are spread over all documents, and over some of them.
+
+        Args:
+            name: one of `numeric_columns`.
+            kept: positions of those that pass the filters; None: all.
+
+        Returns:
+            The counts in BINS bins between the ends of the column: of equal width, or of equal
+            ratio for positive numbers that span a factor above WIDE.
+        """
+        if name not in self._histograms:
+            values, (low, high) = self.column(name), self.extent(name)
+            if low > 0 and high > WIDE * low:
+                edges = np.geomspace(low, high, BINS + 1)
+                edges[[0, -1]] = low, high  # which rounding moves
+            else:
+                edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+            bins = np.searchsorted(edges, values, side="right") - 1
+            bins[values == edges[-1]] = BINS - 1
+            bins[~np.isfinite(values)] = BINS  # a bin of its own, which is not shown
+            self._histograms[name] = edges, bins
+        edges, bins = self._histograms[name]
+        counts, part = (
+            np.bincount(some, minlength=BINS + 1)[:BINS]
+            for some in (bins, bins if kept is None else bins[kept])
+        )
+        return Histogram(edges, counts, part)
+
     # ---- looking through --------------------------------------------------------------------
 
     def sort_and_filter(
@@ -178,16 +388,22 @@ class ScoredCorpus:
         domain: str | None = None,
         contains: str = "",
         only_selected: bool = False,
+        *,
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+        among: np.ndarray | None = None,
     ) -> np.ndarray:
         """Sort and filter.
 
         Args:
-            by: one of COLUMNS. margin is sorted by the distance from the cut. Equal values keep the
-                order of domain and rank.
+            by: one of `column_names`. margin is sorted by the distance from the cut. Equal values
+                keep the order of domain and rank.
             ascending: the lowest first.
             domain: only documents of this one; None: of all.
             contains: plain text, upper or lower case, that the id must hold.
             only_selected: only documents that the cut chooses.
+            ranges: by name of a column the lowest and the highest value, both of them included;
+                documents without a value do not pass. None: no such filter.
+            among: only documents at these positions; None: all.
 
         Returns:
             Positions of the documents that pass the filters, in order.
@@ -195,8 +411,10 @@ class ScoredCorpus:
         Raises:
             ValueError: there is no such column or domain.
         """
-        if by not in COLUMNS:
-            raise ValueError(f"cannot sort by {by!r}: expected one of {', '.join(COLUMNS)}")
+        if by not in self.column_names:
+            raise ValueError(
+                f"cannot sort by {by!r}: expected one of {', '.join(self.column_names)}"
+            )
         if domain is not None and domain not in self.domains:
             raise ValueError(f"no domain {domain!r}: expected one of {', '.join(self.domains)}")
         rows = self._rows
@@ -207,6 +425,13 @@ class ScoredCorpus:
             keep &= rows["selected"].to_numpy()
         if contains:
             keep &= rows["doc_id"].str.contains(contains, case=False, regex=False).to_numpy()
+        for name, (low, high) in (ranges or {}).items():
+            values = self.column(name)
+            keep &= (values >= low) & (values <= high)
+        if among is not None:
+            inside = np.zeros(len(rows), dtype=bool)
+            inside[among] = True
+            keep &= inside
         key = rows[by].abs() if by == "margin" else rows[by]
         order = key[keep].sort_values(ascending=ascending, kind="stable")
         return order.index.to_numpy()
@@ -237,15 +462,15 @@ class ScoredCorpus:
             positions: of the documents.
 
         Returns:
-            One dict of COLUMNS a document.
+            One dict of `column_names` a document.
         """
         part = self._rows.iloc[list(positions)]
-        return part.loc[:, list(COLUMNS)].to_dict("records")  # type: ignore[return-value]
+        return part.loc[:, list(self.column_names)].to_dict("records")  # type: ignore[return-value]
 
     @cached_property
     def unique_ids(self) -> frozenset[str]:
         """The ids that belong to one document only."""
-        ids = self._ranked["doc_id"]
+        ids = self._base["doc_id"]
         return frozenset(ids[~ids.duplicated(keep=False)])
 
     def status(self, document: int | str) -> str:
@@ -259,7 +484,10 @@ class ScoredCorpus:
         """
         (row,) = self.rows([self.position(document)])
         side = "selected" if row["selected"] else "not selected"
-        return f"score {row['score']:.2f} in the run, rank {row['rank']:,} of its domain, {side}"
+        place = "no rank" if row["rank"] != row["rank"] else f"rank {row['rank']:,.0f}"
+        words = f"score {row['score']:.2f} in the run, {place} of its domain, {side}"
+        read = passages_read(row.get("read"))
+        return f"{words}; read: {read}" if read else words
 
     def position(self, document: int | str) -> int:
         """The position of a document.
@@ -322,3 +550,38 @@ class ScoredCorpus:
                 "score the corpus again"
             )
         return document
+
+    def beginning(self, position: int) -> str:
+        """The first words of a document, for a list of documents.
+
+        Args:
+            position: of the document.
+
+        Returns:
+            At most BEGINNING characters, with single spaces; empty where the text is not at hand,
+            or where what lies before it would have to be read.
+        """
+        if self.corpus is None:
+            return ""
+        try:
+            if not self._places.is_quick(str(self._base["source"].iloc[position])):
+                return ""
+            start = self.document(position).text[: 4 * BEGINNING]
+        except CorpusError:
+            return ""
+        return " ".join(start.split())[:BEGINNING]
+
+
+def passages_read(read: Any) -> str:
+    """Which characters of a document were read, in words.
+
+    Args:
+        read: a value of the column `read`, such as "0:400,812:1203".
+
+    Returns:
+        Such as "characters 0 to 400, 812 to 1,203"; empty where nothing is known.
+    """
+    if not isinstance(read, str) or not PASSAGES.fullmatch(read):
+        return ""
+    passages = [passage.split(":") for passage in read.split(",")]
+    return "characters " + ", ".join(f"{int(start):,} to {int(end):,}" for start, end in passages)

@@ -26,7 +26,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.selection.ranking import By, Selection
+from workbench.selection.ranking import SCORE, By, Selection
 from workbench.session.actions import Listeners, action
 from workbench.session.code_export import session_code
 from workbench.session.head_choices import control_for, highest, toggled
@@ -511,6 +511,23 @@ class Session:
             self._text_results.needs(state, token, METHODS[name], on_layer)
         )
 
+    def known_colours(self) -> dict[str, HeadColours]:
+        """The values of heads that are there without computing anything.
+
+        Returns:
+            Name, one of `palette.names`, to values: those of the present text and mode.
+        """
+        with self._listeners.lock:
+            palette, state = self.palette, self.state
+            known = dict(palette.columns)
+            for name, method in METHODS.items():
+                token = palette.token if name == NEED else None
+                if name in palette.names:
+                    effects = self._text_results.known_needs(state, token, method)
+                    if effects is not None:
+                        known[name] = HeadColours.of_effects(effects)
+        return known
+
     def curve(
         self,
         texts: Sequence[str] = (),
@@ -611,20 +628,22 @@ class Session:
             self._listeners.notify("document")
 
     @action
-    def cut(self, fraction: float = 0.20, by: By = "documents") -> Selection:
+    def cut(self, fraction: float = 0.20, by: By = "documents", by_score: str = SCORE) -> Selection:
         """Choose the top share of each domain of the scored corpus.
 
         Args:
             fraction: the share, above 0 and at most 1.
             by: "documents" or "tokens": what it is a share of.
+            by_score: the column to rank by, as in `select`; the paper's score unless given.
 
         Returns:
             The selection.
 
         Raises:
-            ValueError: there is no scored corpus, or the share is out of range.
+            ValueError: there is no scored corpus, the share is out of range, or no document can be
+                ranked by the column.
         """
-        selection = self._corpus().cut(fraction, by)
+        selection = self._corpus().cut(fraction, by, by_score)
         self._listeners.notify("cut")
         return selection
 

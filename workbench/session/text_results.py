@@ -187,6 +187,21 @@ class TextResults:
             whole=lambda effects: bool(np.isfinite(effects.effect).all()),
         )  # fmt: skip
 
+    def known_needs(self, state: State, token: int | None, method: Method) -> HeadEffects | None:
+        """What `needs` would return without computing anything.
+
+        Args:
+            state: text and mode.
+            token: its number in the text; None: the whole text.
+            method: "exact" or "gradient".
+
+        Returns:
+            The effects; None: they are not there yet.
+        """
+        key = ("needs", self.ids(state.text), token, method, state.mode)
+        with self._lock:
+            return self._results.get((state_of(self.model), key))
+
     def askable(self, text: str) -> range:
         """The tokens of a text that `needs` can answer for.
 

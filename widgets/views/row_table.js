@@ -1,4 +1,4 @@
-// The table of scored documents, of any length: only the rows on the screen are here.
+// A table of any length: only the rows on the screen are here, and only the columns that have room.
 //
 // A pool of row elements is filled anew as the table scrolls, and Python is asked for the rows that
 // are missing. Each arrangement (sorted, filtered, cut anew) has a number, the revision; rows of another
@@ -10,6 +10,9 @@ const TALLEST = 15e6; // px: Firefox ends at 17.8 million, Chromium at 33.5 mill
 const PAUSE = 30; // ms that the rows to ask for are collected
 const PATIENCE = 1000; // ms to wait for an answer before other rows are asked for
 const KEPT = 5000; // rows kept of those that have scrolled away
+const GAP = 10; // px between two columns
+const BESIDE = 42; // px of a row that no column has: padding and scrollbar
+const TAIL = 12; // characters at the end of a name, which tell many names apart
 
 function render({ model, el }) {
   let known = new Map(); // row number -> {position, cells}, of the present revision
@@ -17,6 +20,7 @@ function render({ model, el }) {
   let arranged = arrangement();
   let focus = 0; // the row that the keys act on
   let head = 0; // the column heading that Tab comes to
+  let shown = []; // the numbers of the columns that there is room for
   let offset = 0; // px from the top of the first row, were the table drawn at full height
   let placed = -1; // the scrollTop that belongs to `offset`, so that rounding does not move it
   let timer = 0;
@@ -24,7 +28,7 @@ function render({ model, el }) {
 
   el.classList.add("aiw-table-widget");
   const table = element("div", "aiw-table", "grid");
-  table.setAttribute("aria-label", "scored documents");
+  table.setAttribute("aria-label", model.get("label"));
   table.style.setProperty("--aiw-doc-height", `${ROW}px`);
   const heading = element("div", "aiw-doc-head", "row");
   heading.setAttribute("aria-rowindex", 1);
@@ -40,25 +44,114 @@ function render({ model, el }) {
 
   // ---- columns -----------------------------------------------------------------------------
 
+  // The first columns that there is room for, and the one that the rows are sorted by.
+  function fitting() {
+    const columns = model.get("columns");
+    const every = columns.map((_, i) => i);
+    if (!table.clientWidth) return every; // in a tab that is not in front
+    const sorted = columns.findIndex((one) => one.key === model.get("by"));
+    let left = table.clientWidth - BESIDE - (sorted < 0 ? 0 : columns[sorted].least + GAP);
+    let full = false;
+    return every.filter((i) => {
+      if (i === sorted) return true;
+      full ||= columns[i].least > left;
+      if (!full) left -= columns[i].least + GAP;
+      return !full;
+    });
+  }
+
   function makeColumns() {
     const columns = model.get("columns");
+    shown = fitting();
     table.setAttribute("aria-colcount", columns.length);
-    table.style.setProperty("--aiw-widths", columns.map((one) => one.width).join(" "));
-    head = clamp(head, 0, Math.max(columns.length - 1, 0));
-    heading.replaceChildren(
-      ...columns.map((column, i) => {
-        const one = element("div", "aiw-column", "columnheader");
-        one.classList.toggle("aiw-number", column.digits !== null);
-        one.textContent = column.label;
-        one.title = `sort by ${column.label}`;
-        one.dataset.key = column.key;
-        one.tabIndex = i === head ? 0 : -1;
-        return one;
-      }),
-    );
+    const width = ({ least, share }) => (share ? `minmax(${least}px, ${share}fr)` : `${least}px`);
+    table.style.setProperty("--aiw-widths", shown.map((i) => width(columns[i])).join(" "));
+    head = clamp(head, 0, Math.max(shown.length - 1, 0));
+    heading.replaceChildren(...shown.map((i, place) => makeHead(columns[i], i, place)));
     pool.splice(0).forEach((one) => one.remove());
     showOrder();
+    showHistograms();
   }
+
+  function makeHead(column, i, place) {
+    const one = element("div", "aiw-column", "columnheader");
+    const label = element("span", "aiw-label");
+    label.textContent = column.label;
+    one.append(label);
+    one.classList.toggle("aiw-number", column.digits !== null);
+    one.title = column.title || `sort by ${column.label}`;
+    one.dataset.key = column.key;
+    one.setAttribute("aria-colindex", i + 1);
+    one.tabIndex = place === head ? 0 : -1;
+    return one;
+  }
+
+  // ---- histograms in the headings, dragged over to filter -----------------------------------
+
+  function showHistograms() {
+    const histograms = model.get("histograms") ?? {};
+    for (const one of heading.children) {
+      one.querySelector(".aiw-histogram")?.remove();
+      const histogram = histograms[one.dataset.key];
+      if (histogram) one.append(drawHistogram(histogram));
+    }
+  }
+
+  function drawHistogram({ all, kept, range, ends }) {
+    const part = element("div", "aiw-histogram", "img");
+    const words = `${ends[0]} to ${ends[1]}`;
+    const filtered = range ? `; only ${ends[2]} to ${ends[3]} is shown: click to show all` : "";
+    part.title = `${words}${filtered || "; drag over it to show a part only"}`;
+    part.setAttribute("aria-label", `histogram from ${words}${filtered}`);
+    part.ranged = Boolean(range);
+    const most = Math.max(...all, 1);
+    all.forEach((count, i) => {
+      const bin = element("i", "aiw-bin");
+      bin.classList.toggle("aiw-outside", Boolean(range) && (i < range[0] || i > range[1]));
+      bin.style.height = `${(100 * count) / most}%`;
+      const inner = element("b", "aiw-bin-kept");
+      inner.style.height = `${count ? (100 * kept[i]) / count : 0}%`;
+      bin.append(inner);
+      part.append(bin);
+    });
+    return part;
+  }
+
+  let drag = null; // {part, key, first, last}: bins of a histogram
+
+  function binUnder(part, event) {
+    const box = part.getBoundingClientRect();
+    const place = ((event.clientX - box.left) / box.width) * part.children.length;
+    return clamp(Math.floor(place), 0, part.children.length - 1);
+  }
+
+  heading.addEventListener("pointerdown", (event) => {
+    const part = event.target.closest(".aiw-histogram");
+    if (!part || event.button) return;
+    event.preventDefault(); // else the text of the headings would be selected
+    const bin = binUnder(part, event);
+    drag = { part, key: part.parentElement.dataset.key, from: bin, first: bin, last: bin };
+    part.setPointerCapture(event.pointerId);
+  });
+  heading.addEventListener("pointermove", (event) => {
+    if (!drag) return;
+    const bin = binUnder(drag.part, event);
+    [drag.first, drag.last] = [Math.min(drag.from, bin), Math.max(drag.from, bin)];
+    [...drag.part.children].forEach((one, i) =>
+      one.classList.toggle("aiw-outside", i < drag.first || i > drag.last),
+    );
+  });
+  heading.addEventListener("pointerup", () => {
+    if (!drag) return;
+    const { part, key, first, last } = drag;
+    drag = null;
+    const whole = part.ranged && first === last;
+    model.send({ action: "range", key, bins: whole ? null : [first, last] });
+  });
+  heading.addEventListener("pointercancel", () => {
+    drag = null;
+    showHistograms();
+  });
 
   function showOrder() {
     for (const one of heading.children) {
@@ -72,9 +165,12 @@ function render({ model, el }) {
 
   function addRow() {
     const line = element("div", "aiw-doc-row", "row");
-    for (const column of model.get("columns")) {
+    for (const i of shown) {
       const cell = element("div", "aiw-doc-cell", "gridcell");
+      const column = model.get("columns")[i];
       cell.classList.toggle("aiw-number", column.digits !== null);
+      cell.classList.toggle("aiw-middle", Boolean(column.middle));
+      cell.setAttribute("aria-colindex", i + 1);
       line.append(cell);
     }
     line.tabIndex = -1;
@@ -95,7 +191,9 @@ function render({ model, el }) {
     }
     if (row !== null && row !== line.shown) {
       line.shown = row;
-      [...line.children].forEach((cell, i) => put(cell, row.cells[i]));
+      [...line.children].forEach((cell, place) => {
+        put(cell, row.cells[shown[place]], row.bars?.[shown[place]]);
+      });
     }
     line.classList.toggle("aiw-loading", line.shown === null);
     line.classList.toggle("aiw-stale", line.shown !== null && row === null);
@@ -105,9 +203,20 @@ function render({ model, el }) {
     line.setAttribute("aria-selected", open);
   }
 
-  function put(cell, content) {
-    cell.textContent = content; // never markup: it comes from documents
+  // Never markup: it comes from documents. `bar`: the shares of the width that a bar goes from and to.
+  function put(cell, content, bar) {
+    if (cell.classList.contains("aiw-middle")) {
+      const letters = [...content];
+      const tail = letters.length > 2 * TAIL ? TAIL : 0; // of a long name the middle is left out
+      const cut = letters.length - tail;
+      cell.replaceChildren(text(letters.slice(0, cut).join("")), text(letters.slice(cut).join("")));
+    } else {
+      cell.textContent = content;
+    }
     cell.title = content;
+    cell.classList.toggle("aiw-backed", Boolean(bar));
+    cell.style.setProperty("--aiw-from", `${100 * (bar?.[0] ?? 0)}%`);
+    cell.style.setProperty("--aiw-to", `${100 * (bar?.[1] ?? 0)}%`);
   }
 
   const fullHeight = () => total() * ROW;
@@ -128,6 +237,7 @@ function render({ model, el }) {
 
   function draw() {
     if (total() && !view.clientHeight) return; // in a tab that is not in front
+    if (String(fitting()) !== String(shown)) makeColumns();
     if (view.scrollTop !== placed) offset = view.scrollTop * pace();
     offset = clamp(offset, 0, furthest());
     placed = view.scrollTop;
@@ -196,7 +306,20 @@ function render({ model, el }) {
     timer = 0;
   }
 
+  // Cells that were read later than the rest of their rows.
+  function completed(message) {
+    const i = model.get("columns").findIndex((one) => one.key === message.key);
+    for (const [number, row] of known) {
+      const content = message.cells[row.position];
+      if (content === undefined) continue;
+      const cells = row.cells.map((before, place) => (place === i ? content : before));
+      known.set(number, { ...row, cells });
+    }
+    draw();
+  }
+
   const delivered = (message) => {
+    if (message.kind === "cells") return completed(message);
     if (message.kind !== "rows" || message.revision !== model.get("revision")) return;
     answered();
     if (known.size > KEPT) {
@@ -236,6 +359,7 @@ function render({ model, el }) {
   const sort = (column) => model.send({ action: "sort", by: column.dataset.key });
 
   table.addEventListener("click", (event) => {
+    if (event.target.closest(".aiw-histogram")) return; // which filters
     const column = event.target.closest(".aiw-column");
     const line = event.target.closest(".aiw-doc-row");
     if (column) {
@@ -299,8 +423,7 @@ function render({ model, el }) {
     sheet.style.height = `${sheetHeight()}px`;
     view.hidden = total() === 0;
     empty.hidden = total() !== 0;
-    const none = "no document passes the filters";
-    empty.textContent = total() ? "" : model.get("revision") ? none : "no scored corpus yet";
+    empty.textContent = total() ? "" : model.get("nothing");
   }
 
   const arrangedAnew = () => {
@@ -309,7 +432,8 @@ function render({ model, el }) {
     const before = arranged;
     arranged = arrangement();
     showTotal();
-    showOrder();
+    if (String(fitting()) === String(shown)) showOrder();
+    else makeColumns();
     focus = arranged === before ? clamp(focus, 0, Math.max(total() - 1, 0)) : 0;
     scrollTo(arranged === before ? offset : 0);
   };
@@ -327,6 +451,8 @@ function render({ model, el }) {
     "change:revision": arrangedAnew,
     "change:opened": openedChanged,
     "change:columns": columnsChanged,
+    "change:histograms": showHistograms,
+    "change:nothing": showTotal,
     "msg:custom": delivered,
   };
   for (const [name, listener] of Object.entries(changes)) model.on(name, listener);

@@ -1,0 +1,126 @@
+"""A table in the browser: the columns that there is room for, long names, bars, histograms."""
+
+from __future__ import annotations
+
+from browser.mounting import deliver, messages, receive, style
+from browser.table_page import asked, rest, row, settle, show
+from widgets.views.row_table import column
+
+MANY_COLUMNS = [
+    column("name", "name", 90, share=1, middle=True),
+    *(column(f"c{i}", f"column {i}", 80, 2) for i in range(12)),
+]
+COUNTS = [0, 3, 9, 4, 1, 1, 0, 2]
+HISTOGRAM = {"all": COUNTS, "kept": COUNTS, "range": None, "ends": ["0.1", "0.9"]}
+
+
+def headings(page):
+    return page.locator(".aiw-column").evaluate_all("(all) => all.map((one) => one.dataset.key)")
+
+
+def narrow(page, width):
+    page.evaluate(
+        "(width) => { document.getElementById('widget').style.width = `${width}px`; }", width
+    )
+    rest(page)
+
+
+def fits(page):
+    return page.evaluate(
+        "() => [...document.querySelectorAll('#widget *')].every((one) =>"
+        " !['auto', 'scroll'].includes(getComputedStyle(one).overflowX)"
+        " || one.scrollWidth <= one.clientWidth)"
+    )
+
+
+def answer_with(page, cells, bars=None):
+    """Answer the last request; every row holds these cells."""
+    request = asked(page)[-1]
+    numbers = range(request["first"], request["first"] + request["count"])
+    rows = [{"position": 7 * i, "cells": cells, "bars": bars or []} for i in numbers]
+    deliver(page, {"kind": "rows", "revision": 1, "first": numbers.start, "rows": rows})
+
+
+def test_columns_without_room_are_left_out_but_not_the_sorted_one(page):
+    show(page, columns=MANY_COLUMNS, by="c9")
+    answer_with(page, ["a name", *(f"cell {i}" for i in range(12))])
+    for width, count in [(340, 4), (750, 8), (980, 11)]:
+        narrow(page, width)
+        keys = headings(page)
+        assert abs(len(keys) - count) <= 1
+        assert keys[:3] == ["name", "c0", "c1"][: len(keys)] or width == 340
+        assert "c9" in keys
+        assert fits(page)
+        cells = row(page, 3).get_by_role("gridcell").all_text_contents()
+        assert cells == ["a name" if key == "name" else f"cell {key[1:]}" for key in keys]
+        heads = page.get_by_role("columnheader").all()
+        indexes = [one.get_attribute("aria-colindex") for one in heads]
+        assert [MANY_COLUMNS[int(i) - 1]["key"] for i in indexes] == keys
+    receive(page, by="c11", revision=2)
+    assert "c11" in headings(page)
+
+
+def test_of_a_long_name_the_middle_is_left_out_and_the_whole_is_the_title(page):
+    show(page, columns=MANY_COLUMNS, by="name")
+    name = "code/transformers/models/llama/modeling_llama_\U0001f600.py"
+    answer_with(page, [name, *[""] * 12])
+    narrow(page, 340)
+    cell = row(page, 0).get_by_role("gridcell").first
+    assert cell.text_content() == name
+    assert cell.get_attribute("title") == name
+    end = cell.locator("span").last
+    assert end.text_content() == "g_llama_\U0001f600.py"
+    inside = cell.bounding_box(), end.bounding_box()
+    assert inside[1]["x"] + inside[1]["width"] <= inside[0]["x"] + inside[0]["width"] + 1
+    assert style(page, ".aiw-middle > span", "textOverflow") == "ellipsis"
+
+
+def test_bars_stand_behind_the_numbers(page):
+    show(page)
+    answer_with(page, ["a", "0.5"], [None, [0.25, 0.75]])
+    cells = row(page, 2).get_by_role("gridcell")
+    assert "aiw-backed" not in cells.nth(0).get_attribute("class")
+    assert cells.nth(1).evaluate("(one) => one.style.getPropertyValue('--aiw-to')") == "75%"
+    assert "gradient" in cells.nth(1).evaluate("(one) => getComputedStyle(one).backgroundImage")
+
+
+def drag(page, part, first, last):
+    """Over the bins of a histogram."""
+    box = part.bounding_box()
+    wide, height = box["width"] / len(COUNTS), box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + (first + 0.5) * wide, height)
+    page.mouse.down()
+    page.mouse.move(box["x"] + (last + 0.5) * wide, height, steps=3)
+    page.mouse.up()
+
+
+def test_a_histogram_stands_in_its_heading_and_filters_where_it_is_dragged_over(page):
+    show(page, histograms={"score": HISTOGRAM})
+    settle(page)
+    part = page.locator(".aiw-histogram")
+    assert part.count() == 1
+    heights = part.locator(".aiw-bin").evaluate_all(
+        "(bins) => bins.map((one) => one.getBoundingClientRect().height)"
+    )
+    assert heights.index(max(heights)) == COUNTS.index(max(COUNTS))
+    assert "0.1 to 0.9" in part.get_attribute("aria-label")
+    drag(page, part, 5, 2)
+    assert messages(page, "range") == [{"action": "range", "key": "score", "bins": [2, 5]}]
+    assert messages(page, "sort") == []
+    kept = [0, 0, 9, 4, 1, 1, 0, 0]
+    ranged = HISTOGRAM | {"kept": kept, "range": [2, 5], "ends": ["0.1", "0.9", "0.3", "0.7"]}
+    receive(page, histograms={"score": ranged}, total=15, revision=2)
+    assert part.locator(".aiw-bin.aiw-outside").count() == 4
+    assert "only 0.3 to 0.7" in part.get_attribute("aria-label")
+    drag(page, part, 3, 3)  # a click shows all again
+    assert messages(page, "range")[-1] == {"action": "range", "key": "score", "bins": None}
+
+
+def test_cells_that_come_later_are_filled_in(page):
+    show(page)
+    settle(page)
+    deliver(page, {"kind": "cells", "key": "doc_id", "cells": {"7": "late <b>words</b>"}})
+    rest(page)
+    assert row(page, 1).get_by_role("gridcell").all_text_contents() == ["late <b>words</b>", "0.1"]
+    assert row(page, 2).get_by_role("gridcell").first.text_content() == "document 2"
+    assert page.locator(".aiw-doc-cell b").count() == 0

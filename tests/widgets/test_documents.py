@@ -1,0 +1,316 @@
+"""The documents panel without a browser: fields for what errors ask, columns, filters, the plot."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support.models import make_model
+
+import workbench as wb
+from widgets import Explorer
+from widgets.views.document_table import BEGINNING
+from workbench.core.polygon import inside
+from workbench.session.scored_corpus import BEGINNING as LONGEST
+
+TEXT = "one two three one two three"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+@pytest.fixture
+def explorer(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = Explorer(model, text=TEXT, heads="L1H1 L2H3")
+    settled(made)
+    yield made
+    made.close()
+
+
+def settled(explorer):
+    assert explorer.wait(120)
+    assert explorer.status.error is None, explorer.status.error
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def rows_of(count, text="text", domain="domain"):
+    return [
+        {"id": f"part/{i}", text: f"Text  {i}\nof {i * i} " * (1 + i % 4), domain: "ab"[i % 2]}
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def scored(explorer, tmp_path):
+    """An explorer over forty scored documents in two domains."""
+    write(tmp_path / "c.jsonl", rows_of(40))
+    explorer.documents.form.path.value = "c.jsonl"
+    explorer.documents.form.score.click()
+    settled(explorer)
+    return explorer
+
+
+def heard(widget, **message):
+    """What the browser says."""
+    widget._heard(widget, message, None)
+
+
+def shown(explorer, count=40):
+    """The rows as the browser gets them, first words included: texts by the keys of columns."""
+    table, sent = explorer.documents.table, []
+    table.send = lambda content, buffers=None: sent.append(content)
+    heard(table, action="rows", first=0, count=count, revision=table.revision)
+    settled(explorer)
+    keys = [one["key"] for one in table.columns]
+    rows = {row["position"]: dict(zip(keys, row["cells"], strict=True)) for row in sent[0]["rows"]}
+    for message in sent[1:]:
+        assert message["kind"] == "cells"
+        for position, cell in message["cells"].items():
+            rows[int(position)][message["key"]] = cell
+    return rows
+
+
+# ---- nothing ends in Python ------------------------------------------------------------------
+
+
+def test_a_missing_column_is_asked_for_and_filled_in(explorer, tmp_path):
+    write(tmp_path / "nocol.jsonl", rows_of(20, text="body", domain="kind"))
+    form = explorer.documents.form
+    form.path.value = "nocol.jsonl"
+    form.score.click()
+    assert explorer.wait(60)
+    assert "text=" in str(explorer.status.error)
+    assert "no column" in form.note.value
+    assert form.options.value  # the fields are open
+    assert "aiw-asked" in form.text._dom_classes
+    assert "aiw-asked" not in form.id._dom_classes
+    assert form.text.options == ("id", "body", "kind")
+    form.text.value, form.domain.value = "body", "kind"
+    form.score.click()
+    settled(explorer)
+    assert form.note.value == ""
+    assert "aiw-asked" not in form.text._dom_classes
+    assert len(explorer.session.corpus) == 20
+    assert explorer.session.corpus.domains == ["a", "b"]
+    assert explorer.session.corpus.columns == {"text": "body", "domain": "kind"}
+    explorer.session.open("part/3")  # the same columns open documents
+    assert explorer.session.text.startswith("Text  3")
+
+
+def test_an_empty_field_of_the_domain_is_one_domain_and_a_text_needs_a_name(explorer, tmp_path):
+    write(tmp_path / "c.jsonl", rows_of(8))
+    form = explorer.documents.form
+    form.path.value, form.domain.value, form.text.value = "c.jsonl", " ", ""
+    form.score.click()
+    assert "column of the text" in form.note.value
+    form.text.value = "text"
+    form.score.click()
+    settled(explorer)
+    assert len(explorer.session.corpus.domains) == 1
+
+
+def test_the_folder_of_another_corpus_is_overwritten_only_when_told(explorer, tmp_path):
+    write(tmp_path / "one.jsonl", rows_of(12))
+    write(tmp_path / "two.jsonl", [{"id": str(i), "text": f"other {i} words"} for i in range(12)])
+    form = explorer.documents.form
+    form.folder.value = "run"
+    form.path.value = "one.jsonl"
+    form.score.click()
+    settled(explorer)
+    form.path.value = "two.jsonl"
+    form.score.click()
+    assert explorer.wait(60)
+    assert "overwrite=True" in str(explorer.status.error)
+    assert "aiw-asked" in form.overwrite._dom_classes
+    assert form.options.value
+    form.overwrite.value = True
+    form.score.click()
+    settled(explorer)
+    assert not form.overwrite.value
+    assert len(explorer.session.corpus) == 12
+    assert explorer.session.corpus.domains == ["all"]
+
+
+def test_what_is_read_is_chosen_and_said(explorer, tmp_path):
+    write(tmp_path / "long.jsonl", [{"id": str(i), "text": f"{i} word " * 60} for i in range(4)])
+    form = explorer.documents.form
+    form.path.value, form.read.value, form.most.value = "long.jsonl", "middle", 12
+    form.controls.value = 1
+    form.score.click()
+    settled(explorer)
+    corpus = explorer.session.corpus
+    assert corpus.selection.run["read"] == "middle"
+    assert {"excess", "read"} <= {*corpus.column_names}
+    rows = shown(explorer)
+    start, end = corpus._base["read"].iloc[2].split(":")
+    assert int(start) > 0
+    assert rows[2]["read"] == f"characters {int(start):,} to {int(end):,}"
+    heard(explorer.documents.table, action="open", position=2)
+    settled(explorer)
+    assert rows[2]["read"] in explorer.text.source.value
+
+
+# ---- columns ----------------------------------------------------------------------------------
+
+
+def test_first_words_are_read_for_the_rows_on_the_screen_only(scored, monkeypatch):
+    corpus, asked = scored.session.corpus, []
+    read = corpus.document
+    monkeypatch.setattr(corpus, "document", lambda place: (asked.append(place), read(place))[1])
+    rows = shown(scored, 5)
+    assert sorted(asked) == sorted(rows)
+    for position, row in rows.items():
+        whole = " ".join(read(position).text.split())
+        assert row[BEGINNING] == whole[:LONGEST]
+    shown(scored, 5)  # and only once
+    assert len(asked) == 5
+
+
+def test_without_the_corpus_first_words_are_blank(scored, tmp_path):
+    (tmp_path / "c.jsonl").unlink()
+    assert all(row[BEGINNING] == "" for row in shown(scored).values())
+    scored.session.load(scored.session.corpus.folder)  # a run without its corpus
+    settled(scored)
+    rows = shown(scored)
+    assert len(rows) == 40
+    assert all(row[BEGINNING] == "" for row in rows.values())
+
+
+def test_all_columns_of_the_table_are_there_and_sort(scored):
+    table, corpus = scored.documents.table, scored.session.corpus
+    keys = {one["key"] for one in table.columns}
+    assert {"doc_id", "score", "rise", "score_novel", "repetition", "read", BEGINNING} <= keys
+    assert "excess" not in keys  # no control set was masked
+    assert (table.by, table.ascending) == ("rank", True)
+    for key in corpus.numeric_columns:
+        if key != "rank":
+            heard(table, action="sort", by=key)
+            settled(scored)
+            assert (table.by, table.ascending) == (key, key == "margin")
+    heard(table, action="sort", by="score")
+    scores = corpus.column("score")[table.order]
+    assert (np.diff(scores) <= 0).all()  # the highest first
+
+
+# ---- filters ----------------------------------------------------------------------------------
+
+
+def test_dragging_over_a_histogram_filters(scored):
+    documents, table, corpus = scored.documents, scored.documents.table, scored.session.corpus
+    histogram = table.histograms["score"]
+    score = corpus.column("score")
+    assert sum(histogram["all"]) == sum(histogram["kept"]) == 40
+    edges = np.linspace(score.min(), score.max(), len(histogram["all"]) + 1)
+    assert histogram["all"] == np.histogram(score, edges)[0].tolist()
+    heard(table, action="range", key="score", bins=[0, 11])
+    inside_it = score < edges[12]
+    assert set(table.order) == set(np.flatnonzero(inside_it))
+    assert table.histograms["score"]["range"] == (0, 11)
+    assert sum(table.histograms["tokens"]["kept"]) == inside_it.sum()
+    assert sum(table.histograms["tokens"]["all"]) == 40
+    assert f"{inside_it.sum()} documents of 40; score" in documents.passing.value
+    assert float(documents.high.value) == pytest.approx(edges[12], rel=1e-5)
+    documents.only.value = True
+    assert len(table.order) == (inside_it & corpus._rows["selected"]).sum()
+    documents.clear.click()
+    assert table.total == 40
+    assert documents.clear.disabled
+    assert not documents.low.value
+
+
+def test_a_range_is_typed(scored):
+    documents, corpus = scored.documents, scored.session.corpus
+    documents.column.value = "tokens"
+    tokens = corpus.column("tokens")
+    documents.low.value = str(int(np.median(tokens)))
+    assert set(documents.table.order) == set(np.flatnonzero(tokens >= np.median(tokens)))
+    documents.high.value = "many"
+    assert "expected a number" in documents.note.value
+    documents.low.value, documents.high.value = "", ""
+    settled(scored)
+    assert documents.table.total == 40
+
+
+def test_the_plot_chooses_and_opens(scored):
+    documents, corpus = scored.documents, scored.session.corpus
+    documents.plot.value = True
+    settled(scored)
+    scatter = documents.scatter
+    points = scatter.points
+    x, y = np.frombuffer(points.x, np.float32), np.frombuffer(points.y, np.float32)
+    np.testing.assert_array_equal(x, corpus.column("loss_base").astype(np.float32))
+    np.testing.assert_array_equal(y, corpus.column("score").astype(np.float32))
+    low, high, middle = float(x.min()) - 1, float(x.max()) + 1, float(np.median(y))
+    box = [[low, middle], [high, middle], [high, y.max() + 1], [low, y.max() + 1]]
+    heard(points, action="select", corners=[[float(a), float(b)] for a, b in box])
+    chosen = np.flatnonzero(corpus.column("score") > middle)
+    assert set(documents.table.order) == set(chosen)
+    assert np.flatnonzero(np.frombuffer(points.kept, np.uint8)).tolist() == chosen.tolist()
+    scored.session.cut(0.5)
+    assert set(documents.table.order) == set(chosen)  # stays while the cut moves
+    heard(points, action="select", corners=None)
+    assert documents.table.total == 40
+    heard(points, action="open", position=7)
+    settled(scored)
+    assert scored.session.position == documents.table.opened == 7
+
+
+def test_confounds_stand_above_the_plot(scored):
+    documents, corpus = scored.documents, scored.session.corpus
+    documents.plot.value = True
+    settled(scored)
+    expected = wb.confounds(corpus._base)
+    row = expected[(expected["domain"] == "a") & (expected["confound"] == "loss_base")].iloc[0]
+    line = documents.scatter.along.value
+    words = f"loss_base in a {row.spearman:+.2f} ("
+    assert words in line
+    assert line.index(words) < line.index("tokens in a")  # what the axis shows comes first
+    documents.scatter.across.value = "tokens"
+    line = documents.scatter.along.value
+    assert line.index("tokens in a") < line.index("loss_base in a")
+
+
+def test_a_polygon_holds_what_lies_inside():
+    random = np.random.default_rng(0)
+    x, y = random.uniform(-2, 2, (2, 1000))
+    corner = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]
+    assert (inside(corner, x, y) == ((x > 0) & (y > 0) & (x + y < 1))).all()
+    x[0] = np.nan
+    assert not inside([(-9, -9), (9, -9), (9, 9), (-9, 9)], x, y)[0]
+    with pytest.raises(ValueError, match="three corners"):
+        inside([(0, 0), (1, 1)], x, y)
+
+
+# ---- from one document to the next ------------------------------------------------------------
+
+
+def test_the_document_below_and_above_is_opened(scored):
+    documents, session = scored.documents, scored.session
+    with pytest.raises(ValueError, match="no document is opened"):
+        documents.step(1)
+    heard(documents.table, action="sort", by="score")
+    order = documents.table.order
+    heard(documents.table, action="open", position=int(order[3]))
+    settled(scored)
+    documents.step(1)
+    settled(scored)
+    assert session.position == documents.table.opened == order[4]
+    documents.step(-4)
+    settled(scored)
+    assert session.position == order[0]
+    with pytest.raises(ValueError, match="first document"):
+        documents.step(-1)
+    documents.domain.value = "b" if corpus_domain(scored, int(order[0])) == "a" else "a"
+    with pytest.raises(ValueError, match="filters"):
+        documents.step(1)
+
+
+def corpus_domain(explorer, position):
+    return explorer.session.corpus.rows([position])[0]["domain"]

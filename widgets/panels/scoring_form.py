@@ -1,0 +1,203 @@
+"""What scores or loads a corpus: which one, how it is read, where the run goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import ipywidgets as w
+
+from widgets.status_line import Note, StatusLine
+from widgets.tasks.task_queues import TaskQueues
+from workbench.corpus.columns import Columns
+from workbench.corpus.document import MissingColumn
+from workbench.corpus.environment import environment_corpus
+from workbench.scoring.corpus_folder import default_folder
+from workbench.session.session import Session
+
+SAMPLE = 96  # documents of the environment corpus
+AUTO = {"width": "auto"}
+HALF = {"flex": "1 1 0", "width": "auto", "min_width": "0"}
+ASKED = "aiw-asked"  # the class of a field that an error asks for
+READ = [("their start", "start"), ("their middle", "middle"), ("passages all over", "spread")]
+SCORING, LOADING = "scoring the corpus", "loading the run"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ScoringForm(w.VBox):
+    """Fields for a run, and the buttons that score a corpus or load the scores of one."""
+
+    def __init__(
+        self, session: Session, status: StatusLine, queues: TaskQueues, corpus: Any
+    ) -> None:
+        """The fields with their first values.
+
+        Args:
+            session: that scores.
+            status: shows the errors.
+            queues: do the work.
+            corpus: what to score (anything that `score_corpus` reads); None: named in the form.
+        """
+        self.session, self.queues, self.given = session, queues, corpus
+        guarded = status.guarded
+        hint = "a .jsonl, .parquet, .txt file or folder; empty: text of this Python environment"
+        self.path = w.Text(
+            placeholder=hint if corpus is None else "the corpus given in Python",
+            disabled=corpus is not None, layout=HALF,
+            tooltip="Corpus: a path, a pattern or a URL",
+        )  # fmt: skip
+        self.folder = w.Text(
+            placeholder=default_folder(corpus), layout=HALF,
+            tooltip="Run folder: where the scores are kept, or lie already",
+        )  # fmt: skip
+        self.path.observe(guarded(lambda _: self._propose()), "value")
+        self.most = w.BoundedIntText(
+            value=512, min=2, max=2**31 - 1, layout={"width": "74px", "flex": "none"},
+            tooltip="Read at most so many tokens of each document",
+        )  # fmt: skip
+        self.read = w.Dropdown(
+            options=READ, layout=HALF, tooltip="Which tokens of longer documents are read"
+        )
+        names = Columns()
+        self.id = _name_field("Column of the id", names.id)
+        self.text = _name_field("Column of the text", names.text)
+        self.domain = _name_field(
+            "Column of the domain; / is the sub-folder, and an empty field one domain for all",
+            names.domain or "",
+        )  # fmt: skip
+        self.overwrite = w.Checkbox(
+            description="overwrite another run in the folder", indent=False, layout=AUTO,
+            tooltip="Scores of other settings or of another corpus are set aside, in superseded/",
+        )  # fmt: skip
+        self.controls = w.BoundedIntText(
+            value=0, min=0, max=100, layout={"width": "58px", "flex": "none"},
+            tooltip="Control sets of random heads, for the columns of the excess; on the default "
+            "model each takes .7 of the time that scoring takes without any",
+        )  # fmt: skip
+        self.options = w.ToggleButton(
+            description="Options", icon="sliders", layout=AUTO,
+            tooltip="Names of columns, control sets, overwriting",
+        )  # fmt: skip
+        self.score = w.Button(
+            description="Score", icon="play", layout=AUTO, button_style="primary",
+            tooltip="Under the masked heads: two losses of each document; a run that was cancelled "
+            "goes on where it was",
+        )  # fmt: skip
+        self.load = w.Button(
+            description="Load the run",
+            layout=AUTO,
+            tooltip="Take up the finished run of the folder",
+        )
+        self.note = Note()
+        self.score.on_click(guarded(lambda _: self._score(), self.note))
+        self.load.on_click(guarded(lambda _: self._load(), self.note))
+        self._more = w.VBox(
+            [
+                w.HBox([w.Label("Columns"), self.id, self.text, self.domain]),
+                w.HBox([w.Label("Control sets"), self.controls, self.overwrite]),
+            ], layout={"display": "none"},
+        )  # fmt: skip
+        self.options.observe(self._show_options, "value")
+        super().__init__(
+            [
+                w.HBox([w.Label("Corpus"), self.path]),
+                w.HBox([w.Label("Run folder"), self.folder]),
+                w.HBox([w.Label("Read"), self.most, w.Label("tokens of"), self.read]),
+                self._more,
+                w.HBox([self.score, self.load, self.options]),
+                self.note,
+            ]
+        )
+        self.add_class("aiw-form")
+
+    def _propose(self) -> None:
+        """Show the folder that the run of the corpus that is named now goes to."""
+        self.folder.placeholder = default_folder(self.path.value.strip() or None)
+
+    def _show_options(self, change: dict[str, bool]) -> None:
+        self._more.layout.display = "" if change["new"] else "none"
+
+    # ---- what the fields say at a click, whatever is typed meanwhile -------------------------
+
+    def _folder(self) -> str:
+        return self.folder.value.strip() or self.folder.placeholder
+
+    def _corpus(self) -> Callable[[], Any]:
+        """What the form names at this moment, to be read later."""
+        corpus, path = self.given, self.path.value.strip()
+        if corpus is not None:
+            return lambda: corpus
+        return lambda: path or environment_corpus(max_documents=SAMPLE)
+
+    def _columns(self) -> dict[str, str | None]:
+        """Names of columns, where they are not the usual ones."""
+        fields = {"id": self.id, "text": self.text, "domain": self.domain}
+        named = {role: field.value.strip() or None for role, field in fields.items()}
+        for role in ("id", "text"):
+            if named[role] is None:
+                raise ValueError(f"the column of the {role} has no name: fill in the field")
+        usual = Columns().named()
+        return {role: name for role, name in named.items() if name != usual[role]}  # type: ignore[literal-required]
+
+    def _score(self) -> None:
+        session, corpus, state = self.session, self._corpus(), self.session.state
+        options = self._columns() | {
+            "max_tokens": self.most.value, "read": self.read.value,
+            "overwrite": self.overwrite.value, "controls": self.controls.value,
+        }  # fmt: skip
+        out = self._folder()
+        score = self._asking(lambda: session.score(corpus(), out, state=state, **options))
+        self.queues.begin(SCORING, score, self._done, self.note)
+
+    def _load(self) -> None:
+        folder, corpus, columns = self._folder(), self._corpus(), self._columns()
+        load = self._asking(lambda: self.session.load(folder, corpus(), **columns))
+        self.queues.begin(LOADING, load, self._done, self.note)
+
+    def _done(self, result: object) -> None:
+        self.overwrite.value = False  # it was meant for this run
+
+    # ---- what an error asks for --------------------------------------------------------------
+
+    def _asking(self, work: Callable[P, R]) -> Callable[P, R]:
+        """The same work, after an error of which the fields that its message names stand out."""
+
+        def asking(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                result = work(*args, **kwargs)
+            except Exception as error:
+                self._ask_for(error)
+                raise
+            self._mark(())
+            return result
+
+        return asking
+
+    def _ask_for(self, error: Exception) -> None:
+        if isinstance(error, MissingColumn):
+            for field in (self.id, self.text, self.domain):
+                field.options = error.present
+        # What Python calls it, and the field that stands for it.
+        fields = {
+            "id": self.id, "text": self.text, "domain": self.domain, "overwrite": self.overwrite,
+            "out": self.folder, "read": self.read, "max_tokens": self.most,
+            "controls": self.controls,
+        }  # fmt: skip
+        named = re.findall(rf"\b({'|'.join(fields)})=", str(error))
+        self._mark([fields[name] for name in named])
+        if {"id", "text", "domain", "overwrite", "controls"} & {*named}:
+            self.options.value = True
+
+    def _mark(self, asked: Any) -> None:
+        for field in (
+            self.id, self.text, self.domain, self.overwrite, self.folder, self.read, self.most,
+            self.controls,
+        ):  # fmt: skip
+            (field.add_class if field in asked else field.remove_class)(ASKED)
+
+
+def _name_field(tooltip: str, value: str) -> w.Combobox:
+    return w.Combobox(value=value, ensure_option=False, tooltip=tooltip, layout=HALF)
