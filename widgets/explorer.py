@@ -87,6 +87,7 @@ class Explorer(w.VBox):
         self.text.tokens.on_ask = self.status.guarded(self._ask)
         self.text.tokens.on_predict = self._predict
         self.text.tokens.on_look = self._look
+        self.text.on_step = self.status.guarded(self.documents.step)
         self.heads.grid.observe(lambda _: self._name_chosen(), "chosen")
         self.text.tokens.observe(self._themed, "theme")
         self.tabs = w.Tab(

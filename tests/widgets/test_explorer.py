@@ -228,8 +228,8 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
             None, {"action": "dance", "revision": e.text.tokens.revision, "token": 1}), "dance"),
         (lambda e: e.heads.grid.handle(None, {}), "action"),
         (lambda e: e.documents.extremes["highest"].click(), "no corpus"),
-        (lambda e: (setattr(e.documents.folder, "value", ""), e.documents.load.click()), "folder"),
-        (lambda e: (setattr(e.documents.folder, "value", "nowhere"), e.documents.load.click()),
+        (lambda e: (setattr(e.documents.form.folder, "value", ""), e.documents.form.load.click()), "folder"),
+        (lambda e: (setattr(e.documents.form.folder, "value", "nowhere"), e.documents.form.load.click()),
          "no run.json"),
     ],
 )  # fmt: skip
@@ -256,16 +256,16 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     documents, selection = explorer.documents, explorer.selection
     explorer.session.mask("L1H1 L2H3")
-    documents.path.value = "corpus.jsonl"
-    documents.most.value = 40
-    documents.score.click()
+    documents.form.path.value = "corpus.jsonl"
+    documents.form.most.value = 40
+    documents.form.score.click()
     settled(explorer)
     corpus = explorer.session.corpus
     assert documents.table.total == 20
-    assert documents.origin.value == (
+    assert (
         "20 documents in 2 domains, scored by llama with L1H1 L2H3 masked (uniform), 40 tokens of "
         "each"
-    )
+    ) in documents.origin.value
     assert [value for _, value in documents.domain.options] == ["", "<b>x</b>", "y"]
     documents.domain.value = "y"
     assert documents.table.total == 10
@@ -285,7 +285,7 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     selection.fraction.value = 0.5
     settled(explorer)
     assert corpus.selection.fraction == 0.5
-    assert "<td>5</td><td>10</td>" in selection.counts.value
+    assert "<td>5 of 10<br>" in selection.counts.value
     assert "&lt;b&gt;x&lt;/b&gt;" in selection.counts.value
     selection.by.value = "tokens"
     settled(explorer)
@@ -299,8 +299,8 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     selection.export.click()
     settled(explorer)
     folder = default_folder("corpus.jsonl")
-    assert documents.folder.placeholder == folder
-    assert f"top 20% of the tokens written: {folder}/manifest.json" in selection.written.value
+    assert documents.form.folder.placeholder == folder
+    assert f"top 20% of the tokens written: {folder}/manifest.json" in selection.note.value
     assert wb.verify_manifest(tmp_path / folder).ok
     explorer.tabs.selected_index = TABS.index("Code")
     code = explorer.code.code
@@ -313,9 +313,9 @@ def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     wb.score_corpus(explorer.session.model, wb.HeadSet.of([(1, 1)], explorer.session.model),
                     "c.jsonl", out="run")  # fmt: skip
-    explorer.documents.path.value = "c.jsonl"
-    explorer.documents.folder.value = "run"
-    explorer.documents.load.click()
+    explorer.documents.form.path.value = "c.jsonl"
+    explorer.documents.form.folder.value = "run"
+    explorer.documents.form.load.click()
     settled(explorer)
     assert explorer.documents.table.total == 6
 
@@ -363,10 +363,10 @@ def test_work_that_waits_is_done_for_the_state_of_its_click(explorer, tmp_path, 
     go = threading.Event()
     explorer.session.mask("L1H1")
     explorer.queues.begin("something long", lambda: go.wait(30))
-    explorer.documents.path.value = "c.jsonl"
-    explorer.documents.score.click()
+    explorer.documents.form.path.value = "c.jsonl"
+    explorer.documents.form.score.click()
     explorer.session.mask("L2H2 L2H3")
-    explorer.documents.path.value = "another.jsonl"
+    explorer.documents.form.path.value = "another.jsonl"
     go.set()
     settled(explorer)
     assert explorer.session.corpus.selection.run["heads"]["heads"] == "L1H1"

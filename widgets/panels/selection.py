@@ -137,7 +137,7 @@ class SelectionPanel(w.VBox):
         )
         self.figure.show(influence_histogram(chosen))
         self.follow_heads()
-        self._compare()
+        self._put_beside()
 
     def follow_heads(self) -> None:
         """Say which heads made the scores, and whether the grid shows others by now."""
@@ -192,9 +192,9 @@ class SelectionPanel(w.VBox):
         corpus = self.session.corpus
         assert corpus is not None
         self._kept = _named(corpus.selection), corpus.selected
-        self._compare()
+        self._put_beside()
 
-    def _compare(self) -> None:
+    def _put_beside(self) -> None:
         """Say what A and the present selection have in common."""
         corpus, kept = self.session.corpus, self._kept
         self.part.disabled = kept is None
