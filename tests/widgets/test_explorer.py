@@ -67,6 +67,11 @@ def clicked(explorer, *heads):
     grid.set_state({"mask": memoryview(mask.tobytes())})
 
 
+def loads_from(explorer, folder):
+    explorer.documents.form.folder.value = folder
+    explorer.documents.form.load.click()
+
+
 def test_the_grid_toggles_and_the_tokens_follow(explorer):
     clicked(explorer, (1, 2), (2, 0))
     settled(explorer)
@@ -228,9 +233,8 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
             None, {"action": "dance", "revision": e.text.tokens.revision, "token": 1}), "dance"),
         (lambda e: e.heads.grid.handle(None, {}), "action"),
         (lambda e: e.documents.extremes["highest"].click(), "no corpus"),
-        (lambda e: (setattr(e.documents.form.folder, "value", ""), e.documents.form.load.click()), "folder"),
-        (lambda e: (setattr(e.documents.form.folder, "value", "nowhere"), e.documents.form.load.click()),
-         "no run.json"),
+        (lambda e: loads_from(e, ""), "folder"),
+        (lambda e: loads_from(e, "nowhere"), "no run.json"),
     ],
 )  # fmt: skip
 def test_errors_are_shown_and_nothing_is_lost(explorer, act, message):
@@ -300,7 +304,7 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     settled(explorer)
     folder = default_folder("corpus.jsonl")
     assert documents.form.folder.placeholder == folder
-    assert f"top 20% of the tokens written: {folder}/manifest.json" in selection.note.value
+    assert f"top 20% of the tokens by score written: {folder}/manifest.json" in selection.note.value
     assert wb.verify_manifest(tmp_path / folder).ok
     explorer.tabs.selected_index = TABS.index("Code")
     code = explorer.code.code
