@@ -289,7 +289,7 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     selection.fraction.value = 0.5
     settled(explorer)
     assert corpus.selection.fraction == 0.5
-    assert "<td>5 of 10<br>" in selection.counts.value
+    assert "<span>5 of 10</span>" in selection.counts.value
     assert "&lt;b&gt;x&lt;/b&gt;" in selection.counts.value
     selection.by.value = "tokens"
     settled(explorer)

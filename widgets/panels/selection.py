@@ -87,9 +87,15 @@ class SelectionPanel(w.VBox):
         self.part.observe(guarded(lambda _: self._narrow()), "value")
         self.pair = w.HTML()
         self.pair.add_class("aiw-source")  # one line, cut where there is no room
+        cut = w.HBox(
+            [
+                w.HBox([w.Label("Top"), self.fraction, w.Label("of the"), self.by]),
+                w.HBox([w.Label("ranked by"), self.by_score]),
+            ]
+        )
+        cut.add_class("aiw-wrap")
         self._parts = [
-            w.HBox([w.Label("Top"), self.fraction, w.Label("of the"), self.by]),
-            w.HBox([w.Label("ranked by"), self.by_score]),
+            cut,
             w.HBox([w.Label("in"), self.folder, self.export]),
             self.note,
             self.scored_under,
@@ -223,7 +229,7 @@ def _named(chosen: Selection) -> str:
 
 
 def _part(count: Any, total: Any, share: Any) -> str:
-    return f"{count:,} of {total:,}<br><small>{share:.1%}</small>"
+    return f"<span>{count:,} of {total:,}</span> <small>{share:.1%}</small>"
 
 
 def _without(chosen: Selection) -> str:

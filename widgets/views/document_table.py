@@ -15,14 +15,14 @@ KEPT = 5000  # beginnings
 BEGINNING = "beginning"  # key of the first words, which the owner hands over later
 # The most important first: where there is no room, the last are left out.
 COLUMNS = (
-    column("doc_id", "document", 90, share=2, middle=True, title="Identifier of the document"),
+    column("doc_id", "document", 130, share=2, middle=True, title="Identifier of the document"),
     column("score", "score", 62, 4),
-    column(BEGINNING, "first words", 90, share=3, title="How the text begins"),
+    column(BEGINNING, "first words", 140, share=3, title="How the text begins"),
     column("selected", "selected", 62, title="Whether the cut chooses it"),
     column("domain", "domain", 80, share=1, title="Domain inside which it is ranked"),
+    column("loss_base", "base loss", 66, 3),
     column("rank", "rank", 52, 0, title="Place in its domain, 1 for the highest"),
     column("margin", "margin", 62, 4, title="Distance from the cut; sorted by its size"),
-    column("loss_base", "base loss", 66, 3),
     column("loss_ref", "masked loss", 80, 3),
     column("tokens", "tokens", 60, 0),
     column("compression_ratio", "compression", 84, 2),

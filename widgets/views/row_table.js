@@ -12,7 +12,7 @@ const PATIENCE = 1000; // ms to wait for an answer before other rows are asked f
 const KEPT = 5000; // rows kept of those that have scrolled away
 const GAP = 10; // px between two columns
 const BESIDE = 42; // px of a row that no column has: padding and scrollbar
-const TAIL = 12; // characters at the end of a name, which tell many names apart
+const TAIL = 10; // characters at the end of a name, which tell many names apart
 
 function render({ model, el }) {
   let known = new Map(); // row number -> {position, cells}, of the present revision

@@ -1,18 +1,38 @@
-// Tells Python when a view of what it stands in is made or goes, and the page when that changes size.
+// Tells Python when a view of the box that it stands in is made or goes, and keeps a figure in that box
+// as wide as the box.
 //
-// It has no height and shows nothing.
+// It has no height and shows nothing. plotly fits a figure to its room only when the window changes: a
+// figure that was drawn while its tab was hidden, or before its room had a size, stays too wide.
+
+const PAUSE = 50; // ms without a change, after which the figure is drawn
 
 function render({ model, el }) {
   model.send({ action: "shown" });
-  let width = 0;
-  // plotly fits a figure to its room only when the window changes; a tab that comes to the front is
-  // no change of the window.
+  let box = null;
+  let timer = 0;
+
+  function fit() {
+    const figure = box.querySelector(".main-svg");
+    if (!figure || !box.clientWidth) return;
+    if (Math.abs(figure.clientWidth - box.clientWidth) > 2) window.dispatchEvent(new Event("resize"));
+  }
+
+  const drawn = new MutationObserver(() => {
+    clearTimeout(timer);
+    timer = setTimeout(fit, PAUSE);
+  });
   const sized = new ResizeObserver(() => {
-    if (el.clientWidth && el.clientWidth !== width) window.dispatchEvent(new Event("resize"));
-    width = el.clientWidth;
+    if (!box && el.closest(".widget-box")) {
+      box = el.closest(".widget-box");
+      drawn.observe(box, { childList: true, subtree: true });
+    }
+    if (box) fit();
   });
   sized.observe(el);
+
   return () => {
+    clearTimeout(timer);
+    drawn.disconnect();
     sized.disconnect();
     model.send({ action: "gone" });
   };
