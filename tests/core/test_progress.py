@@ -264,6 +264,8 @@ def test_time_left_is_that_of_the_mean_rate():
     assert Progress("x", "y", 5, None, 3.0).left is None
     assert str(Progress("reading", "doc", 1234, None, 3.0)) == "reading: 1,234 doc"
     assert Progress("x", "y", 120, 100, 3.0).left == 0
+    assert Progress("x", "y", 90, 100, 10.0, kept=80).left == 10  # ten were done in ten seconds
+    assert Progress("x", "y", 80, 100, 10.0, kept=80).left is None
     assert "1:01:01 left" in str(Progress("x", "y", 1, 2, 3661.0))
     assert "1:00 left" in str(Progress("x", "y", 1, 2, 59.7))
 
@@ -288,6 +290,19 @@ def test_who_watches_hears_every_unit_and_nobody_else_does(capfd, monkeypatch):
     shown = capfd.readouterr().err
     assert "letters" in shown
     assert "short" not in shown
+
+
+def test_what_was_kept_counts_as_done_and_not_for_the_rate(capfd, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    states = []
+    with watched(states.append, threading.Event()), progress_bar("more", "bit", 100) as done:
+        done(80, kept=True)
+        done(10)
+    assert [(state.done, state.kept) for state in states] == [(0, 0), (80, 80), (90, 80)]
+    assert states[-1].left == pytest.approx(states[-1].seconds)
+    with progress_bar("resumed", "bit", 100) as done:
+        done(100, kept=True)
+    assert "100/100" in capfd.readouterr().err
 
 
 def test_a_stop_ends_a_loop_at_its_next_unit_and_is_no_error():

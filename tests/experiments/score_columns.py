@@ -19,7 +19,6 @@ import pandas as pd
 import workbench as wb
 from experiments.candidate_columns import COLUMNS, earlier_matches
 from workbench.masking.losses import losses_of_ids
-from workbench.models.token_prefix import encode_start
 from workbench.training.planted_world import planted_kinds
 
 FOURTEEN = "L17H3 L17H4 L17H5 L18H6 L18H7 L20H5 L20H6 L21H8 L22H7 L23H1 L23H2 L23H7 L23H8 L24H2"
@@ -44,7 +43,7 @@ def losses_of(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """The tokens of each document and its losses, (sets, T - 1), from the file if it is there."""
     if not file.exists():
-        ids = [encode_start(model, document.text, TOKENS) for document in documents]
+        ids = [model.encode(document.text)[:TOKENS] for document in documents]
         rows = [np.stack(losses) for losses in losses_of_ids(model, ids, sets)]
         np.savez_compressed(
             file, ids=np.concatenate(ids), losses=np.concatenate(rows, axis=1),

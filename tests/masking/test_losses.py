@@ -116,3 +116,11 @@ def test_likely_slips_are_named(tiny):
     for window in (1, 129, -3):
         with pytest.raises(ValueError, match="window must lie between"):
             wb.token_losses(tiny, [TEXT], window=window)
+
+
+def test_losses_of_the_beginning_are_those_of_the_text_that_was_cut(tiny):
+    text = "the stone and the lamp " * 200
+    beginning = tiny.tokenizer.decode(tiny.encode(text)[:40])
+    ((cut,),) = wb.token_losses(tiny, [text], max_tokens=40)
+    ((plain,),) = wb.token_losses(tiny, [beginning])
+    assert cut.tolist() == pytest.approx(plain.tolist())

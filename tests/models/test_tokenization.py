@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 import transformers as tr
 from support.models import TINY, make_hf, make_model, make_tokenizer
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 import workbench as wb
 from workbench.masking.token_changes import pieces_of
@@ -134,3 +144,87 @@ def test_a_model_of_four_bases_is_tried_out_and_scored():
     assert all(isinstance(check.measured, float) for check in certificate.checks[1:])
     rows = [{"id": str(i), "text": ("acgt" * 9)[i:]} for i in range(4)]
     assert len(wb.score_corpus(model, wb.HeadSet.of([(1, 1)], model), rows)) == 4
+
+
+# ---- many texts in one call, with tokenizers of many kinds -------------------------------------
+
+TRAINED_ON = [
+    "the river and the stone and the lamp it's 2024 they're NaN e\u0301t\u00e9 Stra\u00dfe ",
+    "  \n\n\tdef f(x):\n    return x  # aaaa bbbb aaaaaaa 河石灯 12345.678 \u2028",
+] * 20
+PATTERN = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+(?!\S)|\s+"
+Split = pre_tokenizers.Split
+
+
+class UnigramTrainer:
+    """One that has a token for what it does not know."""
+
+    def __new__(cls, **options):
+        return trainers.UnigramTrainer(unk_token="[UNK]", **options)
+
+
+def byte_level(regex=False):
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=regex)
+
+
+def made(pre, normalizer=None, model=None, trainer=trainers.BpeTrainer, added=()):
+    inner = Tokenizer(model or models.BPE())
+    inner.pre_tokenizer, inner.decoder = pre, decoders.ByteLevel()
+    if normalizer is not None:
+        inner.normalizer = normalizer
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    options = {"initial_alphabet": alphabet} if trainer is trainers.BpeTrainer else {}
+    inner.train_from_iterator(
+        TRAINED_ON, trainer(vocab_size=500, special_tokens=["<s>", "[UNK]"], **options)
+    )
+    inner.add_tokens(list(added))
+    return tr.PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", unk_token="[UNK]")
+
+
+KINDS = {
+    "GPT-2": made(byte_level(True)),
+    "digits before": made(pre_tokenizers.Sequence([pre_tokenizers.Digits(True), byte_level(True)])),
+    "prefixed": made(pre_tokenizers.ByteLevel(add_prefix_space=True)),
+    "pattern": made(
+        pre_tokenizers.Sequence([Split(Regex(PATTERN), "isolated"), byte_level()]),
+        normalizers.NFC(),
+    ),
+    "BERT": made(
+        pre_tokenizers.BertPreTokenizer(), normalizers.BertNormalizer(),
+        models.WordPiece(unk_token="[UNK]"), trainers.WordPieceTrainer,
+    ),
+    "NFKC": made(pre_tokenizers.Whitespace(), normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Lowercase()])),
+    "added": made(byte_level(True), added=[
+        AddedToken("stone", lstrip=True, rstrip=True), AddedToken("lamp", single_word=True), "  ",
+    ]),
+    "no pre-tokenizer": made(byte_level()),
+    "unknown pattern": made(
+        pre_tokenizers.Sequence([Split(Regex(r"\w+ \w+|\s|."), "isolated"), byte_level()])
+    ),
+    "behind the bytes": made(
+        pre_tokenizers.Sequence([byte_level(), Split(Regex(PATTERN), "isolated")])
+    ),
+    "inverted": made(
+        pre_tokenizers.Sequence(
+            [Split(Regex(PATTERN), "merged_with_next", invert=True), byte_level()]
+        )
+    ),
+    "strip": made(byte_level(True), normalizers.Strip()),
+    "a token of two words": made(byte_level(True), added=["the stone"]),
+    "unigram": made(
+        pre_tokenizers.Metaspace(), None, models.Unigram(), UnigramTrainer
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_texts_are_tokenized_together_as_they_are_alone(name, monkeypatch):
+    model = make_model()
+    model.tokenizer = KINDS[name]
+    texts = ["", "a", *TRAINED_ON[:2], "x" * 500, "<s> the river", "last"]
+    alone = [model.encode(text) for text in texts]
+    for most in (1, 300, 1 << 18):
+        monkeypatch.setattr("workbench.models.model.BATCH_CHARACTERS", most)
+        assert list(model.encode_all(texts)) == alone
+    assert list(model.encode_all([])) == []

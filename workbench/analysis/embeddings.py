@@ -17,7 +17,6 @@ from workbench.masking.masks import require_unmasked
 from workbench.masking.packed import packed_passes
 from workbench.masking.reference import require_max_tokens
 from workbench.models.model import Model
-from workbench.models.token_prefix import encode_start
 
 
 def embed(texts: Sequence[str], model: Model | str, *, max_tokens: int | None = None) -> np.ndarray:
@@ -48,11 +47,10 @@ def embed(texts: Sequence[str], model: Model | str, *, max_tokens: int | None = 
     most = model.context - len(model.bos_ids)
     most = most if max_tokens is None else min(most, max_tokens)
     windows = []
-    for number, text in enumerate(texts):
-        ids = encode_start(model, text, most)
+    for number, ids in enumerate(model.encode_all(texts)):
         if not ids:
             raise ValueError(f"texts[{number}] has no token to embed: leave it out")
-        windows.append([*model.bos_ids, *ids])
+        windows.append([*model.bos_ids, *ids[:most]])
     rows = []
     with progress_bar("embedding", "doc", len(windows)) as done:
         for packed in _packed(model, windows):

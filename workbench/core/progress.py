@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from tqdm.auto import tqdm
 
@@ -42,6 +42,7 @@ class Progress:
         done: how many units are finished.
         total: how many units there are; None: unknown.
         seconds: seconds since the loop began.
+        kept: how many of the finished units were finished before it began.
     """
 
     title: str
@@ -49,11 +50,15 @@ class Progress:
     done: int
     total: int | None
     seconds: float
+    kept: int = 0
 
     @property
     def left(self) -> float | None:
         """Seconds until the end at the mean rate so far; None while that is unknown."""
-        return time_left(self.seconds, self.done, self.total, self.done)
+        now = self.done - self.kept
+        if not self.total or not now:
+            return None
+        return self.seconds / now * max(self.total - self.done, 0)
 
     def __str__(self) -> str:
         of = "" if self.total is None else f" of {self.total:,}"
@@ -61,19 +66,16 @@ class Progress:
         return f"{self.title}: {self.done:,}{of} {self.unit}{left}"
 
 
-def time_left(seconds: float, done: int, total: int | None, through: int) -> float | None:
-    """Seconds until the end of some work at its mean rate so far.
+class Done(Protocol):
+    """Moves a progress bar on."""
 
-    Args:
-        seconds: that it took so far.
-        done: units that were done in these.
-        total: units of the whole; None: unknown.
-        through: units that are behind, those included that nobody had to do.
+    def __call__(self, units: int, kept: bool = False) -> object:
+        """Move on.
 
-    Returns:
-        The seconds; None while that is unknown.
-    """
-    return seconds / done * max(total - through, 0) if total and done else None
+        Args:
+            units: so many more are finished.
+            kept: whether they were finished before the work began, which the rate leaves out.
+        """
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ def progress_bar(
     *,
     bar: bool = True,
     note: Callable[[], str] | None = None,
-) -> Iterator[Callable[[int], object]]:
+) -> Iterator[Done]:
     """A progress bar that the `with` block moves on itself.
 
     Args:
@@ -221,27 +223,33 @@ def progress_bar(
         yield _reporting(watch, title, unit, total)
         return
     if not bar:
-        yield lambda units: None
+        yield lambda units, kept=False: None
         return
     # tqdm itself reads this variable in a terminal only, not in a notebook.
     silent = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
     with tqdm(desc=title, total=total, unit=unit, mininterval=0.5, disable=silent) as shown:
 
-        def moved(units: int) -> None:
+        def moved(units: int, kept: bool = False) -> None:
             if note is not None:
                 shown.set_postfix_str(note(), refresh=False)
+            if kept and not silent:  # tqdm leaves what is in `initial` out of its rate
+                shown.initial += units
+                shown.n += units
+                shown.last_print_n += units
+                units = 0
             shown.update(units)
 
         yield moved
 
 
-def _reporting(watch: _Watch, title: str, unit: str, total: int | None) -> Callable[[int], None]:
-    began, finished = time.monotonic(), 0
+def _reporting(watch: _Watch, title: str, unit: str, total: int | None) -> Done:
+    began, finished, before = time.monotonic(), 0, 0
 
-    def done(units: int) -> None:
-        nonlocal finished
+    def done(units: int, kept: bool = False) -> None:
+        nonlocal finished, before
         finished += units
-        watch.on_progress(Progress(title, unit, finished, total, time.monotonic() - began))
+        before += units if kept else 0
+        watch.on_progress(Progress(title, unit, finished, total, time.monotonic() - began, before))
         check_cancelled()
 
     done(0)

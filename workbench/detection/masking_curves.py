@@ -20,7 +20,6 @@ from workbench.models.attention_hook import Mode
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet, heads_in
 from workbench.models.model import Model
-from workbench.models.token_prefix import encode_start
 
 SETS = 6  # head sets in one pass; memory grows with it
 
@@ -97,7 +96,7 @@ def masking_curve(
     ]
     measured: dict[HeadSet, tuple[float, float, float]] = {}  # no head masked is the same for all
     sets = list(dict.fromkeys(head_set for _, _, head_set in rows))
-    ids = [encode_start(model, text, max_tokens) for text in texts]
+    ids = [ids[:max_tokens] for ids in model.encode_all(texts)]
     groups = [sets[i : i + SETS] for i in range(0, len(sets), SETS)]
     total = len(sets) * (len(probes) + len(ids))
     with progress_bar("masking more and more heads", "passes", total) as done:

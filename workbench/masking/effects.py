@@ -30,7 +30,6 @@ from workbench.models.attention_override import override_output
 from workbench.models.head_scores import HeadScores
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.models.token_prefix import encode_start
 
 TOKENS = 4096  # heads x tokens in one pass
 
@@ -120,7 +119,7 @@ def head_effects(
     if method not in ("exact", "gradient"):
         raise ValueError(f"method must be 'exact' or 'gradient', got {method!r}")
     require_max_tokens(max_tokens)
-    ids = [*model.bos_ids, *encode_start(model, text, max_tokens)]
+    ids = [*model.bos_ids, *model.encode(text)[:max_tokens]]
     first = max(len(model.bos_ids), 1)  # the first token that is predicted
     if len(ids) <= first:
         raise ValueError("this text has no token that is predicted: give at least two tokens")

@@ -16,7 +16,6 @@ from workbench.masking.reference import plain_losses, require_max_tokens, window
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.models.token_prefix import encode_start
 
 
 def token_losses(
@@ -60,7 +59,7 @@ def token_losses(
         if not isinstance(text, str):
             raise TypeError(f"texts[{number}] is not a text but of type {type(text).__name__}")
     require_max_tokens(max_tokens, least=0)
-    ids = [encode_start(model, text, max_tokens) for text in texts]
+    ids = [ids[:max_tokens] for ids in model.encode_all(texts)]
     return list(losses_of_ids(model, ids, heads, mode=mode, window=window))
 
 

@@ -24,7 +24,6 @@ from workbench.corpus.reading import read_corpus
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.models.token_prefix import encode_start
 from workbench.scoring.influence import scored
 from workbench.scoring.settings import ScoringSettings
 
@@ -142,9 +141,7 @@ def plan_scoring(
     list(scored(model, settings, chosen[:1]))  # what is done only once
     seconds, results = _measure(model, settings, chosen)
     lengths = {
-        name: np.array(
-            [len(encode_start(model, document.text, max_tokens)) for document in some], float
-        )
+        name: np.array([len(model.encode(document.text)[:max_tokens]) for document in some], float)
         for name, some in census.drawn.items()
     }
     rate = sum(some.sum() for some in lengths.values()) / seconds

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.core.progress import progress_bar, time_left
+from workbench.core.progress import Done, Progress, progress_bar
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.scoring.receipts import Receipt
 from workbench.scoring.run_folder import SetAside
@@ -234,7 +234,7 @@ class ProgressState:
     Attributes:
         total: rows of the call; None where nobody counted them.
         on_progress: called with `state` about once a second; None: nobody.
-        show: called with the rows of each step.
+        show: moves the bar on.
         began: `time.monotonic()` when the first worker was ready.
         ended: `time.monotonic()` at the end.
         documents: rows that are through.
@@ -245,7 +245,7 @@ class ProgressState:
 
     total: int | None
     on_progress: OnProgress | None
-    show: Callable[[int], object] = lambda documents: None
+    show: Done = lambda units, kept=False: None
     began: float | None = None  # when the first worker was ready
     ended: float | None = None
     documents: int = 0
@@ -269,7 +269,7 @@ class ProgressState:
         self.kept += documents if kept else 0
         self.tokens += tokens
         self.failed += failed
-        self.show(documents)
+        self.show(documents, kept)
         if self.on_progress is not None and time.monotonic() - self._last >= 1:
             self._last = time.monotonic()
             self.on_progress(self.state("progress"))
@@ -289,7 +289,7 @@ class ProgressState:
             The dict that `run_progress` describes.
         """
         seconds = self.seconds
-        left = time_left(seconds, self.documents - self.kept, self.total, self.documents)
+        left = Progress("", "", self.documents, self.total, seconds, self.kept).left
         return {
             "event": event, "documents": self.documents, "of": self.total, "tokens": self.tokens,
             "tokens_per_second": round(self.tokens / seconds, 1) if seconds else 0.0,
