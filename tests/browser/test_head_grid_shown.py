@@ -84,7 +84,8 @@ def test_strength_and_sign_are_coloured(page):
         page, legend=effect | {"low": -0.0001, "high": 0.0001, "digits": 2, "note": "of a text"}
     )
     legend = page.locator(".aiw-legend").text_content()
-    assert legend == "\u2264 0.00\u2265 0.00maskedof a text"  # nothing has no sign
+    assert legend == "\u2264 0.00\u2265 0.00masked"  # nothing has no sign
+    assert page.locator(".aiw-legend-note").text_content() == "of a text"
 
 
 def readout(page):

@@ -11,7 +11,8 @@ from support.models import EVERY_ARCHITECTURE, make_hf, make_model, make_tokeniz
 from support.planted import COPYING, planted_model
 
 import workbench as wb
-from workbench.masking.residual_cache import ResidualCache, can_resume
+from workbench.masking.fast_path import key_of
+from workbench.masking.residual_cache import RESUMED, ResidualCache, can_resume
 from workbench.models import attention_weights
 from workbench.models.attached_hooks import attach_hooks
 
@@ -211,7 +212,7 @@ def test_a_layer_whose_stream_is_stored_is_computed_alone(memory):
 
 def test_a_model_that_cannot_resume_gives_the_same_rows(tiny):
     model = make_model()
-    model.__dict__["workbench_can_resume"] = {(model.dtype, model.device): False}
+    assert model.cache.kept(key_of(model, RESUMED), lambda: None) is None  # not to be resumed
     for words in ("", "L0H1 L1H0"):
         rows = [
             wb.attention_row(

@@ -40,11 +40,6 @@ class TextPanel(w.VBox):
             tooltip="The order of the tokens",
         ))  # fmt: skip
         w.link((self.order, "value"), (self.tokens, "order"))
-        self.lock = w.ToggleButton(
-            icon="lock", layout=NARROW,
-            tooltip="Keep the scale of the colours, so that texts and masks compare",
-        )  # fmt: skip
-        w.link((self.lock, "value"), (self.tokens, "locked"))
         self.before = self._step_button("chevron-left", "The document above, in the table", -1)
         self.after = self._step_button("chevron-right", "The document below, in the table", 1)
         self.source = w.HTML()
@@ -73,7 +68,7 @@ class TextPanel(w.VBox):
         )
         self._editor.add_class("aiw-editor")
         self.edit.observe(self._show_editor, "value")
-        line = [self.order, self.lock, self.before, self.after, self.source, self.edit]
+        line = [self.order, self.before, self.after, self.source, self.edit]
         super().__init__([w.HBox(line), self.tokens, self._editor])
         self.add_class("aiw-text")
 

@@ -35,11 +35,12 @@ function render({ model, el }) {
   const tip = element("div", "aiw-tip");
   tip.setAttribute("aria-hidden", "true"); // the cell itself says the same
   const legend = element("div", "aiw-legend");
+  const legendNote = element("div", "aiw-legend-note");
   const readout = element("div", "aiw-readout");
   const spoken = element("div", "aiw-spoken");
   spoken.setAttribute("aria-live", "polite");
   room.append(grid);
-  el.replaceChildren(room, legend, readout, spoken, tip);
+  el.replaceChildren(room, legend, legendNote, readout, spoken, tip);
 
   const cells = new Array(total);
   const layerLabels = [];
@@ -195,8 +196,8 @@ function render({ model, el }) {
       element("span", "aiw-key-masked"),
       text("masked"),
       ...(reference.includes(1) ? [element("span", "aiw-key-reference"), text("compared with")] : []),
-      ...(note ? [Object.assign(text(note), { className: "aiw-legend-note", title: note })] : []),
     );
+    legendNote.textContent = legendNote.title = note;
   }
 
   function show(i) {

@@ -9,6 +9,7 @@ const PATIENCE = 80; // ms that a pointer rests before anything is asked
 const NEWLINE = "\u21B5"; // how Python writes a line end
 const SOURCES = 3; // how many of the tokens that are looked at most are named
 const PLAIN = 0.1; // weight from which they get a number in the text, too
+const NUMBER = 80; // px that it takes
 const FAINT = 0.02; // weight below which they get no mark
 const ARROW = " \u2192 "; // between before and after
 const CHOOSE = "Choose a head to see where it looks.";
@@ -305,14 +306,21 @@ function render({ model, el }) {
       const told = side.weights[i] >= FAINT && shown.some(([, one]) => one === side);
       return told ? `${(1 + 3 * side.weights[i]).toFixed(1)}px` : "0px";
     };
-    const named = strongest(sides);
     for (const [i, span] of spans.entries()) {
       if (largest(sides, i) < FAINT) continue;
       marked.push(span);
       span.classList.add("aiw-looked-at");
       span.style.setProperty("--aiw-after", bar(found.after, i));
       span.style.setProperty("--aiw-before", sides.length > 1 ? bar(found.before, i) : "0px");
-      if (!named.includes(i) || largest(sides, i) < PLAIN) continue;
+    }
+    // Numbers where they do not cover one another; the details have them all.
+    const numbered = [];
+    for (const i of strongest(sides)) {
+      const span = spans[i];
+      const covers = (other) =>
+        Math.abs(other.offsetTop - span.offsetTop) < 10 && Math.abs(other.offsetLeft - span.offsetLeft) < NUMBER;
+      if (largest(sides, i) < PLAIN || numbered.some(covers)) continue;
+      numbered.push(span);
       span.dataset.look = inWords(shown, (side) => side.weights[i]);
       span.classList.toggle("aiw-look-left", span.offsetLeft > 0.8 * list.clientWidth);
     }
