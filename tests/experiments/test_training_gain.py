@@ -87,8 +87,8 @@ def tiny(tmp_path, monkeypatch):
 
 
 def test_runs_are_stored_and_not_repeated(tiny, monkeypatch):
-    asked = (["2x32"], ["random", "oracle", "raw"], [0, 1], 200, 6)
-    first = run_arms(tiny, ["2x32"], ["random", "oracle"], [0, 1], 200, 6)
+    asked = (["2x32"], ["random", "oracle", "raw"], [0, 1], 200, 4, 6)
+    first = run_arms(tiny, ["2x32"], ["random", "oracle"], [0, 1], 200, 4, 6)
     assert first["lookup"].between(2, 5).all()
     assert first["lookups"][first["arm"] == "oracle"].tolist() == [1.0, 1.0]
     assert first["chosen"].tolist() == [20] * 4
@@ -106,7 +106,7 @@ def test_arms_of_a_seed_share_their_first_weights_and_all_else(tiny):
     alike = pd.DataFrame({"kind": ["lookup"] * 200, "raw": 1.0, "nats": 1.0})
     world, held_out = wb.planted_world(200), wb.planted_world(40, seed=5)
     losses = [
-        training_gain.train(arm, "2x32", 0, world, alike, held_out, 4)["lookup"]
+        training_gain.train(arm, "2x32", 0, world, alike, held_out, 4, 4)["lookup"]
         for arm in ("raw", "nats")
     ]
     assert losses[0] == losses[1]

@@ -2,10 +2,11 @@
 
     PYTHONPATH=tests python -m experiments.training_gain OUT
 
-trains decoders on the same 24,000 documents, of which a chosen tenth is read four times as often,
-and reads held-out lookups with each. Lookups are a tenth of the corpus, so the best choice is known
-(arm "oracle"). Two runs of one size and seed differ in the choice alone: they share their first
-weights. Every finished run is a row of OUT/training_gain.csv, and what is there is not run again.
+trains decoders on the same 24,000 documents, of which a chosen tenth is read four times as often
+as the rest (`--times`), and reads held-out lookups with each. Lookups are a tenth of the corpus, so
+the best choice is known (arm "oracle"). Two runs of one size and seed differ in the choice alone:
+they share their first weights. Every finished run is a row of OUT/training_gain.csv, and what is
+there is not run again.
 With `--selectors` it trains no decoders on choices but selectors of these sizes, and writes to
 OUT/selector_size.csv what is in the highest tenth by each column.
 """
@@ -34,9 +35,9 @@ SIZES = {
 }
 FULL, RANDOM, ORACLE = "full", "random", "oracle"
 ARMS = (FULL, RANDOM, ORACLE, "fetched", "raw", "contrast", "low base loss", "far tokens, no model")
-CHOSEN, TIMES = 0.1, 4  # share of the documents that is chosen, and how often an epoch holds them
+CHOSEN = 0.1  # share of the documents that is chosen
 WORLD, HELD_OUT = 0, 5  # seeds of the documents
-KEY = ["size", "arm", "seed", "documents", "steps"]
+KEY = ["size", "arm", "seed", "documents", "times", "steps"]
 POWER = 0.8
 
 
@@ -73,19 +74,26 @@ def train(
     documents: Sequence[wb.Document],
     table: pd.DataFrame,
     held_out: Sequence[wb.Document],
+    times: int,
     steps: int,
 ) -> dict[str, object]:
-    """One run: who it is, what share of its choice are lookups, and what it lost on what."""
+    """One run, in whose epochs a chosen document comes so many times, another once.
+
+    Returns:
+        Who it is, what share of its choice are lookups, and its losses on held-out documents by
+        kind and on answers, in nats a token.
+    """
     start = time.process_time()
     chosen = chosen_by(arm, table, seed)
-    weights = np.where(chosen, TIMES, 1.0)
+    weights = np.where(chosen, times, 1.0)
     recipe = wb.Recipe(SIZES[size], steps=steps, batch=16, learning_rate=4e-3, warm_up=0.02)
     model = wb.pretrain(
         documents, recipe, tokenizer=planted_tokenizer(), weights=weights, seed=seed
     ).model
     answers = wb.lookup_losses(model, wb.planted_probes(model, n=256))
     return {
-        "size": size, "arm": arm, "seed": seed, "documents": len(documents), "steps": steps,
+        "size": size, "arm": arm, "seed": seed, "documents": len(documents), "times": times,
+        "steps": steps,
         "chosen": int(chosen.sum()),
         "lookups": float((table["kind"][chosen] == "lookup").mean()),
         **held_out_losses(model, held_out),
@@ -112,6 +120,7 @@ def run_arms(
     arms: Sequence[str],
     seeds: Sequence[int],
     documents: int,
+    times: int,
     steps: int,
 ) -> pd.DataFrame:
     """Train what is not stored yet, and return all that is."""
@@ -123,9 +132,9 @@ def run_arms(
         for seed in seeds:
             for arm in arms:
                 done = stored(file)
-                who = (size, arm, seed, documents, steps)
+                who = (size, arm, seed, documents, times, steps)
                 if who not in set(done[KEY].itertuples(index=False, name=None)):
-                    row = train(arm, size, seed, world, table, held_out, steps)
+                    row = train(arm, size, seed, world, table, held_out, times, steps)
                     store(file, pd.concat([done, pd.DataFrame([row])]) if len(done)
                           else pd.DataFrame([row]))  # fmt: skip
                     print(row, flush=True)
@@ -195,6 +204,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=[FULL, RANDOM, ORACLE, *COLUMNS], default=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--documents", type=int, default=24_000)
+    parser.add_argument("--times", type=int, default=4, help="a chosen document comes in an epoch")
     parser.add_argument("--steps", type=int, default=1_800)
     parser.add_argument("--selectors", action="store_true", help="selectors of these sizes instead")
     asked = parser.parse_args()
@@ -203,8 +213,8 @@ def main() -> None:
         print(selector_sizes(asked.out, asked.sizes).to_string(index=False))
         return
     runs = run_arms(
-        asked.out, asked.sizes, asked.arms, asked.seeds, asked.documents, asked.steps
-    )  # fmt: skip
+        asked.out, asked.sizes, asked.arms, asked.seeds, asked.documents, asked.times, asked.steps
+    )
     print(gains(runs).round(3).to_string(index=False))
 
 
