@@ -64,6 +64,7 @@ def picture() -> go.Figure:
     figure = score_test_dots(worlds, {**chance, TRAINING: 0.0})
     for annotation, title in zip(figure.layout.annotations, worlds, strict=True):
         annotation.update(text=title, font_size=13)
+    figure.update_traces(cliponaxis=False)  # whole dots at 0 and 1
     figure.update_xaxes(dtick=0.5)
     figure.update_layout(
         width=900, height=380, font_size=13, margin={"l": 150, "r": 15, "t": 50, "b": 30},

@@ -113,8 +113,8 @@ def test_arms_of_a_seed_share_their_first_weights_and_all_else(tiny):
 
 
 def test_selectors_are_stored_by_size(tiny):
-    rows = selector_sizes(tiny, ["2x32"])
+    rows = selector_sizes(tiny, ["2x32"], documents=200)
     assert rows["size"].unique().tolist() == ["2x32"]
     assert {"raw", "far tokens, no model"} <= set(rows["column"])
     assert rows["value"].between(0, 1).all()
-    pd.testing.assert_frame_equal(selector_sizes(tiny, ["2x32"]), rows)
+    pd.testing.assert_frame_equal(selector_sizes(tiny, ["2x32"], documents=200), rows)

@@ -8,7 +8,7 @@ the best choice is known (arm "oracle"). Two runs of one size and seed differ in
 they share their first weights. Every finished run is a row of OUT/training_gain.csv, and what is
 there is not run again.
 With `--selectors` it trains no decoders on choices but selectors of these sizes, and writes to
-OUT/selector_size.csv what is in the highest tenth by each column.
+OUT/selector_size.csv what share of the highest tenth by each column is lookups.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def train(
         "chosen": int(chosen.sum()),
         "lookups": float((table["kind"][chosen] == "lookup").mean()),
         **held_out_losses(model, held_out),
-        "answer_loss": answers["loss"].mean(), "answer_accuracy": answers["accuracy"].mean(),
+        "answer_loss": float(answers["loss"].mean()),
+        "answer_accuracy": float(answers["accuracy"].mean()),
         "cpu_seconds": round(time.process_time() - start),
     }  # fmt: skip
 
@@ -184,13 +185,14 @@ def gains(runs: pd.DataFrame, loss: str = "lookup", baseline: str = RANDOM) -> p
     return pd.DataFrame(rows)
 
 
-def selector_sizes(out: Path, sizes: Sequence[str]) -> pd.DataFrame:
-    """What stands in the highest tenth by each column, for selectors of several sizes."""
+def selector_sizes(out: Path, sizes: Sequence[str], documents: int = 2000) -> pd.DataFrame:
+    """What share of the highest tenth by each column is lookups, for selectors of several sizes."""
     file = out / "selector_size.csv"
     for size in sizes:
         done = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["size"])
         if size not in set(done["size"]):
-            tests = planted_tests(planted_table("literal", None, out, decoder=SIZES[size]))
+            table = planted_table("literal", None, out, decoder=SIZES[size], documents=documents)
+            tests = planted_tests(table)
             rows = tests.rows("share of the chosen", "lookup").assign(size=size)
             store(file, pd.concat([done, rows]) if len(done) else rows)
     return pd.read_csv(file)
