@@ -23,24 +23,23 @@ NAMES = {  # of `candidate_columns.COLUMNS`, from the paper's score to a count w
     "novel": "score_novel", "excess": "excess", "contrast": "contrast", "fetched": "fetched",
     "far tokens, no model": "far tokens (no model)",
 }  # fmt: skip
-WORLDS = {  # world: measure, against, title, what a choice by chance gives
-    "chains, held-out": ("matched AUC", "all others", "real chains<br>matched AUC", 0.5),
-    "literal, beside nothing": ("share of the chosen", "lookup",
-                                "literal lookups<br>share of chosen", 0.1),
-    "new_contexts, beside literal": ("share of the chosen", "lookup",
-                                     "new contexts<br>share of chosen", 0.1),
-    "programs, beside nothing": ("share of the chosen", "lookup",
-                                 "programs<br>share of chosen", 0.1),
+CHAINS, CHOSEN = ("matched AUC", "all others", 0.5), ("share of the chosen", "lookup", 0.1)
+WORLDS = {  # world: title, and the test: measure, against, what a choice by chance gives
+    "chains, held-out": ("real chains<br>matched AUC", CHAINS),
+    "literal, beside nothing": ("literal lookups<br>in the choice", CHOSEN),
+    "new_contexts, beside literal": ("new contexts<br>in the choice", CHOSEN),
+    "programs, beside nothing": ("programs<br>in the choice", CHOSEN),
+    "programs, beside literal": ("programs, other<br>selector", CHOSEN),
 }  # fmt: skip
 SIZE = "3x64"  # of the decoders whose gain is drawn, as a share of the oracle's
-TRAINING = "training<br>share of oracle's gain"
+TRAINING = "training: share<br>of best gain"
 
 
 def panels() -> dict[str, pd.DataFrame]:
     """Title to the rows of a world, columns by their names."""
     tests = pd.read_csv(HERE / "score_tests.csv")
     found = {}
-    for world, (measure, against, title, _) in WORLDS.items():
+    for world, (title, (measure, against, _)) in WORLDS.items():
         asked = [tests["world"] == world, tests["measure"] == measure, tests["against"] == against]
         found[title] = tests[asked[0] & asked[1] & asked[2]]
     runs = pd.read_csv(HERE / "training_gain.csv")
@@ -60,7 +59,7 @@ def panels() -> dict[str, pd.DataFrame]:
 def picture() -> go.Figure:
     """The figure, on white, so that it can be read on a dark page too."""
     worlds = panels()
-    chance = {title: by_chance for _, _, title, by_chance in WORLDS.values()}
+    chance = {title: by_chance for title, (_, _, by_chance) in WORLDS.values()}
     figure = score_test_dots(worlds, {**chance, TRAINING: 0.0})
     for annotation, title in zip(figure.layout.annotations, worlds, strict=True):
         annotation.update(text=title, font_size=13)
@@ -74,7 +73,7 @@ def picture() -> go.Figure:
 
 
 if __name__ == "__main__":
-    content = picture().to_image("png", scale=1.5)
+    content = picture().to_image("png", scale=1.4)
     if len(content) > MOST_BYTES:
         raise ValueError(f"the picture has {len(content):,} bytes, at most {MOST_BYTES:,}")
     PICTURE.write_bytes(content)

@@ -10,7 +10,7 @@ from experiments.columns_by_world import HERE, MOST_BYTES, NAMES, PICTURE, TRAIN
 
 def test_every_column_stands_in_every_world_with_its_interval():
     worlds = panels()
-    assert len(worlds) == 5
+    assert len(worlds) == 6
     for title, rows in worlds.items():
         assert set(rows["column"]) <= set(NAMES.values())
         assert (rows["low"] <= rows["value"]).all()
@@ -29,7 +29,7 @@ def test_the_figure_shows_what_is_stored():
     assert dict(zip(panel.y, panel.x, strict=True))["fetched"] == pytest.approx(
         rows.loc["fetched", "value"]
     )
-    assert [line.x0 for line in figure.layout.shapes] == [0.5, 0.1, 0.1, 0.1, 0.0]
+    assert [line.x0 for line in figure.layout.shapes] == [0.5, 0.1, 0.1, 0.1, 0.1, 0.0]
 
 
 def test_the_picture_is_small():
