@@ -177,6 +177,9 @@ def test_no_figure_holds_markup_from_a_corpus(table):
 
 def test_the_histogram_is_of_the_column_that_was_ranked_by(table):
     figure = wb.figures.influence_histogram(wb.select(table, by_score="loss_base"))
+    assert figure.layout.title.text == "loss_base inside each domain (dashed: the cut)"
+    of_score = wb.figures.influence_histogram(wb.select(table))
+    assert of_score.layout.title.text == "AttentionInfluence inside each domain (dashed: the cut)"
     assert figure.layout[f"xaxis{len(set(table['domain']))}"].title.text == "loss_base"
     reach = [x for bar in figure.data for x in bar.x]
     assert min(table["loss_base"]) <= min(reach) <= max(reach) <= max(table["loss_base"])

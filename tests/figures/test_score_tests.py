@@ -30,8 +30,14 @@ def test_a_panel_a_world_with_intervals_and_chance():
         "&lt;i&gt;chains&lt;/i&gt;", "planted",
     ]  # fmt: skip
     assert list(figure.layout.yaxis.categoryarray) == ["&lt;b&gt;raw&lt;/b&gt;", "score"]
+    assert figure.layout.xaxis.range == (-0.02, 1.02)
     with pytest.raises(ValueError, match="one world at least"):
         figures.score_test_dots({})
+
+
+def test_a_value_outside_of_0_to_1_is_on_the_axis_with_its_interval():
+    figure = figures.score_test_dots({"gain": rows(-0.3, 1.2)})
+    assert figure.layout.xaxis.range == pytest.approx((-0.42, 1.27))
 
 
 def test_the_response_in_standard_deviations():

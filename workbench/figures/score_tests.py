@@ -45,7 +45,8 @@ def score_test_dots(
             hovertemplate="%{y}: %{x:.2f}<extra>" + shown(name) + "</extra>",
         )  # fmt: skip
         figure.add_vline(x=by_chance, line={"color": COLOURS[6], "dash": "dot"}, row=1, col=panel)
-        figure.update_xaxes(range=[-0.02, 1.02], dtick=0.25, row=1, col=panel)
+        reach = [min(0, rows["low"].min()) - 0.02, max(1, rows["high"].max()) + 0.02]
+        figure.update_xaxes(range=reach, dtick=0.25, row=1, col=panel)
     figure.update_yaxes(
         categoryorder="array", categoryarray=[shown(name) for name in reversed(columns)]
     )

@@ -11,7 +11,7 @@ from workbench.analysis.confounding import confound_values
 from workbench.core.frames import TableLike, frame_of
 from workbench.corpus.boilerplate import SharedNgrams
 from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
-from workbench.selection.ranking import Selection
+from workbench.selection.ranking import SCORE, Selection
 
 
 def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
@@ -25,6 +25,7 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
         The figure, a panel a domain.
     """
     domains, column = selection.domains, selection.by_score
+    ranked_by = "AttentionInfluence" if column == SCORE else shown(column)
     figure = make_subplots(
         rows=len(domains), shared_xaxes=True, vertical_spacing=min(0.06, 0.5 / len(domains)),
         subplot_titles=[
@@ -42,15 +43,15 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
             figure.add_bar(
                 x=middle, y=counts, marker_color=colour, row=row, col=1,
                 name="chosen" if chosen else "not chosen", showlegend=row == 1,
-                hovertemplate=f"{column} %{{x:.2f}}: %{{y}} documents<extra></extra>",
+                hovertemplate=f"{shown(column)} %{{x:.2f}}: %{{y}} documents<extra></extra>",
             )  # fmt: skip
         figure.add_vline(
             x=domain.threshold, line_dash="dash", line_color=COLOURS[1], row=row, col=1
         )
     figure.update_layout(
-        title="AttentionInfluence inside each domain (dashed: the cut)", barmode="stack", bargap=0
+        title=f"{ranked_by} inside each domain (dashed: the cut)", barmode="stack", bargap=0
     )
-    figure.update_xaxes(title_text=column, row=len(domains), col=1)
+    figure.update_xaxes(title_text=shown(column), row=len(domains), col=1)
     return styled(figure, height=120 + 150 * len(domains))
 
 
