@@ -21,6 +21,7 @@ function render({ model, el }) {
   const frame = element("div", "aiw-scatter-frame", "img");
   const points = document.createElement("canvas");
   const marks = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  marks.setAttribute("aria-hidden", "true"); // the frame has a name for all of it
   const legend = element("div", "aiw-scatter-legend");
   frame.append(points, marks);
   const top = element("div", "aiw-scatter-top");
