@@ -104,7 +104,7 @@ class Lab:
 
     def settle(self) -> None:
         """Wait until the explorer computes nothing any more, without an error."""
-        self.until(f"explorer.wait({PATIENCE // 1000}), explorer.problem.error", "(True, None)")
+        self.until(f"explorer.wait({PATIENCE // 1000}), explorer.status.error", "(True, None)")
 
     def saved(self, name: str) -> dict:
         return json.loads((self.folder / name).read_text())

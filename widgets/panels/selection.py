@@ -143,7 +143,7 @@ class SelectionPanel(w.VBox):
         )
         self.figure.show(influence_histogram(chosen))
         self.follow_heads()
-        self._compare()
+        self._put_beside()
 
     def follow_heads(self) -> None:
         """Say which heads made the scores, and whether the grid shows others by now."""
@@ -198,9 +198,9 @@ class SelectionPanel(w.VBox):
         corpus = self.session.corpus
         assert corpus is not None
         self._kept = _named(corpus.selection), corpus.selected
-        self._compare()
+        self._put_beside()
 
-    def _compare(self) -> None:
+    def _put_beside(self) -> None:
         """Say what A and the present selection have in common."""
         corpus, kept = self.session.corpus, self._kept
         self.part.disabled = kept is None
@@ -228,7 +228,7 @@ def _named(chosen: Selection) -> str:
     return f"top {chosen.fraction:.0%} of the {chosen.by} by {chosen.by_score}"
 
 
-def _part(count: int, total: int, share: float) -> str:
+def _part(count: Any, total: Any, share: Any) -> str:
     return f"<span>{count:,} of {total:,}</span> <small>{share:.1%}</small>"
 
 

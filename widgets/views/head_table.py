@@ -51,9 +51,9 @@ class HeadTable(RowTable):
         """
         table = table.assign(position=table["layer"] * heads + table["head"])
         order = table.sort_values(by, ascending=ascending, kind="stable")["position"].to_numpy()
-        rows = table.set_index("position").to_dict("index")
+        rows = zip(table["position"].tolist(), table.to_dict("records"), strict=True)
         with self.hold_sync():
-            self._rows = {int(position): _row(values) for position, values in rows.items()}
+            self._rows = {position: _row(values) for position, values in rows}
             columns = _columns(table, colours)
             if columns != self.columns:
                 self.columns = columns
