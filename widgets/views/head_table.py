@@ -51,8 +51,8 @@ class HeadTable(RowTable):
         """
         table = table.assign(position=table["layer"] * heads + table["head"])
         order = table.sort_values(by, ascending=ascending, kind="stable")["position"].to_numpy()
+        rows = zip(table["position"].tolist(), table.to_dict("records"), strict=True)
         with self.hold_sync():
-            rows = zip(table["position"].tolist(), table.to_dict("records"), strict=True)
             self._rows = {position: _row(values) for position, values in rows}
             columns = _columns(table, colours)
             if columns != self.columns:

@@ -245,7 +245,7 @@ class ScoredCorpus:
         """
         domains = self._base.groupby("domain", sort=False)
         drawn = [part.sample(min(len(part), SAMPLED), random_state=0) for _, part in domains]
-        return confounds(pd.concat(drawn, ignore_index=True))
+        return confounds(pd.concat(drawn, ignore_index=True), draws=400)
 
     def _rank_by(self, by_score: str) -> None:
         if by_score == SCORE:

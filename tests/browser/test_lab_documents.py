@@ -1,0 +1,103 @@
+"""Documents and selection in a real JupyterLab: they fit, and figures outlive a move."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from browser.lab import PATIENCE, Lab, menu, tab
+from browser.mounting import contrast
+
+EXPLORER = """
+import workbench as wb
+from widgets import Explorer
+model = wb.load_model()
+explorer = Explorer(model, heads="L17H3 L18H6")
+rows = [
+    {"id": f"{kind}/a/long/path/of/folders/to/document_{i}.txt", "domain": kind,
+     "text": f"{kind} {i}: " + "one two three four five " * (i % 5 + 1)}
+    for kind in ("code", "math") for i in range(12)
+]
+explorer.session.score(rows, "run", max_tokens=32)
+explorer
+"""
+OVERFLOW = """() => [...document.querySelectorAll(".aiw-explorer *")]
+  .filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1)
+  .filter((one) => ["auto", "scroll"].includes(getComputedStyle(one).overflowX))
+  .map((one) => one.className)"""
+FIGURE = """() => {
+  const figure = document.querySelector(".aiw-explorer .js-plotly-plot");
+  const drawn = figure?.querySelector(".main-svg");
+  const ink = figure?.querySelector(".ytick text");
+  if (!ink) return null;
+  const box = figure.closest(".widget-vbox");
+  return [drawn.clientWidth, box.clientWidth, getComputedStyle(ink).fill];
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    yield lab
+    lab.close()
+
+
+def fits(page):
+    """Wait until the figure is drawn as wide as its panel; the colour of its words."""
+    page.wait_for_function(
+        f"() => {{ const f = ({FIGURE})(); return f && Math.abs(f[0] - f[1]) < 3; }}"
+    )
+    return page.evaluate(FIGURE)[2]
+
+
+def test_a_figure_fits_and_follows_the_theme_after_its_cell_was_moved(lab, page):
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    console = []
+    page.on("console", lambda line: console.append(line.text) if line.type == "error" else None)
+    lab.notebook("figures.ipynb", EXPLORER, "1 + 1")
+    lab.show(page, "figures.ipynb")
+    page.locator(".aiw-explorer").evaluate("(one) => one.scrollIntoView()")
+    tab(page, "Selection")
+    light = fits(page)
+    export = page.locator(".aiw-explorer button", has_text="Export").bounding_box()
+    assert export["y"] + export["height"] < 900
+    page.locator(".jp-Cell").first.locator(".jp-InputPrompt").click()
+    page.keyboard.press("Control+Shift+ArrowDown")
+    page.locator(".jp-Cell").nth(1).locator(".aiw-explorer").wait_for()
+    assert fits(page) == light
+    menu(page, "Settings", "Theme", "JupyterLab Dark")
+    page.wait_for_function(
+        f"(light) => {{ const f = ({FIGURE})(); return f && f[2] !== light; }}", arg=light
+    )
+    assert contrast(page, fits(page), "rgba(0, 0, 0, 0)") >= 4.5
+    lab.ask("explorer.session.cut(0.5)")  # and it still changes with the cut
+    lab.settle()
+    assert [line for line in console if re.search("state|undefined|plotly", line)] == []
+
+
+def test_nothing_scrolls_sideways_in_any_tab(lab, page):
+    page.set_default_timeout(PATIENCE)
+    lab.notebook("narrow.ipynb", EXPLORER)
+    page.set_viewport_size({"width": 1100, "height": 700})
+    lab.show(page, "narrow.ipynb")
+    page.locator(".aiw-explorer").evaluate("(one) => one.scrollIntoView()")
+    for name in ("Heads", "Docum", "Selec"):
+        tab(page, name)
+        if name == "Docum":
+            page.locator(".aiw-explorer button:visible", has_text="Plot").click()
+            page.locator(".aiw-scatter canvas:visible").wait_for()
+            page.locator(".aiw-doc-row:visible:not(.aiw-loading)").first.wait_for()
+        if name == "Selec":
+            fits(page)
+        assert page.evaluate(OVERFLOW) == [], name
+        cut = page.evaluate(
+            """() => { const panel = document.querySelector(
+                ".aiw-tabs > .widget-tab-contents, .aiw-tabs > .lm-StackedPanel");
+              const edge = panel.getBoundingClientRect().right;
+              return [...panel.querySelectorAll("button, input, select, td")]
+                .filter((one) => one.offsetParent && one.getBoundingClientRect().right > edge + 1)
+                .map((one) => one.textContent || one.title); }"""
+        )
+        assert cut == [], name
