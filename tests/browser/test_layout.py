@@ -84,6 +84,7 @@ def lab(tmp_path_factory):
     lab.close()
 
 
+@pytest.mark.slow
 def test_one_screen_that_does_not_move_and_keys_that_stay(lab, page):
     page.set_viewport_size({"width": 1440, "height": 900})
     show(lab, page, "default.ipynb", DEFAULT, "1 + 1")
