@@ -163,7 +163,8 @@ LAST_PLACE = [
     ("loss 0.9", "loss 0.94", False),
     ("L17H3 0.85", "L17H4 0.85", False),
     ("rgba(213,94,0,0.45)", "rgba(213,94,0,0.46)", True),
-    ("rgba(213,94,0,0.00)", "rgba(0,114,178,0.01)", True),  # nobody sees which colour that is
+    ("rgba(213,94,0,0.00)", "rgba(0,114,178,0.01)", True),  # a value on either side of zero
+    ("rgba(213,94,0,0.01)", "rgba(0,114,178,0.01)", False),
     ("rgba(213,94,0,0.45)", "rgba(0,114,178,0.45)", False),
     ("rgba(213,94,0,0.45)", "rgba(213,94,0,0.47)", False),
 ]
