@@ -105,6 +105,7 @@ def test_a_reader_that_is_gone_ends_the_printing_and_not_the_work(run, words):
     assert (run / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_check_fails_without_a_reader_too(run):
     wb.write_manifest(wb.select(wb.load_scores(run)), run)
     (run / "selection.parquet").write_bytes(b"")

@@ -90,7 +90,8 @@ def _sound(old: bool, left_out: int = 0) -> dict[str, bytes]:
     The run is of the first format of records, or of the present one. So many of the scored
     documents were left out before the ranking.
     """
-    from support.run_folders import lay_down_present_run, lay_down_run
+    from support.run_folders import lay_down_run
+    from support.scored_runs import lay_down_present_run
 
     with tempfile.TemporaryDirectory() as workdir:
         folder = Path(workdir) / "run"

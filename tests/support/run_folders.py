@@ -11,8 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import workbench as wb
-from support.models import make_model
 from workbench.core.files import sha256_of
 from workbench.corpus.reading import Document
 from workbench.loading.certificate import Certificate, Check
@@ -129,31 +127,6 @@ def lay_down_run(folder):
     record["skipped_file"] = describe(folder / "skipped.jsonl", folder, 4)
     (folder / "run.json").write_text(json.dumps(record))
     return ScoreTable(frame, record, skipped)
-
-
-def lay_down_present_run(folder):
-    """A run of the present format, really scored by a small model, with all that one can ask for.
-
-    It has shards with receipts, two of its rows skipped, passages from all over long texts, control
-    sets and a column of the user's. Returns its ScoreTable.
-    """
-    model = make_model()
-    corpus = [{"id": d.doc_id, "text": d.text * 4, "domain": d.domain} for d in documents()]
-    return wb.score_corpus(
-        model,
-        wb.HeadSet.of([(0, 1), (1, 3)], model),
-        [*corpus, {"id": "empty", "text": ""}, {"id": "none"}],
-        folder,
-        max_tokens=64,
-        read="spread",
-        shard_size=10,
-        controls=2,
-        columns=[wb.scoring.score_column(formula="largest change, in nats")(largest_change)],
-    )
-
-
-def largest_change(ids, base, masked, controls):
-    return float(abs(masked - base).max())
 
 
 def lay_down_manifest(folder):
