@@ -42,7 +42,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 TEXT = ("text/plain", "text/html")
 NUMBER = re.compile(r"-?\d+\.\d+|-?\d+(?=%)")
 COLOUR = re.compile(r"rgba\((\d+, ?\d+, ?\d+), ?(\d*\.?\d+)\)")
-FAINT = 0.02  # so transparent that nobody sees which colour it is
+SHADE = 0.015  # of opacity, by which two shades may differ: one unit of the last printed place
 
 
 @dataclass
@@ -166,12 +166,12 @@ def settled(test: Any, stored: Any) -> Any:
 def agree(ours: str, theirs: str) -> bool:
     """Whether two texts are equal but for the last printed place of decimal numbers and percents.
 
-    Another processor adds up in another order, so a rounded number may land one unit beside, and
-    the faint colour of a value next to zero may be that of the other sign. Words, whole numbers and
-    everything that is further away must be equal.
+    Another processor adds up in another order, so a rounded number may land one unit beside; two
+    colours are the two signs of one value, whose distance is then the sum of both shades. Words,
+    whole numbers and everything that is further away must be equal.
     """
     for (colour, a), (other, b) in zip(COLOUR.findall(ours), COLOUR.findall(theirs), strict=False):
-        if abs(float(a) - float(b)) > 0.015 or (colour != other and float(a) > FAINT):
+        if abs(float(a) - (float(b) if colour == other else -float(b))) > SHADE:
             return False
     ours, theirs = COLOUR.sub("rgba()", ours), COLOUR.sub("rgba()", theirs)
     if NUMBER.sub("#", ours).split() != NUMBER.sub("#", theirs).split():

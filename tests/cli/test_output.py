@@ -85,7 +85,14 @@ def test_the_list_of_commands_has_whole_sentences():
     assert "..." not in listed.split("Commands:")[1]
 
 
-@pytest.mark.parametrize("words", [["select"], ["select", "--json"], ["verify"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["select"],
+        pytest.param(["select", "--json"], marks=pytest.mark.slow),
+        pytest.param(["verify"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_reader_that_is_gone_ends_the_printing_and_not_the_work(run, words):
     command, *options = words
     (run / "manifest.json").unlink(missing_ok=True)
@@ -98,6 +105,7 @@ def test_a_reader_that_is_gone_ends_the_printing_and_not_the_work(run, words):
     assert (run / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_check_fails_without_a_reader_too(run):
     wb.write_manifest(wb.select(wb.load_scores(run)), run)
     (run / "selection.parquet").write_bytes(b"")

@@ -63,7 +63,7 @@ def test_domains_are_spoken_of_where_they_are_no_values_of_the_corpus():
     )
 
 
-@pytest.mark.parametrize("workers", [None, 1])
+@pytest.mark.parametrize("workers", [None, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_run_says_where_domains_came_from_and_why_rows_were_skipped(
     tiny, heads, corpus, tmp_path, workers
 ):
@@ -118,6 +118,7 @@ def test_a_document_is_opened_by_its_place_where_its_id_is_that_of_others(
         assert f"session.open({position})" in session.code()
 
 
+@pytest.mark.slow
 def test_a_catalogue_of_the_time_when_ids_were_keys_is_made_anew(tiny, heads, corpus, tmp_path):
     wb.run_scoring(tiny, heads, corpus, tmp_path / "run", workers=1)
     path = tmp_path / "run/catalogue.jsonl"

@@ -11,9 +11,10 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -83,27 +84,31 @@ def _head_set(make: Callable[[], HeadSet]) -> str:
 
 
 @functools.cache
-def _sound(left_out: int = 0) -> dict[str, bytes]:
+def _sound(old: bool, left_out: int = 0) -> dict[str, bytes]:
     """The files of a run folder with its manifest, by relative path.
 
-    So many of the scored documents were left out before the ranking.
+    The run is of the first format of records, or of the present one. So many of the scored
+    documents were left out before the ranking.
     """
     from support.run_folders import lay_down_run
+    from support.scored_runs import lay_down_present_run
 
     with tempfile.TemporaryDirectory() as workdir:
         folder = Path(workdir) / "run"
-        table = lay_down_run(folder)
+        table = lay_down_run(folder) if old else lay_down_present_run(folder)
         write_manifest(select(table.keep(table.frame["row"] >= left_out), 0.3), folder)
         return {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))
-            if path.is_file()
+            if path.is_file() and not path.name.startswith(".")
         }
 
 
-def _spoilt(folder: Path, random: Random, names: list[str], left_out: int = 0) -> None:
+def _spoilt(
+    folder: Path, random: Random, names: list[str], *, old: bool, left_out: int = 0
+) -> None:
     """Lay down a sound folder in which one or two of the files `names` are damaged or odd."""
-    files = dict(_sound(left_out))
+    files = dict(_sound(old, left_out))
     for name in random.sample(names, random.choice((1, 1, 1, 2))):
         files[name] = _damage(name, files[name], random)
     if random.random() < 0.8:
@@ -123,8 +128,8 @@ def _spoilt(folder: Path, random: Random, names: list[str], left_out: int = 0) -
 def _damage(name: str, data: bytes, random: Random) -> bytes:
     if name.endswith(".parquet"):
         return damaged_parquet(data, random)
-    if name.endswith(".jsonl"):
-        return damaged(data, random, TOKENS)
+    if name.endswith((".jsonl", ".sha256")):
+        return damaged(data, random, [*TOKENS, *data.splitlines(keepends=True)])
     with contextlib.suppress(ValueError, RecursionError):  # not JSON any more: damaged before
         if random.random() < 0.8:
             return as_json(changed(json.loads(data), random), random)
@@ -132,24 +137,38 @@ def _damage(name: str, data: bytes, random: Random) -> bytes:
 
 
 def _state_again(files: dict[str, bytes]) -> None:
-    """Set sizes and hashes right in run.json, and then in manifest.json, where they can be read."""
+    """Set sizes and hashes right along the whole chain, where it can still be read.
 
-    def stated(entry: Any, path: Any) -> tuple[str, int] | None:
-        data = files.get(path) if isinstance(entry, dict) and isinstance(path, str) else None
-        return None if data is None else (hashlib.sha256(data).hexdigest(), len(data))
+    That of a score file in its receipt, of the receipts in their list, of that in run.json and in
+    the manifest.
+    """
+    receipts = [name for name in files if name.startswith("receipts/")]
+    for name in receipts:
+        _state_in(files, name, lambda receipt: [receipt["score_file"]])
+    for name in receipts:
+        stated = re.compile(b"[0-9a-f]{64}(?=  %s\n)" % name.encode())
+        digest = hashlib.sha256(files[name]).hexdigest().encode()
+        files["receipts.sha256"] = stated.sub(digest, files["receipts.sha256"])
+    _state_in(files, "run.json", _files_of_run)
+    _state_in(files, "manifest.json", lambda manifest: _files_of_run(manifest["aiw:run"]))
+    _state_in(files, "manifest.json", lambda manifest: manifest["distribution"])
 
+
+def _files_of_run(record: Any) -> list[Any]:
+    return [*record.get("score_files", ()), record.get("receipts_file"), record["skipped_file"]]
+
+
+def _state_in(files: dict[str, bytes], name: str, listed: Callable[[Any], Iterable[Any]]) -> None:
+    """Set right what the JSON file `name` states of the files that `listed` finds in it."""
     with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        run = json.loads(files["run.json"])
-        for entry in [*run["score_files"], run["skipped_file"]]:
-            if found := stated(entry, entry["path"]):
-                entry["sha256"], entry["bytes"] = found
-        files["run.json"] = json.dumps(run).encode()
-    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        manifest = json.loads(files["manifest.json"])
-        for entry in manifest["distribution"]:
-            if found := stated(entry, entry["contentUrl"]):
-                entry["sha256"], entry["contentSize"] = found[0], f"{found[1]} B"
-        files["manifest.json"] = json.dumps(manifest).encode()
+        value = json.loads(files[name])
+        for entry in filter(lambda entry: isinstance(entry, dict), listed(value)):
+            path = entry.get("path", entry.get("contentUrl"))
+            if isinstance(path, str) and path in files:
+                size = len(files[path])
+                entry["sha256"] = hashlib.sha256(files[path]).hexdigest()
+                entry |= {"bytes": size} if "path" in entry else {"contentSize": f"{size} B"}
+        files[name] = json.dumps(value).encode()
 
 
 def _make_odd(folder: Path, name: str, random: Random) -> None:
@@ -171,10 +190,14 @@ def _make_odd(folder: Path, name: str, random: Random) -> None:
         path.parent.symlink_to(folder)  # nothing may be written outside of the case
 
 
-def manifest(folder: Path, random: Random) -> Callable[[], str]:
-    names = [*_sound(), *["manifest.json"] * 3, *["selection.parquet"] * 2]
-    _spoilt(folder, random, names, left_out=random.choice((0, 5)))
+def manifest(folder: Path, random: Random, *, old: bool = False) -> Callable[[], str]:
+    names = [*_sound(old), *["manifest.json"] * 3, *["selection.parquet"] * 2]
+    _spoilt(folder, random, names, old=old, left_out=random.choice((0, 5)))
     return lambda: _verified(folder)
+
+
+def old_manifest(folder: Path, random: Random) -> Callable[[], str]:
+    return manifest(folder, random, old=True)
 
 
 def _verified(folder: Path) -> str:
@@ -190,13 +213,14 @@ def _verified(folder: Path) -> str:
     return "passed" if report.ok else "failed rows"
 
 
-def run_folder(folder: Path, random: Random) -> Callable[[], str]:
-    _spoilt(
-        folder,
-        random,
-        [name for name in _sound() if name not in ("manifest.json", "selection.parquet")],
-    )
+def run_folder(folder: Path, random: Random, *, old: bool = False) -> Callable[[], str]:
+    of_run = [name for name in _sound(old) if name not in ("manifest.json", "selection.parquet")]
+    _spoilt(folder, random, of_run, old=old)
     return lambda: _loaded(folder)
+
+
+def old_run_folder(folder: Path, random: Random) -> Callable[[], str]:
+    return run_folder(folder, random, old=True)
 
 
 def _loaded(folder: Path) -> str:

@@ -23,10 +23,12 @@ TARGETS: dict[str, tuple[str, float]] = {
     "texts, folders": ("corpora:texts", 0.08),
     "saved data set": ("corpora:saved", 0.03),
     "head set, text": ("records:head_text", 0.13),
-    "head set, JSON": ("records:head_json", 0.135),
+    "head set, JSON": ("records:head_json", 0.13),
     "receipt": ("records:receipt", 0.05),
     "run folder": ("records:run_folder", 0.01),
-    "manifest": ("records:manifest", 0.015),
+    "run folder, old": ("records:old_run_folder", 0.005),
+    "manifest": ("records:manifest", 0.012),
+    "manifest, old": ("records:old_manifest", 0.003),
 }
 _TRIALS = {name: f"trials:{name}" for name in ("crash", "spin", "hang", "stall", "swell")}
 

@@ -40,6 +40,7 @@ def test_the_embedded_default_speaks(default):
     assert "Paris" in default.tokenizer.decode(out[0])
 
 
+@pytest.mark.slow
 def test_a_later_load_needs_no_network(default):
     script = "import workbench as wb; print(wb.load_model().num_layers)"
     done = subprocess.run(

@@ -69,6 +69,7 @@ def test_passes_when_enough_cells_are_compared(run):
     assert "4 passed" in output
 
 
+@pytest.mark.slow
 def test_a_figure_is_not_compared_and_does_not_count(run):
     other = {PLOTLY: {"data": [{"y": [1.5]}], "layout": {}}, "text/html": "<div id='b2'></div>"}
     cells = printing("print('one')", "one\n"), showing(FIGURE, other)
@@ -82,6 +83,7 @@ def test_a_figure_is_not_compared_and_does_not_count(run):
     assert "tiny.ipynb: 1 cells compared, 2 asked for" in output
 
 
+@pytest.mark.slow
 def test_fails_when_a_figure_is_no_longer_shown(run):
     gone = v4.new_code_cell("quiet = 1", outputs=showing(FIGURE, FIGURE).outputs, execution_count=1)
     status, output = run(gone, minimum={"tiny.ipynb": 0})
@@ -103,6 +105,7 @@ def test_fails_when_a_text_or_a_table_differs(run):
     assert "nbval: 0 cells compared" in output
 
 
+@pytest.mark.slow
 def test_fails_on_a_cell_that_was_never_executed(run):
     cells = printing("print('one')", "one\n"), printing("print('two')", "", count=None)
     status, output = run(*cells, minimum={"tiny.ipynb": 1})
@@ -111,6 +114,7 @@ def test_fails_on_a_cell_that_was_never_executed(run):
     assert "tiny.ipynb: never executed: cells [1]" in output
 
 
+@pytest.mark.slow
 def test_fails_when_the_list_and_the_folder_differ(run):
     status, output = run(printing("print(1)", "1\n"), minimum={"absent.ipynb": 0})
     assert status == 1
@@ -118,12 +122,14 @@ def test_fails_when_the_list_and_the_folder_differ(run):
     assert "tiny.ipynb was run, and is not listed" in output
 
 
+@pytest.mark.slow
 def test_a_notebook_that_was_not_asked_for_is_not_missed(run):
     cell = printing("print(1)", "1\n")
     status, output = run(cell, minimum={"absent.ipynb": 0, "tiny.ipynb": 1}, only="tiny.ipynb")
     assert status == 0, output
 
 
+@pytest.mark.slow
 def test_cells_that_other_processes_run_are_counted(run):
     cells = printing("print('one')", "one\n"), printing("print('two')", "", count=None)
     apart = ["--numprocesses=1", "--dist=loadfile"]
@@ -135,12 +141,14 @@ def test_cells_that_other_processes_run_are_counted(run):
     assert "tiny.ipynb: never executed: cells [1]" in output
 
 
+@pytest.mark.slow
 def test_fails_when_no_python_is_named(run):
     status, output = run(printing("print(1)", "1\n"), minimum={"tiny.ipynb": 1}, version="")
     assert status == 1
     assert "does not say which Python" in output
 
 
+@pytest.mark.slow
 def test_another_python_only_runs_the_notebook_and_says_so(run):
     cells = [printing("print('one')", "two\n")]
     status, output = run(*cells, minimum={"tiny.ipynb": 1}, version="3.9.1")
@@ -163,7 +171,8 @@ LAST_PLACE = [
     ("loss 0.9", "loss 0.94", False),
     ("L17H3 0.85", "L17H4 0.85", False),
     ("rgba(213,94,0,0.45)", "rgba(213,94,0,0.46)", True),
-    ("rgba(213,94,0,0.00)", "rgba(0,114,178,0.01)", True),  # nobody sees which colour that is
+    ("rgba(213,94,0,0.00)", "rgba(0,114,178,0.01)", True),  # a value on either side of zero
+    ("rgba(213,94,0,0.01)", "rgba(0,114,178,0.01)", False),
     ("rgba(213,94,0,0.45)", "rgba(0,114,178,0.45)", False),
     ("rgba(213,94,0,0.45)", "rgba(213,94,0,0.47)", False),
 ]

@@ -13,6 +13,7 @@ from support.run_folders import edit_json, failures, lay_down_manifest, of_older
 
 import workbench as wb
 from workbench.core.files import sha256_of
+from workbench.scoring import receipts
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +148,35 @@ def test_scores_are_not_loaded_past_a_damage_and_the_same_call_mends_it(tiny, he
     again = wb.load_scores(run)
     assert again.frame.equals(before.frame)
     assert again.skipped == before.skipped
+
+
+@pytest.fixture
+def nothing_large_hashed(monkeypatch):
+    """To hash a large file fails the test: for a terabyte it takes an hour."""
+
+    def hashed(path):
+        assert path.stat().st_size < 1 << 28
+        return sha256_of(path)
+
+    monkeypatch.setattr(receipts, "sha256_of", hashed)
+
+
+@pytest.mark.parametrize("size", [(1 << 28) + 1, 1 << 40])
+def test_a_receipt_of_any_size_is_refused_unread(tiny, heads, run, size, nothing_large_hashed):
+    with last_receipt(run).open("r+b") as file:
+        file.truncate(size)
+    with pytest.raises(ValueError, match="was changed since the run ended"):
+        wb.load_scores(run)
+    assert "receipts" in failures(run)
+    rows = [*FIFTY[:20], {"id": "x", "text": " "}]
+    assert wb.run_scoring(tiny, heads, rows, run, shard_size=8).redone == 1
+
+
+def test_a_score_file_of_any_size_is_scored_again(tiny, heads, run, nothing_large_hashed):
+    with max((run / "scores").iterdir()).open("r+b") as file:
+        file.truncate(1 << 40)
+    rows = [*FIFTY[:20], {"id": "x", "text": " "}]
+    assert wb.run_scoring(tiny, heads, rows, run, shard_size=8).redone == 1
 
 
 def test_a_manifest_may_be_published_without_the_run(run):

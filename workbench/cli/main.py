@@ -211,8 +211,9 @@ def score(
     shard_timeout: Annotated[
         float | None,
         typer.Option(
-            help="End a worker after so many seconds without a message from it [default: 1800, "
-            "or 20 times its longest silence so far]."
+            help="End a worker after so many seconds without a message from it; takes --workers "
+            "or --driver ray, since this process is never ended [default: 1800, or 20 times its "
+            "longest silence so far]."
         ),
     ] = None,
     progress: Annotated[str, typer.Option(help="bar, or json: lines on standard error.")] = "bar",

@@ -222,7 +222,9 @@ def run_scoring(
         on_progress: called with the progress (see `workbench.scoring.report.run_progress`), and no
             bar is shown.
         shard_timeout: seconds for which a worker may give no sign of life at its shard before it is
-            ended; None: by the rule of `workbench.scoring.drivers.stuck`, half an hour or more.
+            ended; None: by the rule of `workbench.scoring.drivers.stuck`, half an hour or more. In
+            this process (workers=None) nothing is ended, however long it stands still, so there it
+            is refused; workers=1 is one worker that can be ended.
         overwrite: take a folder with scores of other settings or of another corpus; they are set
             aside in its `superseded/`, as are scores of documents that were edited or went away.
         **settings: mode, window, max_tokens, read, controls, controls_share, columns and

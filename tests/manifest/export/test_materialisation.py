@@ -307,6 +307,7 @@ materialise(sys.argv[1], corpus(), sys.argv[2], shard_tokens=20)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_no_finished_one_and_is_begun_again(manifest, tmp_path):
     out = tmp_path / "out"
     here = str(TESTS)

@@ -121,6 +121,16 @@ def _paths(value, path=()):
         yield from _paths(item, (*path, key))
 
 
+def test_the_report_is_the_same_with_and_without_the_error(folder):
+    edit_json(folder / "manifest.json", lambda m: m["aiw:documents"].update(ranked=23))
+    report = verify_manifest(folder, strict=False)
+    assert not report.ok
+    with pytest.raises(VerificationError) as caught:
+        verify_manifest(folder)
+    assert caught.value.report.checks.equals(report.checks)
+
+
+@pytest.mark.slow
 def test_any_term_that_is_missing_or_of_another_type_is_reported(folder):
     whole = json.loads((folder / "manifest.json").read_text())
     terms = [key for key in whole if key.startswith(("aiw:", "prov:", "distribution"))]

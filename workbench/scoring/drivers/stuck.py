@@ -6,6 +6,9 @@ times its longest silence in this run, whichever is longer. So neither the size 
 of the model, nor the speed of the device counts, only the longest single step of the work. The
 longest ones are reading up to the first row of a shard in a large `.gz` or `.zst` file, and loading
 the model.
+
+There is no such limit on scoring in one process, without workers: a thread that stands still in a
+library cannot be ended, only its process can, and that is the user's own.
 """
 
 from __future__ import annotations
