@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, DisplayHandle, display
 
+from widgets.panels.code import CodePanel
 from widgets.panels.curves import CurvesPanel
 from widgets.panels.documents import DocumentsPanel
 from widgets.panels.head_list import HeadListPanel
@@ -23,7 +24,6 @@ from widgets.status_line import StatusLine
 from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
-from widgets.views.code_view import CodeView
 from workbench.loading.load import load_model
 from workbench.masking.attention_rows import When
 from workbench.masking.masks import require_unmasked
@@ -83,7 +83,7 @@ class Explorer(w.VBox):
             session, self.status, self.queues, self.documents.narrow
         )  # fmt: skip
         self.curves = CurvesPanel(session, self.status, self.queues)
-        self.code = CodeView()
+        self.code = CodePanel(session, self.status)
         self.text.tokens.on_ask = self.status.guarded(self._ask)
         self.text.tokens.on_predict = self._predict
         self.text.tokens.on_look = self._look
@@ -201,7 +201,7 @@ class Explorer(w.VBox):
     def _code_changed(self) -> None:
         if self.tabs.selected_index != TABS.index("Code"):
             return  # a long text makes long code, which nobody sees just now
-        self.code.code = self.session.code()
+        self.code.follow()
 
     # ---- the browser speaks -----------------------------------------------------------------
 

@@ -307,7 +307,7 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     assert f"top 20% of the tokens by score written: {folder}/manifest.json" in selection.note.value
     assert wb.verify_manifest(tmp_path / folder).ok
     explorer.tabs.selected_index = TABS.index("Code")
-    code = explorer.code.code
+    code = explorer.code.view.code
     assert f"session.load('{folder}', 'corpus.jsonl')" in code
 
 
@@ -375,6 +375,27 @@ def test_work_that_waits_is_done_for_the_state_of_its_click(explorer, tmp_path, 
     settled(explorer)
     assert explorer.session.corpus.selection.run["heads"]["heads"] == "L1H1"
     assert len(explorer.session.corpus) == 4
+
+
+def test_the_code_of_a_long_text_is_short_and_runs(explorer, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "Zeile eins \u00e4\r\n" + "one two three " * 1700
+    explorer.session.read(text)
+    explorer.session.mask("L1H1")
+    explorer.tabs.selected_index = TABS.index("Code")
+    settled(explorer)
+    code = explorer.code.view.code
+    assert len(code.splitlines()) < 15
+    assert max(map(len, code.splitlines())) < 100
+    explorer.code.save.click()
+    assert explorer.status.error is None
+    lines = [line for line in code.splitlines() if not line.startswith("# model")]
+    namespace = {"model": model}
+    exec("\n".join(lines), namespace)
+    assert str(namespace["session"].heads) == "L1H1"
+    assert namespace["session"].text == text
+    explorer.session.read(TEXT)
+    assert TEXT in explorer.code.view.code
 
 
 def test_a_text_that_is_being_typed_is_kept(explorer):

@@ -26,6 +26,7 @@ def session_code(
     max_tokens: int,
     scored_heads: bool,
     asked_token: int | None,
+    text_file: str | None = None,
 ) -> str:
     """Python that rebuilds a session.
 
@@ -41,6 +42,7 @@ def session_code(
         max_tokens: how much of a text the session reads.
         scored_heads: whether the session has scores of heads, which are left out.
         asked_token: the token whose need colours the heads, or None.
+        text_file: a file that the code reads the text from; None: the text stands in the code.
 
     Returns:
         Lines of Python, all in ASCII.
@@ -50,6 +52,9 @@ def session_code(
     if corpus is not None:
         lines += _corpus(corpus)
         opened = _opened(corpus, document, position)
+    if text_file is not None:
+        read = f"open({text_file!a}, encoding='utf-8', newline='').read()"
+        opened = opened or [f"session.read({read})"]
     lines += opened or [f"session.read({_literal(state.text)})"]
     if scored_heads:
         lines.append("# its scores of heads are left out: session.detect() makes some")

@@ -124,8 +124,12 @@ class Session:
         """How many tokens of a text are read."""
         return self._text_results.max_tokens
 
-    def code(self) -> str:
+    def code(self, text_file: str | None = None) -> str:
         """Python that rebuilds the present state; it runs.
+
+        Args:
+            text_file: a file that holds the text, which the code then reads; None: the text stands
+                in the code.
 
         Returns:
             The lines.
@@ -135,6 +139,7 @@ class Session:
             self.model, self.state, corpus=self.corpus, document=self.document,
             position=self.position, max_tokens=self.max_tokens,
             scored_heads=self.scores is not None, asked_token=asked,
+            text_file=text_file,
         )  # fmt: skip
 
     @property
