@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from browser.mounting import deliver, messages, receive, style
-from browser.table_page import asked, rest, row, settle, show
+from browser.table_page import asked, on_screen, rest, row, scroll, settle, show
 from widgets.views.row_table import column
 
 MANY_COLUMNS = [
@@ -114,6 +114,27 @@ def test_a_histogram_stands_in_its_heading_and_filters_where_it_is_dragged_over(
     assert "only 0.3 to 0.7" in part.get_attribute("aria-label")
     drag(page, part, 3, 3)  # a click shows all again
     assert messages(page, "range")[-1] == {"action": "range", "key": "score", "bins": None}
+
+
+def test_python_brings_a_row_to_the_screen_also_in_a_tab_behind(page):
+    show(page)
+    settle(page)
+    deliver(page, {"kind": "reveal", "number": 900, "revision": 1})
+    settle(page)
+    assert 900 in [number for number, _ in on_screen(page)]
+    assert page.evaluate(
+        "() => document.activeElement === document.body"
+    )  # keys stay where they are
+    page.evaluate("() => { document.getElementById('widget').style.display = 'none'; }")
+    deliver(page, {"kind": "reveal", "number": 5000, "revision": 1})
+    deliver(page, {"kind": "reveal", "number": 7, "revision": 0})  # of another arrangement
+    rest(page)
+    page.evaluate("() => { document.getElementById('widget').style.display = ''; }")
+    settle(page)
+    assert 5000 in [number for number, _ in on_screen(page)]
+    scroll(page, 0)
+    settle(page)
+    assert on_screen(page)[0][0] == 0
 
 
 def test_cells_that_come_later_are_filled_in(page):

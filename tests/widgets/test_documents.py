@@ -215,7 +215,9 @@ def test_dragging_over_a_histogram_filters(scored):
     assert table.histograms["score"]["range"] == (0, 11)
     assert sum(table.histograms["tokens"]["kept"]) == inside_it.sum()
     assert sum(table.histograms["tokens"]["all"]) == 40
-    assert f"{inside_it.sum()} documents of 40; score" in documents.passing.value
+    both = (inside_it & corpus._rows["selected"]).sum()
+    words = f"{inside_it.sum()} documents of 40, {both} selected; score"
+    assert words in documents.passing.value
     assert float(documents.high.value) == pytest.approx(edges[12], rel=1e-5)
     documents.only.value = True
     assert len(table.order) == (inside_it & corpus._rows["selected"]).sum()
@@ -299,9 +301,13 @@ def test_the_document_below_and_above_is_opened(scored):
     order = documents.table.order
     heard(documents.table, action="open", position=int(order[3]))
     settled(scored)
+    sent = []
+    documents.table.send = lambda content, buffers=None: sent.append(content)
     documents.step(1)
     settled(scored)
     assert session.position == documents.table.opened == order[4]
+    assert sent[-1]["kind"] == "reveal"
+    assert sent[-1]["number"] == 4
     documents.step(-4)
     settled(scored)
     assert session.position == order[0]

@@ -197,9 +197,9 @@ class DocumentsPanel(w.VBox):
             filters.append("those chosen in the plot")
         if self._narrowed is not None:
             filters.append(f"selections: {self._narrowed[1]}")
-        words = (
-            f"{_documents(count)} of {len(corpus):,}" if count < len(corpus) else _documents(count)
-        )
+        of = f" of {len(corpus):,}" if count < len(corpus) else ""
+        selected = len(np.intersect1d(self.table.order, corpus.selected))
+        words = f"{_documents(count)}{of}, {selected:,} selected"
         self.passing.value = _one_line("; ".join([words, *filters]))
         self.clear.disabled = count == len(corpus) and not filters
 
@@ -281,7 +281,8 @@ class DocumentsPanel(w.VBox):
         self._open(int(self.table.order[place]))
 
     def _open(self, position: int) -> None:
-        self.table.opened = self.scatter.points.opened = position
+        self.table.reveal(position)
+        self.scatter.points.opened = position
         self.queues.corpus.do("opening", lambda: self.session.open(position), lambda _: None)
 
     def _extreme(self, kind: Extreme) -> None:

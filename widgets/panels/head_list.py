@@ -112,7 +112,7 @@ class HeadListPanel(w.VBox):
         self._grid.chosen = position
 
     def _chosen(self, change: dict[str, int]) -> None:
-        self.table.opened = change["new"]
+        self.table.reveal(change["new"])
 
     def _mask_top(self) -> None:
         session, count, by = self.session, self.count.value, self._ranking()

@@ -16,7 +16,7 @@ from widgets.views.own_changes import OwnChanges
 from widgets.views.scatter import Scatter
 from workbench.core.polygon import inside
 from workbench.core.text import escape_control_characters
-from workbench.session.scored_corpus import WIDE, ScoredCorpus
+from workbench.session.scored_corpus import ScoredCorpus
 from workbench.session.session import Session
 
 FIRST = "loss_base"  # the confound that the score goes along with most often
@@ -133,12 +133,12 @@ class ScatterPanel(w.VBox):
 
 
 def _plotted(corpus: ScoredCorpus, name: str) -> tuple[np.ndarray, dict[str, object]]:
-    """A column as it is plotted, with its axis: logarithmic where its positive values span much."""
+    """A column as it is plotted, with its axis: logarithmic where it is wide."""
     values, (low, high) = corpus.column(name), corpus.extent(name)
-    log = low > 0 and high > WIDE * low
+    log = corpus.is_wide(name)
     if log:
         values, low, high = np.log10(values), np.log10(low), np.log10(high)
-    return values, {"label": name, "low": float(low), "high": float(high), "log": bool(log)}
+    return values, {"label": name, "low": float(low), "high": float(high), "log": log}
 
 
 def _correlation(row: Any) -> str:

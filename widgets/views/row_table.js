@@ -117,6 +117,7 @@ function render({ model, el }) {
     return part;
   }
 
+  let awaited = -1; // the row to bring to the screen once there is one
   let drag = null; // {part, key, first, last}: bins of a histogram
 
   function binUnder(part, event) {
@@ -320,6 +321,7 @@ function render({ model, el }) {
 
   const delivered = (message) => {
     if (message.kind === "cells") return completed(message);
+    if (message.kind === "reveal" && message.revision === model.get("revision")) reveal(message.number);
     if (message.kind !== "rows" || message.revision !== model.get("revision")) return;
     answered();
     if (known.size > KEPT) {
@@ -339,12 +341,19 @@ function render({ model, el }) {
     model.send({ action: "open", position: opened });
   }
 
-  function moveTo(number) {
+  // Brings a row to the screen; the keys go on from there.
+  function reveal(number) {
+    awaited = view.clientHeight ? -1 : number; // in a tab that is not in front
+    if (awaited >= 0) return;
     focus = clamp(number, 0, Math.max(total() - 1, 0));
     const top = focus * ROW;
     if (top < offset) scrollTo(top);
     else if (top + ROW > offset + view.clientHeight) scrollTo(top + ROW - view.clientHeight);
     else placeFocus();
+  }
+
+  function moveTo(number) {
+    reveal(number);
     lineOf(focus)?.focus({ preventScroll: true });
   }
 
@@ -460,7 +469,10 @@ function render({ model, el }) {
   showTotal();
   draw();
   // Also tells when a hidden tab with the table in it comes to the front.
-  const sized = new ResizeObserver(draw);
+  const sized = new ResizeObserver(() => {
+    draw();
+    if (awaited >= 0 && view.clientHeight) reveal(awaited);
+  });
   sized.observe(view);
 
   return () => {

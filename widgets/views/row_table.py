@@ -126,6 +126,17 @@ class RowTable(anywidget.AnyWidget):
             self.total, self.by, self.ascending = len(order), by, ascending
             self.revision += 1
 
+    def reveal(self, position: int) -> None:
+        """Open a row and bring it to the screen, if it is among those shown.
+
+        Args:
+            position: of the row.
+        """
+        self.opened = position
+        places = np.flatnonzero(self.order == position)
+        if len(places):
+            self.send({"kind": "reveal", "number": int(places[0]), "revision": self.revision})
+
     def complete(self, key: str, cells: Mapping[int, str]) -> None:
         """Show cells that were read later than the rest of their rows.
 

@@ -40,7 +40,7 @@ COLUMNS = (
 
 REPETITION = "repetition"  # share of the predicted tokens that are not novel
 BINS = 24  # of a histogram
-WIDE = 100  # a column of positive numbers that span more is cut into bins of equal ratio
+WIDE = 100  # counts that span a larger factor are shown on a logarithmic scale
 BEGINNING = 160  # characters
 SAMPLED = 1000  # documents of a domain, on which confounds of a larger one are measured
 PASSAGES = re.compile(r"\d{1,15}:\d{1,15}(,\d{1,15}:\d{1,15})*")
@@ -350,6 +350,18 @@ class ScoredCorpus:
         values = values[np.isfinite(values)]
         return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
 
+    def is_wide(self, name: str) -> bool:
+        """Whether a column is shown on a logarithmic scale, as lengths are.
+
+        Args:
+            name: one of `numeric_columns`.
+
+        Returns:
+            True for counts above 0 that span a factor above WIDE.
+        """
+        low, high = self.extent(name)
+        return self.is_count(name) and low > 0 and high > WIDE * low
+
     def histogram(self, name: str, kept: np.ndarray | None = None) -> Histogram:
         """How the values of a column are spread over all documents, and over some of them.
 
@@ -359,11 +371,11 @@ class ScoredCorpus:
 
         Returns:
             The counts in BINS bins between the ends of the column: of equal width, or of equal
-            ratio for positive numbers that span a factor above WIDE.
+            ratio for a column that is wide.
         """
         if name not in self._histograms:
             values, (low, high) = self.column(name), self.extent(name)
-            if low > 0 and high > WIDE * low:
+            if self.is_wide(name):
                 edges = np.geomspace(low, high, BINS + 1)
                 edges[[0, -1]] = low, high  # which rounding moves
             else:
