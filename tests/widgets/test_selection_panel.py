@@ -105,7 +105,9 @@ def test_documents_without_a_value_have_no_rank(model):
         settled(explorer)
         values = corpus.rows(range(6))
         assert [row["rank"] == row["rank"] for row in values] == known.tolist()
-        assert not any(row["selected"] for row, there in zip(values, known, strict=True) if not there)
+        assert not any(
+            row["selected"] for row, there in zip(values, known, strict=True) if not there
+        )
         assert f"{(~known).sum()} document" in explorer.selection.counts.value
         assert "no rank" in corpus.status(int(np.flatnonzero(~known)[0]))
     finally:
