@@ -104,9 +104,12 @@ def test_a_histogram_stands_in_its_heading_and_filters_where_it_is_dragged_over(
     )
     assert heights.index(max(heights)) == COUNTS.index(max(COUNTS))
     assert "0.1 to 0.9" in part.get_attribute("aria-label")
+    part.click()  # not a drag: as anywhere in the heading
+    assert [message["by"] for message in messages(page, "sort")] == ["score"]
+    assert messages(page, "range") == []
     drag(page, part, 5, 2)
     assert messages(page, "range") == [{"action": "range", "key": "score", "bins": [2, 5]}]
-    assert messages(page, "sort") == []
+    assert len(messages(page, "sort")) == 1
     kept = [0, 0, 9, 4, 1, 1, 0, 0]
     ranged = HISTOGRAM | {"kept": kept, "range": [2, 5], "ends": ["0.1", "0.9", "0.3", "0.7"]}
     receive(page, histograms={"score": ranged}, total=15, revision=2)

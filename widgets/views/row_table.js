@@ -131,7 +131,8 @@ function render({ model, el }) {
     if (!part || event.button) return;
     event.preventDefault(); // else the text of the headings would be selected
     const bin = binUnder(part, event);
-    drag = { part, key: part.parentElement.dataset.key, from: bin, first: bin, last: bin };
+    const key = part.parentElement.dataset.key;
+    drag = { part, key, begun: event.clientX, from: bin, first: bin, last: bin };
     part.setPointerCapture(event.pointerId);
   });
   heading.addEventListener("pointermove", (event) => {
@@ -142,12 +143,14 @@ function render({ model, el }) {
       one.classList.toggle("aiw-outside", i < drag.first || i > drag.last),
     );
   });
-  heading.addEventListener("pointerup", () => {
+  // Without a drag it is a click on the heading, but for a filter that it takes away.
+  heading.addEventListener("pointerup", (event) => {
     if (!drag) return;
-    const { part, key, first, last } = drag;
+    const { part, key, begun, first, last } = drag;
     drag = null;
-    const whole = part.ranged && first === last;
-    model.send({ action: "range", key, bins: whole ? null : [first, last] });
+    const dragged = Math.abs(event.clientX - begun) > 3;
+    if (dragged || part.ranged) model.send({ action: "range", key, bins: dragged ? [first, last] : null });
+    else sort(part.parentElement);
   });
   heading.addEventListener("pointercancel", () => {
     drag = null;
