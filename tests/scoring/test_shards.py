@@ -136,6 +136,7 @@ def test_a_broken_catalogue_is_made_anew(corpus, tmp_path, content):
     assert "made anew: the one in the folder" in notes[0]
 
 
+@pytest.mark.slow
 def test_a_catalogue_of_an_earlier_version_is_made_anew_and_the_report_says_so(
     tiny, heads, corpus, tmp_path
 ):

@@ -211,6 +211,7 @@ def actor_of(job):
     return ray_driver.ShardActor(json.dumps(job.to_json()), "cpu")
 
 
+@pytest.mark.slow
 def test_an_actor_that_is_stuck_ends_itself_and_its_traces_say_so(model, heads, corpus, tmp_path):
     """As any other end of an actor it costs the shard one of three tries."""
     job, shards = job_of(model, heads, corpus, tmp_path / "run")

@@ -110,6 +110,7 @@ def test_a_run_says_which_shards_were_stuck_and_the_next_call_does_them(
     assert (again.kept, again.scored, again.finished) == (2, 15, True)
 
 
+@pytest.mark.slow
 def test_workers_are_not_blamed_for_a_machine_that_slept(tiny, given, monkeypatch):
     """The clock leaps by a year at each of the first looks, while the worker is starting."""
     looks = itertools.count()
