@@ -154,7 +154,8 @@ def test_without_a_kernel_the_explorer_says_so(tmp_path, page):
         page.set_viewport_size({"width": 1440, "height": 900})
         show(lab, page, "gone.ipynb", RANDOM.format(layers=4, heads=2))
         page.get_by_role("menuitem", name="Kernel", exact=True).click()
-        page.locator(".lm-Menu-item", has_text=re.compile("^Shut Down Kernel")).first.click()
+        page.locator(".lm-Menu-item", has_text=re.compile("^Restart Kernel…")).first.click()
+        page.get_by_role("button", name="Confirm Kernel Restart").click()
         page.locator(".aiw-explorer.jupyter-widgets-disconnected").wait_for()
         said = style(page, ".aiw-explorer", "content", "::before")
         assert "run the cell again" in said

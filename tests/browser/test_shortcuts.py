@@ -30,10 +30,11 @@ WIDGETS = {
         ["ArrowDown", "PageDown", "Enter", "Home"],
     ),
 }  # fmt: skip
-# What Lumino, under JupyterLab, does with a key: look for the attribute from the target upwards.
+# What Lumino, under JupyterLab, does with a key of a binding that ends in ":focus": it looks for the
+# attribute at the target, which matches before any element around it is looked at.
 LISTEN = """
 () => { window.taken = []; document.addEventListener("keydown", (event) =>
-  window.taken.push(event.target.closest("[data-lm-suppress-shortcuts]") === null), true); }
+  window.taken.push(!event.target.hasAttribute("data-lm-suppress-shortcuts")), true); }
 """
 
 

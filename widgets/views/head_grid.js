@@ -389,7 +389,7 @@ function render({ model, el }) {
   const isOurs = (event) =>
     event.ctrlKey || event.metaKey
       ? ["z", "y", "home", "end"].includes(event.key.toLowerCase())
-      : KEYS.includes(event.key) || (event.key === "Escape" && (drag !== null || model.get("chosen") >= 0));
+      : KEYS.includes(event.key) || (event.key === "Escape" && drag !== null);
 
   const releaseKeys = claimKeys(grid, isOurs);
 
@@ -397,11 +397,11 @@ function render({ model, el }) {
     const [layer, head] = split(focus);
     const control = event.ctrlKey || event.metaKey;
     const key = keyOf(event);
+    if (key === "Escape" && !drag) choose(-1); // and JupyterLab hears of it, too
     if (!isOurs(event)) return;
     if (control && key === "z") model.send({ action: event.shiftKey ? "redo" : "undo" });
     else if (control && key === "y") model.send({ action: "redo" });
     else if (key === "Escape" && drag) left();
-    else if (key === "Escape") choose(-1);
     else if (key === " " && event.shiftKey) {
       rectangle(anchor, focus, 1 - mask[focus]);
       anchor = focus;
@@ -430,7 +430,7 @@ function render({ model, el }) {
     card.open = !card.open;
     event.preventDefault();
   };
-  window.addEventListener("keydown", helped);
+  window.addEventListener("keydown", helped, true); // the text keeps plain keys to itself
 
   // ---- what Python changes -----------------------------------------------------------------
 
@@ -465,7 +465,7 @@ function render({ model, el }) {
 
   return () => {
     sizes.disconnect();
-    window.removeEventListener("keydown", helped);
+    window.removeEventListener("keydown", helped, true);
     releaseKeys();
     window.removeEventListener("pointermove", moved);
     window.removeEventListener("pointerup", released);

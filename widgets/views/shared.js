@@ -37,13 +37,20 @@ const keyOf = (event) => (event.key.length === 1 ? event.key.toLowerCase() : eve
 function claimKeys(part, isOurs) {
   const SUPPRESS = "data-lm-suppress-shortcuts";
   const isPlain = (event) =>
-    !event.ctrlKey && !event.metaKey && !event.altKey && !["Tab", "Escape"].includes(event.key);
+    !event.ctrlKey && !event.metaKey && !event.altKey && !["Tab", "Escape", "Shift"].includes(event.key);
+  // On the target itself: JupyterLab's bindings end in ":focus", and it looks at the target first.
   const claimed = (event) => {
-    const explorer = part.closest(".aiw-explorer");
-    if (explorer && explorer.contains(event.target)) explorer.toggleAttribute(SUPPRESS, isPlain(event));
-    if (part.contains(event.target)) part.toggleAttribute(SUPPRESS, isPlain(event) || isOurs(event));
+    if (!(event.target instanceof Element)) return;
+    const claimedPart = event.target.closest("[data-aiw-keys]");
+    if (claimedPart === part) event.target.toggleAttribute(SUPPRESS, isPlain(event) || isOurs(event));
+    else if (claimedPart === null && part.closest(".aiw-explorer")?.contains(event.target))
+      event.target.toggleAttribute(SUPPRESS, isPlain(event));
   };
+  part.dataset.aiwKeys = "";
   window.addEventListener("keydown", claimed, true);
-  return () => window.removeEventListener("keydown", claimed, true);
+  return () => {
+    delete part.dataset.aiwKeys;
+    window.removeEventListener("keydown", claimed, true);
+  };
 }
 
