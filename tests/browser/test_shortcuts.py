@@ -30,8 +30,8 @@ WIDGETS = {
         ["ArrowDown", "PageDown", "Enter", "Home"],
     ),
 }  # fmt: skip
-# What Lumino, under JupyterLab, does with a key of a binding that ends in ":focus": it looks for the
-# attribute at the target, which matches before any element around it is looked at.
+# What Lumino, under JupyterLab, does with a key of a binding that ends in ":focus": it looks for
+# the attribute at the target, which matches before any element around it is looked at.
 LISTEN = """
 () => { window.taken = []; document.addEventListener("keydown", (event) =>
   window.taken.push(!event.target.hasAttribute("data-lm-suppress-shortcuts")), true); }
