@@ -130,7 +130,8 @@ def test_toggle_heads_by_mouse_and_keyboard_and_ask_a_token(lab, wide):
     lab.settle()
     need = lab.ask("explorer.session.needs(25).effect.argmax()")
     value = float(lab.ask("explorer.session.needs(25).effect.max()"))
-    label = f'.aiw-cell[data-index="{need}"][aria-label*="token 25 {value:.2f},"]'
+    digits = int(lab.ask("explorer.heads.grid.legend['digits']"))
+    label = f'.aiw-cell[data-index="{need}"][aria-label*="token 25 {value:.{digits}f},"]'
     wide.wait_for_selector(label)  # the page hears of it after Python has it
     assert wide.locator(".aiw-asked").get_attribute("data-index") == "25"
     assert wide.locator(".aiw-unknown.aiw-cell").count() == 0
