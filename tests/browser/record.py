@@ -82,8 +82,10 @@ def until_explorer(notebook: Path, target: Path) -> None:
 def record(page: Page, lab: Lab) -> Film:
     """Mask the top 5 %, unmask the strongest heads one by one, mask all again, ask for a token."""
     lab.show(page, NOTEBOOK.name)
-    page.locator(".aiw-explorer").scroll_into_view_if_needed()
+    page.locator(".aiw-explorer").evaluate("(one) => one.scrollIntoView({block: 'start'})")
     film = Film(page)
+    button(page, "Clear").click()
+    _settled(page, lab, 0)
     film.shoot(LONG)
     top = "Mask top"
     button(page, top).click()

@@ -51,10 +51,10 @@ def test_hostile_texts_are_shown_as_text_in_every_view(lab, page):
 
     # The corpus: names and domains in table, filter, counts and figure.
     tab(page, "Documents")
-    box = page.locator(".aiw-explorer .widget-text", has_text="Run folder").locator("input")
+    box = page.locator('.aiw-explorer input[title^="Run folder"]')
     box.fill("run")
     box.press("Tab")
-    button(page, "Score under the masked heads").click()
+    button(page, "Score").click()
     page.locator(".aiw-doc-row:visible").first.wait_for(timeout=PATIENCE)
     lab.settle()
     assert lab.ask("len(explorer.session.corpus)") == str(len(TEXTS))

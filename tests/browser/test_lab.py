@@ -180,8 +180,10 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     tab(wide, "Documents")
     fill(wide, "Corpus", "endless.jsonl")
     fill(wide, "Run folder", "endless")
-    fill(wide, "read at most", "160")
-    button(wide, "Score under the masked heads").click()
+    most = wide.get_by_label("Most tokens of each document")
+    most.fill("160")
+    most.press("Tab")
+    button(wide, "Score").click()
     line = wide.locator(".aiw-status")
     progress = line.locator(".aiw-status-progress", has_text="scoring: ")
     progress.get_by_text("left").wait_for()  # with the time left
@@ -200,7 +202,7 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
 
     fill(wide, "Corpus", "corpus.jsonl")
     fill(wide, "Run folder", "run")
-    button(wide, "Score under the masked heads").click()
+    button(wide, "Score").click()
     wide.locator(".aiw-doc-row:visible").first.wait_for(timeout=PATIENCE)
     lab.settle()
     assert lab.ask("len(explorer.session.corpus)") == str(documents)
@@ -218,19 +220,19 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     tab(wide, "Selection")
     wide.wait_for_selector(".aiw-counts")
     assert wide.locator(".aiw-counts tr").count() == 3
-    slider = wide.locator(".widget-slider", has_text="Top share").locator(".noUi-handle")
+    slider = wide.locator(".aiw-explorer .widget-slider .noUi-handle").first
     slider.focus()
     slider.press("ArrowRight")
     lab.until("round(explorer.session.corpus.selection.fraction, 2)", "0.21")
     lab.settle()
     stated = lab.ask("explorer.session.corpus.selection.domains.documents_selected.tolist()")
     cells = wide.locator(".aiw-counts tr td:nth-child(2)").all_text_contents()
-    assert str([int(cell) for cell in cells]) == stated
+    assert str([int(cell.split(" of ")[0]) for cell in cells]) == stated
     wide.wait_for_selector(".aiw-explorer .js-plotly-plot .barlayer")
 
     button(wide, "Export the manifest").click()
     wide.locator(
-        ".aiw-explorer", has_text="top 21% of the documents written: run/manifest.json"
+        ".aiw-explorer", has_text="top 21% of the documents by score written: run/manifest.json"
     ).first.wait_for()
     made = CliRunner().invoke(app, ["verify", str(lab.folder / "run")])
     assert made.exit_code == 0, made.output
@@ -329,8 +331,9 @@ def test_both_themes_are_readable(tmp_path, wide, theme):
         dark.close()
 
 
-def fill(page, label, value):
-    box = page.locator(".aiw-explorer .widget-text", has_text=label).locator("input")
+def fill(page, name, value):
+    """Fill in the field whose name, read out and shown by the pointer, begins so."""
+    box = page.locator(f'.aiw-explorer input[title^="{name}"]')
     box.fill(value)
     box.press("Tab")
 
