@@ -5,7 +5,7 @@
 
 const SEQUENTIAL = [0, 114, 178]; // Okabe-Ito blue; its strength is the value
 const SMALLEST = 8; // px of a cell that can still be hit
-const COMFORTABLE = 12;
+const COMFORTABLE = 11;
 const LARGEST = 22;
 const LABEL = 20; // px of the labels beside and above the cells
 const GAP = 1; // px between cells
@@ -110,8 +110,8 @@ function render({ model, el }) {
 
   function place(count, size) {
     grid.style.setProperty("--aiw-cell", `${size}px`);
-    grid.classList.toggle("aiw-small", size < 12);
-    const every = size >= 12 ? 1 : size >= 10 ? 2 : 5; // a number is 12 px wide
+    grid.classList.toggle("aiw-small", size < COMFORTABLE);
+    const every = size >= COMFORTABLE ? 1 : size >= 10 ? 2 : 5; // a number is 11 px wide
     layerLabels.forEach((one, layer) => one.classList.toggle("aiw-mute", layer % every !== 0));
     if (count !== blocks) arrange(count);
     headLabels.forEach((one) => one.classList.toggle("aiw-mute", Number(one.dataset.head) % every !== 0));
