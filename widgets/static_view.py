@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from widgets.problem_box import escaped
+from widgets.escaping import escaped
 from workbench.core.text import escape_control_characters
 from workbench.masking.token_changes import TokenChanges
 from workbench.models.model import Model

@@ -15,7 +15,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from widgets.problem_box import escaped
+from widgets.escaping import escaped
 from widgets.tasks.task_queue import Watcher
 from workbench.core.progress import Progress
 

@@ -9,9 +9,9 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
+from widgets.escaping import escaped
 from widgets.panels.scatter_panel import ScatterPanel
 from widgets.panels.scoring_form import ScoringForm
-from widgets.problem_box import escaped
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.document_table import BEGINNING, DocumentTable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipywidgets as w
 
+from widgets.escaping import escaped
 from widgets.panels.named import named
-from widgets.problem_box import escaped
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.head_grid import HeadGrid

@@ -9,7 +9,7 @@ import ipywidgets as w
 import numpy as np
 import pandas as pd
 
-from widgets.problem_box import escaped
+from widgets.escaping import escaped
 from widgets.status_line import StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.own_changes import OwnChanges

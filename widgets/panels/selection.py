@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
-from widgets.problem_box import escaped
+from widgets.escaping import escaped
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import ipywidgets as w
 
+from widgets.escaping import escaped
 from widgets.panels.examples import EXAMPLES
 from widgets.panels.named import named
-from widgets.problem_box import escaped
 from widgets.status_line import Note, StatusLine
 from widgets.views.token_view import TokenView
 from workbench.session.head_colours import NEED

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import ipywidgets as w
 
+from widgets.escaping import escaped
 from widgets.panels.help import HelpButton
 from widgets.panels.named import named
-from widgets.problem_box import escaped
 from widgets.status_line import StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.own_changes import OwnChanges

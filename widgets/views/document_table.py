@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from widgets.problem_box import Report, raises
+from widgets.escaping import Report, raises
 from widgets.views.row_table import RowTable, column
 from workbench.session.scored_corpus import Histogram, ScoredCorpus, passages_read
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from widgets.problem_box import Report, raises
+from widgets.escaping import Report, raises
 from widgets.views.row_table import RowTable, column
 from workbench.models.heads import Head
 from workbench.session.head_colours import ESTIMATE, EXACT, NEED, RETRIEVAL, HeadColours

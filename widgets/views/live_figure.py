@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipywidgets as w
 import plotly.graph_objects as go
 
-from widgets.problem_box import escaped
+from widgets.escaping import escaped
 from widgets.views.view_watch import ViewWatch
 from workbench.figures.theme import themed
 
