@@ -62,8 +62,11 @@ from .models.head_scores import HeadScores
 from .models.heads import Head, HeadSet
 from .models.model import Model, from_transformers
 from .scaling.fitting import averaged_and_summed, fit_law, hold_out_largest, synthetic_runs
-from .scaling.law import ScalingFit
+from .scaling.law import Check, Law, Optimum, OutsideDomain, Powers, PowerTerms, Quantity
+from .scaling.law_book import LAWS
+from .scaling.law_comparison import compare_laws, compare_optima
 from .scaling.mixtures import MixtureFit, fit_mixture
+from .scaling.power_sum import ScalingFit
 from .scoring.influence import novel_scores, score_documents
 from .scoring.plan import Plan, plan_scoring
 from .scoring.report import Failure, RunReport, ScoringFailed
@@ -102,12 +105,14 @@ from .training.pretraining import Recipe, Training, pretrain
 __version__: str
 
 __all__ = [
+    "LAWS",
     "Arms",
     "AttentionRow",
     "CannotMask",
     "CannotSplit",
     "Cascade",
     "Certificate",
+    "Check",
     "CorpusError",
     "Decoder",
     "Document",
@@ -124,16 +129,22 @@ __all__ = [
     "HeadSet",
     "HeldOutSplit",
     "Item",
+    "Law",
     "LookupTest",
     "ManifestComparison",
     "MixtureFit",
     "Model",
     "NearDuplicates",
     "NotCertified",
+    "Optimum",
+    "OutsideDomain",
     "PairedResponse",
     "Plan",
+    "PowerTerms",
+    "Powers",
     "Probe",
     "Probes",
+    "Quantity",
     "Recipe",
     "ResidualCache",
     "RunReport",
@@ -161,7 +172,9 @@ __all__ = [
     "chosen_by",
     "cluster_documents",
     "cluster_table",
+    "compare_laws",
     "compare_manifests",
+    "compare_optima",
     "compare_scorers",
     "compare_selectors",
     "confounds",

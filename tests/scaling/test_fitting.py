@@ -10,7 +10,7 @@ from support.paths import ROOT
 
 import workbench as wb
 from workbench.scaling.fitting import _refined, _starts
-from workbench.scaling.law import Law
+from workbench.scaling.power_sum import PowerSum
 
 TRUTH = {
     "E": 1.69,
@@ -67,7 +67,7 @@ def test_one_spoilt_run_does_not_move_the_law():
 
 
 def test_gradient_is_that_of_the_law():
-    law = Law(("params", "tokens"), True)
+    law = PowerSum(("params", "tokens"), True)
     logs = np.random.default_rng(0).normal(size=(9, 2))
     theta = np.array([0.4, 0.1, -0.3, 0.3, 0.2])
     numeric = np.stack(
@@ -79,7 +79,7 @@ def test_gradient_is_that_of_the_law():
 def test_the_minimum_is_that_of_a_slow_plain_search():
     """The oracle: Nelder and Mead on the objective as the issue writes it, without a gradient."""
     runs = wb.synthetic_runs(0.004, seed=3)
-    law, delta = Law(("params", "tokens"), True), 1e-2
+    law, delta = PowerSum(("params", "tokens"), True), 1e-2
     centre = np.log(runs[["params", "tokens"]].to_numpy()).mean(axis=0)
     logs = np.log(runs[["params", "tokens"]].to_numpy()) - centre
     target = np.log(runs["loss"].to_numpy())

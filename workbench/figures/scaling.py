@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures.theme import COLOURS, shown, styled
-from workbench.scaling.law import ScalingFit
+from workbench.scaling.power_sum import ScalingFit
 
 BAND = "rgba(0,114,178,0.2)"
 CURVES = 6  # at most, one for each of the values of the second input

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import optimize
 
 from workbench.core.progress import progress_bar
-from workbench.scaling.law import Law, ScalingFit, measured, numbers
+from workbench.scaling.power_sum import PowerSum, ScalingFit, measured, numbers
 
 DELTA = 1e-2  # of the Huber loss, in log units: above the scatter of clean runs, below a spoilt one
 EXPONENTS = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6)  # from which the starts are made
@@ -63,7 +63,7 @@ def fit_law(
         ValueError: a column is missing, a value is not positive, there are not more runs than
             parameters, or delta, starts or resamples is out of range.
     """
-    law = Law(tuple([inputs] if isinstance(inputs, str) else inputs), constant)
+    law = PowerSum(tuple([inputs] if isinstance(inputs, str) else inputs), constant)
     sizes, losses = _checked(runs, law, loss)
     if delta <= 0 or starts < 1 or resamples < 0:
         raise ValueError(
@@ -121,7 +121,7 @@ def hold_out_largest(
         ValueError: as `fit_law`, or nothing says which runs are the largest.
     """
     names = [inputs] if isinstance(inputs, str) else list(inputs)
-    sizes, _ = _checked(runs, Law(tuple(names), bool(options.get("constant", True))), loss)
+    sizes, _ = _checked(runs, PowerSum(tuple(names), bool(options.get("constant", True))), loss)
     if by is None and len(names) > 1 and set(names) != {"params", "tokens"}:
         raise ValueError(f"say with by= which column tells the largest of {', '.join(names)}")
     size = np.log(sizes).sum(axis=1).round(9) if by is None else numbers(runs, [by])[:, 0]
@@ -191,7 +191,7 @@ def averaged_and_summed(
     Raises:
         ValueError: as `fit_law`.
     """
-    law = Law(tuple(inputs), True)
+    law = PowerSum(tuple(inputs), True)
     sizes, losses = _checked(runs, law, loss)
     centre = np.log(sizes).mean(axis=0)
     logs, target = np.log(sizes) - centre, np.log(losses)
@@ -219,7 +219,7 @@ def averaged_and_summed(
     return pd.DataFrame(rows)
 
 
-def _checked(runs: pd.DataFrame, law: Law, loss: str) -> tuple[np.ndarray, np.ndarray]:
+def _checked(runs: pd.DataFrame, law: PowerSum, loss: str) -> tuple[np.ndarray, np.ndarray]:
     """Inputs, (runs, inputs), and losses, (runs,); ValueError if they cannot be fitted."""
     if not law.inputs or len(set(law.inputs)) < len(law.inputs):
         raise ValueError(f"inputs must be one or more different columns, got {law.inputs}")
@@ -231,7 +231,7 @@ def _checked(runs: pd.DataFrame, law: Law, loss: str) -> tuple[np.ndarray, np.nd
     return values[:, :-1], values[:, -1]
 
 
-def _starts(law: Law, logs: np.ndarray, losses: np.ndarray, count: int) -> list[np.ndarray]:
+def _starts(law: PowerSum, logs: np.ndarray, losses: np.ndarray, count: int) -> list[np.ndarray]:
     """The best `count` starts by variable projection.
 
     For each point of a grid of exponents the best E and A_i, which enter linearly, by non-negative
@@ -252,7 +252,7 @@ def _starts(law: Law, logs: np.ndarray, losses: np.ndarray, count: int) -> list[
 
 
 def _objective(
-    law: Law, theta: np.ndarray, logs: np.ndarray, target: np.ndarray, delta: float
+    law: PowerSum, theta: np.ndarray, logs: np.ndarray, target: np.ndarray, delta: float
 ) -> tuple[float, np.ndarray]:
     """Sum of Huber losses of log residuals, in units of delta squared, and its gradient."""
     away = (law.log_loss(theta, logs) - target) / delta
@@ -261,7 +261,7 @@ def _objective(
     return value, np.clip(away, -1, 1) @ law.jacobian(theta, logs) / delta
 
 
-def _at_bound(law: Law, theta: np.ndarray, target: np.ndarray) -> np.ndarray:
+def _at_bound(law: PowerSum, theta: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Which parameters ran into the end of their range: an E of nothing, a term that is flat."""
     exponents = theta[-len(law.inputs) :]
     far = np.zeros(law.size, dtype=bool)
@@ -272,7 +272,7 @@ def _at_bound(law: Law, theta: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _refined(
-    law: Law, logs: np.ndarray, target: np.ndarray, start: np.ndarray, delta: float
+    law: PowerSum, logs: np.ndarray, target: np.ndarray, start: np.ndarray, delta: float
 ) -> optimize.OptimizeResult:
     """The nearest minimum of the summed Huber loss of log residuals, in units of delta squared.
 

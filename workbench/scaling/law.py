@@ -1,302 +1,435 @@
-"""A scaling law and what a fit of it says: parameters with intervals, predictions, a verdict."""
+"""A published law as an entry: formula, constants, units, where it was measured, and its checks.
+
+An entry is evaluated, inverted and optimised by the one class here, and so is a law that was fitted
+to one's own runs. Each carries numbers by which it is checked, so that a mistyped constant is seen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy import stats
+from scipy import optimize
 
-LARGEST = 700.0  # log of what a float holds, up and down; a search may step beyond
-TAIL = 0.025  # on either side of an interval
-EXTREME = 1e50  # numbers up to here, and from its inverse on, keep every power in a float
-FLAT = 1e-8  # a direction in which the runs change less than this, relatively, changes nothing
-
-
-def numbers(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Columns of a table of runs as numbers.
-
-    Args:
-        runs: one row a run.
-        columns: which columns to take.
-
-    Returns:
-        Shape (runs, columns), float64; what is missing is NaN.
-
-    Raises:
-        ValueError: a column is not there, there twice, or holds what is no number that a float
-            holds; the column and the first such row are named.
-    """
-    lacking = [name for name in columns if name not in runs]
-    if lacking:
-        raise ValueError(
-            f"the table of runs lacks the columns {lacking}: it has {', '.join(map(str, runs))}"
-        )
-    values = np.empty((len(runs), len(columns)))
-    for at, name in enumerate(columns):
-        column = runs[name]
-        if isinstance(column, pd.DataFrame):
-            raise ValueError(f"the table of runs has {column.shape[1]} columns {name!r}: keep one")
-        for row, value in enumerate(column):
-            try:
-                values[row, at] = np.nan if value is pd.NA else value
-            except (TypeError, ValueError, OverflowError):
-                raise ValueError(
-                    f"column {name!r} of row {row} is {value!r:.60}, and not a number that a float "
-                    "holds: write 125M as 125e6"
-                ) from None
-    return values
+Formula = Callable[[Any, Any], Any]  # of the constants and the inputs, each by attribute
+BEYOND = 1e4  # times the measured range, on either side, in which `invert` and `best` search
+UNMEASURED = (1e-3, 1e12)  # the range of an input for which the source gives none
+POINTS = 400  # of the grid on which a search begins
 
 
-def measured(runs: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Columns of a table of runs as positive numbers.
-
-    Args:
-        runs: one row a run.
-        columns: which columns to take.
-
-    Returns:
-        Shape (runs, columns), float64.
-
-    Raises:
-        ValueError: as `numbers`, or a value is missing, not above 0, or outside 1e-50 to 1e50.
-    """
-    values = numbers(runs, columns)
-    bad = ~((values >= 1 / EXTREME) & (values <= EXTREME))  # a NaN is bad too
-    if bad.any():
-        row, at = map(int, np.argwhere(bad)[0])
-        raise ValueError(
-            f"{int(bad.any(axis=1).sum())} of {len(runs)} runs (first: row {row}, whose "
-            f"{columns[at]} is {values[row, at]}) hold a value that is missing, not above 0, or "
-            f"outside {1 / EXTREME:.0e} to {EXTREME:.0e} in {', '.join(columns)}: drop or mend them"
-        )
-    return values
+class OutsideDomain(UserWarning):
+    """A law was asked outside the range in which it was measured."""
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """An input or the output of a law.
+
+    Attributes:
+        name: the keyword by which it is given, and the column of a table of runs.
+        symbol: in the formula.
+        unit: what is counted, and how; the levels of two laws are compared in one unit only.
+        low: the least value that was measured; None: not stated.
+        high: the largest value that was measured; None: not stated.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    low: float | None = None
+    high: float | None = None
+
+    def outside(self, values: Any) -> list[str]:
+        """How far values lie outside the measured range, in words.
+
+        Args:
+            values: one or more, in `unit`.
+
+        Returns:
+            At most two sentences, one for each end of the range.
+        """
+        least, most = float(np.min(values)), float(np.max(values))
+        said = []
+        if self.low is not None and least < self.low:
+            times = f"{_times(self.low / least)} " if least > 0 else ""
+            said.append(
+                f"{self.name} {least:.3g} is {times}below {self.low:.3g}, the least measured"
+            )
+        if self.high is not None and most > self.high:
+            said.append(
+                f"{self.name} {most:.3g} is {_times(most / self.high)} above {self.high:.3g}, "
+                "the largest measured"
+            )
+        return said
+
+
+@dataclass(frozen=True)
+class Check:
+    """A number that a law must give.
+
+    Attributes:
+        at: the inputs; or, where the number is no value of the law, a function of the law that
+            finds it.
+        value: what must come out.
+        within: relative deviation that rounding of the source's own digits allows.
+        where: where the source prints the number.
+        stated: whether the source prints it; False: it was worked out from the printed constants,
+            and guards against a changed constant only.
+    """
+
+    at: Mapping[str, float] | Callable[[Law], float]
+    value: float
+    within: float
+    where: str
+    stated: bool = True
+
+    def found(self, law: Law) -> float:
+        """What a law gives instead of `value`.
+
+        Args:
+            law: the entry, perhaps with other constants.
+        """
+        return float(self.at(law) if callable(self.at) else law.evaluate(**self.at))
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where a law is best under a constraint.
+
+    Attributes:
+        inputs: name to value, of all inputs of the law.
+        value: of the law there, in the unit of its output.
+    """
+
+    inputs: Mapping[str, float]
+    value: float
+
+    def __getitem__(self, name: str) -> float:
+        return self.inputs[name]
+
+    @property
+    def tokens_per_parameter(self) -> float:
+        """Tokens divided by params."""
+        return self["tokens"] / self["params"]
+
+
+@dataclass(frozen=True)
+class Powers:
+    """The form y = scale x product of input^exponent, which `refit` fits as a line in logs.
+
+    Attributes:
+        scale: the name of the constant in front.
+        exponents: input to the name of its exponent.
+    """
+
+    scale: str
+    exponents: Mapping[str, str]
+
+    def __call__(self, constants: Any, inputs: Any) -> Any:
+        """The value.
+
+        Args:
+            constants: by attribute.
+            inputs: by attribute.
+        """
+        value = getattr(constants, self.scale)
+        for name, exponent in self.exponents.items():
+            value = value * getattr(inputs, name) ** getattr(constants, exponent)
+        return value
+
+
+@dataclass(frozen=True)
+class PowerTerms:
+    """The form L = E + sum of A / (x / unit)^a, or of (x0 / x)^a, which `fit_law` fits.
+
+    Attributes:
+        terms: input to the names of its coefficient (A or x0) and exponent.
+        constant: the name of E; None: there is none.
+        units: input to the unit that its x is counted in; 1 where not given.
+        scales: whether the coefficients are the x0 of (x0 / x)^a.
+    """
+
+    terms: Mapping[str, tuple[str, str]]
+    constant: str | None = "E"
+    units: Mapping[str, float] = field(default_factory=dict)
+    scales: bool = False
+
+    def __call__(self, constants: Any, inputs: Any) -> Any:
+        """The value.
+
+        Args:
+            constants: by attribute.
+            inputs: by attribute.
+        """
+        total = getattr(constants, self.constant) if self.constant else 0.0
+        for name, (coefficient, exponent) in self.terms.items():
+            size = getattr(inputs, name) / self.units.get(name, 1.0)
+            first, power = getattr(constants, coefficient), getattr(constants, exponent)
+            total = total + ((first / size) ** power if self.scales else first / size**power)
+        return total
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Law:
-    """L = E + sum A_i / x_i^a_i; without `constant`, E is 0.
-
-    Inside, a law is a vector theta: log E if there is one, the logs of A_i where x_i is at its
-    geometric mean (so that they do not drag the exponents along), the exponents a_i.
+    """One law of the book (`LAWS`), or one that was fitted to runs (`refit`).
 
     Attributes:
-        inputs: the columns that hold the x_i.
-        constant: whether there is an E.
+        key: its name in the book.
+        title: what it says, in a line.
+        output: what it gives.
+        inputs: what it is given.
+        constants: name to value.
+        formula: a function of the constants and the inputs, each by attribute.
+        text: the formula as one reads it.
+        source: where it stands.
+        status: "verified" (read in the paper, its code or its data, or recomputed from them),
+            "second-hand" (from texts about it), "unsound" (`notes` say why) or "refitted".
+        conditions: under which it was measured.
+        checks: numbers that it must give.
+        notes: what to know before one uses it.
+        uncaught: constants that none of the checks catches if they change, with the reason.
     """
 
-    inputs: tuple[str, ...]
-    constant: bool
+    key: str
+    title: str
+    output: Quantity
+    inputs: Sequence[Quantity]
+    constants: Mapping[str, float]
+    formula: Formula
+    text: str
+    source: str
+    status: str = "verified"
+    conditions: str = ""
+    checks: Sequence[Check] = ()
+    notes: str = ""
+    uncaught: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def size(self) -> int:
-        """How many parameters there are."""
-        return self.constant + 2 * len(self.inputs)
+    def __repr__(self) -> str:
+        return f"<Law {self.key}: {self.text}>"
 
-    @property
-    def names(self) -> list[str]:
-        """Of the parameters: E, then A and a of each input."""
-        return ["E"] * self.constant + [f"{k} ({x})" for k in "Aa" for x in self.inputs]
-
-    def __str__(self) -> str:
-        terms = [f"A/{name}^a" for name in self.inputs]
-        return "L = " + " + ".join(["E"] * self.constant + terms)
-
-    def parts(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
-        """The terms of L.
-
-        Args:
-            theta: the parameters, shape (parameters,).
-            logs: log x_i less the centre, shape (runs, inputs).
-
-        Returns:
-            Shape (runs, terms): E if there is one, then one an input; in the unit of the loss.
-        """
-        terms = len(self.inputs)
-        powers = theta[self.constant : self.constant + terms] - logs * theta[-terms:]
-        if self.constant:
-            powers = np.concatenate([np.full((len(logs), 1), theta[0]), powers], axis=1)
-        return np.exp(np.clip(powers, -LARGEST, LARGEST))
-
-    def log_loss(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
-        """The logarithm of L of each run.
+    def __call__(self, **inputs: Any) -> Any:
+        """The value of the law; warns `OutsideDomain` where it was not measured.
 
         Args:
-            theta: the parameters, shape (parameters,).
-            logs: log x_i less the centre, shape (runs, inputs).
+            **inputs: each input of the law, a number or an array.
 
         Returns:
-            Shape (runs,).
-        """
-        return np.log(self.parts(theta, logs).sum(axis=1))
-
-    def jacobian(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
-        """Derivatives of log L by the parameters.
-
-        Args:
-            theta: the parameters, shape (parameters,).
-            logs: log x_i less the centre, shape (runs, inputs).
-
-        Returns:
-            Shape (runs, parameters).
-        """
-        parts = self.parts(theta, logs)
-        shares = parts / parts.sum(axis=1, keepdims=True)
-        return np.concatenate([shares, -logs * shares[:, self.constant :]], axis=1)
-
-    def named(self, theta: np.ndarray, centre: np.ndarray) -> dict[str, float]:
-        """The parameters as the law is written, for raw x_i.
-
-        Args:
-            theta: the parameters, shape (parameters,).
-            centre: mean of log x_i over the runs, shape (inputs,).
-
-        Returns:
-            Name (`names`) to value.
-        """
-        terms = len(self.inputs)
-        values = np.array(theta, dtype=float)
-        values[self.constant : self.constant + terms] += values[-terms:] * centre
-        values[:-terms] = np.exp(np.clip(values[:-terms], -LARGEST, LARGEST))
-        return dict(zip(self.names, values.tolist(), strict=True))
-
-
-@dataclass(frozen=True, eq=False)
-class ScalingFit:
-    """A law fitted to runs (`fit_law`).
-
-    Attributes:
-        law: the form that was fitted.
-        loss: the column of `runs` that holds the loss.
-        delta: of the Huber loss, in log units.
-        runs: the table of runs, one row a run.
-        centre: mean of log x_i over the runs, shape (inputs,).
-        theta: the fitted parameters, shape (parameters,); see `Law`.
-        drawn: theta of every resampled fit, shape (resamples, parameters).
-        starts: one row a start: its objective (sum of Huber losses in units of delta squared),
-            whether it converged, the parameters.
-        agreeing: how many starts ended in the best objective.
-        at_bound: whether each parameter ran into the end of its range, shape (parameters,).
-    """
-
-    law: Law
-    loss: str
-    delta: float
-    runs: pd.DataFrame
-    centre: np.ndarray
-    theta: np.ndarray
-    drawn: np.ndarray
-    starts: pd.DataFrame
-    agreeing: int
-    at_bound: np.ndarray
-
-    @property
-    def _percentiles(self) -> tuple[float, float]:
-        """Of the resampled fits, that make a 95 % interval.
-
-        Plain ones (2.5, 97.5) are too narrow for few runs: a resample scatters less by the factor
-        sqrt((n - p) / n), and the scatter is itself an estimate. Hesterberg's expanded percentiles
-        (arXiv 1411.5279, section 5.3) make up for both, here with p fitted parameters for his one.
-        """
-        runs, free = len(self.runs), len(self.runs) - self.law.size
-        reach = np.sqrt(runs / free) * stats.t.ppf(1 - TAIL, free)
-        tail = 100 * float(stats.norm.cdf(-reach))
-        return tail, 100 - tail
-
-    @property
-    def parameters(self) -> pd.DataFrame:
-        """One row a parameter: parameter, value, low, high (95 % bootstrap over runs), identified.
-
-        E and an exponent are identified where the interval is narrower than the value, the best
-        starts agree on the value within a tenth, it lies inside its range, and no run would be
-        predicted otherwise if it moved together with others; A where its exponent is, since the two
-        move together. Without resampled fits low and high are NaN, and the interval is not judged.
-        """
-        value = self.law.named(self.theta, self.centre)
-        frame = pd.DataFrame({"parameter": list(value), "value": list(value.values())})
-        drawn = np.array(
-            [list(self.law.named(theta, self.centre).values()) for theta in self.drawn]
-        )
-        low, high = (
-            np.percentile(drawn, self._percentiles, axis=0)
-            if len(drawn)
-            else np.full((2, len(frame)), np.nan)
-        )
-        frame["low"], frame["high"] = low, high
-        known = ~self.at_bound & ~(high - low >= frame["value"].to_numpy()) & ~self._free
-        if self.agreeing > 1:
-            same = self.starts.head(self.agreeing)[list(value)]
-            spread = (same.max() - same.min()).to_numpy()
-            known &= spread <= 0.1 * frame["value"].to_numpy()
-        terms = len(self.law.inputs)
-        known[self.law.constant : self.law.constant + terms] = known[-terms:]
-        return frame.assign(identified=known)
-
-    @property
-    def _free(self) -> np.ndarray:
-        """Which parameters may move, alone or together, without a change at any run.
-
-        Resampled fits begin at the best one and stay there in such a direction, so their interval
-        is narrow where it ought to be endless.
-        """
-        logs = np.log(measured(self.runs, self.law.inputs)) - self.centre
-        slopes = self.law.jacobian(self.theta, logs)
-        lengths = np.linalg.norm(slopes, axis=0)
-        still = lengths <= FLAT
-        _, sizes, directions = np.linalg.svd(slopes / np.where(still, 1, lengths))
-        sizes = np.pad(sizes, (0, self.law.size - len(sizes)))
-        flat = directions[sizes <= FLAT * sizes.max()]
-        return still | (np.abs(flat) > np.sqrt(FLAT)).any(axis=0)
-
-    @property
-    def unidentified(self) -> list[str]:
-        """Names of the parameters that these runs do not determine."""
-        table = self.parameters
-        return list(table.loc[~table["identified"], "parameter"])
-
-    @property
-    def residual(self) -> float:
-        """Root mean square of log predicted / observed loss over the runs."""
-        away = np.log(self.predict(self.runs)["predicted"]) - np.log(self.runs[self.loss])
-        return float(np.sqrt((away**2).mean()))
-
-    def predict(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """Predicted loss of each row of `runs`, with the 95 % interval of the resampled fits.
-
-        The interval tells how uncertain the law is, not how far a single run scatters about it.
-
-        Args:
-            runs: the inputs of the law as columns, one row a run.
-
-        Returns:
-            One row a run: predicted, low and high, in the unit of the loss.
+            A float, or an array of the inputs' common shape, in the unit of `output`.
 
         Raises:
-            ValueError: an input is missing, or not a positive number.
+            ValueError: an input is missing, unknown, or not a finite number of 0 or more.
         """
-        logs = np.log(measured(runs, self.law.inputs)) - self.centre
-        drawn = np.array([self.law.log_loss(theta, logs) for theta in self.drawn])
-        low, high = (
-            np.exp(np.percentile(drawn, self._percentiles, axis=0))
-            if len(drawn)
-            else np.full((2, len(logs)), np.nan)
+        value = self.evaluate(**inputs)
+        outside = self.outside(**inputs)
+        if outside:
+            warnings.warn(f"{self.key}: {'; '.join(outside)}", OutsideDomain, stacklevel=2)
+        return value
+
+    def evaluate(self, **inputs: Any) -> Any:
+        """The value of the law wherever it is asked, without a warning.
+
+        Args:
+            **inputs: as in a call of the law.
+
+        Returns:
+            As a call of the law.
+
+        Raises:
+            ValueError: as a call of the law.
+        """
+        given = self._given(inputs)
+        with np.errstate(all="ignore"):  # far outside, a power may leave what a float holds
+            value = self.formula(SimpleNamespace(**self.constants), SimpleNamespace(**given))
+        return float(value) if np.ndim(value) == 0 else value
+
+    def outside(self, **inputs: Any) -> list[str]:
+        """How far the inputs lie outside the measured ranges, in words.
+
+        Args:
+            **inputs: as in a call of the law.
+
+        Returns:
+            A sentence an end of a range that is left; empty inside.
+
+        Raises:
+            ValueError: as a call of the law.
+        """
+        given = self._given(inputs)
+        return [said for quantity in self.inputs for said in quantity.outside(given[quantity.name])]
+
+    def invert(self, name: str, output: float, **inputs: float) -> float:
+        """The value of one input at which the law gives `output`.
+
+        Args:
+            name: the input that is searched, up to 10,000 times beyond its measured range.
+            output: in the unit of the law's output.
+            **inputs: the others.
+
+        Returns:
+            The input; of several solutions the one nearest to the middle of the measured range.
+
+        Raises:
+            ValueError: no value of the input gives that output.
+        """
+        grid = self._grid(name)
+
+        def away(log: float) -> float:
+            return float(self.evaluate(**inputs, **{name: np.exp(log)})) - output
+
+        values = self.evaluate(**inputs, **{name: np.exp(grid)}) - output
+        with np.errstate(invalid="ignore"):
+            crossings = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) <= 0)
+        if not len(crossings):
+            finite = values[np.isfinite(values)] + output
+            raise ValueError(
+                f"{self.key} gives {finite.min():.4g} to {finite.max():.4g} {self.output.unit} for "
+                f"{name} from {np.exp(grid[0]):.2g} to {np.exp(grid[-1]):.2g}, and nowhere "
+                f"{output:.4g}"
+            )
+        at = crossings[np.abs(crossings - len(grid) / 2).argmin()]
+        return float(np.exp(optimize.brentq(away, grid[at], grid[at + 1], xtol=1e-12)))
+
+    def best(
+        self, name: str, *, largest: bool = False, **inputs: float | Callable[[Any], Any]
+    ) -> Optimum:
+        """The value of one input at which the law is least, or largest.
+
+        Args:
+            name: the input that is searched, up to 10,000 times beyond its measured range.
+            largest: seek the largest value, not the least.
+            **inputs: the others; a function of the searched input where the two are tied
+                (`tokens=lambda params: compute / (6 * params)`).
+
+        Returns:
+            All inputs there, and the value.
+
+        Raises:
+            ValueError: the law is best at an end of the range of search.
+        """
+        grid, sign = self._grid(name), -1 if largest else 1
+
+        def tied(value: Any) -> dict[str, Any]:
+            return {k: v(value) if callable(v) else v for k, v in inputs.items()} | {name: value}
+
+        def cost(log: Any) -> Any:
+            return sign * np.asarray(self.evaluate(**tied(np.exp(log))))
+
+        values = np.where(np.isfinite(costs := cost(grid)), costs, np.inf)
+        at = int(values.argmin())
+        if at in (0, len(grid) - 1) or not np.isfinite(values[[at - 1, at + 1]]).all():
+            raise ValueError(
+                f"{self.key} is {'largest' if largest else 'least'} at {name} "
+                f"{np.exp(grid[at]):.3g}, an end of the range of search: it has no best inside"
+            )
+        found = optimize.minimize_scalar(
+            cost, bounds=(grid[at - 1], grid[at + 1]), method="bounded", options={"xatol": 1e-9}
         )
-        best = np.exp(self.law.log_loss(self.theta, logs))
-        return pd.DataFrame({"predicted": best, "low": low, "high": high})
+        chosen = {key: float(value) for key, value in tied(float(np.exp(found.x))).items()}
+        return Optimum(chosen, self.evaluate(**chosen))
+
+    def optimum(self, compute: float) -> Optimum:
+        """Params and tokens of the least loss at a compute of 6 x params x tokens.
+
+        Args:
+            compute: FLOP.
+
+        Returns:
+            Params, tokens and the loss.
+
+        Raises:
+            ValueError: the law does not take exactly params and tokens, or has no optimum.
+        """
+        names = {quantity.name for quantity in self.inputs}
+        if names != {"params", "tokens"}:
+            raise ValueError(
+                f"{self.key} takes {', '.join(sorted(names))}: an optimum at a compute needs a law "
+                "of params and tokens; for others say what is tied with best()"
+            )
+        return self.best("params", tokens=lambda params: compute / (6 * params))
+
+    def with_constants(self, **constants: float) -> Law:
+        """The law with other constants.
+
+        Args:
+            **constants: those that change.
+
+        Returns:
+            A law whose checks are still those of the published constants.
+
+        Raises:
+            ValueError: the law has no such constant.
+        """
+        unknown = sorted(constants.keys() - self.constants.keys())
+        if unknown:
+            raise ValueError(f"{self.key} has the constants {', '.join(self.constants)}: {unknown}")
+        return replace(self, constants={**self.constants, **constants})
+
+    def failing(self) -> list[str]:
+        """The checks that the law does not pass, in words; empty for every entry of the book."""
+        failed = []
+        for check in self.checks:
+            try:
+                found = check.found(self)
+            except ValueError as error:
+                failed.append(f"{check.where}: {check.value:.6g} expected, and {error}")
+                continue
+            if not abs(found / check.value - 1) <= check.within:
+                failed.append(
+                    f"{check.where}: {check.value:.6g} expected (within {check.within:.2g}), "
+                    f"got {found:.6g}"
+                )
+        return failed
 
     def describe(self) -> str:
-        """The fit in words: law, parameters, how sure, what is not identified."""
+        """The entry in words: formula, units, ranges, conditions, source, checks."""
         lines = [
-            f"{self.law}, {len(self.runs)} runs; log residual {self.residual:.2%}; "
-            f"{self.agreeing} of {len(self.starts)} starts reached the best objective"
-        ]
-        for parameter in self.parameters.itertuples():
-            line = f"  {parameter.parameter} = {parameter.value:.4g}"
-            if len(self.drawn):
-                line += f" [{parameter.low:.4g}, {parameter.high:.4g}]"
-            lines.append(
-                line if parameter.identified else line + "  unidentifiable from these runs"
-            )
+            f"{self.title} [{self.status}]", f"  {self.text}", f"  gives: {self.output.unit}"
+        ]  # fmt: skip
+        for quantity in self.inputs:
+            range_ = "" if quantity.low is None else f", {quantity.low:.3g} to {quantity.high:.3g}"
+            lines.append(f"  {quantity.symbol} = {quantity.name}: {quantity.unit}{range_}")
+        lines += ["  " + ", ".join(f"{key} {value:.6g}" for key, value in self.constants.items())]
+        lines += [f"  {text}" for text in (self.conditions, self.notes, self.source) if text]
+        for check in self.checks:
+            stated = "" if check.stated else " (recomputed)"
+            lines.append(f"  {check.where}{stated}: {check.value:.6g}; {check.found(self):.6g}")
         return "\n".join(lines)
+
+    def _grid(self, name: str) -> np.ndarray:
+        """Logarithms of the values among which an input is searched."""
+        quantity = next((quantity for quantity in self.inputs if quantity.name == name), None)
+        if quantity is None:
+            raise ValueError(
+                f"{self.key} takes {', '.join(quantity.name for quantity in self.inputs)}, "
+                f"and no {name!r}"
+            )
+        low, high = quantity.low or UNMEASURED[0], quantity.high or UNMEASURED[1]
+        return np.linspace(np.log(low / BEYOND), np.log(high * BEYOND), POINTS)
+
+    def _given(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs as floats or arrays of floats."""
+        names = [quantity.name for quantity in self.inputs]
+        if set(names) != inputs.keys():
+            needs = ", ".join(f"{quantity.name} ({quantity.unit})" for quantity in self.inputs)
+            raise ValueError(f"{self.key} needs {needs}; got {', '.join(inputs) or 'nothing'}")
+        given = {}
+        for name, value in inputs.items():
+            try:
+                numbers = np.asarray(value, dtype=float)
+            except (TypeError, ValueError, OverflowError):
+                numbers = np.array(np.nan)
+            if not numbers.size or not (np.isfinite(numbers) & (numbers >= 0)).all():
+                raise ValueError(
+                    f"{name} must be a finite number of 0 or more, got {value!r:.60}: write 125M "
+                    "as 125e6"
+                )
+            given[name] = numbers[()]  # a float of numpy, whose powers are NaN, not complex
+        return given
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.3g} times" if ratio < 1e4 else f"{ratio:.1e} times"
