@@ -214,7 +214,7 @@ _LOSS = [
 def _kaplan_loss(c: Any, x: Any) -> Any:
     """The critical batch depends on the loss that it enters: iterated until it stands."""
     loss = 3.0
-    for _ in range(100):
+    for _ in range(40):
         critical = c.B0 / loss ** (1 / c.aB)
         least_steps = x.steps / (1 + critical / x.batch_tokens)
         loss = (c.N0 / x.params) ** c.aN + (c.S0 / least_steps) ** c.aS
@@ -495,7 +495,8 @@ _OTHERS = [
          _tokens(None, None)],
         {"E": 1.8172, "A": 482.01, "a": 0.3478, "B": 2085.43, "b": 0.3658},
         lambda c, x: ((x.loss - c.E - c.B / x.tokens**c.b) / c.A) ** (-1 / c.a) / x.params,
-        "rho = ((L - E - B/D^b)/A)^(-1/a) / N", "arXiv 2412.04315 (the idea); besiroglu (the family)",
+        "rho = ((L - E - B/D^b)/A)^(-1/a) / N",
+        "arXiv 2412.04315 (the idea); besiroglu (the family)",
         conditions="D is what the family's models read: 1e12 in the source.",
         notes="The source's own family is unpublished, and its L is over answers to questions. Put "
         "your family's constants in by with_constants. Version 1 prints a doubling in 3.3 months.",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+
+from workbench.core.intervals import expanded_percentiles
+from workbench.scaling.prediction import predictions, resampled_scatter
 
 LARGEST = 700.0  # log of what a float holds, up and down; a search may step beyond
-TAIL = 0.025  # on either side of an interval
 EXTREME = 1e50  # numbers up to here, and from its inverse on, keep every power in a float
 FLAT = 1e-8  # a direction in which the runs change less than this, relatively, changes nothing
 
@@ -194,16 +195,7 @@ class ScalingFit:
 
     @property
     def _percentiles(self) -> tuple[float, float]:
-        """Of the resampled fits, that make a 95 % interval.
-
-        Plain ones (2.5, 97.5) are too narrow for few runs: a resample scatters less by the factor
-        sqrt((n - p) / n), and the scatter is itself an estimate. Hesterberg's expanded percentiles
-        (arXiv 1411.5279, section 5.3) make up for both, here with p fitted parameters for his one.
-        """
-        runs, free = len(self.runs), len(self.runs) - self.law.size
-        reach = np.sqrt(runs / free) * stats.t.ppf(1 - TAIL, free)
-        tail = 100 * float(stats.norm.cdf(-reach))
-        return tail, 100 - tail
+        return expanded_percentiles(len(self.runs), self.law.size)
 
     @property
     def parameters(self) -> pd.DataFrame:
@@ -259,32 +251,32 @@ class ScalingFit:
     @property
     def residual(self) -> float:
         """Root mean square of log predicted / observed loss over the runs."""
-        away = np.log(self.predict(self.runs)["predicted"]) - np.log(self.runs[self.loss])
-        return float(np.sqrt((away**2).mean()))
+        return float(np.sqrt((self._residuals**2).mean()))
+
+    @property
+    def _residuals(self) -> np.ndarray:
+        """Log observed / predicted loss of each run."""
+        logs = np.log(measured(self.runs, self.law.inputs)) - self.centre
+        return np.log(self.runs[self.loss].to_numpy(float)) - self.law.log_loss(self.theta, logs)
 
     def predict(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """Predicted loss of each row of `runs`, with the 95 % interval of the resampled fits.
-
-        The interval tells how uncertain the law is, not how far a single run scatters about it.
+        """Predicted loss of each row of `runs`, with 95 % intervals of the law and of a run.
 
         Args:
             runs: the inputs of the law as columns, one row a run.
 
         Returns:
-            One row a run: predicted, low and high, in the unit of the loss.
+            One row a run, in the unit of the loss: predicted; low and high, where the law lies
+            (resampled fits); run_low and run_high, where a further run lies, which scatters about
+            the law as the fitted runs do. NaN without resampled fits.
 
         Raises:
             ValueError: an input is missing, or not a positive number.
         """
         logs = np.log(measured(runs, self.law.inputs)) - self.centre
         drawn = np.array([self.law.log_loss(theta, logs) for theta in self.drawn])
-        low, high = (
-            np.exp(np.percentile(drawn, self._percentiles, axis=0))
-            if len(drawn)
-            else np.full((2, len(logs)), np.nan)
-        )
-        best = np.exp(self.law.log_loss(self.theta, logs))
-        return pd.DataFrame({"predicted": best, "low": low, "high": high})
+        scatter = resampled_scatter(self._residuals, len(self.drawn))
+        return predictions(self.law.log_loss(self.theta, logs), drawn, scatter, self._percentiles)
 
     def describe(self) -> str:
         """The fit in words: law, parameters, how sure, what is not identified."""
