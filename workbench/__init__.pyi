@@ -65,6 +65,7 @@ from .scaling.fitting import averaged_and_summed, fit_law, hold_out_largest, syn
 from .scaling.law import Check, Law, Optimum, OutsideDomain, Powers, PowerTerms, Quantity
 from .scaling.law_book import LAWS
 from .scaling.law_comparison import compare_laws, compare_optima
+from .scaling.law_fit import LawFit, refit
 from .scaling.mixtures import MixtureFit, fit_mixture
 from .scaling.power_sum import ScalingFit
 from .scoring.influence import novel_scores, score_documents
@@ -130,6 +131,7 @@ __all__ = [
     "HeldOutSplit",
     "Item",
     "Law",
+    "LawFit",
     "LookupTest",
     "ManifestComparison",
     "MixtureFit",
@@ -240,6 +242,7 @@ __all__ = [
     "pretrain",
     "read_corpus",
     "reasoning_chains",
+    "refit",
     "repeat_weights",
     "retrieval_scores",
     "run_scoring",

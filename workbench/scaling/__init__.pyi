@@ -4,6 +4,7 @@ from .fitting import averaged_and_summed, fit_law, hold_out_largest, synthetic_r
 from .law import Check, Law, Optimum, OutsideDomain, Powers, PowerTerms, Quantity
 from .law_book import LAWS
 from .law_comparison import compare_laws, compare_optima
+from .law_fit import LawFit, refit
 from .mixtures import MixtureFit, fit_mixture
 from .power_sum import ScalingFit
 
@@ -11,6 +12,7 @@ __all__ = [
     "LAWS",
     "Check",
     "Law",
+    "LawFit",
     "MixtureFit",
     "Optimum",
     "OutsideDomain",
@@ -24,5 +26,6 @@ __all__ = [
     "fit_law",
     "fit_mixture",
     "hold_out_largest",
+    "refit",
     "synthetic_runs",
 ]

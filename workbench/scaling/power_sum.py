@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.intervals import expanded_percentiles
-from workbench.scaling.prediction import predictions, resampled_scatter
+from workbench.scaling.prediction import LARGEST, predictions, resampled_scatter
 
-LARGEST = 700.0  # log of what a float holds, up and down; a search may step beyond
 EXTREME = 1e50  # numbers up to here, and from its inverse on, keep every power in a float
 FLAT = 1e-8  # a direction in which the runs change less than this, relatively, changes nothing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+LARGEST = 700.0  # log of what a float holds, up and down
 SCATTERED = 20  # runs that are drawn about each resampled fit
 
 
@@ -40,6 +41,7 @@ def predictions(
     if len(drawn):
         low, high = np.exp(np.percentile(drawn, percentiles, axis=0))
         runs = drawn[:, None, :] + scatter[:, :, None]
-        run_low, run_high = np.exp(np.percentile(runs, percentiles, axis=(0, 1)))
+        ends = np.percentile(runs, percentiles, axis=(0, 1))
+        run_low, run_high = np.exp(np.clip(ends, -LARGEST, LARGEST))
     columns = {"low": low, "high": high, "run_low": run_low, "run_high": run_high}
     return pd.DataFrame({"predicted": np.exp(best), **columns})
