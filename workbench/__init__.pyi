@@ -68,6 +68,7 @@ from .scaling.law_comparison import compare_laws, compare_optima
 from .scaling.law_fit import LawFit, refit
 from .scaling.mixtures import MixtureFit, fit_mixture
 from .scaling.power_sum import ScalingFit
+from .scaling.run_tables import IsoFlop, decisions, isoflop, rate_sensitivity
 from .scoring.influence import novel_scores, score_documents
 from .scoring.plan import Plan, plan_scoring
 from .scoring.report import Failure, RunReport, ScoringFailed
@@ -102,6 +103,7 @@ from .training.planted_world import (
     planted_world,
 )
 from .training.pretraining import Recipe, Training, pretrain
+from .training.run_records import training_runs
 
 __version__: str
 
@@ -129,6 +131,7 @@ __all__ = [
     "HeadScores",
     "HeadSet",
     "HeldOutSplit",
+    "IsoFlop",
     "Item",
     "Law",
     "LawFit",
@@ -183,6 +186,7 @@ __all__ = [
     "corpus",
     "counterfactuals",
     "coverage",
+    "decisions",
     "detection",
     "documents_of",
     "embed",
@@ -202,6 +206,7 @@ __all__ = [
     "head_report",
     "held_out_split",
     "hold_out_largest",
+    "isoflop",
     "judge",
     "judge_scores",
     "judged_shares",
@@ -240,6 +245,7 @@ __all__ = [
     "planted_tokenizer",
     "planted_world",
     "pretrain",
+    "rate_sensitivity",
     "read_corpus",
     "reasoning_chains",
     "refit",
@@ -266,6 +272,7 @@ __all__ = [
     "train_arms",
     "train_tokenizer",
     "training",
+    "training_runs",
     "verify_manifest",
     "word_overlap",
     "write_blends",

@@ -146,7 +146,7 @@ def test_95_percent_intervals_hold_constants_and_runs_in_about_95_percent(key):
     truth = float(law.evaluate(**{name: point[name][0] for name in point}))
     held = dict.fromkeys([*law.constants, "law", "run"], 0)
     for seed in range(200):
-        fit = wb.refit(law, drawn(key, NOISE, seed), resamples=99, seed=seed)
+        fit = wb.refit(law, drawn(key, NOISE, seed), resamples=199, seed=seed)
         table, at = fit.parameters, fit.predict(point).iloc[0]
         run = truth * np.exp(NOISE * np.random.default_rng([seed, 1]).normal())
         for row in table.itertuples():

@@ -37,12 +37,60 @@ def expanded_percentiles(observations: int, parameters: int) -> tuple[float, flo
         parameters: p, how many were fitted.
 
     Returns:
-        The lower and the upper percentile, from 0 to 100.
+        The lower and the upper percentile, from 0 to 100, for `few_draws_interval`.
     """
     free = observations - parameters
     reach = np.sqrt(observations / free) * stats.t.ppf(1 - TWO_SIDED_95[0] / 100, free)
     tail = 100 * float(stats.norm.cdf(-reach))
     return tail, 100 - tail
+
+
+def few_draws_interval(
+    draws: np.ndarray, percentiles: tuple[float, float], axis: int | tuple[int, ...] = 0
+) -> np.ndarray:
+    """Percentiles of draws that are costly, and so few.
+
+    The k-th of n draws stands for the share k / (n + 1): numpy's default puts the outermost draws
+    at 0 and 100 %, which takes 1 % off either end of an interval of 99 draws.
+
+    Args:
+        draws: values of a statistic along `axis`, any shape.
+        percentiles: the lower and the upper one, from 0 to 100.
+        axis: along which the draws lie.
+
+    Returns:
+        The low and the high end, shape (2, *the shape of `draws` without `axis`), in its unit.
+    """
+    return np.percentile(draws, percentiles, axis=axis, method="weibull")
+
+
+def student_draws(
+    design: np.ndarray, target: np.ndarray, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Least squares, with draws whose percentiles are Student's intervals.
+
+    Draws in place of a formula give the interval of whatever is worked out from the coefficients.
+
+    Args:
+        design: one column a coefficient, shape (observations, coefficients).
+        target: shape (observations,), more of them than coefficients.
+        draws: number of draws.
+        seed: of the random generator.
+
+    Returns:
+        The coefficients, shape (coefficients,); their draws, shape (draws, coefficients), which do
+        not move along directions in which the design does not vary; and the standard deviation of
+        an observation in each draw, shape (draws,).
+    """
+    values, _, _, sizes = np.linalg.lstsq(design, target, rcond=None)
+    rng = np.random.default_rng(seed)
+    residuals = target - design @ values
+    free = len(target) - design.shape[1]
+    spread = np.sqrt((residuals**2).sum() / rng.chisquare(free, draws))
+    _, lengths, axes = np.linalg.svd(design, full_matrices=False)
+    steps = axes.T / np.where(lengths > 1e-12 * sizes.max(), lengths, np.inf)
+    normal = rng.normal(size=(draws, design.shape[1]))
+    return values, values + spread[:, None] * (normal @ steps.T), spread
 
 
 def bootstrap_weights(count: int, draws: int, seed: int) -> np.ndarray:

@@ -7,10 +7,12 @@ from .law_comparison import compare_laws, compare_optima
 from .law_fit import LawFit, refit
 from .mixtures import MixtureFit, fit_mixture
 from .power_sum import ScalingFit
+from .run_tables import IsoFlop, decisions, isoflop, rate_sensitivity
 
 __all__ = [
     "LAWS",
     "Check",
+    "IsoFlop",
     "Law",
     "LawFit",
     "MixtureFit",
@@ -23,9 +25,12 @@ __all__ = [
     "averaged_and_summed",
     "compare_laws",
     "compare_optima",
+    "decisions",
     "fit_law",
     "fit_mixture",
     "hold_out_largest",
+    "isoflop",
+    "rate_sensitivity",
     "refit",
     "synthetic_runs",
 ]

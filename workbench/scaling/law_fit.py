@@ -15,7 +15,12 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from workbench.core.intervals import TWO_SIDED_95, expanded_percentiles
+from workbench.core.intervals import (
+    TWO_SIDED_95,
+    expanded_percentiles,
+    few_draws_interval,
+    student_draws,
+)
 from workbench.core.progress import progress_bar
 from workbench.scaling.fitting import DELTA, fit_law
 from workbench.scaling.law import Law, Powers, PowerTerms
@@ -198,17 +203,9 @@ def _fit_powers(
     centre = columns.mean(axis=1, keepdims=True) * (np.arange(len(columns)) > 0)[:, None]
     design = (columns - centre).T
     names = [form.scale, *form.exponents.values()]
-    values, _, _, sizes = np.linalg.lstsq(design, target, rcond=None)
     flat = _flat(design, names)
-    free = len(target) - len(names)
-    rng = np.random.default_rng(seed)
-    residuals = target - design @ values
-    spread = np.sqrt((residuals**2).sum() / rng.chisquare(free, DRAWS))
-    _, axes = np.linalg.eigh(design.T @ design)
-    lengths = np.linalg.norm(design @ axes, axis=0)
-    steps = axes / np.where(lengths > FLAT * sizes.max(), lengths, np.inf)
-    drawn = values + spread[:, None] * (rng.normal(size=(DRAWS, len(names))) @ steps.T)
-    scatter = spread[:, None] * rng.normal(size=(DRAWS, 1))
+    values, drawn, spread = student_draws(design, target, DRAWS, seed)
+    scatter = spread[:, None] * np.random.default_rng([seed, 1]).normal(size=(DRAWS, 1))
 
     def raw(theta: np.ndarray) -> dict[str, Any]:
         theta = theta.T
@@ -303,7 +300,7 @@ def _interval(drawn: pd.DataFrame, percentiles: tuple[float, float]) -> np.ndarr
     """Low and high of each constant, (2, constants); NaN without resampled fits."""
     if not len(drawn):
         return np.full((2, drawn.shape[1]), np.nan)
-    return np.percentile(drawn.to_numpy(), percentiles, axis=0)
+    return few_draws_interval(drawn.to_numpy(), percentiles)
 
 
 def _inputs(law: Law, runs: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from .planted_world import (
     planted_world,
 )
 from .pretraining import Recipe, Training, pretrain
+from .run_records import training_runs
 
 __all__ = [
     "Arms",
@@ -38,4 +39,5 @@ __all__ = [
     "task_losses",
     "train_arms",
     "train_tokenizer",
+    "training_runs",
 ]

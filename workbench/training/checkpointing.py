@@ -45,6 +45,32 @@ def write_model(folder: Path, hf: PreTrainedModel, tokenizer: PreTrainedTokenize
     replace_folder(half, folder)
 
 
+def stored_run(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """What a run wrote of itself, without reading its weights.
+
+    Args:
+        path: the file of a `Resume`.
+
+    Returns:
+        The record (identity, step, notes) and the shape of each weight by name.
+
+    Raises:
+        ValueError: the file is not what a run wrote.
+        OSError: it cannot be read.
+    """
+    try:
+        with safe_open(path, "pt") as stored:
+            record = json.loads((stored.metadata() or {})["run"])
+            names = [name for name in stored.keys() if name.startswith("weight.")]  # noqa: SIM118
+            shapes = {
+                name.removeprefix("weight."): tuple(stored.get_slice(name).get_shape())
+                for name in names
+            }
+        return {key: record[key] for key in ("identity", "step", "notes")}, shapes
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not what a training run wrote ({error!r})") from error
+
+
 class Resume:
     """The file that holds weights, moments of the optimizer and notes of a run of one identity.
 
