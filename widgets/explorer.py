@@ -89,7 +89,6 @@ class Explorer(w.VBox):
         self.text.tokens.on_look = self._look
         self.text.on_step = self.status.guarded(self.documents.step)
         self.heads.grid.observe(lambda _: self._name_chosen(), "chosen")
-        self.text.tokens.observe(self._themed, "theme")
         self.tabs = w.Tab(
             [
                 self.text, self.head_list, self.documents, self.selection, self.curves, self.code,
@@ -232,10 +231,6 @@ class Explorer(w.VBox):
             lambda: self.session.looks(token, heads, state, when),
             lambda rows: tokens.show_looks(token, revision, chosen, *rows),
         )
-
-    def _themed(self, change: Any) -> None:
-        for figure in (self.selection.figure, self.curves.figure):
-            figure.use_theme(change["new"])
 
     # ---- without a browser ------------------------------------------------------------------
 

@@ -88,6 +88,7 @@ from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
 from .selection.selector_comparison import compare_selectors, merge_score_tables
 from .session.head_colours import HeadColours
+from .session.scaling_desk import ScalingDesk
 from .session.scored_corpus import ScoredCorpus
 from .session.session import Session
 from .training.arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
@@ -153,6 +154,7 @@ __all__ = [
     "Recipe",
     "ResidualCache",
     "RunReport",
+    "ScalingDesk",
     "ScalingFit",
     "ScoreTable",
     "ScoreTests",

@@ -33,6 +33,7 @@ class LiveFigure(w.VBox):
         self.caption = w.HTML()
         self.caption.add_class("aiw-caption")
         self._watch = ViewWatch(self._renew)
+        self._watch.observe(lambda change: self.use_theme(change["new"]), "theme")
         super().__init__([self._watch, self.caption], layout={"width": "100%"})
 
     def show(self, figure: go.Figure) -> None:

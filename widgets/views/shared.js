@@ -54,3 +54,17 @@ function claimKeys(part, isOurs) {
   };
 }
 
+// Keep the trait `theme` at the theme of the page: Python draws figures, which cannot follow it themselves.
+function watchTheme(model) {
+  const tell = () => {
+    const dark = document.body.dataset.jpThemeLight === "false" || document.body.classList.contains("vscode-dark");
+    const theme = dark ? "dark" : "light";
+    if (model.get("theme") === theme) return;
+    model.set("theme", theme);
+    model.save_changes();
+  };
+  const observer = new MutationObserver(tell);
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+  tell();
+  return observer;
+}

@@ -439,18 +439,7 @@ function render({ model, el }) {
     arrange();
     paint();
   };
-  // Figures cannot follow the page's colours by themselves, so Python gets the theme.
-  const themeChanged = () => {
-    const { jpThemeLight } = document.body.dataset;
-    const dark = jpThemeLight === "false" || document.body.classList.contains("vscode-dark");
-    const theme = dark ? "dark" : "light";
-    if (model.get("theme") === theme) return;
-    model.set("theme", theme);
-    model.save_changes();
-  };
-  const themes = new MutationObserver(themeChanged);
-  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
-  themeChanged();
+  const themes = watchTheme(model);
   const staleChanged = () => el.classList.toggle("aiw-stale", model.get("stale") === true);
   staleChanged();
   model.on("change:stale", staleChanged);

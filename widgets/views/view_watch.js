@@ -1,5 +1,5 @@
-// Tells Python when a view of the box that it stands in is made or goes, and keeps a figure in that box
-// as wide as the box.
+// Tells Python when a view of the box that it stands in is made or goes, and the theme of the page; keeps a
+// figure in that box as wide as the box.
 //
 // It has no height and shows nothing. plotly fits a figure to its room only when the window changes: a
 // figure that was drawn while its tab was hidden, or before its room had a size, stays too wide.
@@ -30,8 +30,11 @@ function render({ model, el }) {
   });
   sized.observe(el);
 
+  const themes = watchTheme(model);
+
   return () => {
     clearTimeout(timer);
+    themes.disconnect();
     drawn.disconnect();
     sized.disconnect();
     model.send({ action: "gone" });

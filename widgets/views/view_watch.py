@@ -1,4 +1,4 @@
-"""Telling Python when a view of a widget is made in the browser, and when it goes."""
+"""Telling Python when a view of a widget is made in the browser, when it goes, and its theme."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anywidget
+import traitlets
 
 from widgets.views.browser_files import module
 
@@ -14,9 +15,14 @@ class ViewWatch(anywidget.AnyWidget):
     """Stands unseen in a box and hears of the views of that box.
 
     Moving a cell of JupyterLab takes the views of its output away and makes new ones.
+
+    Attributes:
+        theme: of the page, as the browser says: "light", "dark", or "" without a browser.
     """
 
     _esm = module("view_watch")
+
+    theme = traitlets.Enum(["", "light", "dark"], "").tag(sync=True)
 
     def __init__(self, on_renewed: Callable[[], object]) -> None:
         """Without a view.

@@ -1,0 +1,111 @@
+"""Laws fitted to one's own runs: hold some out, and see whether the fit predicts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets as w
+
+from widgets.escaping import escaped
+from widgets.panels.named import named
+from widgets.status_line import Note, StatusLine
+from widgets.tasks.task_queues import TaskQueues
+from workbench.scaling.law_book import LAWS
+from workbench.scaling.law_fit import LawFit
+from workbench.session.scaling_desk import ScalingDesk
+
+FITTING = "fitting the law"
+SHOWN = 8  # runs that are held out whose predictions are listed
+
+
+class OwnRuns(w.VBox):
+    """Chooses the law that is fitted and the runs that are kept from it."""
+
+    def __init__(
+        self,
+        desk: ScalingDesk,
+        status: StatusLine,
+        queues: TaskQueues,
+        on_change: Callable[[], object],
+    ) -> None:
+        """The controls; without runs, a sentence that says how to bring some.
+
+        Args:
+            desk: whose runs are fitted.
+            status: shows the errors.
+            queues: do the work.
+            on_change: is called when there is another fit, or none.
+        """
+        self.desk, self._queues, self._on_change = desk, queues, on_change
+        self.note = Note()
+        self.found = w.HTML()
+        self.law = named(w.Dropdown(
+            description="Law to fit", options=_fitting(desk), tooltip="The law to fit",
+            layout={"width": "170px"},
+        ))  # fmt: skip
+        self.refit = w.Button(
+            description="Fit to my runs", icon="refresh", layout={"width": "auto"},
+            tooltip="Fit the law to the runs that are not held out, with intervals (200 resamples)",
+        )  # fmt: skip
+        self.held = named(w.SelectMultiple(
+            description="Runs to hold out", rows=4, options=_runs(desk),
+            layout={"width": "100%"},
+            tooltip="Runs that are kept from the fit (Ctrl+click or Shift+arrows for several)",
+        ))  # fmt: skip
+        self.refit.on_click(status.guarded(lambda _: self._refit(), self.note))
+        self.held.observe(
+            status.guarded(lambda change: self._hold_out(change["new"]), self.note), "value"
+        )
+        if desk.runs is None:
+            words = (
+                "<p>No runs are on the desk. <code>ScalingExplorer(runs=wb.training_runs("
+                "'arms/'))</code> puts yours here: a table with params, tokens and loss.</p>"
+            )
+            super().__init__([w.HTML(words)])
+        else:
+            line = w.HBox([self.law, self.refit, self.note])
+            super().__init__([line, self.held, self.found])
+
+    def _hold_out(self, rows: tuple[int, ...]) -> None:
+        self.desk.hold_out(rows)
+        self.found.value = ""
+        self._on_change()
+
+    def _refit(self) -> None:
+        law = self.law.value
+        self._queues.begin(FITTING, lambda: self.desk.refit(law), self._refitted, self.note)
+
+    def _refitted(self, fit: LawFit) -> None:
+        lines = [f"<pre>{escaped(fit.describe())}</pre>"]
+        held = self.desk.held()
+        for row in held.head(SHOWN).itertuples():
+            seen = getattr(row, fit.output)
+            words = "inside" if row.inside else "outside"
+            lines.append(
+                f"<p>{_size(row)}: seen {seen:.4g}, predicted {row.predicted:.4g}, a run "
+                f"[{row.run_low:.4g}, {row.run_high:.4g}]: {words}</p>"
+            )
+        if len(held):
+            lines.append(f"<p>{int(held['inside'].sum())} of {len(held)} held out lie inside.</p>")
+        self.found.value = "".join(lines)
+        self._on_change()
+
+
+def _fitting(desk: ScalingDesk) -> list[str]:
+    """Laws whose inputs and output the runs have."""
+    columns = set() if desk.runs is None else set(desk.runs)
+    return [
+        key
+        for key, law in LAWS.items()
+        if {quantity.name for quantity in law.inputs} | {law.output.name} <= columns
+    ]
+
+
+def _runs(desk: ScalingDesk) -> list[tuple[str, int]]:
+    if desk.runs is None:
+        return []
+    return [(_size(row), number) for number, row in enumerate(desk.runs.itertuples())]
+
+
+def _size(row: object) -> str:
+    return f"{row.params:.3g} parameters, {row.tokens:.3g} tokens"  # type: ignore[attr-defined]

@@ -1,0 +1,208 @@
+"""The scaling explorer: published laws, one's own runs, and a mixture, side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+import pandas as pd
+from workbench.detection.retention_fit import fit_retention
+
+from widgets.escaping import escaped
+from widgets.panels.law_chooser import LawChooser
+from widgets.panels.mixture import MixturePanel
+from widgets.panels.named import named
+from widgets.panels.own_runs import OwnRuns
+from widgets.status_line import Note, StatusLine
+from widgets.tasks.interrupt import on_interrupt
+from widgets.tasks.task_queues import TaskQueues
+from widgets.views.browser_files import stylesheet
+from widgets.views.code_view import CodeView
+from widgets.views.live_figure import LiveFigure
+from workbench.figures.scaling import (
+    isoflop_curves,
+    law_curves,
+    retention_curve,
+    sensitivity_curves,
+)
+from workbench.scaling.law_book import LAWS
+from workbench.scaling.mixtures import MixtureFit
+from workbench.session.scaling_desk import ScalingDesk
+from workbench.session.session import Session
+
+TABS = ("Loss", "IsoFLOP", "Rate and batch", "Mixture", "Masks", "Book", "Code")
+DRAWING_MASKS = "masking curve"
+
+
+class ScalingExplorer(w.VBox):
+    """Plan a training run: what laws say, what your own runs say, and which mixture to take.
+
+    Whatever is moved can be called on `desk`.
+
+    Attributes:
+        desk: the state behind it all.
+    """
+
+    def __init__(
+        self,
+        runs: pd.DataFrame | ScalingDesk | None = None,
+        *,
+        mixtures: MixtureFit | None = None,
+        session: Session | None = None,
+        **options: Any,
+    ) -> None:
+        """Show laws, runs and mixtures.
+
+        Args:
+            runs: one row a run (`wb.training_runs`), or a ScalingDesk to go on with; None: none.
+            mixtures: what `wb.fit_mixture` returned; None: none.
+            session: whose heads are masked in *Masks*, and whose selection gets the mixture.
+            **options: of `ScalingDesk`: laws.
+        """
+        if isinstance(runs, ScalingDesk):
+            self.desk = runs
+        else:
+            self.desk = ScalingDesk(runs, mixtures=mixtures, session=session, **options)
+        desk = self.desk
+        self.status = StatusLine()
+        self.queues = TaskQueues(self.status)
+        guarded = self.status.guarded
+        self.loss_note, self.sizes_note, self.rates_note = Note(), Note(), Note()
+        self.laws = LawChooser(desk, self.status, self._draw)
+        self.across = named(w.Dropdown(
+            description="Across", options=desk.axes(), layout={"width": "150px"},
+            tooltip="What the curves are drawn across; all else stays as the sliders say",
+        ))  # fmt: skip
+        self.across.observe(guarded(lambda _: self._draw_loss(), self.loss_note), "value")
+        self.runs = OwnRuns(desk, self.status, self.queues, self._draw)
+        self.loss, self.sizes, self.rates, self.masks = (LiveFigure() for _ in range(4))
+        self.optima = w.HTML()
+        self.initial = w.BoundedFloatText(
+            description="loss of an untrained model", value=10.8, min=0.1, max=50, step=0.1,
+            style={"description_width": "initial"}, layout={"width": "240px"},
+            tooltip="Runs that end above it count as diverged; ln of the vocabulary, in nats",
+        )  # fmt: skip
+        self.initial.observe(guarded(lambda _: self._draw_rates()), "value")
+        self.mixture = MixturePanel(desk, self.status, self.queues, self._code_changed)
+        self.masking = w.Button(
+            description="Measure", icon="line-chart", layout={"width": "auto"},
+            tooltip="Mask more and more heads of the session's model: minutes on a laptop",
+        )  # fmt: skip
+        self.masks_note = Note()
+        self.masking.on_click(guarded(lambda _: self._measure_masks(), self.masks_note))
+        self.entry = named(w.Dropdown(
+            description="Entry of the book", options=list(LAWS), tooltip="An entry of the book",
+        ))  # fmt: skip
+        self.entry.observe(lambda change: self._show_entry(change["new"]), "value")
+        self.book = w.HTML()
+        self.code = CodeView()
+        self._show_entry(self.entry.value)
+        self.tabs = w.Tab(
+            [
+                w.VBox([w.HBox([self.across, self.loss_note]), self.loss, self.runs]),
+                w.VBox([self.sizes_note, self.sizes, self.optima]),
+                w.VBox([w.HBox([self.initial, self.rates_note]), self.rates]),
+                self.mixture,
+                w.VBox([w.HBox([self.masking, self.masks_note]), self.masks]),
+                w.VBox([self.entry, self.book]),
+                self.code,
+            ],
+            titles=TABS,
+        )
+        self.tabs.add_class("aiw-tabs")
+        self.tabs.observe(lambda _: self._draw(), "selected_index")
+        body = w.HBox([self.laws, self.tabs])
+        body.add_class("aiw-body")
+        style = w.HTML(f"<style>{stylesheet('explorer').read_text('utf-8')}</style>")
+        style.layout.display = "none"
+        super().__init__([style, self.status, body])
+        self.add_class("aiw-explorer")
+        self.add_class("aiw-scaling")
+        self._leave = on_interrupt(self.queues.cancel)
+        self.status.suggest(
+            "Move a slider; choose laws; Fit to my runs; hold a run out and fit again"
+        )
+        self._draw()
+
+    # ---- what is seen -----------------------------------------------------------------------
+
+    def _draw(self) -> None:
+        """Draw the tab in front; the others when they come there."""
+        draw = {
+            "Loss": (self._draw_loss, self.loss_note),
+            "IsoFLOP": (self._draw_sizes, self.sizes_note),
+            "Rate and batch": (self._draw_rates, self.rates_note),
+            "Code": (self._code_changed, None),
+        }.get(TABS[self.tabs.selected_index or 0])  # fmt: skip
+        if draw is not None:
+            self.status.guarded(*draw)()
+
+    def _draw_loss(self) -> None:
+        desk = self.desk
+        axes = desk.axes()
+        if self.across.options != tuple(axes):
+            self.across.options = axes
+        laws, inputs, runs = desk.drawn(self.across.value)
+        self.loss.show(law_curves(laws, self.across.value, inputs, runs))
+
+    def _draw_sizes(self) -> None:
+        desk = self.desk
+        self.optima.value = desk.optima().to_html(index=False, border=0, float_format="%.4g")
+        if desk.runs is None:
+            self.sizes_note.say("No runs are on the desk: the table below is what the laws say")
+            return
+        self.sizes.show(isoflop_curves(desk.isoflop(), desk.laws_of_size()))
+
+    def _draw_rates(self) -> None:
+        desk, initial = self.desk, self.initial.value
+        if desk.runs is None or "learning_rate" not in desk.runs:
+            self.rates_note.say(
+                "No runs with a learning_rate are on the desk; choose rates on the left"
+            )
+            return
+        table = desk.sensitivity(initial)
+        self.rates.show(sensitivity_curves(desk.runs, table, initial, desk.rates()))
+
+    def _measure_masks(self) -> None:
+        session = self.desk.session
+        if session is None:
+            raise ValueError(
+                "there is no session whose heads could be masked: ScalingExplorer(session=session)"
+            )
+
+        def measured() -> pd.DataFrame:
+            if session.scores is None:
+                session.detect()
+            return session.curve(probes=4)
+
+        self.queues.begin(DRAWING_MASKS, measured, self._show_masks, self.masks_note)
+
+    def _show_masks(self, curve: pd.DataFrame) -> None:
+        assert self.desk.session is not None
+        fit = fit_retention(curve, self.desk.session.model.head_count)
+        self.masks.show(retention_curve(fit))
+
+    def _show_entry(self, key: str) -> None:
+        self.book.value = f"<pre>{escaped(LAWS[key].describe())}</pre>"
+
+    def _code_changed(self) -> None:
+        self.code.code = self.desk.code()
+
+    # ---- without a browser ------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is computed any more.
+
+        Args:
+            timeout: seconds; None: for ever.
+
+        Returns:
+            False if that took longer.
+        """
+        return self.queues.wait(timeout)
+
+    def close(self) -> None:
+        """Stop all work for good."""
+        self._leave()
+        self.queues.close()
+        super().close()

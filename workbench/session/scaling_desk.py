@@ -1,0 +1,408 @@
+"""A desk for planning a training run: published laws, one's own runs, and a mixture.
+
+What the scaling panel shows is worked out here, without a browser, and `code` gives the Python that
+does it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from workbench.scaling.law import Law
+from workbench.scaling.law_book import LAWS
+from workbench.scaling.law_comparison import compare_laws, compare_optima
+from workbench.scaling.law_fit import LawFit, refit
+from workbench.scaling.mixtures import BestMixture, MixtureFit
+from workbench.scaling.run_tables import IsoFlop, isoflop, rate_sensitivity
+from workbench.session.session import Session
+
+LINKED = ("params", "tokens", "compute")  # compute = 6 params tokens
+ROW = 4096  # tokens of a row, as the power scheduler counts its batches
+FIRST = {"params": 1e9, "tokens": 2e10, "batch_tokens": 524288.0}
+
+
+class ScalingDesk:
+    """Laws at one size of run, beside one's own runs; every change is a method.
+
+    Attributes:
+        runs: one row a run (`training_runs`), or None.
+        mixtures: a fit of mixtures, or None.
+        session: whose corpus is exported with the mixture, or None.
+        laws: keys of the laws that are looked at; their outputs have one unit.
+        inputs: params, tokens, compute (FLOP, 6 params tokens) and batch_tokens of the run.
+        locked: which of params, tokens and compute stays when another one changes.
+        held_out: numbers of the rows of `runs` that are kept from the fit.
+        fit: the law that was fitted to the other runs, or None.
+        best: the mixture that was found, or None.
+    """
+
+    def __init__(
+        self,
+        runs: pd.DataFrame | None = None,
+        *,
+        mixtures: MixtureFit | None = None,
+        session: Session | None = None,
+        laws: Sequence[str] = ("besiroglu", "hoffmann"),
+    ) -> None:
+        """Begin with some laws at a run of a billion parameters, or at the largest of the runs.
+
+        Args:
+            runs: one row a run: params, tokens, loss, and what else is known of it; None: none.
+            mixtures: what `fit_mixture` returned; None: none.
+            session: whose corpus is exported with the mixture; None: there is none.
+            laws: keys of `LAWS`, all of one unit.
+
+        Raises:
+            KeyError: the book has no such law.
+            ValueError: the laws have different units.
+        """
+        self.runs = None if runs is None else runs.reset_index(drop=True)
+        self.mixtures, self.session = mixtures, session
+        self.held_out: frozenset[int] = frozenset()
+        self.fit: LawFit | None = None
+        self.best: BestMixture | None = None
+        self.locked = "tokens"
+        self.laws: tuple[str, ...] = ()
+        self.choose(laws)
+        first = dict(FIRST)
+        if self.runs is not None and {"params", "tokens"} <= set(self.runs):
+            largest = self.runs.loc[(self.runs["params"] * self.runs["tokens"]).idxmax()]
+            first |= {name: float(largest[name]) for name in first if name in largest}
+        self.inputs = {**first, "compute": 6 * first["params"] * first["tokens"]}
+
+    # ---- laws -------------------------------------------------------------------------------
+
+    def choose(self, laws: Sequence[str]) -> None:
+        """Look at these laws.
+
+        Args:
+            laws: keys of `LAWS`, all of one unit.
+
+        Raises:
+            KeyError: the book has no such law.
+            ValueError: the laws have different units, or there is none.
+        """
+        units = {LAWS[key].output.unit for key in laws}
+        if len(units) != 1:
+            raise ValueError(
+                f"look at laws of one unit at a time, got {', '.join(sorted(units)) or 'no law'}"
+            )
+        self.laws = tuple(laws)
+
+    def change(self, name: str, value: float) -> None:
+        """Set one input; of params, tokens and compute the one that is not locked follows.
+
+        Args:
+            name: "params", "tokens", "compute" or "batch_tokens".
+            value: above 0.
+
+        Raises:
+            ValueError: there is no such input, or the value is not above 0.
+        """
+        if name not in self.inputs or not 0 < value < np.inf:
+            raise ValueError(
+                f"an input is one of {', '.join(self.inputs)}, above 0; got {name!r:.50} {value!r}"
+            )
+        self.inputs[name] = float(value)
+        if name not in LINKED:
+            return
+        kept = self.locked if self.locked != name else ("tokens" if name != "tokens" else "params")
+        (follows,) = set(LINKED) - {name, kept}
+        params, tokens, compute = (self.inputs[one] for one in LINKED)
+        worked_out = {
+            "params": compute / (6 * tokens), "tokens": compute / (6 * params),
+            "compute": 6 * params * tokens,
+        }  # fmt: skip
+        self.inputs[follows] = worked_out[follows]
+
+    def inputs_of(self, law: Law) -> dict[str, float] | None:
+        """What a law is asked at.
+
+        Args:
+            law: the law.
+
+        Returns:
+            Its inputs; None if it takes one that the desk has not.
+        """
+        known = self._known()
+        names = [quantity.name for quantity in law.inputs]
+        return {name: known[name] for name in names} if set(names) <= set(known) else None
+
+    def _known(self) -> dict[str, float]:
+        batch = self.inputs["batch_tokens"]
+        return {**self.inputs, "steps": self.inputs["tokens"] / batch, "batch_rows": batch / ROW}
+
+    def axes(self) -> list[str]:
+        """The inputs that curves of the present laws can be drawn across.
+
+        Returns:
+            Names of inputs; those of the first law that all its inputs are known of.
+        """
+        for key in self.laws:
+            if self.inputs_of(LAWS[key]) is not None:
+                return [quantity.name for quantity in LAWS[key].inputs]
+        return []
+
+    def drawn(
+        self, across: str
+    ) -> tuple[list[str | LawFit], dict[str, float], pd.DataFrame | None]:
+        """What `figures.law_curves` draws across one input.
+
+        Args:
+            across: the name of the input.
+
+        Returns:
+            The laws that take it, the law fitted to the runs among them; all inputs; and the runs
+            that the fit does not bring: those held out, or all.
+
+        Raises:
+            ValueError: none of the laws takes the input.
+        """
+        laws: list[str | LawFit] = [
+            key
+            for key in self.laws
+            if self.inputs_of(LAWS[key]) is not None
+            and across in {quantity.name for quantity in LAWS[key].inputs}
+        ]
+        if not laws:
+            raise ValueError(
+                f"none of {', '.join(self.laws)} can be drawn: they take inputs that the desk has "
+                "not; wb.LAWS[key] can be called with all of them"
+            )
+        unit = LAWS[self.laws[0]].output
+        if self.fit is not None and self.fit.law.output.unit == unit.unit:
+            laws.append(self.fit)
+        runs = self.runs
+        if runs is not None:
+            rest = runs.loc[sorted(self.held_out)] if laws[-1] is self.fit else runs
+            runs = rest if {across, unit.name} <= set(runs) and len(rest) else None
+        return laws, self._known(), runs
+
+    def laws_of_size(self) -> list[str | LawFit]:
+        """The present laws of params and tokens that give a loss, the fitted one among them."""
+        laws: list[str | LawFit] = [key for key in self.laws if _of_size(LAWS[key])]
+        return laws if self.fit is None or not _of_size(self.fit.law) else [*laws, self.fit]
+
+    def rates(self) -> dict[str, float]:
+        """The learning rate that each law in standard parameterisation says for the run."""
+        said = {}
+        for key, law in LAWS.items():
+            inputs = self.inputs_of(law)
+            if law.output == LAWS["step law"].output and inputs is not None:
+                said[key] = float(law.evaluate(**inputs))
+        return said
+
+    def says(self) -> pd.DataFrame:
+        """What each law says of the run.
+
+        Returns:
+            One row a law: law, value, unit, times_least, outside (its range, in words), status. A
+            law that takes what the desk has not is missing.
+        """
+        able = [key for key in self.laws if self.inputs_of(LAWS[key]) is not None]
+        every: dict[str, float] = {}
+        for key in able:
+            every |= self.inputs_of(LAWS[key]) or {}
+        if not able:
+            columns = ["law", "value", "unit", "times_least", "outside", "status"]
+            return pd.DataFrame(columns=columns)
+        return compare_laws(able, **every)
+
+    def optima(self) -> pd.DataFrame:
+        """Where the laws of params and tokens put the best model of the present compute.
+
+        Returns:
+            One row a law, as `compare_optima`; the law fitted to the runs is among them.
+        """
+        return compare_optima(self.laws_of_size(), self.inputs["compute"])
+
+    # ---- one's own runs ---------------------------------------------------------------------
+
+    def hold_out(self, rows: Collection[int]) -> None:
+        """Keep runs from the fit, to see whether it predicts them; the fit is made anew by `refit`.
+
+        Args:
+            rows: their numbers in `runs`.
+
+        Raises:
+            ValueError: there is no such run.
+        """
+        count = len(self._runs())
+        wrong = [row for row in rows if not 0 <= row < count]
+        if wrong:
+            raise ValueError(f"there are {count} runs, counted from 0, and no run {wrong[0]}")
+        self.held_out, self.fit = frozenset(rows), None
+
+    def refit(self, law: str = "besiroglu", resamples: int = 200) -> LawFit:
+        """Fit a law to the runs that are not held out.
+
+        Args:
+            law: a key of `LAWS`.
+            resamples: bootstrap draws of runs.
+
+        Returns:
+            The fit.
+
+        Raises:
+            ValueError: there are no runs, or too few.
+        """
+        runs = self._runs()
+        self.fit = refit(law, runs.drop(index=list(self.held_out)), resamples=resamples)
+        return self.fit
+
+    def held(self) -> pd.DataFrame:
+        """The runs that are held out, and whether the fit predicts them.
+
+        Returns:
+            One row a run: its columns, predicted, low, high, run_low, run_high, inside (the loss
+            lies between run_low and run_high).
+
+        Raises:
+            ValueError: nothing was fitted yet.
+        """
+        if self.fit is None:
+            raise ValueError("no law is fitted to the runs yet: call refit()")
+        runs = self._runs().loc[sorted(self.held_out)].reset_index(drop=True)
+        found = pd.concat([runs, self.fit.predict(runs)], axis=1)
+        inside = found[self.fit.output].between(found["run_low"], found["run_high"])
+        return found.assign(inside=inside)
+
+    def isoflop(self) -> IsoFlop:
+        """The best size at each compute of the runs (`isoflop`).
+
+        Returns:
+            The table with its exponent.
+
+        Raises:
+            ValueError: there are no runs, or no compute has three sizes.
+        """
+        return isoflop(self._runs())
+
+    def sensitivity(self, initial: float) -> pd.DataFrame:
+        """The best learning rate of each size (`rate_sensitivity`).
+
+        Args:
+            initial: the loss of an untrained model, in nats.
+
+        Returns:
+            One row a size.
+
+        Raises:
+            ValueError: there are no runs, or they have no learning rates.
+        """
+        return rate_sensitivity(self._runs(), initial)
+
+    def _runs(self) -> pd.DataFrame:
+        if self.runs is None:
+            raise ValueError(
+                "no runs are on the desk: ScalingDesk(wb.training_runs('arms/')) puts yours there"
+            )
+        return self.runs
+
+    # ---- the mixture ------------------------------------------------------------------------
+
+    def find_mixture(self, weights: Mapping[str, float] | None = None) -> BestMixture:
+        """The mixture of lowest predicted loss inside the shares that were run.
+
+        Args:
+            weights: of the losses, by name; None: all count the same.
+
+        Returns:
+            The mixture.
+
+        Raises:
+            ValueError: no mixtures were fitted, or a weight is of no loss.
+        """
+        self.best = self._mixtures().best(weights)
+        return self.best
+
+    def predicted(self, shares: pd.Series, weights: Mapping[str, float] | None = None) -> str:
+        """What is predicted for a mixture, and whether any run was near it.
+
+        Args:
+            shares: of the domains, summing to 1.
+            weights: of the losses, by name; None: all count the same.
+
+        Returns:
+            A sentence.
+
+        Raises:
+            ValueError: no mixtures were fitted, or the shares are no mixture of their domains.
+        """
+        fit = self._mixtures()
+        loss = float(fit.predict(shares.to_frame().T, weights).iloc[0])
+        low, high = fit.runs.min(), fit.runs.max()
+        beyond = [name for name in fit.runs if not low[name] <= shares[name] <= high[name]]
+        where = f"; outside the shares that were run: {', '.join(beyond)}" if beyond else ""
+        return f"predicted {loss:.3f} nats{where}"
+
+    def export(self) -> Path:
+        """Write the manifest of the session's selection with the best mixture in it.
+
+        Returns:
+            The path of the manifest.
+
+        Raises:
+            ValueError: no best mixture was found, there is no session, or it has no corpus.
+        """
+        if self.best is None:
+            raise ValueError("no mixture was searched for yet: call find_mixture()")
+        if self.session is None:
+            raise ValueError(
+                "a mixture goes into the manifest of a selection: ScalingDesk(session=session), "
+                "with a corpus that was scored"
+            )
+        return self.session.export(mixture=self.best)
+
+    def _mixtures(self) -> MixtureFit:
+        if self.mixtures is None:
+            raise ValueError(
+                "no mixtures are on the desk: ScalingDesk(mixtures=wb.fit_mixture(plan, losses))"
+            )
+        return self.mixtures
+
+    # ---- the way back -----------------------------------------------------------------------
+
+    def code(self) -> str:
+        """Python that works out again what is on the desk.
+
+        Returns:
+            The lines; a comment names what only this process holds.
+        """
+        laws = list(self.laws)
+        names = [name for name in ("params", "tokens", "batch_tokens")]
+        lines = ["import workbench as wb", ""]
+        given = []
+        if self.runs is not None:
+            lines.append(
+                f"# runs: your table of {len(self.runs)} runs, as wb.training_runs makes it"
+            )
+            given.append("runs")
+        if self.mixtures is not None:
+            count, domains = self.mixtures.runs.shape
+            lines.append(
+                f"# mixtures: your fit of {count} runs of {domains} domains (wb.fit_mixture)"
+            )
+            given.append("mixtures=mixtures")
+        lines.append(f"desk = wb.ScalingDesk({', '.join([*given, f'laws={laws!r}'])})")
+        lines += [f"desk.change({name!r}, {self.inputs[name]!r})" for name in names]
+        if self.held_out:
+            lines.append(f"desk.hold_out({sorted(self.held_out)!r})")
+        if self.fit is not None:
+            lines.append(f"desk.refit({self.fit.law.key!r})")
+        if self.best is not None:
+            weights = {name: float(value) for name, value in self.best.weights.items()}
+            lines.append(f"desk.find_mixture({weights!r})")
+        lines.append("desk.says()")
+        return "\n".join(lines) + "\n"
+
+
+def _of_size(law: Law) -> bool:
+    """Whether a law takes exactly params and tokens, and gives a loss."""
+    return {quantity.name for quantity in law.inputs} == {"params", "tokens"} and (
+        law.output.name == "loss"
+    )
