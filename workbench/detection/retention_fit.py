@@ -75,7 +75,8 @@ def fit_retention(table: pd.DataFrame, total: int) -> RetentionFit:
         )
     if not len(points) or points["heads"].max() > total:
         raise ValueError(
-            f"sets of {points['heads'].max()} heads in a model of {total}: wrong total"
+            f"the largest set has {points['heads'].max()} heads, in a model of {total}: pass "
+            "model.head_count"
         )
     points = points.assign(share=points["heads"] / total).reset_index(drop=True)
     rows = [(order, *_half(str(order), part)) for order, part in points.groupby("order")]
