@@ -33,6 +33,7 @@ from .detection.masking_curves import masking_curve
 from .detection.probes import Probe, Probes, make_probes
 from .detection.report import HeadReport
 from .detection.report_measurements import head_report
+from .detection.retention_fit import RetentionFit, fit_retention
 from .detection.retrieval import lookup_losses, lookup_summary, retrieval_scores
 from .evaluation.chains import reasoning_chains
 from .evaluation.counterfactuals import PairedResponse, counterfactuals, paired_response
@@ -153,6 +154,7 @@ __all__ = [
     "Quantity",
     "Recipe",
     "ResidualCache",
+    "RetentionFit",
     "RunReport",
     "ScalingDesk",
     "ScalingFit",
@@ -201,6 +203,7 @@ __all__ = [
     "figures",
     "fit_law",
     "fit_mixture",
+    "fit_retention",
     "from_transformers",
     "gain",
     "head_effects",

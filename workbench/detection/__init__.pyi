@@ -6,6 +6,7 @@ from .masking_curves import masking_curve
 from .probes import Probe, Probes, make_probes
 from .report import HeadReport
 from .report_measurements import head_report
+from .retention_fit import RetentionFit, fit_retention
 from .retrieval import lookup_losses, lookup_summary, retrieval_scores
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "LookupTest",
     "Probe",
     "Probes",
+    "RetentionFit",
+    "fit_retention",
     "head_report",
     "locos_scores",
     "lookup_losses",

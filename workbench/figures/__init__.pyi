@@ -2,7 +2,14 @@
 
 from .analysis import cluster_bars, coverage_dots, selection_map, statistic_dots, word_overlap_dots
 from .heads import head_map, head_report_figure, lookup_bars, masking_curve, ranked_heads, token_map
-from .scaling import agreement_curve, scaling_curve
+from .scaling import (
+    agreement_curve,
+    isoflop_curves,
+    law_curves,
+    retention_curve,
+    scaling_curve,
+    sensitivity_curves,
+)
 from .score_tests import response_dots, score_test_dots
 from .selection import confound_matrix, confound_panel, influence_histogram, scorer_matrix
 from .tasks import mirror_bars, mirror_dots
@@ -21,6 +28,8 @@ __all__ = [
     "head_map",
     "head_report_figure",
     "influence_histogram",
+    "isoflop_curves",
+    "law_curves",
     "lookup_bars",
     "masking_curve",
     "mirror_bars",
@@ -28,10 +37,12 @@ __all__ = [
     "mirror_scatter",
     "ranked_heads",
     "response_dots",
+    "retention_curve",
     "scaling_curve",
     "score_test_dots",
     "scorer_matrix",
     "selection_map",
+    "sensitivity_curves",
     "statistic_dots",
     "themed",
     "token_map",

@@ -33,7 +33,9 @@ def shown(text: str) -> str:
     )  # dollars would be a formula where there is MathJax
 
 
-def error_bar(value: Any, low: Any, high: Any, thickness: float = 1.2) -> dict[str, Any]:
+def error_bar(
+    value: Any, low: Any, high: Any, thickness: float = 1.2, digits: int = 4
+) -> dict[str, Any]:
     """An error bar from low to high, for `error_x` or `error_y`.
 
     Args:
@@ -41,13 +43,15 @@ def error_bar(value: Any, low: Any, high: Any, thickness: float = 1.2) -> dict[s
         low: the low end of each interval.
         high: the high end.
         thickness: of the line, in pixels.
+        digits: decimal places that are kept.
 
     Returns:
         What plotly takes.
     """
     return {
         "type": "data", "symmetric": False, "thickness": thickness,
-        "array": (high - value).round(4), "arrayminus": (value - low).round(4),
+        "array": (high - value).round(digits),
+        "arrayminus": (value - low).round(digits),
     }  # fmt: skip
 
 

@@ -32,6 +32,23 @@ def as_law(law: Any) -> Law:
     return law
 
 
+def require_one_unit(laws: Sequence[Law]) -> None:
+    """Refuse laws whose levels cannot be compared.
+
+    Args:
+        laws: whose outputs are to be compared.
+
+    Raises:
+        ValueError: there is none, or the outputs have different units, which are named.
+    """
+    units = {law.key: law.output.unit for law in laws}
+    if len(set(units.values())) != 1:
+        raise ValueError(
+            "laws are compared in one unit only, and these give "
+            + ("; ".join(f"{key}: {unit}" for key, unit in units.items()) or "nothing")
+        )
+
+
 def compare_laws(laws: Sequence[Any], **inputs: float) -> pd.DataFrame:
     """What each law says of the same run.
 
@@ -47,12 +64,7 @@ def compare_laws(laws: Sequence[Any], **inputs: float) -> pd.DataFrame:
         ValueError: the outputs have different units, or an input is missing.
     """
     chosen = [as_law(law) for law in laws]
-    units = {law.key: law.output.unit for law in chosen}
-    if len(set(units.values())) > 1:
-        raise ValueError(
-            "laws are compared in one unit only, and these give "
-            + "; ".join(f"{key}: {unit}" for key, unit in units.items())
-        )
+    require_one_unit(chosen)
     unknown = inputs.keys() - {quantity.name for law in chosen for quantity in law.inputs}
     if unknown:
         raise ValueError(f"none of the laws takes {', '.join(sorted(unknown))}")
