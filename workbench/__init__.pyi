@@ -63,7 +63,8 @@ from .models.heads import Head, HeadSet
 from .models.model import Model, from_transformers
 from .scaling.fitting import averaged_and_summed, fit_law, hold_out_largest, synthetic_runs
 from .scaling.law import ScalingFit
-from .scaling.mixtures import MixtureFit, fit_mixture
+from .scaling.mixture_plans import sample_mixtures
+from .scaling.mixtures import BestMixture, MixtureFit, fit_mixture
 from .scoring.influence import novel_scores, score_documents
 from .scoring.plan import Plan, plan_scoring
 from .scoring.report import Failure, RunReport, ScoringFailed
@@ -104,6 +105,7 @@ __version__: str
 __all__ = [
     "Arms",
     "AttentionRow",
+    "BestMixture",
     "CannotMask",
     "CannotSplit",
     "Cascade",
@@ -230,6 +232,7 @@ __all__ = [
     "repeat_weights",
     "retrieval_scores",
     "run_scoring",
+    "sample_mixtures",
     "scaling",
     "score_corpus",
     "score_documents",
