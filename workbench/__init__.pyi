@@ -99,6 +99,7 @@ from .training.planted_world import (
     planted_world,
 )
 from .training.pretraining import Recipe, Training, pretrain
+from .training.proxies import ProxyRuns, proxy_runs
 
 __version__: str
 
@@ -136,6 +137,7 @@ __all__ = [
     "Plan",
     "Probe",
     "Probes",
+    "ProxyRuns",
     "Recipe",
     "ResidualCache",
     "RunReport",
@@ -227,6 +229,7 @@ __all__ = [
     "planted_tokenizer",
     "planted_world",
     "pretrain",
+    "proxy_runs",
     "read_corpus",
     "reasoning_chains",
     "repeat_weights",

@@ -13,12 +13,14 @@ from .planted_world import (
     planted_world,
 )
 from .pretraining import Recipe, Training, pretrain
+from .proxies import ProxyRuns, proxy_runs
 
 __all__ = [
     "Arms",
     "Decoder",
     "Evolution",
     "HeldOutSplit",
+    "ProxyRuns",
     "Recipe",
     "Training",
     "evolution",
@@ -34,6 +36,7 @@ __all__ = [
     "planted_tokenizer",
     "planted_world",
     "pretrain",
+    "proxy_runs",
     "repeat_weights",
     "task_losses",
     "train_arms",
