@@ -2,6 +2,7 @@
 
 from .analysis import cluster_bars, coverage_dots, selection_map, statistic_dots, word_overlap_dots
 from .heads import head_map, head_report_figure, lookup_bars, masking_curve, ranked_heads, token_map
+from .mixtures import mixture_shares, mixture_simplex
 from .scaling import agreement_curve, scaling_curve
 from .score_tests import response_dots, score_test_dots
 from .selection import confound_matrix, confound_panel, influence_histogram, scorer_matrix
@@ -26,6 +27,8 @@ __all__ = [
     "mirror_bars",
     "mirror_dots",
     "mirror_scatter",
+    "mixture_shares",
+    "mixture_simplex",
     "ranked_heads",
     "response_dots",
     "scaling_curve",
