@@ -67,7 +67,8 @@ from .scaling.law import Check, Law, Optimum, OutsideDomain, Powers, PowerTerms,
 from .scaling.law_book import LAWS
 from .scaling.law_comparison import compare_laws, compare_optima
 from .scaling.law_fit import LawFit, refit
-from .scaling.mixtures import MixtureFit, fit_mixture
+from .scaling.mixture_plans import sample_mixtures
+from .scaling.mixtures import BestMixture, MixtureFit, fit_mixture
 from .scaling.power_sum import ScalingFit
 from .scaling.run_tables import IsoFlop, decisions, isoflop, rate_sensitivity
 from .scoring.influence import novel_scores, score_documents
@@ -105,6 +106,7 @@ from .training.planted_world import (
     planted_world,
 )
 from .training.pretraining import Recipe, Training, pretrain
+from .training.proxies import ProxyRuns, proxy_runs
 from .training.run_records import training_runs
 
 __version__: str
@@ -113,6 +115,7 @@ __all__ = [
     "LAWS",
     "Arms",
     "AttentionRow",
+    "BestMixture",
     "CannotMask",
     "CannotSplit",
     "Cascade",
@@ -151,6 +154,7 @@ __all__ = [
     "Powers",
     "Probe",
     "Probes",
+    "ProxyRuns",
     "Quantity",
     "Recipe",
     "ResidualCache",
@@ -250,6 +254,7 @@ __all__ = [
     "planted_tokenizer",
     "planted_world",
     "pretrain",
+    "proxy_runs",
     "rate_sensitivity",
     "read_corpus",
     "reasoning_chains",
@@ -257,6 +262,7 @@ __all__ = [
     "repeat_weights",
     "retrieval_scores",
     "run_scoring",
+    "sample_mixtures",
     "scaling",
     "score_corpus",
     "score_documents",

@@ -87,8 +87,8 @@ def _head_set(make: Callable[[], HeadSet]) -> str:
 def _sound(old: bool, left_out: int = 0) -> dict[str, bytes]:
     """The files of a run folder with its manifest, by relative path.
 
-    The run is of the first format of records, or of the present one. So many of the scored
-    documents were left out before the ranking.
+    The run is of the first format of records, or of the present one, whose manifest states a
+    mixture. So many of the scored documents were left out before the ranking.
     """
     from support.run_folders import lay_down_run
     from support.scored_runs import lay_down_present_run
@@ -96,12 +96,25 @@ def _sound(old: bool, left_out: int = 0) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as workdir:
         folder = Path(workdir) / "run"
         table = lay_down_run(folder) if old else lay_down_present_run(folder)
-        write_manifest(select(table.keep(table.frame["row"] >= left_out), 0.3), folder)
+        selection = select(table.keep(table.frame["row"] >= left_out), 0.3)
+        mixture = None if old else _mixture(selection.domains["domain"].tolist())
+        write_manifest(selection, folder, mixture=mixture)
         return {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))
             if path.is_file() and not path.name.startswith(".")
         }
+
+
+def _mixture(domains: list[str]) -> dict[str, Any]:
+    """A term aiw:mixture as `BestMixture.to_json` gives it."""
+    return {
+        "shares": dict.fromkeys(domains, 1 / len(domains)),
+        "seen": {domain: [0.0, 0.9] for domain in domains},
+        "form": "exponential", "weights": {"one": 0.25, "two": 0.75}, "runs": 40,
+        "runs_sha256": "c" * 64, "validation": 0.9, "predicted": 2.5, "low": 2.4, "high": 2.6,
+        "distance": 0.1, "nearest_run": "7", "tool": "workbench 0.1.0",
+    }  # fmt: skip
 
 
 def _spoilt(

@@ -51,7 +51,7 @@ class LiveFigure(w.VBox):
             return
         with live.batch_update():
             for old, new in zip(live.data, figure.data, strict=True):
-                old.x, old.y, old.name = new.x, new.y, new.name
+                old.update(new, overwrite=True)
             live.layout.shapes = figure.layout.shapes
             live.layout.annotations = figure.layout.annotations
 
@@ -91,6 +91,6 @@ def _fit(figure: go.Figure) -> None:
 
 def _kinds(figure: go.Figure | go.FigureWidget) -> list[tuple[str, ...]]:
     return [
-        (trace.type, str(trace.yaxis), str(trace.hovertemplate).split(" %{x")[0])
+        (trace.type, str(trace.to_plotly_json().get("yaxis")), trace.mode if "mode" in trace else "")
         for trace in figure.data
     ]

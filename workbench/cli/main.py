@@ -277,15 +277,21 @@ def select_(
     by_score: Annotated[
         str, typer.Option(help="Column of the scores to rank by, such as contrast or excess.")
     ] = "score",
+    mixture: Annotated[
+        Path | None,
+        typer.Option(help="Shares to train the domains in: JSON of best.to_json() (notebook 12)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose the top of each domain and write the manifest."""
     with reported(as_json):
         import workbench as wb
+        from workbench.core.files import read_json
 
         made = wb.select_files(
             folder, fraction, by, duplicates=duplicates,  # type: ignore[arg-type]
             cap=cap, clusters=clusters, by_score=by_score,
+            mixture=read_json(mixture, any_unicode=True) if mixture else None,
         )  # fmt: skip
         domains: list[dict[str, Any]] = made.domains.to_dict("records")  # type: ignore[assignment]
         if as_json:

@@ -2,6 +2,7 @@
 
 from .analysis import cluster_bars, coverage_dots, selection_map, statistic_dots, word_overlap_dots
 from .heads import head_map, head_report_figure, lookup_bars, masking_curve, ranked_heads, token_map
+from .mixtures import mixture_shares, mixture_simplex
 from .scaling import (
     agreement_curve,
     isoflop_curves,
@@ -35,6 +36,8 @@ __all__ = [
     "mirror_bars",
     "mirror_dots",
     "mirror_scatter",
+    "mixture_shares",
+    "mixture_simplex",
     "ranked_heads",
     "response_dots",
     "retention_curve",

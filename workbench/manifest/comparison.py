@@ -16,6 +16,7 @@ import pandas as pd
 from workbench.core.files import read_json, resolve_inside
 from workbench.core.parquet import read_table
 from workbench.manifest.croissant import SELECTION_FILE, ranked_by
+from workbench.manifest.mixture import MIXTURE
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import MANIFEST_FILE
 from workbench.selection.rank_agreement import KEY, agreement
@@ -138,6 +139,7 @@ def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
         "by_score": ranked_by(manifest),
         "controls": [entry["heads"] for entry in run.get("controls", [])],
         "texts": manifest["aiw:corpus"]["text_digest"],
+        "mixture": manifest.get(MIXTURE, {}).get("shares"),
     }
 
 

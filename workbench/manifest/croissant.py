@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from workbench.core.files import canonical_json, is_absolute, mentions_absolute
+from workbench.manifest.mixture import MIXTURE
 from workbench.scoring.schema import SCORE_ROW, columns_in
 from workbench.selection.domain_quota import By
 from workbench.selection.duplicates import Duplicates, policy_in_words
@@ -24,7 +25,8 @@ from workbench.selection.schema import NEWEST, columns_of
 # 2: with the duplicate policy, and its figures in the domains
 # 3: with the list of receipts in the place of the list of score files, where the run has one
 # 4: with the rise and the novel columns in selection.parquet (null where the scores lack them)
-# 5: with contrast, controls, excess and the user's columns there, and the column to rank by
+# 5: with contrast, controls, excess and the user's columns there, and the column to rank by; with
+#    the mixture to train on (aiw:mixture), where one was given
 FORMAT = NEWEST
 READ = (2, 3, 4, FORMAT)
 BY_SCORE = 5  # the format since which the column to rank by is stated
@@ -205,8 +207,10 @@ def dataset(
     Returns:
         The document, to be written as JSON.
     """
+    # A manifest without a mixture has the context that it always had.
+    mixture = {MIXTURE: {"@id": MIXTURE, "@type": "@json"}} if MIXTURE in terms else {}
     return {
-        "@context": CONTEXT,
+        "@context": CONTEXT | mixture,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
         "name": name,

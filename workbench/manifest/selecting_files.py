@@ -24,6 +24,7 @@ from workbench.manifest.croissant import (
     check_publishable,
     selection_term,
 )
+from workbench.manifest.mixture import Mixture, mixture_term
 from workbench.manifest.writing import RUN_FILE, RunBeside, publish, run_beside
 from workbench.scoring.receipts import check_files
 from workbench.scoring.schema import columns_in
@@ -76,6 +77,7 @@ def select_files(
     corpus_note: str | None = None,
     license: str | None = None,
     date: datetime.date | None = None,
+    mixture: Mixture | None = None,
     memory: str = "1GB",
     threads: int = 2,
 ) -> FileSelection:
@@ -101,6 +103,7 @@ def select_files(
         corpus_note: which corpus this is, in words (name, revision, where it can be had).
         license: URL or SPDX name for the published rows.
         date: date of publication; today when None.
+        mixture: the shares in which the domains are to be trained on, as in `write_manifest`.
         memory: bound on the memory of the sorts and joins; beyond it the folder's disk is used,
             and freed again (about 200 bytes a row of 30 million, or of the largest domain). The
             process needs some 0.2 GB more, 12 bytes a text or cluster that several documents of a
@@ -151,7 +154,7 @@ def select_files(
             selection=selection_term(
                 float(fraction), by, duplicates, cap, near is not None, ranked_by
             ),
-            domains=figures,
+            domains=figures, mixture=mixture_term(mixture, [row["domain"] for row in figures]),
             name=name, license=license, date=date,
         )  # fmt: skip
     return FileSelection(

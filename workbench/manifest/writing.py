@@ -6,8 +6,8 @@ absolute path. `workbench.manifest.verification.verify` reads it back and checks
 
 The `aiw:` terms are JSON literals: `aiw:format` (int), `aiw:run` (see `public_record`),
 `aiw:documents` (counts), `aiw:skippedReasons` (list of reason, documents; or null), `aiw:corpus`
-(note, sources, text_digest), `aiw:selection` (see `selection_term`) and `aiw:domains` (the rows of
-`Selection.domains`).
+(note, sources, text_digest), `aiw:selection` (see `selection_term`), `aiw:domains` (the rows of
+`Selection.domains`) and, where one was given, `aiw:mixture` (see `workbench.manifest.mixture`).
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from workbench.manifest.croissant import (
     file_object,
     selection_term,
 )
+from workbench.manifest.mixture import MIXTURE, Mixture, mixture_term
 from workbench.scoring.receipts import check_files, with_score_files
 from workbench.scoring.schema import ADDED, columns_in, completed
 from workbench.selection.duckdb_scores import ScoreFiles
@@ -69,6 +70,7 @@ def write_manifest(
     corpus_note: str | None = None,
     license: str | None = None,
     date: datetime.date | None = None,
+    mixture: Mixture | None = None,
 ) -> pathlib.Path:
     """Write `selection.parquet` and `manifest.json` into a folder.
 
@@ -83,14 +85,17 @@ def write_manifest(
         corpus_note: which corpus this is, in words (name, revision, where it can be had).
         license: URL or SPDX name for the published rows.
         date: date of publication; today when None, the only thing that differs between two calls.
+        mixture: the shares in which the domains are to be trained on, of `MixtureFit.best`; the
+            default weights of `write_blends`. None: no statement.
 
     Returns:
         The path of manifest.json.
 
     Raises:
         ValueError: when there is no run record, when record, files and selection disagree, when
-            the documents are ranked by what is no column of the score files, or when a source name
-            or the note is an absolute path.
+            the documents are ranked by what is no column of the score files, when the mixture is
+            not one of the selection's domains, or when a source name or the note is an absolute
+            path.
     """
     folder = pathlib.Path(folder)
     table = selection.table
@@ -98,6 +103,7 @@ def write_manifest(
     run = run_beside(folder, _find_run(selection, folder))
     ranked_by = by_score_term(run.record, selection.by_score)
     schema = schema_of(of_user=columns_in(run.record))
+    shares = mixture_term(mixture, selection.domains["domain"])
     folder.mkdir(parents=True, exist_ok=True)
     with scratch_folder(folder) as scratch:
         rows = table.assign(repeat=table["selected"].astype("int64"))
@@ -117,7 +123,7 @@ def write_manifest(
                 selection.fraction, selection.by, selection.duplicates, selection.cap,
                 selection.clusters is not None, ranked_by,
             ),
-            domains=selection.domains.to_dict("records"),
+            domains=selection.domains.to_dict("records"), mixture=shares,
             name=name, license=license, date=date,
         )  # fmt: skip
 
@@ -169,6 +175,7 @@ def publish(
     corpus: dict[str, Any],
     selection: dict[str, Any],
     domains: list[Any],
+    mixture: dict[str, Any] | None,
     name: str,
     license: str | None,
     date: datetime.date | None,
@@ -183,6 +190,7 @@ def publish(
         corpus: aiw:corpus: note, sources (their number) and text_digest.
         selection: aiw:selection, as `selection_term` gives it.
         domains: aiw:domains, the rows of `Selection.domains`.
+        mixture: aiw:mixture, as `mixture_term` gives it; None: no such term.
         name: of the data set.
         license: URL or SPDX name, or None.
         date: of publication; today when None.
@@ -202,6 +210,7 @@ def publish(
         "aiw:corpus": corpus,
         "aiw:selection": selection,
         "aiw:domains": domains,
+        **({} if mixture is None else {MIXTURE: mixture}),
     }
     about = {
         path: (sha256_of(folder / path), (folder / path).stat().st_size) for path in run.listed

@@ -5,12 +5,14 @@ from .law import Check, Law, Optimum, OutsideDomain, Powers, PowerTerms, Quantit
 from .law_book import LAWS
 from .law_comparison import compare_laws, compare_optima
 from .law_fit import LawFit, refit
-from .mixtures import MixtureFit, fit_mixture
+from .mixture_plans import sample_mixtures
+from .mixtures import BestMixture, MixtureFit, fit_mixture
 from .power_sum import ScalingFit
 from .run_tables import IsoFlop, decisions, isoflop, rate_sensitivity
 
 __all__ = [
     "LAWS",
+    "BestMixture",
     "Check",
     "IsoFlop",
     "Law",
@@ -32,5 +34,6 @@ __all__ = [
     "isoflop",
     "rate_sensitivity",
     "refit",
+    "sample_mixtures",
     "synthetic_runs",
 ]

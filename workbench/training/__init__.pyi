@@ -13,6 +13,7 @@ from .planted_world import (
     planted_world,
 )
 from .pretraining import Recipe, Training, pretrain
+from .proxies import ProxyRuns, proxy_runs
 from .run_records import training_runs
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Decoder",
     "Evolution",
     "HeldOutSplit",
+    "ProxyRuns",
     "Recipe",
     "Training",
     "evolution",
@@ -35,6 +37,7 @@ __all__ = [
     "planted_tokenizer",
     "planted_world",
     "pretrain",
+    "proxy_runs",
     "repeat_weights",
     "task_losses",
     "train_arms",

@@ -67,17 +67,23 @@ def blend(out: str | os.PathLike[str], weights: Mapping[str, float] | None = Non
 
     Args:
         out: the folder that `materialise` finished.
-        weights: the share of each domain, in any unit; None for that of its tokens. Inside a domain
-            the tokens decide.
+        weights: the share of each domain, in any unit; None for the manifest's mixture, or without
+            one for that of its tokens. Inside a domain the tokens decide.
 
     Returns:
-        One Source a folder; their shares sum to 1.
+        One Source a folder; their shares sum to 1. A domain to which the mixture gives nothing is
+        left out.
 
     Raises:
         MaterialiseError: for a folder that is not finished.
         ValueError: for weights that do not name the domains, or are not above zero.
     """
-    sources = read_index(out)["sources"]
+    index = read_index(out)
+    sources = index["sources"]
+    if weights is None and "mixture" in index:
+        weights = {domain: share for domain, share in index["mixture"].items() if share > 0}
+        left_out = index["mixture"].keys() - weights.keys()
+        sources = [source for source in sources if source["domain"] not in left_out]
     tokens: dict[str, int] = {}
     for source in sources:
         tokens[source["domain"]] = tokens.get(source["domain"], 0) + source["trained_tokens"]
@@ -116,7 +122,8 @@ def write_blends(
     Args:
         out: the folder that `materialise` finished.
         trainers: names of TRAINERS; None for all.
-        weights: the share of each domain, in any unit; None for that of its tokens.
+        weights: the share of each domain, in any unit; None for the manifest's mixture, or without
+            one for that of its tokens.
         seed: for the trainers whose blend holds one.
 
     Returns:
@@ -131,7 +138,8 @@ def write_blends(
     unknown = sorted(set(names) - set(TRAINERS))
     if unknown:
         raise ValueError(f"unknown trainers {unknown}; there are {', '.join(TRAINERS)}")
-    format = read_index(out)["settings"]["format"]
+    index = read_index(out)
+    format, weighted = index["settings"]["format"], weights is not None or "mixture" in index
     sources = blend(out, weights)
     files: dict[str, str] = {}
     for name in names:
@@ -141,7 +149,7 @@ def write_blends(
                 f"the tokenizer of {name} reads {' and '.join(trainer.reads)}, the shards are "
                 f"{format}; materialise them as {trainer.reads[0]}, or leave {name} out"
             )
-        files |= trainer.blend(sources, format, weights is not None, seed)
+        files |= trainer.blend(sources, format, weighted, seed)
         if trainer.script:
             files[f"{name}.sh"] = _script(name, trainer, sources, format)
     folder = Path(out) / FOLDER

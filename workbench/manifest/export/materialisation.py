@@ -25,6 +25,7 @@ from workbench.corpus.moved_texts import places_of
 from workbench.corpus.reading import read_corpus, text_sha256
 from workbench.manifest.croissant import SELECTION_FILE
 from workbench.manifest.export.text_shards import FORMATS, TextShard
+from workbench.manifest.mixture import MIXTURE
 from workbench.manifest.selection_rows import SelectionRows
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import MANIFEST_FILE
@@ -84,7 +85,8 @@ def materialise(
 
     Returns:
         The index (index.json), which states by source folder and by shard the documents, lines,
-        tokens and sha256; the counts are those of the manifest, or nothing is published.
+        tokens and sha256; the counts are those of the manifest, or nothing is published. With the
+        shares of the manifest's mixture, where it has one.
 
     Raises:
         VerificationError: for a manifest that does not hold.
@@ -119,6 +121,9 @@ def materialise(
                 with shards:
                     _write(corpus, columns, carry, chosen, shards)
                 index = {"format": FORMAT, "settings": settings, **shards.index(chosen)}
+                stated = read_json(resolve_inside(folder, MANIFEST_FILE)).get(MIXTURE)
+                if stated is not None:
+                    index["mixture"] = stated["shares"]
                 write_atomically(out / INDEX_FILE, (json.dumps(index, indent=2) + "\n").encode())
                 (out / STARTED_FILE).unlink()
             except BaseException:

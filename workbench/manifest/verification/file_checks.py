@@ -22,6 +22,7 @@ from typing import Any
 from workbench.core.files import read_json, resolve_inside
 from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import (
+    BY_SCORE,
     CLUSTERS_FILE,
     CONFORMS_TO,
     READ,
@@ -29,6 +30,7 @@ from workbench.manifest.croissant import (
     dataset,
     same_statement,
 )
+from workbench.manifest.mixture import MIXTURE, check_mixture
 from workbench.manifest.verification.report import NotChecked, require
 from workbench.manifest.writing import (
     MANIFEST_FILE,
@@ -111,6 +113,25 @@ def run_record(manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
     )
     require(not differing, f"{differing!r:.200} say something else than the aiw terms")
     return record, "complete, and the rest of the manifest repeats it"
+
+
+def mixture(manifest: dict[str, Any]) -> tuple[bool, str]:
+    """The mixture has one share for each domain, inside the shares that were run.
+
+    Args:
+        manifest: as it was parsed.
+
+    Returns:
+        True, and a detail.
+
+    Raises:
+        ValueError: when it has not, or contradicts itself.
+        Failed: when the manifest is of a format that has no mixture.
+    """
+    format, term = manifest["aiw:format"], manifest[MIXTURE]
+    require(format >= BY_SCORE, f"a manifest of format {format} has no mixture")
+    check_mixture(term, [row["domain"] for row in manifest["aiw:domains"]])
+    return True, f"{len(term['shares'])} domains, inside the shares of {term['runs']} runs"
 
 
 def listed_file(

@@ -13,6 +13,7 @@ import pathlib
 from typing import Any
 
 from workbench.corpus.readers.rows import Columns
+from workbench.manifest.mixture import MIXTURE
 from workbench.manifest.verification import (
     corpus_checks,
     file_checks,
@@ -44,8 +45,9 @@ def verify_manifest(
     Levels, in order of cost, each with all before it:
 
     - "files": every listed file has the stated size and SHA-256, the list is complete, manifest,
-      run record and run.json agree, and the certificate is whole and passed. Not that the files
-      are right: anybody can state the hashes of any files.
+      run record and run.json agree, the certificate is whole and passed, and the mixture, where
+      there is one, is one of the selection's domains. Not that the files are right: anybody can
+      state the hashes of any files.
     - "sources": each named source is a file of `corpus` and reaches to its last ranked row. Not
       that its rows hold the same texts.
     - "ranks": scores, ranks, thresholds, counts, shares and duplicate policy follow from the
@@ -142,6 +144,8 @@ class _Run:
         self.manifest = manifest = steps.run("manifest", file_checks.manifest_terms, folder)
         self.record = record = steps.run("run record", file_checks.run_record, manifest)
         steps.run("certificate", model_checks.certificate, record, manifest)
+        if manifest is not None and MIXTURE in manifest:
+            steps.run("mixture", file_checks.mixture, manifest)
         self.listed = self._listed()
         steps.run("list of files", file_checks.listing, folder, manifest, record)
         steps.run("run.json", file_checks.run_file, manifest, self.listed)
