@@ -73,6 +73,8 @@ def test_runs_are_held_out_and_predicted(runs):
     assert desk.optima()["law"].tolist() == ["besiroglu", "hoffmann", "besiroglu"]
     desk.hold_out([])
     assert desk.fit is None  # it was of other runs
+    desk.refit("besiroglu", resamples=5)
+    assert desk.held().empty
     with pytest.raises(ValueError, match="48 runs, counted from 0, and no run 48"):
         desk.hold_out([48])
     with pytest.raises(ValueError, match="no runs are on the desk"):

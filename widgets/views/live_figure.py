@@ -90,7 +90,5 @@ def _fit(figure: go.Figure) -> None:
 
 
 def _kinds(figure: go.Figure | go.FigureWidget) -> list[tuple[str, ...]]:
-    return [
-        (trace.type, str(trace.to_plotly_json().get("yaxis")), trace.mode if "mode" in trace else "")
-        for trace in figure.data
-    ]
+    titles = (str(figure.layout.xaxis.title.text), str(figure.layout.yaxis.title.text))
+    return [titles, *((trace.type, str(getattr(trace, "yaxis", ""))) for trace in figure.data)]

@@ -267,6 +267,8 @@ class ScalingDesk:
         if self.fit is None:
             raise ValueError("no law is fitted to the runs yet: call refit()")
         runs = self._runs().loc[sorted(self.held_out)].reset_index(drop=True)
+        if runs.empty:
+            return runs.assign(inside=False)
         found = pd.concat([runs, self.fit.predict(runs)], axis=1)
         inside = found[self.fit.output].between(found["run_low"], found["run_high"])
         return found.assign(inside=inside)
