@@ -25,6 +25,7 @@ from widgets.status_line import StatusLine
 from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
+from workbench.detection.shipped import default_scores
 from workbench.loading.load import load_model
 from workbench.masking.attention_rows import When
 from workbench.masking.masks import require_unmasked
@@ -62,7 +63,8 @@ class Explorer(w.VBox):
         """Show a model.
 
         Args:
-            model: a Model, or a Session to go on with; None: the default model is loaded.
+            model: a Model, or a Session to go on with; None: the default model is loaded, with the
+                scores of its heads that come with the package.
             columns: a frame with layer and head whose numeric columns may colour the grid.
             corpus: what the Documents tab scores; None: named there.
             **options: of `Session`: text, heads, scores, mode, ...
@@ -72,7 +74,9 @@ class Explorer(w.VBox):
         """
         if isinstance(model, Session) and options:
             raise TypeError(f"a session has its {', '.join(options)} already: change it there")
-        model = load_model() if model is None else model
+        if model is None:
+            model = load_model()
+            options.setdefault("scores", default_scores(model))
         self.session = session = model if isinstance(model, Session) else Session(model, **options)
         self.status = StatusLine()
         self.queues = TaskQueues(self.status)

@@ -34,6 +34,7 @@ from .detection.probes import Probe, Probes, make_probes
 from .detection.report import HeadReport
 from .detection.report_measurements import head_report
 from .detection.retrieval import lookup_losses, lookup_summary, retrieval_scores
+from .detection.shipped import default_probes, default_scores
 from .evaluation.chains import reasoning_chains
 from .evaluation.counterfactuals import PairedResponse, counterfactuals, paired_response
 from .evaluation.few_shot import few_shot_tasks
@@ -168,6 +169,8 @@ __all__ = [
     "corpus",
     "counterfactuals",
     "coverage",
+    "default_probes",
+    "default_scores",
     "detection",
     "documents_of",
     "embed",

@@ -7,6 +7,7 @@ from .probes import Probe, Probes, make_probes
 from .report import HeadReport
 from .report_measurements import head_report
 from .retrieval import lookup_losses, lookup_summary, retrieval_scores
+from .shipped import default_probes, default_scores
 
 __all__ = [
     "CannotSplit",
@@ -14,6 +15,8 @@ __all__ = [
     "LookupTest",
     "Probe",
     "Probes",
+    "default_probes",
+    "default_scores",
     "head_report",
     "locos_scores",
     "lookup_losses",
