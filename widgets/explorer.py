@@ -172,7 +172,7 @@ class Explorer(w.VBox):
     def _losses(self) -> list[tuple[State, TokenChanges]]:
         """Of the present state; before it, side by side, of the set that it is compared with."""
         state = self.session.state
-        if state.against and self.text.sides.value:
+        if self.text.two:
             none = state.heads - state.heads
             sides = [
                 replace(state, heads=heads, against=none) for heads in (state.against, state.heads)

@@ -48,7 +48,7 @@ class TextPanel(w.VBox):
             tooltip="The text twice, each against the model without a mask: left under the heads "
             "that are compared with (Compare), right under those that are masked now",
         )  # fmt: skip
-        self._texts = w.HBox([self.other, self.tokens])
+        self._texts = w.HBox([self.tokens])
         self._texts.add_class("aiw-texts")
         self.before = self._step_button("chevron-left", "The document above, in the table", -1)
         self.after = self._step_button("chevron-right", "The document below, in the table", 1)
@@ -105,8 +105,17 @@ class TextPanel(w.VBox):
     def follow_sides(self) -> None:
         """Offer two texts side by side where two head sets are compared, and only there."""
         self.sides.disabled = not self.session.state.against
-        two = self.sides.value and not self.sides.disabled
-        self.other.layout.display = "" if two else "none"
+        self._texts.children = (self.tokens, self.other) if self.two else (self.tokens,)
+
+    @property
+    def two(self) -> bool:
+        """Whether the text stands there twice, under each of the two head sets."""
+        return self.sides.value and bool(self.session.state.against)
+
+    def close(self) -> None:
+        """Close the text that may be out of sight, too."""
+        self.other.close()
+        super().close()
 
     def follow(self) -> None:
         """Show the text of the session in the box, and which token was asked about."""
