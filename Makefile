@@ -31,9 +31,7 @@ export PYTHONUNBUFFERED = 1
 unexport PYTHONPATH PYTHONHOME
 
 # Two targets asked for at once must not install into the same folder at once.
-ifndef INSTALLED
 .NOTPARALLEL:
-endif
 .DEFAULT_GOAL = help
 .PHONY: help demo lab test test-slow check fetch browser notebooks docs bench clean
 
@@ -59,8 +57,7 @@ lab: .venv/.lab-installed ## open the notebooks in JupyterLab
 	@echo '$(NO_NEWS)' >$(LAB_SETTINGS)/overrides.json
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
 
-test: .venv/.test-installed browser ## what a change must pass: about 10 minutes on 2 cores
-	@$(MAKE) --no-print-directory --jobs --output-sync INSTALLED=yes check fetch
+test: .venv/.test-installed browser fetch ## what a change must pass, besides `make check`: 10 minutes on 2 cores
 	@echo "== tests in a browser"
 	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(SIDE_BY_SIDE) tests/browser
 	@echo "== other tests"
@@ -79,7 +76,7 @@ test-slow: .venv/.test-installed browser fetch ## the rest: more models, faults,
 fetch: .venv/.demo-installed ## fetch the default model into the user's cache unless it is there
 	$(call timed,fetch the default model unless it is there,$(BIN)/workbench fetch)
 
-check: .venv/.test-installed ## ruff and mypy
+check: .venv/.test-installed ## ruff and mypy: a minute
 	$(call timed,ruff check,$(BIN)/ruff check $(CHECKED))
 	$(call timed,ruff format,$(BIN)/ruff format --check $(FORMATTED))
 	$(call timed,mypy,$(BIN)/mypy)

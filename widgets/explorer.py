@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as w
@@ -24,10 +25,12 @@ from widgets.status_line import StatusLine
 from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
+from workbench.detection.shipped import default_scores
 from workbench.loading.load import load_model
 from workbench.masking.attention_rows import When
 from workbench.masking.masks import require_unmasked
 from workbench.masking.token_changes import TokenChanges
+from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.session.head_colours import HeadColours
 from workbench.session.session import Session
@@ -60,7 +63,8 @@ class Explorer(w.VBox):
         """Show a model.
 
         Args:
-            model: a Model, or a Session to go on with; None: the default model is loaded.
+            model: a Model, or a Session to go on with; None: the default model is loaded, with the
+                scores of its heads that come with the package.
             columns: a frame with layer and head whose numeric columns may colour the grid.
             corpus: what the Documents tab scores; None: named there.
             **options: of `Session`: text, heads, scores, mode, ...
@@ -70,7 +74,9 @@ class Explorer(w.VBox):
         """
         if isinstance(model, Session) and options:
             raise TypeError(f"a session has its {', '.join(options)} already: change it there")
-        model = load_model() if model is None else model
+        if model is None:
+            model = load_model()
+            options.setdefault("scores", default_scores(model))
         self.session = session = model if isinstance(model, Session) else Session(model, **options)
         self.status = StatusLine()
         self.queues = TaskQueues(self.status)
@@ -87,6 +93,7 @@ class Explorer(w.VBox):
         self.text.tokens.on_ask = self.status.guarded(self._ask)
         self.text.tokens.on_predict = self._predict
         self.text.tokens.on_look = self._look
+        self.text.sides.observe(lambda _: self._sides_changed(), "value")
         self.text.on_step = self.status.guarded(self.documents.step)
         self.heads.grid.observe(lambda _: self._name_chosen(), "chosen")
         self.tabs = w.Tab(
@@ -154,20 +161,32 @@ class Explorer(w.VBox):
         if self.session.document is not None:  # it was opened to be looked at
             self.tabs.selected_index = TABS.index("Text")
 
+    def _sides_changed(self) -> None:
+        self.text.follow_sides()
+        self.queues.losses.do("losses", self._losses, self._show_losses)
+
     def _name_chosen(self) -> None:
         self.text.tokens.chosen = self.heads.chosen_words()
 
-    def _losses(self) -> tuple[State, TokenChanges]:
+    def _losses(self) -> list[tuple[State, TokenChanges]]:
+        """Of the present state; before it, side by side, of the set that it is compared with."""
         state = self.session.state
-        return state, self.session.changes(state)
+        if self.text.two:
+            none = state.heads - state.heads
+            sides = [
+                replace(state, heads=heads, against=none) for heads in (state.against, state.heads)
+            ]
+        else:
+            sides = [state]
+        return [(side, self.session.changes(side)) for side in sides]
 
-    def _show_losses(self, result: tuple[State, TokenChanges]) -> None:
-        self._shown = state, changes = result
-        before, after = (
-            f"{len(heads)} heads masked" if heads else "no mask"
-            for heads in (state.against, state.heads)
-        )
-        self.text.tokens.show(changes, before, after)
+    def _show_losses(self, result: list[tuple[State, TokenChanges]]) -> None:
+        self._shown = result[-1]
+        reach = max(changes.reach for _, changes in result)  # colours of both mean the same
+        views = (self.text.other, self.text.tokens)[-len(result) :]
+        for view, (state, changes) in zip(views, result, strict=True):
+            before, after = map(_in_words, (state.against, state.heads))
+            view.show(changes, before, after, reach)
         self._renew_static()
 
     def _colours_changed(self) -> None:
@@ -301,6 +320,10 @@ class Explorer(w.VBox):
             self._static.update(HTML(snapshot(model, state, self._colours, changes)))
         except Exception as error:
             self.status(error)
+
+
+def _in_words(heads: HeadSet) -> str:
+    return f"{len(heads)} head{'s' * (len(heads) > 1)} masked" if heads else "no mask"
 
 
 def _inside(box: w.Box) -> list[w.Widget]:

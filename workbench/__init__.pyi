@@ -35,6 +35,7 @@ from .detection.report import HeadReport
 from .detection.report_measurements import head_report
 from .detection.retention_fit import RetentionFit, fit_retention
 from .detection.retrieval import lookup_losses, lookup_summary, retrieval_scores
+from .detection.shipped import default_probes, default_scores
 from .evaluation.chains import reasoning_chains
 from .evaluation.counterfactuals import PairedResponse, counterfactuals, paired_response
 from .evaluation.few_shot import few_shot_tasks
@@ -195,6 +196,8 @@ __all__ = [
     "counterfactuals",
     "coverage",
     "decisions",
+    "default_probes",
+    "default_scores",
     "detection",
     "documents_of",
     "embed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.paths import ROOT
 
-from browser.lab import PATIENCE, Lab, button, cell, tab
+from browser.lab import PATIENCE, Lab, button, cell, menu, tab
 
 RANDOM = """
 import sys
@@ -150,3 +150,22 @@ def test_models_of_other_shapes_fit_as_well(lab, page, layers, heads):
     show(lab, page, f"{layers}x{heads}.ipynb", random_model(layers, heads))
     for width, height in SIZES:
         fits(page, width, height)
+
+
+@pytest.mark.slow
+def test_without_a_kernel_the_explorer_says_so_and_answers_nothing(lab, page):
+    page.set_viewport_size({"width": 1100, "height": 700})
+    show(lab, page, "restarted.ipynb", random_model(4, 4))
+    menu(page, "Kernel", "Restart Kernel")
+    page.locator(".jp-Dialog button", has_text="Restart").click()
+    gone = page.locator(".aiw-explorer.jupyter-widgets-disconnected")
+    gone.wait_for()
+    said = gone.evaluate("(one) => getComputedStyle(one, '::before').content")
+    assert said == '"No kernel behind this explorer: run the cell again."'
+    on_top = cell(page, 1, 1, heads=4).evaluate(
+        """(one) => {
+           const box = one.getBoundingClientRect();
+           return one.contains(document.elementFromPoint(box.x + 3, box.y + 3));
+        }"""
+    )
+    assert not on_top  # a click goes through the grid

@@ -72,6 +72,7 @@ def test_the_road_from_a_model_to_a_verified_manifest(folder, tmp_path):
     assert "FAILED" in run("verify", out, code=1).stdout
 
 
+@pytest.mark.slow
 def test_detect_writes_heads_that_score_reads(default, folder, tmp_path):
     """With the embedded model, whose heads do copy."""
     heads = tmp_path / "heads.json"

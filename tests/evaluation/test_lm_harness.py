@@ -277,6 +277,7 @@ def test_what_cannot_be_evaluated(planted, heads, copying, monkeypatch):
         wb.evaluate(planted, heads)
 
 
+@pytest.mark.slow
 def test_a_task_that_nobody_knows(planted):
     """lm-eval's own thousands of task files are read before this is said."""
     with pytest.raises(ValueError, match=r"no task nonsense\. Ours are workbench, work"):

@@ -12,6 +12,8 @@ from experiments import training_gain
 from experiments.training_gain import chosen_by, gains, run_arms, selector_sizes
 from workbench.training.decoder import Decoder
 
+pytestmark = pytest.mark.slow  # of an experiment, not of the package
+
 TABLE = pd.DataFrame({
     "kind": (["lookup"] + ["bigram"] * 9) * 4,
     "raw": [float(i % 7) for i in range(40)],

@@ -36,13 +36,14 @@ def table():
     )  # fmt: skip
 
 
-def test_the_head_map_has_layers_across_and_heads_up(scores):
+def test_the_head_map_has_layers_down_and_heads_across_as_the_explorer(scores):
     heads = wb.HeadSet.top(scores, 0.2)
     figure = wb.figures.head_map(scores, heads)
     grid = np.array(figure.data[0].z)
-    assert grid.shape == (4, 3)
-    assert grid[3, 2] == scores["score"].max()
-    assert list(zip(figure.data[1].x, figure.data[1].y, strict=True)) == list(heads)
+    assert grid.shape == (3, 4)
+    assert grid[2, 3] == scores["score"].max()
+    assert figure.layout.yaxis.autorange == "reversed"  # layer 0 on top
+    assert list(zip(figure.data[1].y, figure.data[1].x, strict=True)) == list(heads)
     named = wb.figures.head_map(wb.HeadScores(scores, by="<i>copying</i>"))
     assert named.layout.title.text == "&lt;i&gt;copying&lt;/i&gt;: 12 query heads"
 

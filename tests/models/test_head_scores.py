@@ -36,7 +36,7 @@ def test_a_frame_becomes_scores_and_scores_stay_what_they_are():
     assert as_head_scores(scores) is scores
     for chosen in (rows, scores):
         assert str(wb.HeadSet.top(chosen, 0.25)) == "L2H1 L2H2 L2H3"
-        assert len(wb.figures.head_map(chosen).data[0].x) == 3
+        assert len(wb.figures.head_map(chosen).data[0].y) == 3
 
 
 def test_what_a_head_set_says_of_its_origin_comes_from_the_scores():

@@ -133,7 +133,8 @@ def test_make_installs_the_same_pins():
 def test_ci_runs_what_a_newcomer_runs():
     script = ROOT / ".ci" / "run"
     lines = [line for line in text(".ci/run").splitlines() if line and not line.startswith("#")]
-    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test", "make test-slow"]
+    commands = ["make check", "make test", "make test-slow"]
+    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', *commands]
     assert os.access(script, os.X_OK)
 
 

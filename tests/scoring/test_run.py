@@ -217,6 +217,7 @@ def test_a_killed_process_loses_at_most_its_last_shard(tmp_path):
     assert not list((tmp_path / "run").rglob("*.tmp*"))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_documents(tiny, heads, tmp_path):
     def peak(count):
         stream = ({"id": str(i), "text": f"{i} " * 20_000, "domain": "d"} for i in range(count))

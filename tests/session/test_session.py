@@ -283,6 +283,7 @@ def test_two_threads_lose_no_toggle(tiny, round_):
 # ---- detection and curve ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_detection_scores_and_colours_the_heads_of_the_default_model(default):
     session = wb.Session(default, "The key is apple. Again: the key is apple.")
     heard = listen(session)

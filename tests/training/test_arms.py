@@ -56,6 +56,7 @@ def models(arms):
     return {who: wb.load_model(folder, certify=False) for who, folder in arms.checkpoints.items()}
 
 
+@pytest.mark.slow
 def test_one_model_is_in_memory_at_a_time(monkeypatch):
     alive, most = weakref.WeakSet(), []
     module = sys.modules["workbench.training.arms"]

@@ -66,7 +66,7 @@ def test_figures_show_every_checkpoint(evolution):
     assert [annotation.text for annotation in maps.layout.annotations] == ["0", "50", "100", "150"]
     np.testing.assert_allclose(
         maps.data[2].z, evolution.scores.query("step == 100").pivot(
-            index="head", columns="layer", values="score"), atol=1e-4,
+            index="layer", columns="head", values="score"), atol=1e-4,
     )  # fmt: skip
     curve = evolution_curve(evolution)
     assert list(curve.data[0].y) == evolution.course["answer_loss"].round(4).tolist()

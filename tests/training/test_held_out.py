@@ -111,7 +111,7 @@ def test_a_single_file_is_split_by_its_documents():
     assert parts.domains.loc[0, ["documents", "held_out", "by"]].tolist() == [40, 4, "document"]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_environment_corpus_is_split_without_a_leak(seed):
     documents = wb.environment_corpus(300)
     parts = wb.held_out_split(documents, 0.2, seed)

@@ -391,6 +391,7 @@ def test_two_processes_train_the_same_model(whole, tmp_path):
         torch.testing.assert_close(weights(whole)[name], parameter.detach(), atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_in_half_precision_gives_a_plain_model():
     """In a process of its own, since accelerate's precision is that of the process."""
     code = (

@@ -72,6 +72,29 @@ def loads_from(explorer, folder):
     explorer.documents.form.load.click()
 
 
+def test_two_masks_stand_side_by_side_on_one_scale(explorer):
+    """A is the set compared with and B the present one, each against the stock model."""
+    session, text = explorer.session, explorer.text
+    assert text.sides.disabled
+    session.mask("L1H2")
+    session.compare_with("L1H2")
+    session.mask("L2H0 L2H1")
+    assert not text.sides.disabled
+    text.sides.value = True
+    assert explorer.wait(60)
+    against, none = session.state.against, session.heads - session.heads
+    stock, a, b = wb.token_losses(session.model, [TEXT], [none, against, session.heads])[0]
+    for view, losses in ((text.other, a), (text.tokens, b)):
+        np.testing.assert_allclose(np.frombuffer(view.before, np.float32)[1:], stock, atol=1e-5)
+        np.testing.assert_allclose(np.frombuffer(view.after, np.float32)[1:], losses, atol=1e-5)
+    assert text.other.color_max == text.tokens.color_max
+    assert text.other.labels == ["no mask", "1 head masked"]
+    session.compare_with(None)
+    settled(explorer)
+    assert text.sides.disabled
+    assert not text.two
+
+
 def test_the_grid_toggles_and_the_tokens_follow(explorer):
     clicked(explorer, (1, 2), (2, 0))
     settled(explorer)

@@ -15,6 +15,7 @@ from workbench.session.head_colours import ESTIMATE, RETRIEVAL
 from workbench.session.head_table import HIGH, LOW, head_table
 from workbench.session.session import Session
 
+CHECKING = "checking the heads"
 NAMED = ("layer", "head", "masked")  # columns by which nothing can be masked
 
 
@@ -50,6 +51,12 @@ class HeadListPanel(w.VBox):
             description="allow ties", indent=False, layout={"width": "auto"},
             tooltip="Where heads of equal value tie at the cut, let the lower layer and head win",
         )  # fmt: skip
+        self.check = w.Button(
+            description="Check the heads", icon="stethoscope", layout={"width": "auto"},
+            tooltip="Do lookups need the top 5 %, and is the set the same on other probes? Takes "
+            "some minutes; the verdict stands above as a badge",
+        )  # fmt: skip
+        self.check.on_click(status.guarded(lambda _: self._check(), self.note))
         self.ranking = w.HTML()
         self.ranking.add_class("aiw-source")  # one line, cut where there is no room
         self.table = HeadTable(status)
@@ -57,7 +64,11 @@ class HeadListPanel(w.VBox):
         self.table.on_open = status.guarded(self._choose)
         self.table.add_class("aiw-fill")
         super().__init__(
-            [w.HBox([self.top, self.count, self.ranking, self.ties]), self.note, self.table]
+            [
+                w.HBox([self.top, self.count, self.ranking, self.ties, self.check]),
+                self.note,
+                self.table,
+            ]
         )
         self.add_class("aiw-head-list")
         self._sorted: tuple[str, bool] | None = (
@@ -109,6 +120,12 @@ class HeadListPanel(w.VBox):
         before, ascending = self._order()
         self._sorted = by, (not ascending if by == before else by == "layer")
         self.follow()
+
+    def _check(self) -> None:
+        self._queues.begin(
+            CHECKING, self.session.check_heads, lambda report: self.note.say(report.verdict),
+            self.note,
+        )  # fmt: skip
 
     def _choose(self, position: int) -> None:
         self._grid.chosen = position

@@ -40,6 +40,16 @@ class TextPanel(w.VBox):
             tooltip="The order of the tokens",
         ))  # fmt: skip
         w.link((self.order, "value"), (self.tokens, "order"))
+        self.other = TokenView(status)
+        self.other.add_class("aiw-side")
+        w.link((self.order, "value"), (self.other, "order"))
+        self.sides = w.ToggleButton(
+            description="A | B", layout={"width": "auto"},
+            tooltip="The text twice, each against the model without a mask: left under the heads "
+            "that are compared with (Compare), right under those that are masked now",
+        )  # fmt: skip
+        self._texts = w.HBox([self.tokens])
+        self._texts.add_class("aiw-texts")
         self.before = self._step_button("chevron-left", "The document above, in the table", -1)
         self.after = self._step_button("chevron-right", "The document below, in the table", 1)
         self.source = w.HTML()
@@ -68,9 +78,10 @@ class TextPanel(w.VBox):
         )
         self._editor.add_class("aiw-editor")
         self.edit.observe(self._show_editor, "value")
-        line = [self.order, self.before, self.after, self.source, self.edit]
-        super().__init__([w.HBox(line), self.tokens, self._editor])
+        line = [self.order, self.sides, self.before, self.after, self.source, self.edit]
+        super().__init__([w.HBox(line), self._texts, self._editor])
         self.add_class("aiw-text")
+        self.follow_sides()
 
     def _step_button(self, icon: str, tooltip: str, by: int) -> w.Button:
         made = w.Button(icon=icon, tooltip=tooltip, layout=NARROW)
@@ -89,11 +100,27 @@ class TextPanel(w.VBox):
 
     def _show_editor(self, change: dict[str, bool]) -> None:
         self._editor.layout.display = "" if change["new"] else "none"
-        self.tokens.layout.display = "none" if change["new"] else ""
+        self._texts.layout.display = "none" if change["new"] else ""
+
+    def follow_sides(self) -> None:
+        """Offer two texts side by side where two head sets are compared, and only there."""
+        self.sides.disabled = not self.session.state.against
+        self._texts.children = (self.tokens, self.other) if self.two else (self.tokens,)
+
+    @property
+    def two(self) -> bool:
+        """Whether the text stands there twice, under each of the two head sets."""
+        return self.sides.value and bool(self.session.state.against)
+
+    def close(self) -> None:
+        """Close the text that may be out of sight, too."""
+        self.other.close()
+        super().close()
 
     def follow(self) -> None:
         """Show the text of the session in the box, and which token was asked about."""
         session = self.session
+        self.follow_sides()
         if session.text != self._written:  # else what is being typed would be lost
             self.box.value = self._written = session.text
         document, position, corpus = session.document, session.position, session.corpus

@@ -176,6 +176,10 @@ class Toolbar(w.VBox):
         if retrieval is not None and retrieval.note:
             copies = "no head" not in retrieval.note
             badges.append(_badge(retrieval.note, copies, "retrieval score, on lookup probes"))
+        report = self.session.report
+        if report is not None:
+            real = report.lookup is None or report.lookup.retrieves
+            badges.append(_badge(f"checked: {report.verdict}", real, "\n".join(report.reasons)))
         return " ".join(badges)
 
     def _next(self) -> str:

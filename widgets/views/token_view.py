@@ -81,20 +81,23 @@ class TokenView(anywidget.AnyWidget):
         self.observe(self._lock_changed, "locked")
         self.on_msg(self.handle)
 
-    def show(self, changes: TokenChanges, before: str, after: str) -> None:
+    def show(
+        self, changes: TokenChanges, before: str, after: str, reach: float | None = None
+    ) -> None:
         """Show losses.
 
         Args:
             changes: the tokens with their losses.
             before: name of the head set compared with.
             after: name of the masked head set.
+            reach: nats at which the colour is strongest; None: what fits these losses.
         """
         left_out = f"{changes.left_out:,} more tokens of this text are not read"
         with self.hold_sync():
             self.tokens = [escape_control_characters(piece) for piece in changes.pieces]
             self.before = changes.before.astype(np.float32).tobytes()
             self.after = changes.after.astype(np.float32).tobytes()
-            self._fitting = changes.reach
+            self._fitting = changes.reach if reach is None else reach
             if not self.locked:
                 self.color_max = self._fitting
             self.summary = changes.describe()

@@ -8,6 +8,7 @@ from .report import HeadReport
 from .report_measurements import head_report
 from .retention_fit import RetentionFit, fit_retention
 from .retrieval import lookup_losses, lookup_summary, retrieval_scores
+from .shipped import default_probes, default_scores
 
 __all__ = [
     "CannotSplit",
@@ -16,6 +17,8 @@ __all__ = [
     "Probe",
     "Probes",
     "RetentionFit",
+    "default_probes",
+    "default_scores",
     "fit_retention",
     "head_report",
     "locos_scores",

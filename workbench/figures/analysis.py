@@ -163,7 +163,7 @@ def selection_map(clusters: DocumentClusters, selections: Mapping[str, pd.DataFr
         (2, "neither", ~a & ~b, GREY, 5),
         (2, f"{one} alone", a & ~b, COLOURS[0], 9),
         (2, f"{other} alone", b & ~a, COLOURS[1], 9),
-        (2, "both", a & b, "black", 9),
+        (2, "both", a & b, COLOURS[2], 9),
     ]
     for column, name, which, colour, size in groups:
         part = clusters.frame[which]

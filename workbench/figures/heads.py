@@ -11,7 +11,16 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.detection.report import HeadReport
-from workbench.figures.theme import COLOURS, DIVERGING, error_bar, shown, styled
+from workbench.figures.theme import (
+    COLOURS,
+    DIVERGING,
+    INK,
+    RISE_AND_FALL,
+    SEQUENTIAL,
+    error_bar,
+    shown,
+    styled,
+)
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet, cut_size, heads_in
 
@@ -19,7 +28,7 @@ VERDICT_WIDTH = 118  # characters of a line below the title
 
 
 def head_map(scores: HeadScores | pd.DataFrame, heads: HeadSet | None = None) -> go.Figure:
-    """Layers x heads, coloured by score; chosen heads carry a ring.
+    """Layers down and heads across, as in the Explorer, coloured by score; chosen heads are ringed.
 
     Args:
         scores: scores of heads (`retrieval_scores`, `head_effects(...).scores`), or a frame with
@@ -32,33 +41,35 @@ def head_map(scores: HeadScores | pd.DataFrame, heads: HeadSet | None = None) ->
     """
     scores = as_head_scores(scores)
     by, frame = shown(scores.by), scores.frame
-    grid = frame.pivot(index="head", columns="layer", values="score")
-    scale: dict[str, object] = {"colorscale": "Viridis", "zmin": 0}
-    ring = "white"
+    grid = frame.pivot(index="layer", columns="head", values="score")
+    ring = COLOURS[4]
+    scale: dict[str, object] = {"colorscale": SEQUENTIAL, "zmin": 0}
     if frame["score"].min() < 0:  # effects can have either sign
-        ring = "black"
         reach = float(frame["score"].abs().max())
-        scale = {"colorscale": DIVERGING, "zmid": 0, "zmin": -reach, "zmax": reach}
+        ring = COLOURS[2]
+        scale = {"colorscale": RISE_AND_FALL, "zmid": 0, "zmin": -reach, "zmax": reach}
     figure = go.Figure(
         go.Heatmap(
             z=grid.to_numpy().round(4), x=list(grid.columns), y=list(grid.index),
             **scale, xgap=1, ygap=1, colorbar={"title": by.split(",")[0]},
-            hovertemplate="layer %{x}, head %{y}<br>score %{z:.3f}<extra></extra>",
+            hovertemplate="layer %{y}, head %{x}<br>score %{z:.3f}<extra></extra>",
         )
     )  # fmt: skip
     if heads:
         figure.add_scatter(
-            x=[head.layer for head in heads], y=[head.head for head in heads], mode="markers",
-            marker={"symbol": "circle-open", "size": 13, "color": ring, "line": {"width": 2}},
+            x=[head.head for head in heads], y=[head.layer for head in heads], mode="markers",
+            marker={"symbol": "circle-open", "size": 11, "color": ring, "line": {"width": 2}},
             hoverinfo="skip", showlegend=False,
         )  # fmt: skip
     rings = f" (rings: the {len(heads)} chosen)" if heads else ""
     figure.update_layout(
         title=f"{by[:1].upper()}{by[1:]}: {len(scores)} query heads{rings}",
-        xaxis={"title": "layer", "dtick": 1 if len(grid.columns) <= 16 else 5, "showgrid": False},
-        yaxis={"title": "query head", "dtick": 1 if len(grid) <= 16 else 8, "showgrid": False},
+        xaxis={"title": "query head", "dtick": 1 if len(grid.columns) <= 16 else 8},
+        yaxis={"title": "layer", "dtick": 1 if len(grid) <= 16 else 5, "autorange": "reversed"},
     )
-    return styled(figure, height=360)
+    figure.update_xaxes(showgrid=False, zeroline=False)
+    figure.update_yaxes(showgrid=False, zeroline=False)
+    return styled(figure, height=140 + max(14 * len(grid), 140))
 
 
 def ranked_heads(
@@ -122,7 +133,7 @@ def lookup_bars(table: pd.DataFrame, labels: Sequence[str]) -> go.Figure:
         )  # fmt: skip
         figure.add_scatter(
             x=[labels[i] for i in table["column"]], y=table[measure].round(4), mode="markers",
-            marker={"color": "black", "size": 4, "opacity": 0.5}, col=panel, row=1,
+            marker={"color": INK, "size": 4}, col=panel, row=1,
             hoverinfo="skip",
         )  # fmt: skip
     figure.update_yaxes(rangemode="tozero")

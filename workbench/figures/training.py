@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.figures.theme import COLOURS, error_bar, shown, styled
+from workbench.figures.theme import COLOURS, INK, SEQUENTIAL, error_bar, shown, styled
 from workbench.training.head_evolution import Evolution
 
 
@@ -33,19 +33,20 @@ def evolution_maps(found: Evolution, steps: Sequence[int] | None = None) -> go.F
     )  # fmt: skip
     for column, step in enumerate(steps, start=1):
         grid = found.scores[found.scores["step"] == step].pivot(
-            index="head", columns="layer", values="score"
+            index="layer", columns="head", values="score"
         )
         figure.add_heatmap(
             z=grid.to_numpy().round(4), x=list(grid.columns), y=list(grid.index), row=1, col=column,
-            colorscale="Viridis", zmin=0, zmax=reach, xgap=1, ygap=1, showscale=column == 1,
+            colorscale=SEQUENTIAL, zmin=0, zmax=reach, xgap=1, ygap=1, showscale=column == 1,
             colorbar={"title": "score"},
-            hovertemplate="layer %{x}, head %{y}<br>score %{z:.3f}<extra></extra>",
+            hovertemplate="layer %{y}, head %{x}<br>score %{z:.3f}<extra></extra>",
         )  # fmt: skip
         figure.update_xaxes(
-            title_text="layer", dtick=1 if len(grid.columns) <= 4 else 5, row=1, col=column
+            title_text="query head", dtick=1 if len(grid.columns) <= 4 else 5, row=1, col=column
         )
-    few = found.scores["head"].nunique() <= 16
-    figure.update_yaxes(title_text="query head", dtick=1 if few else 8, row=1, col=1)
+    few = found.scores["layer"].nunique() <= 16
+    figure.update_yaxes(autorange="reversed", dtick=1 if few else 5)
+    figure.update_yaxes(title_text="layer", row=1, col=1)
     figure.update_layout(title={"text": "Retrieval scores along the training (step above each map)",
                                 "y": 0.97})  # fmt: skip
     return styled(figure, height=320)
@@ -144,7 +145,7 @@ def gain_bars(table: pd.DataFrame, over: str = "domain") -> go.Figure:
             error_y=error_bar(rows["gain"], rows["low"], rows["high"]),
             hovertemplate="%{x}: %{y:+.3f} nats<extra></extra>",
         )  # fmt: skip
-    figure.add_hline(y=0, line_color="black", line_width=1)
+    figure.add_hline(y=0, line_color=INK, line_width=1)
     figure.update_layout(
         title="Gain over the baseline (95 % over seeds; above 0: lower loss)",
         yaxis_title="nats a token", scattermode="group", legend={"orientation": "h", "y": -0.25},
@@ -177,7 +178,7 @@ def mirror_scatter(table: pd.DataFrame, label: str, x: str = "cost", y: str = "g
             marker={"color": COLOURS[number % len(COLOURS)], "size": 8, "opacity": 0.8},
             hovertemplate="%{text}<br>masking %{x:+.2f}, training %{y:+.3f}<extra></extra>",
         )  # fmt: skip
-    figure.add_hline(y=0, line_color="black", line_width=1)
+    figure.add_hline(y=0, line_color=INK, line_width=1)
     figure.update_layout(
         title="The mirror: what masking costs against what training gains",
         xaxis_title="rise of the loss when the selector's heads are masked",

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.detection.masking_curves import masking_curve
-from workbench.detection.probes import make_probes
+from workbench.detection.probes import Probes, make_probes
+from workbench.detection.report import HeadReport
+from workbench.detection.report_measurements import head_report
 from workbench.detection.retrieval import retrieval_scores
 from workbench.masking.attention_rows import AttentionRow, When
 from workbench.masking.effects import HeadEffects, Method
@@ -57,6 +59,8 @@ class Session:
         model: the model.
         scores: of the heads, or None (`use_scores`).
         corpus: the scored corpus, or None.
+        probes: that `detect` scored the heads on, or None.
+        report: what `check_heads` said of these scores, or None.
         document: id of the opened document, or None.
         position: its position in the corpus, or None.
         palette: what the heads are coloured by, and the token that was asked about.
@@ -103,6 +107,8 @@ class Session:
         self.model = model
         self.history = History(State(require_text(text), chosen, mode, HeadSet.of([], model)))
         self.scores: HeadScores | None = None
+        self.probes: Probes | None = None
+        self.report: HeadReport | None = None
         self.palette = Palette(model)
         self.corpus: ScoredCorpus | None = None
         self.document: str | None = None
@@ -423,7 +429,31 @@ class Session:
         made = make_probes(self.model, n=probes, max_tokens=max_tokens, seed=seed)
         scores = retrieval_scores(self.model, made)
         self.use_scores(scores)
+        self.probes = made
         return scores
+
+    def check_heads(self) -> HeadReport:
+        """Say how far the top 5 % of the heads can be trusted (`head_report`); takes minutes.
+
+        It goes on from the probes of `detect`, and is kept as `report` until other scores come.
+
+        Returns:
+            The report, with its verdict.
+
+        Raises:
+            ValueError: the heads were not scored here, so their probes are not known.
+        """
+        if self.probes is None or self.scores is None:
+            raise ValueError(
+                "the check goes on from lookup probes: find the heads here first "
+                "(session.detect()), or call wb.head_report(scores, model, probes) with your own"
+            )
+        scores = self.scores
+        report = head_report(scores, self.model, self.probes, allow_ties=True)
+        if self.scores is scores:
+            self.report = report
+            self._listeners.notify("scores")
+        return report
 
     @action
     def use_scores(self, scores: HeadScores | pd.DataFrame) -> None:
@@ -438,7 +468,7 @@ class Session:
         scores = as_head_scores(scores)
         require_fitting(self.model, HeadSet.top(scores, allow_ties=True), self.mode)
         self.palette.columns[RETRIEVAL] = HeadColours.of(scores.frame, self.model, name=RETRIEVAL)
-        self.scores = scores
+        self.scores, self.probes, self.report = scores, None, None
         self._listeners.notify("scores")
         self.colour_by(RETRIEVAL)
 

@@ -73,6 +73,7 @@ def given(tiny, heads, tmp_path):
     return job, paths, catalogue_of(given, COLUMNS, 5, folder).shards
 
 
+@pytest.mark.slow
 def test_a_stuck_worker_is_ended_and_its_shard_done_by_another(tiny, given, monkeypatch):
     job, paths, shards = given
     pipes = pipes_at(monkeypatch, paths[1], 1, 1)

@@ -1,0 +1,64 @@
+"""Lookup probes and scores that come with the package, for the default model and no other.
+
+A lesson, a test or an Explorer can begin with the heads of the default model without a minute of
+detection, and all of them with the same heads. The sentences of the probes are those of this
+package's own pages and docstrings; `tests/experiments/default_scores.py` made both files.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from workbench.detection.probes import Probes
+from workbench.detection.retrieval import require_tokenizer, summarised
+from workbench.models.head_scores import HeadScores
+from workbench.models.model import Model
+
+FOLDER = Path(__file__).with_name("default_model")
+PROBES, SCORES = FOLDER / "probes.json", FOLDER / "scores.json"
+
+
+def default_probes(model: Model) -> Probes:
+    """The 16 lookup probes of about 1,000 tokens that the default model was scored on.
+
+    Args:
+        model: the default model, or another with its tokenizer.
+
+    Returns:
+        The probes.
+
+    Raises:
+        ValueError: the model has another tokenizer.
+    """
+    probes = Probes.load(PROBES)
+    require_tokenizer(model, probes)
+    return probes
+
+
+def default_scores(model: Model) -> HeadScores:
+    """The retrieval scores of the default model's heads, as measured on `default_probes`.
+
+    They belong to its weights, so that they cannot be taken for those of another model.
+
+    Args:
+        model: the default model (`load_model()`), in any dtype.
+
+    Returns:
+        What `retrieval_scores(model, default_probes(model))` returns.
+
+    Raises:
+        ValueError: it is another model, or its weights were changed.
+    """
+    stored = json.loads(SCORES.read_text(encoding="utf-8"))
+    if model.identity["weights_sha256"] not in stored["weights_sha256"].values():
+        raise ValueError(
+            f"the scores that come with the package belong to {stored['model']}, and "
+            f"{model.source} has other weights: measure its heads, "
+            "retrieval_scores(model, make_probes(model))"
+        )
+    per_probe = np.reshape(stored["per_probe"], (-1, model.num_layers, model.num_heads))
+    probes, draws = default_probes(model), stored["bootstrap"]
+    return summarised(model, per_probe, "retrieval score", probes, draws)
