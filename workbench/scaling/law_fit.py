@@ -122,7 +122,8 @@ def refit(
     Args:
         law: a key of `LAWS`, a `Law`, or an earlier fit.
         runs: one row a run, with the inputs of the law and its output as columns, positive numbers.
-        output: the column that holds what the law gives; None: the name of its output.
+        output: the column that holds what the law gives; None: the name of its output. It is taken
+            to be in the law's unit.
         resamples: bootstrap draws of runs, each refitted; 0 gives no intervals. A product of powers
             needs none of them: its intervals are Student's.
         seed: of the draws and of the perturbed starts.
