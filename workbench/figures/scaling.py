@@ -139,8 +139,12 @@ def law_curves(
             _bands(figure, line, given.predict(pd.DataFrame(point)), name, colour)
             _runs(figure, given.runs[across], given.runs[given.output], f"runs of {name}", colour)
         value = law.evaluate(**point)
+        measured_there = np.full(line.shape, True)
+        for quantity in law.inputs:
+            low, high = quantity.low or 0.0, quantity.high or np.inf
+            measured_there &= (low <= point[quantity.name]) & (point[quantity.name] <= high)
         for inside, dash in ((True, "solid"), (False, "dash")):
-            drawn = _stretches(np.broadcast_to(law.inside(**point), line.shape) == inside)
+            drawn = _stretches(measured_there == inside)
             figure.add_scatter(
                 x=line, y=np.where(drawn, value, np.nan), mode="lines", legendgroup=name,
                 line={"color": colour, "dash": dash}, showlegend=inside, name=name,

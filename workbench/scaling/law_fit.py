@@ -18,7 +18,6 @@ from scipy import optimize
 from workbench.core.intervals import (
     TWO_SIDED_95,
     expanded_percentiles,
-    few_draws_interval,
     student_draws,
 )
 from workbench.core.progress import progress_bar
@@ -301,7 +300,7 @@ def _interval(drawn: pd.DataFrame, percentiles: tuple[float, float]) -> np.ndarr
     """Low and high of each constant, (2, constants); NaN without resampled fits."""
     if not len(drawn):
         return np.full((2, drawn.shape[1]), np.nan)
-    return few_draws_interval(drawn.to_numpy(), percentiles)
+    return np.percentile(drawn.to_numpy(), percentiles, axis=0)
 
 
 def _inputs(law: Law, runs: pd.DataFrame) -> dict[str, np.ndarray]:
