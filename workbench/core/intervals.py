@@ -37,31 +37,13 @@ def expanded_percentiles(observations: int, parameters: int) -> tuple[float, flo
         parameters: p, how many were fitted.
 
     Returns:
-        The lower and the upper percentile, from 0 to 100, for `few_draws_interval`.
+        The lower and the upper percentile, from 0 to 100. Draws of fewer than 200 fits give
+        intervals that are narrower by about one percent.
     """
     free = observations - parameters
     reach = np.sqrt(observations / free) * stats.t.ppf(1 - TWO_SIDED_95[0] / 100, free)
     tail = 100 * float(stats.norm.cdf(-reach))
     return tail, 100 - tail
-
-
-def few_draws_interval(
-    draws: np.ndarray, percentiles: tuple[float, float], axis: int | tuple[int, ...] = 0
-) -> np.ndarray:
-    """Percentiles of draws that are costly, and so few.
-
-    The k-th of n draws stands for the share k / (n + 1): numpy's default puts the outermost draws
-    at 0 and 100 %, which takes 1 % off either end of an interval of 99 draws.
-
-    Args:
-        draws: values of a statistic along `axis`, any shape.
-        percentiles: the lower and the upper one, from 0 to 100.
-        axis: along which the draws lie.
-
-    Returns:
-        The low and the high end, shape (2, *the shape of `draws` without `axis`), in its unit.
-    """
-    return np.percentile(draws, percentiles, axis=axis, method="weibull")
 
 
 def student_draws(

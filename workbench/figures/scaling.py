@@ -139,8 +139,12 @@ def law_curves(
             _bands(figure, line, given.predict(pd.DataFrame(point)), name, colour)
             _runs(figure, given.runs[across], given.runs[given.output], f"runs of {name}", colour)
         value = law.evaluate(**point)
+        measured_there = np.full(line.shape, True)
+        for quantity in law.inputs:
+            low, high = quantity.low or 0.0, quantity.high or np.inf
+            measured_there &= (low <= point[quantity.name]) & (point[quantity.name] <= high)
         for inside, dash in ((True, "solid"), (False, "dash")):
-            drawn = _stretches(np.broadcast_to(law.inside(**point), line.shape) == inside)
+            drawn = _stretches(measured_there == inside)
             figure.add_scatter(
                 x=line, y=np.where(drawn, value, np.nan), mode="lines", legendgroup=name,
                 line={"color": colour, "dash": dash}, showlegend=inside, name=name,
@@ -219,7 +223,7 @@ def sensitivity_curves(
         table: what `rate_sensitivity` returned for them; its first column tells the groups apart.
         initial: the loss of an untrained model, above which no loss is drawn, in nats.
         rates: name to a rate that is drawn as a vertical line, or to its low and high end, as a
-            band, such as what laws of the book say.
+            band, such as what laws of the book say; in the legend by its name.
 
     Returns:
         The figure, rates logarithmic.
@@ -238,20 +242,22 @@ def sensitivity_curves(
             hovertemplate="%{x:.3g}: %{y:.4f}<extra></extra>",
         )  # fmt: skip
         sure = bool(row["bracketed"])
-        best, low, high = (np.array([row[name]]) for name in ("best_rate", "low", "high"))
+        best, below, above = (np.array([row[name]]) for name in ("best_rate", "low", "high"))
         figure.add_scatter(
             x=best, y=[round(row["loss"], 5)], mode="markers", showlegend=False,
-            error_x=error_bar(best, low, high, digits=9) if sure else {},
+            error_x=error_bar(best, below, above, digits=9) if sure else {},
             text=[row["says"] or "best rate"],
             marker={"color": colour, "size": 13, "symbol": "star" if sure else "star-open"},
             hovertemplate="%{text}: %{x:.3g}<extra></extra>",
         )  # fmt: skip
+    least = float(table["loss"].min())
     for number, (name, rate) in enumerate((rates or {}).items()):
-        ends = rate if isinstance(rate, tuple) else (rate, rate)
-        figure.add_vrect(
-            x0=ends[0], x1=ends[1], opacity=0.3,
-            line={"width": 1, "dash": "dot", "color": COLOURS[6]},
-            fillcolor=COLOURS[number % len(COLOURS)], annotation_text=shown(name),
+        low, high = rate if isinstance(rate, tuple) else (rate, rate)
+        colour = COLOURS[-1 - number % len(COLOURS)]
+        figure.add_scatter(
+            x=[low, low, high, high], y=[least, initial, initial, least], mode="lines",
+            fill="toself", line={"color": colour, "dash": "dot"}, name=shown(name),
+            hovertemplate=f"{shown(name)}: %{{x:.3g}}<extra></extra>",
         )  # fmt: skip
     figure.add_hline(y=initial, line={"width": 1, "dash": "dash", "color": COLOURS[6]})
     figure.update_layout(title="Loss against learning rate (dashed: an untrained model)")

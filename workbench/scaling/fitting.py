@@ -20,6 +20,7 @@ import pandas as pd
 from scipy import optimize
 
 from workbench.core.progress import progress_bar
+from workbench.scaling.law_book import LAWS
 from workbench.scaling.power_sum import PowerSum, ScalingFit, measured, numbers
 
 DELTA = 1e-2  # of the Huber loss, in log units: above the scatter of clean runs, below a spoilt one
@@ -114,8 +115,9 @@ def hold_out_largest(
         **options: further options of `fit_law`.
 
     Returns:
-        The fit, and a frame with one row a held-out run: the inputs, loss, predicted, low and high
-        (95 % of the resampled fits), error = predicted / loss - 1.
+        The fit, and a frame with one row a held-out run: the inputs, loss, what
+        `ScalingFit.predict` gives (predicted, low, high, run_low, run_high), and error = predicted
+        / loss - 1.
 
     Raises:
         ValueError: as `fit_law`, or nothing says which runs are the largest.
@@ -146,8 +148,8 @@ def synthetic_runs(
 ) -> pd.DataFrame:
     """Runs drawn from a law with known constants, to see what a fit makes of them.
 
-    The constants are those of Hoffmann et al. (arXiv 2203.15556): E 1.69, A 406.4 and 410.7,
-    exponents .34 and .28.
+    The law is `LAWS["hoffmann"]` (arXiv 2203.15556): E 1.69, A 406.4 and 410.7, exponents .34 and
+    .28. They are a truth to recover, not advice (see its notes).
 
     Args:
         noise: standard deviation of log loss.
@@ -160,7 +162,7 @@ def synthetic_runs(
     """
     params = np.repeat(np.geomspace(5e7, 3e9, models), len(multiples))
     tokens = params * np.tile(np.array(multiples) * 20, models)
-    loss = 1.69 + 406.4 / params**0.34 + 410.7 / tokens**0.28
+    loss = LAWS["hoffmann"].evaluate(params=params, tokens=tokens)
     scatter = noise * np.random.default_rng(seed).normal(size=len(loss))
     return pd.DataFrame({"params": params, "tokens": tokens, "loss": loss * np.exp(scatter)})
 

@@ -261,26 +261,6 @@ class Law:
         given = self._given(inputs)
         return [said for quantity in self.inputs for said in quantity.outside(given[quantity.name])]
 
-    def inside(self, **inputs: Any) -> Any:
-        """Where the inputs lie inside the measured ranges.
-
-        Args:
-            **inputs: as in a call of the law.
-
-        Returns:
-            True or False, an array of the inputs' common shape; True for a range that the source
-            does not state.
-
-        Raises:
-            ValueError: as a call of the law.
-        """
-        given = self._given(inputs)
-        within = np.array(True)
-        for quantity in self.inputs:
-            low, high = quantity.low or 0.0, quantity.high or np.inf
-            within = within & (given[quantity.name] >= low) & (given[quantity.name] <= high)
-        return within
-
     def invert(self, name: str, output: float, **inputs: float) -> float:
         """The value of one input at which the law gives `output`.
 

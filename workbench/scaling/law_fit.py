@@ -18,7 +18,6 @@ from scipy import optimize
 from workbench.core.intervals import (
     TWO_SIDED_95,
     expanded_percentiles,
-    few_draws_interval,
     student_draws,
 )
 from workbench.core.progress import progress_bar
@@ -122,7 +121,8 @@ def refit(
     Args:
         law: a key of `LAWS`, a `Law`, or an earlier fit.
         runs: one row a run, with the inputs of the law and its output as columns, positive numbers.
-        output: the column that holds what the law gives; None: the name of its output.
+        output: the column that holds what the law gives; None: the name of its output. It is taken
+            to be in the law's unit.
         resamples: bootstrap draws of runs, each refitted; 0 gives no intervals. A product of powers
             needs none of them: its intervals are Student's.
         seed: of the draws and of the perturbed starts.
@@ -300,7 +300,7 @@ def _interval(drawn: pd.DataFrame, percentiles: tuple[float, float]) -> np.ndarr
     """Low and high of each constant, (2, constants); NaN without resampled fits."""
     if not len(drawn):
         return np.full((2, drawn.shape[1]), np.nan)
-    return few_draws_interval(drawn.to_numpy(), percentiles)
+    return np.percentile(drawn.to_numpy(), percentiles, axis=0)
 
 
 def _inputs(law: Law, runs: pd.DataFrame) -> dict[str, np.ndarray]:

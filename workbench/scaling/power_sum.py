@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from workbench.core.intervals import expanded_percentiles, few_draws_interval
+from workbench.core.intervals import expanded_percentiles
 from workbench.scaling.prediction import LARGEST, predictions, resampled_scatter
 
 EXTREME = 1e50  # numbers up to here, and from its inverse on, keep every power in a float
@@ -211,7 +211,7 @@ class ScalingFit:
             [list(self.law.named(theta, self.centre).values()) for theta in self.drawn]
         )
         low, high = (
-            few_draws_interval(drawn, self._percentiles)
+            np.percentile(drawn, self._percentiles, axis=0)
             if len(drawn)
             else np.full((2, len(frame)), np.nan)
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from workbench.core.intervals import few_draws_interval
-
 LARGEST = 700.0  # log of what a float holds, up and down
 SCATTERED = 20  # runs that are drawn about each resampled fit
 
@@ -41,9 +39,9 @@ def predictions(
     """
     low, high, run_low, run_high = np.full((4, len(best)), np.nan)
     if len(drawn):
-        low, high = np.exp(few_draws_interval(drawn, percentiles))
+        low, high = np.exp(np.percentile(drawn, percentiles, axis=0))
         runs = drawn[:, None, :] + scatter[:, :, None]
-        ends = few_draws_interval(runs, percentiles, axis=(0, 1))
+        ends = np.percentile(runs, percentiles, axis=(0, 1))
         run_low, run_high = np.exp(np.clip(ends, -LARGEST, LARGEST))
     columns = {"low": low, "high": high, "run_low": run_low, "run_high": run_high}
     return pd.DataFrame({"predicted": np.exp(best), **columns})

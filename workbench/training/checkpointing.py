@@ -68,7 +68,9 @@ def stored_run(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
             }
         return {key: record[key] for key in ("identity", "step", "notes")}, shapes
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not what a training run wrote ({error!r})") from error
+        raise ValueError(
+            f"{path} is not what a training run wrote ({error!r}): remove it to begin anew"
+        ) from error
 
 
 class Resume:
