@@ -6,7 +6,6 @@ from typing import Any
 
 import ipywidgets as w
 import pandas as pd
-from workbench.detection.retention_fit import fit_retention
 
 from widgets.escaping import escaped
 from widgets.panels.law_chooser import LawChooser
@@ -19,6 +18,7 @@ from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
 from widgets.views.code_view import CodeView
 from widgets.views.live_figure import LiveFigure
+from workbench.detection.retention_fit import fit_retention
 from workbench.figures.scaling import (
     isoflop_curves,
     law_curves,
@@ -100,7 +100,7 @@ class ScalingExplorer(w.VBox):
         self.tabs = w.Tab(
             [
                 w.VBox([w.HBox([self.across, self.loss_note]), self.loss, self.runs]),
-                w.VBox([self.sizes_note, self.sizes, self.optima]),
+                w.VBox([self.sizes_note, self.optima, self.sizes]),
                 w.VBox([w.HBox([self.initial, self.rates_note]), self.rates]),
                 self.mixture,
                 w.VBox([w.HBox([self.masking, self.masks_note]), self.masks]),
@@ -144,14 +144,23 @@ class ScalingExplorer(w.VBox):
             self.across.options = axes
         laws, inputs, runs = desk.drawn(self.across.value)
         self.loss.show(law_curves(laws, self.across.value, inputs, runs))
+        others = [name for name in axes if name != self.across.value]
+        at = ", ".join(f"{name} {inputs[name]:.3g}" for name in others)
+        if at:
+            self.loss_note.say(f"curves at {at}; each run stands at its own")
 
     def _draw_sizes(self) -> None:
         desk = self.desk
-        self.optima.value = desk.optima().to_html(index=False, border=0, float_format="%.4g")
+        self.optima.value = _optima(desk.optima(), desk.inputs["compute"])
         if desk.runs is None:
-            self.sizes_note.say("No runs are on the desk: the table below is what the laws say")
+            self.sizes_note.say("No runs are on the desk: the table is what the laws say")
             return
-        self.sizes.show(isoflop_curves(desk.isoflop(), desk.laws_of_size()))
+        try:
+            found = desk.isoflop()
+        except ValueError as error:  # the table below holds all the same
+            self.sizes_note.fail(error)
+            return
+        self.sizes.show(isoflop_curves(found, desk.laws_of_size()))
 
     def _draw_rates(self) -> None:
         desk, initial = self.desk, self.initial.value
@@ -206,3 +215,20 @@ class ScalingExplorer(w.VBox):
         self._leave()
         self.queues.close()
         super().close()
+
+
+def _optima(table: pd.DataFrame, compute: float) -> str:
+    """Where each law puts the best model, as a table."""
+    if table.empty:
+        return "<p>None of the chosen laws takes params and tokens.</p>"
+    rows = "".join(
+        f"<tr title='{escaped(row.outside)}'><td>{escaped(row.law)}"
+        f"{', refitted' if row.status == 'refitted' else ''}</td><td>{row.params:.3g}</td>"
+        f"<td>{row.tokens:.3g}</td><td>{row.tokens_per_parameter:.3g}</td><td>{row.loss:.4g}</td>"
+        f"<td>{'outside' if row.outside else 'measured'}</td></tr>"
+        for row in table.itertuples()
+    )
+    return (
+        f"<table><caption>the best model of {compute:.3g} FLOP</caption><tr><th>law</th><th>N</th>"
+        f"<th>D</th><th>D/N</th><th>loss</th><th>asked where</th></tr>{rows}</table>"
+    )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import ipywidgets as w
 import pandas as pd
-from workbench.figures.mixtures import mixture_simplex
 
 from widgets.escaping import escaped
 from widgets.status_line import Note, StatusLine
@@ -14,6 +13,7 @@ from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
 from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
+from workbench.figures.mixtures import mixture_simplex
 from workbench.scaling.mixtures import BestMixture
 from workbench.session.scaling_desk import ScalingDesk
 
@@ -70,16 +70,25 @@ class MixturePanel(w.VBox):
         self.export.on_click(guarded(lambda _: self._export(), self.note))
         moved = guarded(lambda _: self._moved(), self.note)
         for slider in self.shares.values():
-            slider.observe(lambda change: self._ours.under_way or moved(change), "value")
-        sliders = w.HBox([
-            w.VBox([w.HTML("<b>shares</b>"), *self.shares.values(), self.predicted]),
-            w.VBox([w.HTML("<b>which losses count</b>"), *self.weights.values()]),
+            slider.observe(self._unless_ours(moved), "value")
+        sliders = w.VBox([
+            w.HTML("<b>shares of the domains</b>"), *self.shares.values(),
+            w.HTML("<b>which losses count</b>"), *self.weights.values(),
         ])  # fmt: skip
-        sliders.add_class("aiw-wrap")
+        sliders.add_class("aiw-shares")
+        beside = w.HBox([sliders, self.figure])
+        beside.add_class("aiw-mixture")
         line = w.HBox([self.find, self.export, self.note])
-        super().__init__([line, sliders, self.figure])
+        super().__init__([line, self.predicted, beside])
         self._moved()
         self.draw()
+
+    def _unless_ours(self, act: Callable[..., None]) -> Callable[[object], None]:
+        def changed(change: object) -> None:
+            if not self._ours.under_way:
+                act(change)
+
+        return changed
 
     def draw(self) -> None:
         """Show the runs, the predicted losses and the best mixture."""
@@ -106,11 +115,10 @@ class MixturePanel(w.VBox):
     def _found(self, best: BestMixture) -> None:
         with self._ours.made():
             for domain, share in best.shares.items():
-                self.shares[domain].value = float(share)
-        self._moved()
-        self.note.say(
-            f"predicted {best.predicted:.3f} [{best.low:.3f}, {best.high:.3f}] nats; nearest run "
-            f"{best.nearest_run} at distance {best.distance:.2f}"
+                self.shares[domain].value = round(float(share), 2)  # as its slider has it
+        self.predicted.value = escaped(
+            f"best: {best.predicted:.3f} [{best.low:.3f}, {best.high:.3f}] nats predicted; the "
+            f"nearest run is {best.nearest_run}, at Hellinger distance {best.distance:.2f}"
         )
         self.draw()
         self._on_change()
@@ -124,5 +132,5 @@ def _slider(name: str, value: float, tooltip: str) -> w.FloatSlider:
     return w.FloatSlider(
         description=escape_control_characters(str(name)), description_allow_html=False, min=0,
         max=1, step=0.01, value=min(value, 1.0), tooltip=tooltip, readout_format=".2f",
-        layout={"width": "300px"}, style={"description_width": "110px"},
+        layout={"width": "100%"}, style={"description_width": "84px"},
     )  # fmt: skip

@@ -94,11 +94,12 @@ class OwnRuns(w.VBox):
 def _fitting(desk: ScalingDesk) -> list[str]:
     """Laws whose inputs and output the runs have."""
     columns = set() if desk.runs is None else set(desk.runs)
-    return [
+    able = [
         key
         for key, law in LAWS.items()
         if {quantity.name for quantity in law.inputs} | {law.output.name} <= columns
     ]
+    return sorted(able, key=lambda key: key not in desk.laws)  # those that are looked at first
 
 
 def _runs(desk: ScalingDesk) -> list[tuple[str, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import ipywidgets as w
 import plotly.graph_objects as go
 
@@ -43,7 +45,8 @@ class LiveFigure(w.VBox):
             figure: what to show; it is changed to fit.
         """
         live = self.figure
-        self.caption.value = escaped(figure.layout.title.text or "")
+        # The title is escaped for plotly already.
+        self.caption.value = escaped(html.unescape(figure.layout.title.text or ""))
         _fit(figure)
         themed(figure, self.theme)
         if live is None or _kinds(live) != _kinds(figure):
@@ -81,10 +84,11 @@ def _fit(figure: go.Figure) -> None:
     """Make a figure as wide as its room, and low enough to stand beside other things."""
     axes = sum(str(key).startswith("yaxis") for key in figure.layout)
     height = (figure.layout.height or TALLEST) - TITLE
+    corner = any(trace.type == "scatterternary" for trace in figure.data)  # with its name, on top
     figure.update_layout(
         title=None, autosize=True, width=None, height=min(height, max(TALLEST, AXIS * axes)),
         margin={"l": 44, "r": 8, "t": 30, "b": 40}, font={"size": 11},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 0, "y": 1.12 if corner else 1.02, "yanchor": "bottom"},
     )  # fmt: skip
     figure.update_annotations(font={"size": 11})
 
