@@ -124,6 +124,10 @@ class ScalingExplorer(w.VBox):
         )
         self._draw()
 
+    def __repr__(self) -> str:
+        runs = 0 if self.desk.runs is None else len(self.desk.runs)
+        return f"<ScalingExplorer of {runs} runs and the laws {', '.join(self.desk.laws)}>"
+
     # ---- what is seen -----------------------------------------------------------------------
 
     def _draw(self) -> None:
