@@ -164,7 +164,7 @@ class ScalingExplorer(w.VBox):
         except ValueError as error:  # the table below holds all the same
             self.sizes_note.fail(error)
             return
-        self.sizes.show(isoflop_curves(found, desk.laws_of_size()))
+        self.sizes.show(isoflop_curves(found, desk.laws_of_size()), anew=True)
 
     def _draw_rates(self) -> None:
         desk, initial = self.desk, self.initial.value
@@ -174,7 +174,7 @@ class ScalingExplorer(w.VBox):
             )
             return
         table = desk.sensitivity(initial)
-        self.rates.show(sensitivity_curves(desk.runs, table, initial, desk.rates()))
+        self.rates.show(sensitivity_curves(desk.runs, table, initial, desk.rates()), anew=True)
 
     def _measure_masks(self) -> None:
         session = self.desk.session
@@ -193,7 +193,7 @@ class ScalingExplorer(w.VBox):
     def _show_masks(self, curve: pd.DataFrame) -> None:
         assert self.desk.session is not None
         fit = fit_retention(curve, self.desk.session.model.head_count)
-        self.masks.show(retention_curve(fit))
+        self.masks.show(retention_curve(fit), anew=True)
 
     def _show_entry(self, key: str) -> None:
         self.book.value = f"<pre>{escaped(LAWS[key].describe())}</pre>"

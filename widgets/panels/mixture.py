@@ -93,7 +93,7 @@ class MixturePanel(w.VBox):
     def draw(self) -> None:
         """Show the runs, the predicted losses and the best mixture."""
         if self.desk.mixtures is not None:
-            self.figure.show(mixture_simplex(self.desk.mixtures, self.desk.best))
+            self.figure.show(mixture_simplex(self.desk.mixtures, self.desk.best), anew=True)
 
     def _moved(self) -> None:
         assert self.desk.mixtures is not None

@@ -38,23 +38,23 @@ class LiveFigure(w.VBox):
         self._watch.observe(lambda change: self.use_theme(change["new"]), "theme")
         super().__init__([self._watch, self.caption], layout={"width": "100%"})
 
-    def show(self, figure: go.Figure) -> None:
-        """Show a figure, in the one that is there if it has the same traces.
+    def show(self, figure: go.Figure, anew: bool = False) -> None:
+        """Show a figure; where only its points moved, in the one that is there.
 
         Args:
             figure: what to show; it is changed to fit.
+            anew: whether more than points and names of traces may be different.
         """
         live = self.figure
         # The title is escaped for plotly already.
         self.caption.value = escaped(html.unescape(figure.layout.title.text or ""))
-        _fit(figure)
-        themed(figure, self.theme)
-        if live is None or _kinds(live) != _kinds(figure):
-            self._put(figure)
+        if anew or live is None or _kinds(live) != _kinds(figure):
+            _fit(figure)
+            self._put(themed(figure, self.theme))
             return
         with live.batch_update():
             for old, new in zip(live.data, figure.data, strict=True):
-                old.update(new, overwrite=True)
+                old.x, old.y, old.name = new.x, new.y, new.name
             live.layout.shapes = figure.layout.shapes
             live.layout.annotations = figure.layout.annotations
 
