@@ -157,6 +157,27 @@ def test_95_percent_intervals_hold_constants_and_runs_in_about_95_percent(key):
     assert all(186 <= count <= 194 for count in held.values()), held
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("key", ["step law", "besiroglu", "henighan math", "g_stack"])
+@pytest.mark.parametrize(
+    ("change", "untold"),
+    [
+        (lambda runs: pd.concat([runs.head(1)] * 10), True),
+        (lambda runs: runs.assign(**{runs.columns[0]: 1e9}), True),
+        (lambda runs: runs.assign(**{runs.columns[-1]: 3.0}), False),
+        (lambda runs: runs.head(6), False),
+    ],
+)
+def test_odd_runs_give_numbers_and_what_they_do_not_tell_is_marked(key, change, untold):
+    runs = change(drawn(key, NOISE))
+    fit = wb.refit(key, runs, resamples=15)
+    table = fit.parameters
+    assert np.isfinite(table[["value", "low", "high"]]).all(axis=None)
+    assert np.isfinite(fit.predict(runs)).all(axis=None)
+    assert fit.describe().count("unidentifiable") == len(fit.unidentified)
+    assert not untold or fit.unidentified
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -172,7 +172,8 @@ def refit(
     frame = pd.DataFrame(drawn, columns=list(law.constants))
     low, high = _interval(frame, percentiles)
     value = np.abs([fitted.constants[name] for name in law.constants])
-    wide = {name for name, far in zip(frame, high - low >= value, strict=True) if far}
+    narrow = high - low < value if len(frame) else np.full(len(value), True)
+    wide = {name for name, sure in zip(frame, narrow, strict=True) if not sure}
     unsure = [name for name in law.constants if name in flat | wide]
     if coefficients := _coefficients(law):
         unsure = [
