@@ -75,7 +75,8 @@ def test_a_sum_of_powers_is_fitted_by_the_one_fitter():
 def test_a_fitted_law_is_a_law():
     fit = wb.refit("besiroglu", drawn("besiroglu", NOISE), resamples=20)
     law = fit.law
-    assert (law.status, law.failing(), law.key) == ("refitted", [], "besiroglu")
+    assert (law.status, law.failing(), law.key) == ("refitted", [], "besiroglu, refitted")
+    assert wb.refit(fit, fit.runs, resamples=0).law.key == law.key
     assert law.inputs[0].low == fit.runs["params"].min()
     assert law.outside(params=1e12, tokens=1e10)[0].endswith("the largest measured")
     own, published = wb.compare_optima([fit, "besiroglu"], 1e21)["tokens_per_parameter"]

@@ -1,8 +1,9 @@
 """The book of published laws: declarations only, each with the numbers by which it is checked.
 
 Sources count parameters differently and measure loss in different units; each entry says which. A
-check without `stated` is a number that the source prints. Inputs are plain numbers everywhere:
-params 7e9, tokens 2e12, compute in FLOP.
+check is a number that the source prints; those with `_recomputed` were worked out here from the
+printed constants, apart from this code. Inputs are plain numbers everywhere: params 7e9, tokens
+2e12, compute in FLOP.
 """
 
 from __future__ import annotations

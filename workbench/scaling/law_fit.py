@@ -25,10 +25,11 @@ from workbench.scaling.fitting import DELTA, fit_law
 from workbench.scaling.law import Law, Powers, PowerTerms
 from workbench.scaling.law_comparison import as_law
 from workbench.scaling.power_sum import FLAT, measured
-from workbench.scaling.prediction import predictions, resampled_scatter
+from workbench.scaling.prediction import parameter_lines, predictions, resampled_scatter
 
 DRAWS = 10_000  # of a line in logs: they cost no fits
 STARTS = 8  # beside the published constants
+REFITTED = ", refitted"  # after the key of a law that was fitted to runs
 PERTURBED = 0.5  # standard deviation of a perturbed constant, in log units
 
 
@@ -100,12 +101,7 @@ class LawFit:
     def describe(self) -> str:
         """The fit in words: law, constants, how sure, what is not identified."""
         lines = [f"{self.law.text}, {len(self.runs)} runs; log residual {self.residual:.2%}"]
-        for row in self.parameters.itertuples():
-            line = f"  {row.parameter} = {row.value:.4g}"
-            if len(self.drawn):
-                line += f" [{row.low:.4g}, {row.high:.4g}]"
-            lines.append(line if row.identified else f"{line}  unidentifiable from these runs")
-        return "\n".join(lines)
+        return "\n".join([*lines, *parameter_lines(self.parameters)])
 
 
 def refit(
@@ -165,9 +161,9 @@ def refit(
         for quantity in law.inputs
     ]  # fmt: skip
     fitted = replace(
-        law, constants={name: float(best[name]) for name in law.constants}, inputs=ranges,
-        status="refitted", source=f"refitted on {len(target)} runs", conditions="", checks=(),
-        uncaught={}, notes="",
+        law, key=law.key.removesuffix(REFITTED) + REFITTED, inputs=ranges,
+        constants={name: float(best[name]) for name in law.constants}, status="refitted",
+        source=f"refitted on {len(target)} runs", conditions="", checks=(), uncaught={}, notes="",
     )  # fmt: skip
     frame = pd.DataFrame(drawn, columns=list(law.constants))
     low, high = _interval(frame, percentiles)
