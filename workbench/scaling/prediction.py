@@ -57,8 +57,8 @@ def parameter_lines(parameters: pd.DataFrame) -> list[str]:
         The lines, indented.
     """
     lines = []
-    for row in parameters.itertuples():
-        interval = "" if pd.isna(row.low) else f" [{row.low:.4g}, {row.high:.4g}]"
-        verdict = "" if row.identified else "  unidentifiable from these runs"
-        lines.append(f"  {row.parameter} = {row.value:.4g}{interval}{verdict}")
+    for row in parameters.to_dict("records"):
+        interval = "" if np.isnan(row["low"]) else f" [{row['low']:.4g}, {row['high']:.4g}]"
+        verdict = "" if row["identified"] else "  unidentifiable from these runs"
+        lines.append(f"  {row['parameter']} = {row['value']:.4g}{interval}{verdict}")
     return lines
