@@ -34,6 +34,7 @@ MINIMUM = {
     "09_scaling_curves.ipynb": 6,
     "10_scale_out.ipynb": 9,
     "11_right_and_real.ipynb": 4,
+    "12_from_shares_to_a_mixture.ipynb": 4,
 }
 
 HERE = Path(__file__).resolve().parent

@@ -226,8 +226,7 @@ def _optima(table: pd.DataFrame, compute: float) -> str:
     if table.empty:
         return "<p>None of the chosen laws takes params and tokens.</p>"
     rows = "".join(
-        f"<tr title='{escaped(row.outside)}'><td>{escaped(row.law)}"
-        f"{', refitted' if row.status == 'refitted' else ''}</td><td>{row.params:.3g}</td>"
+        f"<tr title='{escaped(row.outside)}'><td>{escaped(row.law)}</td><td>{row.params:.3g}</td>"
         f"<td>{row.tokens:.3g}</td><td>{row.tokens_per_parameter:.3g}</td><td>{row.loss:.4g}</td>"
         f"<td>{'outside' if row.outside else 'measured'}</td></tr>"
         for row in table.itertuples()

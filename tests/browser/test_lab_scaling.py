@@ -1,4 +1,4 @@
-"""The scaling explorer in a real JupyterLab: by mouse and by keyboard, on the screens people have."""
+"""The scaling explorer in a real JupyterLab: by mouse and by keyboard, on two screens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from widgets import ScalingExplorer
 
 runs = wb.synthetic_runs(noise=0.002, models=4, multiples=(1, 4, 16))
 rng = np.random.default_rng(0)
-plan = pd.DataFrame(rng.dirichlet([1, 1, 1], 30), columns=["code", "<img src=x onerror=hurt()>", "web"])
+names = ["code", "<img src=x onerror=hurt()>", "web"]
+plan = pd.DataFrame(rng.dirichlet([1, 1, 1], 30), columns=names)
 losses = pd.DataFrame({"web": 3 + 0.3 * np.exp(-2 * plan["web"]) + 0.01 * rng.normal(size=30)})
 explorer = ScalingExplorer(runs, mixtures=wb.fit_mixture(plan, losses))
 explorer
@@ -69,7 +70,7 @@ def test_laws_runs_and_mixtures_on_one_screen(chromium, tmp_path, size):
         for title in ("IsoFLOP", "Rate and batch", "Masks", "Book", "Code"):
             tab(page, title)
             assert page.evaluate(SIDEWAYS) == [], title
-        assert "wb.ScalingDesk" in page.locator(".aiw-scaling").text_content()
+        page.locator(".aiw-scaling", has_text="wb.ScalingDesk").wait_for()
         assert errors == []
     finally:
         page.close()

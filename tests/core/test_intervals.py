@@ -8,10 +8,12 @@ from scipy import stats
 
 from workbench.core.intervals import (
     bootstrap_weights,
+    expanded_percentiles,
     mean_interval,
     percentile_interval,
     spearman,
     spearman_interval,
+    student_draws,
 )
 
 
@@ -89,3 +91,39 @@ def test_without_a_correlation_all_three_are_nan(first, second):
 def test_a_resample_that_does_not_vary_is_left_out():
     first = np.array([[1.0, 2, 3, 4], [2, 2, 2, 2]])
     assert spearman_interval(first, first) == (1.0, 1.0)
+
+
+def test_expanded_percentiles_widen_as_observations_get_few():
+    low, high = expanded_percentiles(10**6, 1)
+    assert (low, high) == (pytest.approx(2.5, abs=1e-3), pytest.approx(97.5, abs=1e-3))
+    low, high = expanded_percentiles(10, 2)
+    assert low == pytest.approx(100 * stats.norm.cdf(-np.sqrt(10 / 8) * stats.t.ppf(0.975, 8)))
+    assert low + high == 100
+
+
+def test_draws_of_a_line_are_students_interval():
+    """The oracle: scipy's line with its standard error."""
+    rng = np.random.default_rng(0)
+    x, noise = np.arange(12.0), rng.normal(size=12)
+    line = stats.linregress(x, 3 + 0.5 * x + noise)
+    design = np.column_stack([np.ones(12), x])
+    values, drawn, spread = student_draws(design, 3 + 0.5 * x + noise, 40_000, 0)
+    assert values == pytest.approx([line.intercept, line.slope])
+    reach = stats.t.ppf(0.975, 10) * line.stderr
+    np.testing.assert_allclose(
+        percentile_interval(drawn[:, 1]),
+        [line.slope - reach, line.slope + reach],
+        atol=0.03 * reach,
+    )
+    residuals = 3 + 0.5 * x + noise - design @ values
+    assert np.median(spread**2) == pytest.approx(
+        (residuals**2).sum() / stats.chi2.ppf(0.5, 10), rel=0.03
+    )
+
+
+def test_draws_do_not_move_along_what_the_design_does_not_vary_in():
+    x = np.arange(8.0)
+    design = np.column_stack([np.ones(8), x, 2 * x])  # the last two are one direction
+    _, drawn, _ = student_draws(design, x + np.sin(x), 50, 0)
+    across = drawn[:, 1] * 2 - drawn[:, 2]
+    np.testing.assert_allclose(across, across[0], atol=1e-9)

@@ -206,6 +206,30 @@ def test_runs_of_gadre():
         assert abs(held["error"][0]) < 0.01
 
 
+@MEASURED
+def test_the_largest_run_of_gemstones_lies_in_the_interval_of_a_run_not_in_that_of_the_law():
+    runs = pd.read_csv(DATA / "gemstones" / "cooled.csv").rename(
+        columns={"params_active_precise": "params", "final_loss": "loss"}
+    )
+    fit, held = wb.hold_out_largest(runs)
+    row = held.iloc[0]
+    print(row, fit.describe(), sep="\n")
+    assert (len(held), len(fit.runs)) == (1, 198)
+    assert row["loss"] == pytest.approx(2.513, abs=5e-4)
+    assert not row["low"] <= row["loss"] <= row["high"]
+    assert row["run_low"] <= row["loss"] <= row["run_high"]
+    assert fit.predict(runs)[["run_low", "run_high"]].notna().all(axis=None)
+
+
+def test_the_interval_of_a_run_is_that_of_the_law_where_nothing_scatters_and_wider_elsewhere():
+    still = wb.fit_law(wb.synthetic_runs(0), resamples=20).predict(wb.synthetic_runs(0))
+    np.testing.assert_allclose(still["run_high"] - still["run_low"], 0, atol=1e-3)
+    noisy = wb.fit_law(wb.synthetic_runs(0.01), resamples=40).predict(wb.synthetic_runs(0))
+    width = np.log(noisy["run_high"] / noisy["run_low"])
+    assert (width > 2 * np.log(noisy["high"] / noisy["low"])).mean() > 0.5
+    assert width.median() == pytest.approx(2 * 2.13 * 0.01, rel=0.3)  # t, for 5 of 48 runs
+
+
 # ---- odd tables of runs -----------------------------------------------------------------------
 
 

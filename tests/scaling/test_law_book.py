@@ -68,8 +68,12 @@ def test_the_unsound_entry_says_why_and_the_book_holds_one_only():
     assert "divides V by 1,000" in unsound.notes
 
 
-def test_kaplans_loss_stands_with_the_batch_that_it_enters():
-    law, inputs = wb.LAWS["kaplan"], {"params": 3e8, "steps": 5e4, "batch_tokens": 1e5}
+@pytest.mark.parametrize(
+    ("params", "steps", "batch_tokens"), [(3e8, 5e4, 1e5), (1e9, 1e3, 1e3), (1e6, 1e7, 1e9)]
+)
+def test_kaplans_loss_stands_with_the_batch_that_it_enters(params, steps, batch_tokens):
+    law = wb.LAWS["kaplan"]
+    inputs = {"params": params, "steps": steps, "batch_tokens": batch_tokens}
     loss, c = law.evaluate(**inputs), law.constants
     critical = wb.LAWS["kaplan batch"].evaluate(loss=loss)
     steps = inputs["steps"] / (1 + critical / inputs["batch_tokens"])

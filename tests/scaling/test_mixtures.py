@@ -159,6 +159,7 @@ def test_regmix_512_proxies_choose_the_best_run_of_a_thousand_times_their_size()
     assert regret(fit, mixtures, measured) == 0
     assert (best.shares <= fit.runs.max()).all()
     assert best.shares.sum() == pytest.approx(1, abs=1e-12)
+    assert not best.shares.between(0, 1e-6, inclusive="neither").any()  # nothing, or something
     assert best.low < best.predicted < best.high
 
 

@@ -66,7 +66,7 @@ def mixture_simplex(
         a, b, c = shares.round(4).T
         figure.add_scatterternary(
             a=a, b=b, c=c, mode="markers", name=name, marker=marker, text=text,
-            hovertemplate="%{text}<extra></extra>",
+            hovertemplate="%{text}<extra></extra>", cliponaxis=False,
         )  # fmt: skip
 
     heat = {

@@ -135,7 +135,6 @@ def law_curves(
         point = {k: v(line) if callable(v) else v for k, v in others.items()} | {across: line}
         colour, name = COLOURS[number % len(COLOURS)], shown(law.key)
         if isinstance(given, LawFit):
-            name = f"{name}, refitted"
             _bands(figure, line, given.predict(pd.DataFrame(point)), name, colour)
             _runs(figure, given.runs[across], given.runs[given.output], f"runs of {name}", colour)
         value = law.evaluate(**point)

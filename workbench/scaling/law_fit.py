@@ -1,8 +1,8 @@
 """Refit a published law on one's own runs; what comes out is a law like any other.
 
-Products of powers are lines in logs, whose intervals are Student's. Sums of powers go to `fit_law`.
-Any other formula is fitted by robust least squares of log residuals from the published constants
-and from perturbed ones. The last two get their intervals from resampled runs.
+Products of powers are lines in logs, whose intervals are Student's. Sums of powers go to `fit_law`,
+which resamples the runs. Any other formula is fitted by robust least squares of log residuals, from
+the published constants and from perturbed ones; its intervals are Student's of the fit made linear.
 """
 
 from __future__ import annotations
@@ -15,20 +15,16 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from workbench.core.intervals import (
-    TWO_SIDED_95,
-    expanded_percentiles,
-    student_draws,
-)
-from workbench.core.progress import progress_bar
+from workbench.core.intervals import TWO_SIDED_95, expanded_percentiles, student_draws
 from workbench.scaling.fitting import DELTA, fit_law
 from workbench.scaling.law import Law, Powers, PowerTerms
 from workbench.scaling.law_comparison import as_law
 from workbench.scaling.power_sum import FLAT, measured
-from workbench.scaling.prediction import predictions, resampled_scatter
+from workbench.scaling.prediction import parameter_lines, predictions, resampled_scatter
 
-DRAWS = 10_000  # of a line in logs: they cost no fits
+DRAWS = 4000  # of Student's distribution: they cost no fits
 STARTS = 8  # beside the published constants
+REFITTED = ", refitted"  # after the key of a law that was fitted to runs
 PERTURBED = 0.5  # standard deviation of a perturbed constant, in log units
 
 
@@ -40,8 +36,8 @@ class LawFit:
         law: with the fitted constants; its ranges are those of the runs.
         output: the column of `runs` that holds what the law gives.
         runs: the table of runs, one row a run.
-        drawn: the constants of every resampled fit, one row a fit.
-        scatter: how far further runs lie from the law, (fits, runs a fit), in log units.
+        drawn: draws of the constants (of a sum of powers: resampled fits), one row a draw.
+        scatter: how far further runs lie from the law, (draws, runs a draw), in log units.
         percentiles: the lower and upper one of `drawn` that make a 95 % interval.
         unidentified: names of the constants that these runs do not determine.
     """
@@ -100,12 +96,7 @@ class LawFit:
     def describe(self) -> str:
         """The fit in words: law, constants, how sure, what is not identified."""
         lines = [f"{self.law.text}, {len(self.runs)} runs; log residual {self.residual:.2%}"]
-        for row in self.parameters.itertuples():
-            line = f"  {row.parameter} = {row.value:.4g}"
-            if len(self.drawn):
-                line += f" [{row.low:.4g}, {row.high:.4g}]"
-            lines.append(line if row.identified else f"{line}  unidentifiable from these runs")
-        return "\n".join(lines)
+        return "\n".join([*lines, *parameter_lines(self.parameters)])
 
 
 def refit(
@@ -123,8 +114,8 @@ def refit(
         runs: one row a run, with the inputs of the law and its output as columns, positive numbers.
         output: the column that holds what the law gives; None: the name of its output. It is taken
             to be in the law's unit.
-        resamples: bootstrap draws of runs, each refitted; 0 gives no intervals. A product of powers
-            needs none of them: its intervals are Student's.
+        resamples: bootstrap draws of runs, each refitted, for a sum of powers; 0 gives no
+            intervals. Other laws need none: their intervals are Student's.
         seed: of the draws and of the perturbed starts.
 
     Returns:
@@ -145,34 +136,34 @@ def refit(
             f"{len(values)}"
         )
     inputs, target = dict(zip(names, values[:, :-1].T, strict=True)), np.log(values[:, -1])
-    if isinstance(law.formula, Powers):
-        best, drawn, scatter, flat = _fit_powers(law.formula, inputs, target, seed)
-        percentiles = TWO_SIDED_95
-    else:
+    if isinstance(law.formula, PowerTerms):
+        best, drawn, flat = _fit_terms(law.formula, runs, column, resamples, seed)
         percentiles = expanded_percentiles(len(target), len(law.constants))
-        if isinstance(law.formula, PowerTerms):
-            terms = list(law.formula.terms)
-            best, drawn, flat = _fit_terms(
-                law.formula, runs[[*terms, column]], column, resamples, seed
-            )
-        else:
-            best, drawn, flat = _fit_other(law, inputs, target, resamples, seed)
         residuals = target - _log_output(law, best, inputs, target.shape)
         scatter = resampled_scatter(residuals, resamples)
+    else:
+        best, drawn, spread, flat = (
+            _fit_powers(law.formula, inputs, target, seed)
+            if isinstance(law.formula, Powers)
+            else _fit_other(law, inputs, target, seed)
+        )
+        percentiles = TWO_SIDED_95
+        scatter = spread[:, None] * np.random.default_rng([seed, 1]).normal(size=(DRAWS, 1))
     ranges = [
         replace(quantity, low=float(inputs[quantity.name].min()),
                 high=float(inputs[quantity.name].max()))
         for quantity in law.inputs
     ]  # fmt: skip
     fitted = replace(
-        law, constants={name: float(best[name]) for name in law.constants}, inputs=ranges,
-        status="refitted", source=f"refitted on {len(target)} runs", conditions="", checks=(),
-        uncaught={}, notes="",
+        law, key=law.key.removesuffix(REFITTED) + REFITTED, inputs=ranges,
+        constants={name: float(best[name]) for name in law.constants}, status="refitted",
+        source=f"refitted on {len(target)} runs", conditions="", checks=(), uncaught={}, notes="",
     )  # fmt: skip
     frame = pd.DataFrame(drawn, columns=list(law.constants))
     low, high = _interval(frame, percentiles)
     value = np.abs([fitted.constants[name] for name in law.constants])
-    wide = {name for name, far in zip(frame, high - low >= value, strict=True) if far}
+    narrow = high - low < value if len(frame) else np.full(len(value), True)
+    wide = {name for name, sure in zip(frame, narrow, strict=True) if not sure}
     unsure = [name for name in law.constants if name in flat | wide]
     if coefficients := _coefficients(law):
         unsure = [
@@ -205,14 +196,13 @@ def _fit_powers(
     names = [form.scale, *form.exponents.values()]
     flat = _flat(design, names)
     values, drawn, spread = student_draws(design, target, DRAWS, seed)
-    scatter = spread[:, None] * np.random.default_rng([seed, 1]).normal(size=(DRAWS, 1))
 
     def raw(theta: np.ndarray) -> dict[str, Any]:
         theta = theta.T
         scale = np.exp(theta[0] - (centre[1:].T @ theta[1:]).reshape(theta[0].shape))
         return dict(zip(names, [scale, *theta[1:]], strict=True))
 
-    return raw(values), raw(drawn), scatter, flat
+    return raw(values), raw(drawn), spread, flat
 
 
 def _fit_terms(
@@ -246,8 +236,8 @@ def _fit_terms(
 
 
 def _fit_other(
-    law: Law, inputs: dict[str, np.ndarray], target: np.ndarray, resamples: int, seed: int
-) -> tuple[dict[str, Any], dict[str, np.ndarray], set[str]]:
+    law: Law, inputs: dict[str, np.ndarray], target: np.ndarray, seed: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray], np.ndarray, set[str]]:
     """Robust least squares of log residuals, from the published constants and perturbed ones.
 
     Constants above 0 are searched by their logarithm, so that a scale of 1e13 is found and stays a
@@ -261,24 +251,19 @@ def _fit_other(
         values = np.where(positive, np.exp(np.clip(theta, -50, 50)), 1 + theta) * published
         return dict(zip(names, values.T, strict=True))
 
-    def away(theta: np.ndarray, pick: np.ndarray) -> np.ndarray:
-        chosen = {name: value[pick] for name, value in inputs.items()}
-        return _log_output(law, constants(theta), chosen, pick.shape) - target[pick]
+    def away(theta: np.ndarray) -> np.ndarray:
+        return _log_output(law, constants(theta), inputs, target.shape) - target
 
-    def fit(start: np.ndarray, pick: np.ndarray) -> optimize.OptimizeResult:
-        return optimize.least_squares(
-            away, start, args=(pick,), loss="soft_l1", f_scale=DELTA, x_scale="jac"
-        )
-
-    rng, every = np.random.default_rng(seed), np.arange(len(target))
+    rng = np.random.default_rng(seed)
     starts = np.vstack([np.zeros(len(names)), rng.normal(0, PERTURBED, (STARTS, len(names)))])
-    best = min((fit(start, every) for start in starts), key=lambda result: result.cost)
-    drawn = np.empty((resamples, len(names)))
-    with progress_bar("resampling the runs", "fit", resamples) as done:
-        for draw in range(resamples):
-            drawn[draw] = fit(best.x, rng.integers(0, len(target), len(target))).x
-            done(1)
-    return constants(best.x), constants(drawn), _flat(best.jac, names)
+    fits = [
+        optimize.least_squares(away, start, loss="soft_l1", f_scale=DELTA, x_scale="jac")
+        for start in starts
+    ]
+    best = min(fits, key=lambda fit: fit.cost)
+    step, steps, spread = student_draws(best.jac, -best.fun, DRAWS, seed)
+    drawn = constants(best.x + steps - step)
+    return constants(best.x), drawn, spread, _flat(best.jac, names)
 
 
 def _flat(slopes: np.ndarray, names: list[str]) -> set[str]:

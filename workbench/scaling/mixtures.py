@@ -30,6 +30,7 @@ ROUNDED = 0.01  # how far the shares of a mixture may be from 1 in sum: publishe
 FOLDS = 10
 STARTS = 8  # of the search for the best mixture: the runs that are predicted to be best
 SLOPE_STEP = 1e-7
+NO_MORE = 1e-6  # a share so close above the lowest that was run is the lowest
 
 Weights = Mapping[str, float] | pd.Series
 
@@ -349,11 +350,11 @@ def _lowest(cost: Callable[[np.ndarray], np.ndarray], runs: np.ndarray) -> np.nd
             constraints={"type": "eq", "fun": lambda p: p.sum() - 1, "jac": np.ones_like},
             options={"maxiter": 200, "ftol": 1e-10},
         ).x  # fmt: skip
-        shares = np.clip(shares, low, high)
-        # What is missing from 1 in the last digits goes where there is room, so no bound is passed.
+        shares = np.clip(np.where(shares - low < NO_MORE, low, shares), low, high)
+        # What is missing from 1 goes where there is most room, so no bound is passed.
         missing = 1 - shares.sum()
-        room = high - shares if missing > 0 else shares - low
-        found += [start, shares + missing * room / max(room.sum(), SLOPE_STEP)]
+        shares[np.argmax(high - shares if missing > 0 else shares - low)] += missing
+        found += [start, shares]
     return found[int(np.argmin(cost(np.array(found))))]
 
 

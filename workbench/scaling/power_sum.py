@@ -1,4 +1,4 @@
-"""A scaling law and what a fit of it says: parameters with intervals, predictions, a verdict."""
+"""A sum of powers and what a fit of it says: parameters with intervals, predictions, a verdict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.intervals import expanded_percentiles
-from workbench.scaling.prediction import LARGEST, predictions, resampled_scatter
+from workbench.scaling.prediction import LARGEST, parameter_lines, predictions, resampled_scatter
 
 EXTREME = 1e50  # numbers up to here, and from its inverse on, keep every power in a float
 FLAT = 1e-8  # a direction in which the runs change less than this, relatively, changes nothing
@@ -283,11 +283,4 @@ class ScalingFit:
             f"{self.law}, {len(self.runs)} runs; log residual {self.residual:.2%}; "
             f"{self.agreeing} of {len(self.starts)} starts reached the best objective"
         ]
-        for parameter in self.parameters.itertuples():
-            line = f"  {parameter.parameter} = {parameter.value:.4g}"
-            if len(self.drawn):
-                line += f" [{parameter.low:.4g}, {parameter.high:.4g}]"
-            lines.append(
-                line if parameter.identified else line + "  unidentifiable from these runs"
-            )
-        return "\n".join(lines)
+        return "\n".join([*lines, *parameter_lines(self.parameters)])

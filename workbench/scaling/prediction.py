@@ -1,4 +1,4 @@
-"""What a fitted law predicts: the law's own interval, and that of a single run about it."""
+"""What a fitted law says: its parameters in words, the law's interval, and that of a run."""
 
 from __future__ import annotations
 
@@ -45,3 +45,20 @@ def predictions(
         run_low, run_high = np.exp(np.clip(ends, -LARGEST, LARGEST))
     columns = {"low": low, "high": high, "run_low": run_low, "run_high": run_high}
     return pd.DataFrame({"predicted": np.exp(best), **columns})
+
+
+def parameter_lines(parameters: pd.DataFrame) -> list[str]:
+    """The parameters of a fit in words, a line each.
+
+    Args:
+        parameters: one row a parameter: parameter, value, low, high (NaN: no interval), identified.
+
+    Returns:
+        The lines, indented.
+    """
+    lines = []
+    for row in parameters.to_dict("records"):
+        interval = "" if np.isnan(row["low"]) else f" [{row['low']:.4g}, {row['high']:.4g}]"
+        verdict = "" if row["identified"] else "  unidentifiable from these runs"
+        lines.append(f"  {row['parameter']} = {row['value']:.4g}{interval}{verdict}")
+    return lines

@@ -31,7 +31,7 @@ from workbench.manifest.croissant import (
     same_statement,
 )
 from workbench.manifest.mixture import MIXTURE, check_mixture
-from workbench.manifest.verification.report import NotChecked, require
+from workbench.manifest.verification.report import Failed, NotChecked, require
 from workbench.manifest.writing import (
     MANIFEST_FILE,
     RUN_FILE,
@@ -125,12 +125,14 @@ def mixture(manifest: dict[str, Any]) -> tuple[bool, str]:
         True, and a detail.
 
     Raises:
-        ValueError: when it has not, or contradicts itself.
-        Failed: when the manifest is of a format that has no mixture.
+        Failed: when it has not, contradicts itself, or the format is one without a mixture.
     """
     format, term = manifest["aiw:format"], manifest[MIXTURE]
     require(format >= BY_SCORE, f"a manifest of format {format} has no mixture")
-    check_mixture(term, [row["domain"] for row in manifest["aiw:domains"]])
+    try:
+        check_mixture(term, [row["domain"] for row in manifest["aiw:domains"]])
+    except ValueError as error:
+        raise Failed(str(error)) from None
     return True, f"{len(term['shares'])} domains, inside the shares of {term['runs']} runs"
 
 
