@@ -124,6 +124,10 @@ class ScalingExplorer(w.VBox):
         )
         self._draw()
 
+    def __repr__(self) -> str:
+        runs = 0 if self.desk.runs is None else len(self.desk.runs)
+        return f"<ScalingExplorer of {runs} runs and the laws {', '.join(self.desk.laws)}>"
+
     # ---- what is seen -----------------------------------------------------------------------
 
     def _draw(self) -> None:
@@ -222,8 +226,8 @@ def _optima(table: pd.DataFrame, compute: float) -> str:
     if table.empty:
         return "<p>None of the chosen laws takes params and tokens.</p>"
     rows = "".join(
-        f"<tr title='{escaped(str(row['outside']))}'><td>{escaped(str(row['law']))}"
-        f"{', refitted' if row['status'] == 'refitted' else ''}</td><td>{row['params']:.3g}</td>"
+        f"<tr title='{escaped(str(row['outside']))}'><td>{escaped(str(row['law']))}</td>"
+        f"<td>{row['params']:.3g}</td>"
         f"<td>{row['tokens']:.3g}</td><td>{row['tokens_per_parameter']:.3g}</td>"
         f"<td>{row['loss']:.4g}</td><td>{'outside' if row['outside'] else 'measured'}</td></tr>"
         for row in table.to_dict("records")

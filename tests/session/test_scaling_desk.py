@@ -70,7 +70,7 @@ def test_runs_are_held_out_and_predicted(runs):
     laws, _, rest = desk.drawn("tokens")
     assert laws[-1] is fit
     assert len(rest) == 3
-    assert desk.optima()["law"].tolist() == ["besiroglu", "hoffmann", "besiroglu"]
+    assert desk.optima()["law"].tolist() == ["besiroglu", "hoffmann", "besiroglu, refitted"]
     desk.hold_out([])
     assert desk.fit is None  # it was of other runs
     desk.refit("besiroglu", resamples=5)

@@ -74,6 +74,19 @@ def test_runs_are_held_out_and_the_fit_says_whether_they_lie_inside(explorer):
     exec(explorer.code.code, {"runs": explorer.desk.runs, "mixtures": explorer.desk.mixtures})
 
 
+def test_a_notebook_drives_it_by_its_desk(explorer):
+    assert repr(explorer) == "<ScalingExplorer of 12 runs and the laws besiroglu, hoffmann>"
+    desk = explorer.desk
+    desk.hold_out([11])
+    fit = desk.refit()
+    settled(explorer)
+    assert desk.held().inside.tolist() == [True]
+    again: dict[str, object] = {"runs": desk.runs, "mixtures": desk.mixtures}
+    exec(desk.code(), again)
+    assert again["desk"].fit.law.constants == fit.law.constants
+    pd.testing.assert_frame_equal(again["desk"].says(), desk.says())
+
+
 def test_every_tab_shows_something_or_says_why_not(explorer):
     front(explorer, "IsoFLOP")
     assert "besiroglu" in explorer.optima.value
@@ -108,6 +121,7 @@ def test_without_runs_and_mixtures_it_says_how_to_bring_them():
     made = ScalingExplorer()
     try:
         assert made.status.error is None
+        assert repr(made).startswith("<ScalingExplorer of 0 runs")
         assert "training_runs" in made.runs.children[0].value
         assert "fit_mixture" in made.mixture.children[0].value
         front(made, "IsoFLOP")

@@ -15,7 +15,7 @@ import pandas as pd
 from workbench.scaling.law import Law
 from workbench.scaling.law_book import LAWS
 from workbench.scaling.law_comparison import compare_laws, compare_optima
-from workbench.scaling.law_fit import LawFit, refit
+from workbench.scaling.law_fit import REFITTED, LawFit, refit
 from workbench.scaling.mixtures import BestMixture, MixtureFit
 from workbench.scaling.run_tables import IsoFlop, isoflop, rate_sensitivity
 from workbench.session.session import Session
@@ -395,7 +395,7 @@ class ScalingDesk:
         if self.held_out:
             lines.append(f"desk.hold_out({sorted(self.held_out)!r})")
         if self.fit is not None:
-            lines.append(f"desk.refit({self.fit.law.key!r})")
+            lines.append(f"desk.refit({self.fit.law.key.removesuffix(REFITTED)!r})")
         if self.best is not None:
             weights = {name: float(value) for name, value in self.best.weights.items()}
             lines.append(f"desk.find_mixture({weights!r})")
