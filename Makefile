@@ -23,7 +23,8 @@ NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(SIDE_BY_SI
 # Those that take longest come first, so that no process waits long for another at the end.
 SHORT_NOTEBOOKS = $(foreach number,03 04 02 01,$(wildcard notebooks/$(number)_*.ipynb))
 LONGEST = $(wildcard notebooks/09_*.ipynb)
-LONG_NOTEBOOKS = $(LONGEST) $(filter-out $(SHORT_NOTEBOOKS) $(LONGEST),$(wildcard notebooks/*.ipynb))
+START = $(wildcard notebooks/00_*.ipynb) # holds no code
+LONG_NOTEBOOKS = $(LONGEST) $(filter-out $(START) $(SHORT_NOTEBOOKS) $(LONGEST),$(wildcard notebooks/*.ipynb))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1

@@ -226,10 +226,11 @@ def _optima(table: pd.DataFrame, compute: float) -> str:
     if table.empty:
         return "<p>None of the chosen laws takes params and tokens.</p>"
     rows = "".join(
-        f"<tr title='{escaped(row.outside)}'><td>{escaped(row.law)}</td><td>{row.params:.3g}</td>"
-        f"<td>{row.tokens:.3g}</td><td>{row.tokens_per_parameter:.3g}</td><td>{row.loss:.4g}</td>"
-        f"<td>{'outside' if row.outside else 'measured'}</td></tr>"
-        for row in table.itertuples()
+        f"<tr title='{escaped(str(row['outside']))}'><td>{escaped(str(row['law']))}</td>"
+        f"<td>{row['params']:.3g}</td>"
+        f"<td>{row['tokens']:.3g}</td><td>{row['tokens_per_parameter']:.3g}</td>"
+        f"<td>{row['loss']:.4g}</td><td>{'outside' if row['outside'] else 'measured'}</td></tr>"
+        for row in table.to_dict("records")
     )
     return (
         f"<table><caption>the best model of {compute:.3g} FLOP</caption><tr><th>law</th><th>N</th>"

@@ -95,7 +95,7 @@ def test_a_curve_of_a_real_model_is_fitted_or_said_not_to_be_bracketed():
         ),
         (lambda table: table.assign(retention=np.nan), TOTAL, "retention is missing"),
         (lambda table: table.head(4), TOTAL, "'detected' has 3 sizes above 0"),
-        (lambda table: table, 12, "sets of 58 heads in a model of 12"),
+        (lambda table: table, 12, "the largest set has 58 heads, in a model of 12"),
     ],
 )
 def test_tables_that_cannot_be_fitted(change, total, message):

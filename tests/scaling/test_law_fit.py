@@ -125,7 +125,7 @@ def test_the_largest_runs_of_gemstones_lie_in_the_interval_of_a_run():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", ["step law", "besiroglu", "g_stack", "kaplan"])
+@pytest.mark.parametrize("key", ["step law", "besiroglu", "g_stack"])
 def test_95_percent_intervals_hold_constants_and_runs_in_about_95_percent(key):
     """200 draws, one kind of fit each: a line in logs, a sum of powers, any other formula."""
     law = wb.LAWS[key]

@@ -133,18 +133,19 @@ def _says(table: pd.DataFrame) -> str:
     """What each law says of the run, as a table, with how far outside its range it is asked."""
     if table.empty:
         return "<p>These laws take more than params, tokens, compute and batch.</p>"
+    said = table.to_dict("records")
     rows = [
-        f"<tr><td>{escaped(row.law)}</td><td>{row.value:.4g}</td>"
-        f"<td title='{escaped(row.outside)}'>{'outside' if row.outside else 'measured'}</td></tr>"
-        for row in table.itertuples()
+        f"<tr><td>{escaped(str(row['law']))}</td><td>{row['value']:.4g}</td>"
+        f"<td>{'outside' if row['outside'] else 'measured'}</td></tr>"
+        for row in said
     ]
     spread = ""
     if len(table) > 1:
         spread = f"<p>The largest is {table['times_least'].max():.2f} times the least.</p>"
     notes = "".join(
-        f"<p>{escaped(row.law)}: {escaped(row.outside)}.</p>"
-        for row in table.itertuples()
-        if row.outside
+        f"<p>{escaped(str(row['law']))}: {escaped(str(row['outside']))}.</p>"
+        for row in said
+        if row["outside"]
     )
     return (
         f"<table><tr><th>law</th><th>says</th><th>asked where</th></tr>{''.join(rows)}</table>"

@@ -50,11 +50,14 @@ class MixturePanel(w.VBox):
             return
         runs = desk.mixtures.runs
         self.shares = {
-            domain: _slider(domain, float(runs[domain].mean()), "share of the training tokens")
+            str(domain): _slider(
+                str(domain), float(runs[domain].mean()), "share of the training tokens"
+            )
             for domain in runs
         }
         self.weights = {
-            name: _slider(name, 1.0, "how much this loss counts") for name in desk.mixtures.losses
+            str(name): _slider(str(name), 1.0, "how much this loss counts")
+            for name in desk.mixtures.losses
         }
         self.predicted = w.HTML()
         self.find = w.Button(
@@ -115,7 +118,7 @@ class MixturePanel(w.VBox):
     def _found(self, best: BestMixture) -> None:
         with self._ours.made():
             for domain, share in best.shares.items():
-                self.shares[domain].value = round(float(share), 2)  # as its slider has it
+                self.shares[str(domain)].value = round(float(share), 2)  # as its slider has it
         self.predicted.value = escaped(
             f"best: {best.predicted:.3f} [{best.low:.3f}, {best.high:.3f}] nats predicted; the "
             f"nearest run is {best.nearest_run}, at Hellinger distance {best.distance:.2f}"

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.scaling.law import Check, Law, Powers, PowerTerms, Quantity
+from workbench.scaling.law import Check, Law, Quantity
+from workbench.scaling.law_forms import Powers, PowerTerms
 
 PF_DAY = 8.64e19  # FLOP
 MASSIVE_TEXT = Quantity("loss", "L", "nats a token of MassiveText")

@@ -27,7 +27,8 @@ class IsoFlop:
         table: one row a compute: compute (FLOP, geometric mean of its runs), runs, params_opt,
             low, high (95 %), tokens_opt, loss (at params_opt), curvature (of the parabola, in
             nats a squared log unit), bracketed, says (why not, in words). Where it is not bracketed
-            params_opt is the best size that was run, and low and high are missing.
+            params_opt is the best size that was run, and low and high are missing; so are these two
+        where a compute has three runs only, which tell nothing of their scatter.
         exponent: value, low and high (95 %, Student's over the bracketed computes) of b in
             params_opt = k compute^b; NaN below three of them.
         runs: the runs that were used, with their group (row of `table`).
@@ -107,11 +108,14 @@ def _valley(group: pd.DataFrame) -> dict[str, object]:
     at = group.groupby("params")["loss"].mean()
     edges = {at.index[0]: "smallest", at.index[-1]: "largest"}
     lowest = float(at.index.to_numpy()[at.argmin()])
+    steep = drawn[drawn[:, 0] > 0]  # the others have no least
     place = centre - best[1] / (2 * best[0]) if best[0] > 0 else np.nan
     if lowest in edges:
         says = f"least at the {edges[lowest]} size: not bracketed"
     elif not logs.min() < place < logs.max():
         says = "the parabola has no least inside the sizes: not bracketed"
+    elif len(group) > 3 and len(steep) < 0.975 * len(drawn):
+        says = "the scatter allows no least: any size may be the best"
     else:
         says = ""
     params, level, curvature = lowest, float(at.min()), np.nan
@@ -119,11 +123,8 @@ def _valley(group: pd.DataFrame) -> dict[str, object]:
     if not says:
         params, curvature = float(np.exp(place)), float(best[0])
         level = float(best[2] - best[1] ** 2 / (4 * best[0]))
-        steep = drawn[drawn[:, 0] > 0]  # the others have no least
-        if len(steep) >= 0.975 * len(drawn):
+        if len(group) > 3:
             low, high = np.exp(percentile_interval(centre - steep[:, 1] / (2 * steep[:, 0])))
-        elif len(group) > 3:
-            says = "the scatter allows no least: any size may be the best"
     return {
         "compute": compute, "runs": len(group), "params_opt": params, "low": low, "high": high,
         "tokens_opt": float(np.exp(np.log(group["tokens"] * group["params"]).mean()) / params),

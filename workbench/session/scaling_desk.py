@@ -70,7 +70,7 @@ class ScalingDesk:
         self.choose(laws)
         first = dict(FIRST)
         if self.runs is not None and {"params", "tokens"} <= set(self.runs):
-            largest = self.runs.loc[(self.runs["params"] * self.runs["tokens"]).idxmax()]
+            largest = self.runs.iloc[int((self.runs["params"] * self.runs["tokens"]).argmax())]
             first |= {name: float(largest[name]) for name in first if name in largest}
         self.inputs = {**first, "compute": 6 * first["params"] * first["tokens"]}
 
@@ -337,8 +337,8 @@ class ScalingDesk:
         """
         fit = self._mixtures()
         loss = float(fit.predict(shares.to_frame().T, weights).iloc[0])
-        low, high = fit.runs.min(), fit.runs.max()
-        beyond = [name for name in fit.runs if not low[name] <= shares[name] <= high[name]]
+        inside = shares.between(fit.runs.min(), fit.runs.max())
+        beyond = [str(name) for name in shares.index[~inside]]
         where = f"; outside the shares that were run: {', '.join(beyond)}" if beyond else ""
         return f"predicted {loss:.3f} nats{where}"
 
