@@ -31,7 +31,7 @@ MINIMUM = {
     "06_what_gets_chosen.ipynb": 13,
     "07_watch_heads_appear.ipynb": 5,
     "08_weak_to_strong.ipynb": 4,
-    "09_scaling_curves.ipynb": 6,
+    "09_scaling_curves.ipynb": 10,
     "10_scale_out.ipynb": 9,
     "11_right_and_real.ipynb": 4,
     "12_from_shares_to_a_mixture.ipynb": 4,
