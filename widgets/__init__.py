@@ -9,7 +9,7 @@ arithmetic here: every number on the screen was computed in `workbench`.
 """
 
 from widgets.explorer import Explorer
-from widgets.scaling_explorer import ScalingExplorer
+from widgets.scaling.explorer import ScalingExplorer
 from widgets.views.document_table import DocumentTable
 from widgets.views.head_grid import HeadGrid
 from widgets.views.token_view import TokenView

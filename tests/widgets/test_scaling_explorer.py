@@ -9,7 +9,7 @@ from support.hostile import TEXTS
 
 import workbench as wb
 from widgets import ScalingExplorer
-from widgets.scaling_explorer import TABS
+from widgets.scaling.explorer import TABS
 
 
 @pytest.fixture

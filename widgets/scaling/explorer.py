@@ -8,10 +8,10 @@ import ipywidgets as w
 import pandas as pd
 
 from widgets.escaping import escaped
-from widgets.panels.law_chooser import LawChooser
-from widgets.panels.mixture import MixturePanel
 from widgets.panels.named import named
-from widgets.panels.own_runs import OwnRuns
+from widgets.scaling.law_chooser import LawChooser
+from widgets.scaling.mixture import MixturePanel
+from widgets.scaling.own_runs import OwnRuns
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues

@@ -1,0 +1,1 @@
+"""The scaling explorer: laws, runs and mixtures, each in a panel."""
