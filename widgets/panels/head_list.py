@@ -65,8 +65,8 @@ class HeadListPanel(w.VBox):
         self.table.add_class("aiw-fill")
         super().__init__(
             [
-                w.HBox([self.top, self.count, self.ranking, self.ties, self.check]),
-                self.note,
+                w.HBox([self.top, self.count, self.ranking, self.ties]),
+                w.HBox([self.check, self.note]),
                 self.table,
             ]
         )
