@@ -24,9 +24,9 @@ from nbformat import NotebookNode
 # them are asked for when the folder is run, and those named on the command line otherwise.
 MINIMUM = {
     "01_find_the_heads.ipynb": 8,
-    "02_mask_and_see.ipynb": 7,
-    "03_score_and_select.ipynb": 10,
-    "04_explore.ipynb": 9,
+    "02_mask_and_see.ipynb": 8,
+    "03_score_and_select.ipynb": 14,
+    "04_explore.ipynb": 10,
     "05_does_it_need_those_heads.ipynb": 10,
     "06_what_gets_chosen.ipynb": 13,
     "07_watch_heads_appear.ipynb": 5,

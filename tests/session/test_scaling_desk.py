@@ -102,3 +102,16 @@ def test_a_mixture_needs_what_is_not_there():
                        (desk.export, "no mixture was searched for yet")):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             ask()
+
+
+def test_whoever_listens_hears_what_changed(runs):
+    desk, heard = wb.ScalingDesk(runs), []
+    leave = desk.on_change(heard.append)
+    desk.choose(["hoffmann"])
+    desk.change("tokens", 1e10)
+    desk.hold_out([0])
+    desk.refit(resamples=5)
+    assert heard == ["laws", "inputs", "runs", "runs"]
+    leave()
+    desk.choose(["besiroglu"])
+    assert len(heard) == 4

@@ -48,6 +48,20 @@ def test_a_slider_moves_the_curves_and_what_the_laws_say(explorer):
     assert f"<td>{value:.4g}</td>" in explorer.laws.table.value
 
 
+def test_the_panel_follows_what_a_cell_does_with_the_desk(explorer):
+    desk = explorer.desk
+    desk.change("params", 1e9)
+    assert explorer.laws.sliders["params"].value == pytest.approx(1e9)
+    desk.hold_out([10, 11])
+    assert explorer.runs.held.value == (10, 11)
+    desk.refit(resamples=10)
+    assert "of 2 held out lie inside" in explorer.runs.found.value
+    assert any("refitted" in str(trace.name) for trace in explorer.loss.figure.data)
+    desk.find_mixture()
+    assert "nearest run" in explorer.mixture.predicted.value
+    assert explorer.status.error is None
+
+
 def test_another_quantity_brings_its_laws(explorer):
     explorer.laws.unit.value = wb.LAWS["step law"].output.unit
     assert explorer.desk.laws == ("step law", "deepseek", "ling")

@@ -68,13 +68,13 @@ class ScalingExplorer(w.VBox):
         self.queues = TaskQueues(self.status)
         guarded = self.status.guarded
         self.loss_note, self.sizes_note, self.rates_note = Note(), Note(), Note()
-        self.laws = LawChooser(desk, self.status, self._draw)
+        self.laws = LawChooser(desk, self.status)
         self.across = named(w.Dropdown(
             description="Across", options=desk.axes(), layout={"width": "150px"},
             tooltip="What the curves are drawn across; all else stays as the sliders say",
         ))  # fmt: skip
         self.across.observe(guarded(lambda _: self._draw_loss(), self.loss_note), "value")
-        self.runs = OwnRuns(desk, self.status, self.queues, self._draw)
+        self.runs = OwnRuns(desk, self.status, self.queues)
         self.loss, self.sizes, self.rates, self.masks = (LiveFigure() for _ in range(4))
         self.optima = w.HTML()
         self.initial = w.BoundedFloatText(
@@ -83,7 +83,7 @@ class ScalingExplorer(w.VBox):
             tooltip="Runs that end above it count as diverged; ln of the vocabulary, in nats",
         )  # fmt: skip
         self.initial.observe(guarded(lambda _: self._draw_rates()), "value")
-        self.mixture = MixturePanel(desk, self.status, self.queues, self._code_changed)
+        self.mixture = MixturePanel(desk, self.status, self.queues)
         self.masking = w.Button(
             description="Measure", icon="line-chart", layout={"width": "auto"},
             tooltip="Mask more and more heads of the session's model: minutes on a laptop",
@@ -118,7 +118,7 @@ class ScalingExplorer(w.VBox):
         super().__init__([style, self.status, body])
         self.add_class("aiw-explorer")
         self.add_class("aiw-scaling")
-        self._leave = on_interrupt(self.queues.cancel)
+        self._leave = (desk.on_change(self._changed), on_interrupt(self.queues.cancel))
         self.status.suggest(
             "Move a slider; choose laws; Fit to my runs; hold a run out and fit again"
         )
@@ -129,6 +129,16 @@ class ScalingExplorer(w.VBox):
         return f"<ScalingExplorer of {runs} runs and the laws {', '.join(self.desk.laws)}>"
 
     # ---- what is seen -----------------------------------------------------------------------
+
+    def _changed(self, what: str) -> None:
+        """Follow the desk, whoever changed it: a control here, or a cell of the notebook."""
+        if what == "mixture":
+            self.mixture.follow()
+        elif what == "runs":
+            self.runs.follow()
+        else:
+            self.laws.follow()
+        self._draw()
 
     def _draw(self) -> None:
         """Draw the tab in front; the others when they come there."""
@@ -216,7 +226,8 @@ class ScalingExplorer(w.VBox):
 
     def close(self) -> None:
         """Stop all work for good."""
-        self._leave()
+        for end in self._leave:
+            end()
         self.queues.close()
         super().close()
 

@@ -23,17 +23,14 @@ STEP = 0.05  # of a slider, in powers of ten
 class LawChooser(w.VBox):
     """A quantity, the laws that give it in one unit, sliders for a run, and what each law says."""
 
-    def __init__(
-        self, desk: ScalingDesk, status: StatusLine, on_change: Callable[[], object]
-    ) -> None:
+    def __init__(self, desk: ScalingDesk, status: StatusLine) -> None:
         """The controls as the desk has them.
 
         Args:
             desk: whose laws and inputs are set.
             status: shows the errors.
-            on_change: is called after each change.
         """
-        self.desk, self._on_change = desk, on_change
+        self.desk = desk
         self._ours = OwnChanges()
         self.unit = named(w.Dropdown(
             description="What the laws give", options=_units(), layout={"width": "100%"},
@@ -102,23 +99,16 @@ class LawChooser(w.VBox):
 
     def _unit_chosen(self, unit: str) -> None:
         self.desk.choose([key for key, law in LAWS.items() if law.output.unit == unit])
-        self._changed()
 
     def _laws_chosen(self, laws: tuple[str, ...]) -> None:
         if laws:  # none is chosen for a moment while the options change
             self.desk.choose(laws)
-            self._changed()
 
     def _locked(self, name: str) -> None:
         self.desk.locked = name
 
     def _moved(self, name: str, value: float) -> None:
         self.desk.change(name, value)
-        self._changed()
-
-    def _changed(self) -> None:
-        self.follow()
-        self._on_change()
 
 
 def _units() -> list[tuple[str, str]]:

@@ -14,7 +14,6 @@ from widgets.views.live_figure import LiveFigure
 from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
 from workbench.figures.mixtures import mixture_simplex
-from workbench.scaling.mixtures import BestMixture
 from workbench.session.scaling_desk import ScalingDesk
 
 SEARCHING = "searching the best mixture"
@@ -27,22 +26,15 @@ EMPTY = (
 class MixturePanel(w.VBox):
     """Sliders for the shares of the domains, weights of the losses, and the best mixture."""
 
-    def __init__(
-        self,
-        desk: ScalingDesk,
-        status: StatusLine,
-        queues: TaskQueues,
-        on_change: Callable[[], object],
-    ) -> None:
+    def __init__(self, desk: ScalingDesk, status: StatusLine, queues: TaskQueues) -> None:
         """The controls, or a sentence that says how to bring mixtures.
 
         Args:
             desk: whose mixtures are shown.
             status: shows the errors.
             queues: do the work.
-            on_change: is called when there is another best mixture.
         """
-        self.desk, self._queues, self._on_change = desk, queues, on_change
+        self.desk, self._queues = desk, queues
         self._ours = OwnChanges()
         self.figure, self.note = LiveFigure(), Note()
         if desk.mixtures is None:
@@ -84,7 +76,7 @@ class MixturePanel(w.VBox):
         line = w.HBox([self.find, self.export, self.note])
         super().__init__([line, self.predicted, beside])
         self._moved()
-        self.draw()
+        self.follow()
 
     def _unless_ours(self, act: Callable[..., None]) -> Callable[[object], None]:
         def changed(change: object) -> None:
@@ -93,10 +85,21 @@ class MixturePanel(w.VBox):
 
         return changed
 
-    def draw(self) -> None:
-        """Show the runs, the predicted losses and the best mixture."""
-        if self.desk.mixtures is not None:
-            self.figure.show(mixture_simplex(self.desk.mixtures, self.desk.best), anew=True)
+    def follow(self) -> None:
+        """Show the runs, the predicted losses and the best mixture, if one was found."""
+        desk, best = self.desk, self.desk.best
+        if desk.mixtures is None:
+            return
+        if best is not None:
+            with self._ours.made():
+                for domain, share in best.shares.items():
+                    slider = self.shares[str(domain)]
+                    slider.value = round(float(share), 2)  # as the slider has it
+            self.predicted.value = escaped(
+                f"best: {best.predicted:.3f} [{best.low:.3f}, {best.high:.3f}] nats predicted; the "
+                f"nearest run is {best.nearest_run}, at Hellinger distance {best.distance:.2f}"
+            )
+        self.figure.show(mixture_simplex(desk.mixtures, best), anew=True)
 
     def _moved(self) -> None:
         assert self.desk.mixtures is not None
@@ -111,20 +114,7 @@ class MixturePanel(w.VBox):
 
     def _find(self) -> None:
         weights = self._weights()
-        self._queues.begin(
-            SEARCHING, lambda: self.desk.find_mixture(weights), self._found, self.note
-        )
-
-    def _found(self, best: BestMixture) -> None:
-        with self._ours.made():
-            for domain, share in best.shares.items():
-                self.shares[str(domain)].value = round(float(share), 2)  # as its slider has it
-        self.predicted.value = escaped(
-            f"best: {best.predicted:.3f} [{best.low:.3f}, {best.high:.3f}] nats predicted; the "
-            f"nearest run is {best.nearest_run}, at Hellinger distance {best.distance:.2f}"
-        )
-        self.draw()
-        self._on_change()
+        self._queues.begin(SEARCHING, lambda: self.desk.find_mixture(weights), note=self.note)
 
     def _export(self) -> None:
         path = self.desk.export()

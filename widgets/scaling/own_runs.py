@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import ipywidgets as w
 
 from widgets.escaping import escaped
 from widgets.panels.named import named
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
+from widgets.views.own_changes import OwnChanges
 from workbench.scaling.law_book import LAWS
-from workbench.scaling.law_fit import LawFit
 from workbench.session.scaling_desk import ScalingDesk
 
 FITTING = "fitting the law"
@@ -21,22 +19,15 @@ SHOWN = 8  # runs that are held out whose predictions are listed
 class OwnRuns(w.VBox):
     """Chooses the law that is fitted and the runs that are kept from it."""
 
-    def __init__(
-        self,
-        desk: ScalingDesk,
-        status: StatusLine,
-        queues: TaskQueues,
-        on_change: Callable[[], object],
-    ) -> None:
+    def __init__(self, desk: ScalingDesk, status: StatusLine, queues: TaskQueues) -> None:
         """The controls; without runs, a sentence that says how to bring some.
 
         Args:
             desk: whose runs are fitted.
             status: shows the errors.
             queues: do the work.
-            on_change: is called when there is another fit, or none.
         """
-        self.desk, self._queues, self._on_change = desk, queues, on_change
+        self.desk, self._queues, self._ours = desk, queues, OwnChanges()
         self.note = Note()
         self.found = w.HTML()
         self.law = named(w.Dropdown(
@@ -53,8 +44,9 @@ class OwnRuns(w.VBox):
             tooltip="Runs that are kept from the fit (Ctrl+click or Shift+arrows for several)",
         ))  # fmt: skip
         self.refit.on_click(status.guarded(lambda _: self._refit(), self.note))
+        hold_out = status.guarded(desk.hold_out, self.note)
         self.held.observe(
-            status.guarded(lambda change: self._hold_out(change["new"]), self.note), "value"
+            lambda change: None if self._ours.under_way else hold_out(change["new"]), "value"
         )
         if desk.runs is None:
             words = (
@@ -66,18 +58,21 @@ class OwnRuns(w.VBox):
             line = w.HBox([self.law, self.refit, self.note])
             super().__init__([line, self.held, self.found])
 
-    def _hold_out(self, rows: tuple[int, ...]) -> None:
-        self.desk.hold_out(rows)
-        self.found.value = ""
-        self._on_change()
-
     def _refit(self) -> None:
         law = self.law.value
-        self._queues.begin(FITTING, lambda: self.desk.refit(law), self._refitted, self.note)
+        self._queues.begin(FITTING, lambda: self.desk.refit(law), note=self.note)
 
-    def _refitted(self, fit: LawFit) -> None:
+    def follow(self) -> None:
+        """Show which runs are held out, and what the fit to the others says of them."""
+        desk = self.desk
+        with self._ours.made():
+            self.held.value = tuple(sorted(desk.held_out))
+        fit = desk.fit
+        if fit is None:
+            self.found.value = ""
+            return
         lines = [f"<pre>{escaped(fit.describe())}</pre>"]
-        held = self.desk.held()
+        held = desk.held()
         for row in held.head(SHOWN).itertuples():
             seen = getattr(row, fit.output)
             words = "inside" if row.inside else "outside"
@@ -88,7 +83,6 @@ class OwnRuns(w.VBox):
         if len(held):
             lines.append(f"<p>{int(held['inside'].sum())} of {len(held)} held out lie inside.</p>")
         self.found.value = "".join(lines)
-        self._on_change()
 
 
 def _fitting(desk: ScalingDesk) -> list[str]:

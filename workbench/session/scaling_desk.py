@@ -6,7 +6,7 @@ does it again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from workbench.scaling.law_comparison import compare_laws, compare_optima
 from workbench.scaling.law_fit import REFITTED, LawFit, refit
 from workbench.scaling.mixtures import BestMixture, MixtureFit
 from workbench.scaling.run_tables import IsoFlop, isoflop, rate_sensitivity
+from workbench.session.actions import Listeners
 from workbench.session.session import Session
 
 LINKED = ("params", "tokens", "compute")  # compute = 6 params tokens
@@ -66,6 +67,7 @@ class ScalingDesk:
         self.fit: LawFit | None = None
         self.best: BestMixture | None = None
         self.locked = "tokens"
+        self._listeners = Listeners()
         self.laws: tuple[str, ...] = ()
         self.choose(laws)
         first = dict(FIRST)
@@ -73,6 +75,18 @@ class ScalingDesk:
             largest = self.runs.iloc[int((self.runs["params"] * self.runs["tokens"]).argmax())]
             first |= {name: float(largest[name]) for name in first if name in largest}
         self.inputs = {**first, "compute": 6 * first["params"] * first["tokens"]}
+
+    def on_change(self, listener: Callable[[str], object]) -> Callable[[], None]:
+        """Call a function after each change.
+
+        Args:
+            listener: is called with what changed: "laws", "inputs", "runs" (those held out, or
+                the fit) or "mixture".
+
+        Returns:
+            What ends that, when it is called.
+        """
+        return self._listeners.add(listener)
 
     # ---- laws -------------------------------------------------------------------------------
 
@@ -92,6 +106,7 @@ class ScalingDesk:
                 f"look at laws of one unit at a time, got {', '.join(sorted(units)) or 'no law'}"
             )
         self.laws = tuple(laws)
+        self._listeners.notify("laws")
 
     def change(self, name: str, value: float) -> None:
         """Set one input; of params, tokens and compute the one that is not locked follows.
@@ -108,8 +123,12 @@ class ScalingDesk:
                 f"an input is one of {', '.join(self.inputs)}, above 0; got {name!r:.50} {value!r}"
             )
         self.inputs[name] = float(value)
-        if name not in LINKED:
-            return
+        if name in LINKED:
+            self._link(name)
+        self._listeners.notify("inputs")
+
+    def _link(self, name: str) -> None:
+        """Keep compute = 6 params tokens after one of the three was set."""
         kept = self.locked if self.locked != name else ("tokens" if name != "tokens" else "params")
         (follows,) = set(LINKED) - {name, kept}
         params, tokens, compute = (self.inputs[one] for one in LINKED)
@@ -236,6 +255,7 @@ class ScalingDesk:
         if wrong:
             raise ValueError(f"there are {count} runs, counted from 0, and no run {wrong[0]}")
         self.held_out, self.fit = frozenset(rows), None
+        self._listeners.notify("runs")
 
     def refit(self, law: str = "besiroglu", resamples: int = 200) -> LawFit:
         """Fit a law to the runs that are not held out.
@@ -252,6 +272,7 @@ class ScalingDesk:
         """
         runs = self._runs()
         self.fit = refit(law, runs.drop(index=list(self.held_out)), resamples=resamples)
+        self._listeners.notify("runs")
         return self.fit
 
     def held(self) -> pd.DataFrame:
@@ -320,6 +341,7 @@ class ScalingDesk:
             ValueError: no mixtures were fitted, or a weight is of no loss.
         """
         self.best = self._mixtures().best(weights)
+        self._listeners.notify("mixture")
         return self.best
 
     def predicted(self, shares: pd.Series, weights: Mapping[str, float] | None = None) -> str:
