@@ -169,3 +169,5 @@ def test_without_a_kernel_the_explorer_says_so_and_answers_nothing(lab, page):
         }"""
     )
     assert not on_top  # a click goes through the grid
+    while "Kernel restarted" not in lab.log.read_text():  # a server that is ended before hangs
+        page.wait_for_timeout(100)
