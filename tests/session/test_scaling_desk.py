@@ -115,3 +115,10 @@ def test_whoever_listens_hears_what_changed(runs):
     leave()
     desk.choose(["besiroglu"])
     assert len(heard) == 4
+
+
+def test_what_is_no_table_of_runs_is_refused_in_words():
+    with pytest.raises(TypeError, match=r"one row a run, got str: wb\.training_runs makes one"):
+        wb.ScalingDesk("arms/")
+    with pytest.raises(ValueError, match="lacks tokens: it has params, loss"):
+        wb.ScalingDesk(pd.DataFrame({"params": [1e6], "loss": [3.0]}))

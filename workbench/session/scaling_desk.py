@@ -59,8 +59,21 @@ class ScalingDesk:
 
         Raises:
             KeyError: the book has no such law.
-            ValueError: the laws have different units.
+            TypeError: the runs are no frame.
+            ValueError: the laws have different units, or the runs lack params or tokens.
         """
+        if runs is not None:
+            if not isinstance(runs, pd.DataFrame):
+                raise TypeError(
+                    f"runs are a table with one row a run, got {type(runs).__name__}: "
+                    "wb.training_runs makes one of folders, results or a CSV file"
+                )
+            lacking = [name for name in ("params", "tokens") if name not in runs]
+            if lacking:
+                raise ValueError(
+                    f"the table of runs lacks {', '.join(lacking)}: it has "
+                    f"{', '.join(map(str, runs)) or 'no columns'}"
+                )
         self.runs = None if runs is None else runs.reset_index(drop=True)
         self.mixtures, self.session = mixtures, session
         self.held_out: frozenset[int] = frozenset()
@@ -71,7 +84,7 @@ class ScalingDesk:
         self.laws: tuple[str, ...] = ()
         self.choose(laws)
         first = dict(FIRST)
-        if self.runs is not None and {"params", "tokens"} <= set(self.runs):
+        if self.runs is not None and len(self.runs):
             largest = self.runs.iloc[int((self.runs["params"] * self.runs["tokens"]).argmax())]
             first |= {name: float(largest[name]) for name in first if name in largest}
         self.inputs = {**first, "compute": 6 * first["params"] * first["tokens"]}
