@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from browser.lab import PATIENCE, Lab, button, tab
-from browser.test_layout import SIDEWAYS, in_view, into_view
+from browser.test_layout import SIDEWAYS, boxes_of, in_view, into_view
 
 OPEN = """
 import numpy as np
@@ -58,14 +58,12 @@ def test_laws_runs_and_mixtures_on_one_screen(chromium, tmp_path, size):
         button(page, "Find the best").click()
         lab.until(IDLE, "(True, None)")
         page.locator(".aiw-scaling", has_text="the nearest run is").wait_for()
-        triangle = page.locator(".aiw-mixture .main-svg").first
-        triangle.wait_for()
-        column = page.locator(".aiw-mixture").first
         page.wait_for_function(
-            """() => document.querySelector('.aiw-mixture .main-svg').getBoundingClientRect().right
-               <= document.querySelector('.aiw-mixture').getBoundingClientRect().right + 2"""
+            """() => document.querySelector('.aiw-mixture .main-svg')?.getBoundingClientRect().right
+               <= document.querySelector('.aiw-mixture')?.getBoundingClientRect().right + 2"""
         )
-        assert triangle.bounding_box()["width"] <= column.bounding_box()["width"] + 2
+        triangle, column = boxes_of(page, ".aiw-mixture .main-svg", ".aiw-mixture")
+        assert triangle["width"] <= column["width"] + 2
         assert page.locator("img[onerror]").count() == 0
         for title in ("IsoFLOP", "Rate and batch", "Masks", "Book", "Code"):
             tab(page, title)

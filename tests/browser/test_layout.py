@@ -60,14 +60,28 @@ def into_view(page):
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
 
 
+def boxes_of(page, *selectors):
+    """The boxes of the first element of each selector, of one moment at which all of them are drawn.
+
+    A figure that is drawn anew is a new element: asked one after the other, one may be gone.
+    """
+    drawn = page.wait_for_function(
+        """(selectors) => {
+          const boxes = selectors.map((one) => document.querySelector(one)?.getBoundingClientRect());
+          return boxes.every((box) => box?.width && box.height) && boxes.map((box) => box.toJSON());
+        }""",
+        arg=selectors,
+    )
+    return drawn.json_value()
+
+
 def in_view(page, selector):
     """The box of a part, which must lie inside what the notebook shows of itself."""
-    box = page.locator(selector).first.bounding_box()
-    pane = page.locator(".jp-WindowedPanel-outer").first.bounding_box()
+    box, pane = boxes_of(page, selector, ".jp-WindowedPanel-outer")
     assert box["y"] >= pane["y"] - 1, selector
-    assert box["y"] + box["height"] <= pane["y"] + pane["height"] + 1, (selector, box, pane)
+    assert box["bottom"] <= pane["bottom"] + 1, (selector, box, pane)
     assert box["x"] >= pane["x"] - 1, selector
-    assert box["x"] + box["width"] <= pane["x"] + pane["width"] + 1, (selector, box, pane)
+    assert box["right"] <= pane["right"] + 1, (selector, box, pane)
     return box
 
 
