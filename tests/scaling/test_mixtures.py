@@ -84,6 +84,7 @@ def test_the_best_mixture_is_the_lowest_of_a_grid_and_inside_the_runs(form):
     assert f"nearest run {best.nearest_run}" in repr(best)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_best_mixture_holds_the_true_loss():
     """At its mixture, not of the lowest loss: in 60 draws of 40 noisy runs, nominally 95 %."""
     held = 0
