@@ -200,6 +200,8 @@ class PackedPasses:
         model = self.model
         ids = torch.tensor([[token for text in texts for token in text]], device=model.device)
         positions = positions[None].to(model.device)
+        # Else transformers would look for texts in the positions, and wait for the device for it.
+        full = None if sequences is None else torch.ones_like(ids, dtype=torch.bool)
         with model.lock, torch.inference_mode():
             for head_set in sets:
                 require_fitting(model, head_set, mode)
@@ -207,7 +209,7 @@ class PackedPasses:
             overrides, copies, row_of = _plan(model, sets, mode)
             with attach_hooks(model.sites, overrides, packed=sequences), self._branching(copies):
                 states = model.decoder(
-                    input_ids=ids, position_ids=positions, use_cache=False
+                    input_ids=ids, attention_mask=full, position_ids=positions, use_cache=False
                 ).last_hidden_state
         return states[row_of]
 
