@@ -19,7 +19,7 @@ from workbench.models.packing import one_call
 from workbench.models.packing.sequences import Branches, PackedSequences
 
 TEXTS = [
-    "The first of five texts, longer than one block of sums: a hundred tokens, and a few more here.",
+    "The first of five texts, longer than one block of sums: a hundred tokens, or so.",
     "xy",
     "A second one, somewhat longer than the window of those that slide.",
     "abcdefg",
@@ -168,10 +168,11 @@ def test_the_kernel_of_torch_is_taken_on_cuda_in_half_precision_alone(monkeypatc
 def sample(dtype=torch.float32, device="cpu", sizes=(40, 1, 97), heads=(6, 2), size=64):
     torch.manual_seed(0)
     query, key, value = (
-        torch.randn(sum(sizes), count, size).to(device, dtype) for count in (heads[0], *heads[1:] * 2)
+        torch.randn(sum(sizes), count, size).to(device, dtype)
+        for count in (heads[0], *heads[1:] * 2)
     )
     bounds = torch.tensor([0, *sizes]).cumsum(0).to(device, torch.int32)
-    return query, key, value, bounds, bounds, max(sizes), max(sizes)
+    return *states, bounds, bounds, max(sizes), max(sizes)
 
 
 @pytest.mark.parametrize("window", [(-1, 0), (6, 0), (-1, -1)])
