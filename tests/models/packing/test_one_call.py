@@ -167,10 +167,8 @@ def test_the_kernel_of_torch_is_taken_on_cuda_in_half_precision_alone(monkeypatc
 
 def sample(dtype=torch.float32, device="cpu", sizes=(40, 1, 97), heads=(6, 2), size=64):
     torch.manual_seed(0)
-    query, key, value = (
-        torch.randn(sum(sizes), count, size).to(device, dtype)
-        for count in (heads[0], *heads[1:] * 2)
-    )
+    counts = (heads[0], heads[1], heads[1])
+    states = [torch.randn(sum(sizes), count, size).to(device, dtype) for count in counts]
     bounds = torch.tensor([0, *sizes]).cumsum(0).to(device, torch.int32)
     return *states, bounds, bounds, max(sizes), max(sizes)
 
