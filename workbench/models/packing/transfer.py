@@ -6,6 +6,17 @@ from collections.abc import Sequence
 
 import torch
 
+AHEAD = ("cuda",)  # devices that work off what they are asked while this side goes on
+
+
+def runs_ahead(device: torch.device) -> bool:
+    """Whether the device works on by itself, so that whoever looks at its numbers waits for it.
+
+    Args:
+        device: where the model computes.
+    """
+    return device.type in AHEAD
+
 
 def sent(
     values: torch.Tensor | Sequence[int], device: torch.device, dtype: torch.dtype = torch.long
@@ -24,7 +35,7 @@ def sent(
         The tensor; on the CPU the one that was given.
     """
     tensor = values if isinstance(values, torch.Tensor) else torch.tensor(values, dtype=dtype)
-    if device.type != "cuda":
+    if not runs_ahead(device):
         return tensor.to(device)
     return _pinned(tensor).to(device, non_blocking=True)
 
