@@ -33,6 +33,7 @@ from workbench.masking.masks import (
     require_unmasked,
 )
 from workbench.masking.reference import plain_losses
+from workbench.masking.row_size import device_row_tokens, token_bytes
 from workbench.models import attention_hook as attention
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import Mode, Override
@@ -328,11 +329,8 @@ def _row_tokens(model: Model) -> int:
     if model.device.type != "cuda":
         return ROW_TOKENS
     free, _ = torch.cuda.mem_get_info(model.device)
-    config = model.hf.config.get_text_config()
-    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    # For each of two head sets: the feed-forward layer's parts and a few residual streams.
-    token = 2 * (3 * wide + 8 * config.hidden_size) * torch.finfo(model.dtype).bits // 8
-    return min(max(ROW_TOKENS, free // (2 * token)), 32 * ROW_TOKENS)
+    token = token_bytes(model.hf.config.get_text_config(), model.dtype)
+    return device_row_tokens(free, token, ROW_TOKENS)
 
 
 def _plan(
