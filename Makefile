@@ -102,7 +102,8 @@ docs: .venv/.dev-installed ## the API reference, from the docstrings, into build
 	@rm -rf build/docs
 	$(call timed,write the API reference,$(BIN)/python tests/documentation build/docs)
 
-bench: .venv/.test-installed fetch ## measure against other ways; BENCH_OPTIONS='--quick' to try it out
+# A device is measured with random weights: no model is fetched for it.
+bench: .venv/.test-installed $(if $(findstring --device,$(BENCH_OPTIONS)),,fetch) ## measure against other ways; BENCH_OPTIONS='--quick' to try it out, '--device cuda' for a GPU
 	@cd tests && $(QUIET) ../$(BIN)/python -m benchmarks $(BENCH_OPTIONS)
 
 clean: ## remove the environment, the demo's output and every cache

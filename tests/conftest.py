@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 from support.models import make_model
 
 import workbench as wb
 from workbench.scoring import worker
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests of real kernels are collected everywhere, and run where there is a device."""
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("not run: it needs a CUDA device")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many kernels were not tried out: a green run must not look like a proof of them."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum("cuda" in getattr(report, "keywords", {}) for report in skipped)
+    if count:
+        terminalreporter.write_line(
+            f"NOT RUN: {count} tests marked cuda, for want of a CUDA device. What they hold to the "
+            "oracle was not tried out here.",
+            yellow=True,
+        )
 
 
 @pytest.fixture

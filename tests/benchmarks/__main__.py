@@ -1,25 +1,41 @@
-"""The command: `make bench`, or in tests/ `python -m benchmarks --only scoring --rounds 7`."""
+"""The command: `make bench`, or in tests/ `python -m benchmarks --only scoring --rounds 7`.
+
+With `--device cuda` it measures one GPU and nothing else, and needs no model and no network.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from benchmarks import clicks, detection, growth, memory, report, scoring, selection, sessions
+from benchmarks import (
+    clicks,
+    detection,
+    device,
+    growth,
+    memory,
+    report,
+    scoring,
+    selection,
+    sessions,
+)
 from benchmarks.settings import NAMES, Settings, circumstances
 
 SECTIONS = {
     module.NAME: module
-    for module in (scoring, sessions, clicks, memory, growth, detection, selection)
+    for module in (scoring, sessions, clicks, memory, growth, detection, selection, device)
 }
+ON_CPU = [name for name in SECTIONS if name != device.NAME]
 
 
 def main() -> int:
     asked = _arguments()
-    from workbench.loading import default_model
+    on_device = asked.device is not None
+    if not on_device:
+        from workbench.loading import default_model
 
     quick = {"rounds": 1, "documents": 6, "longest": 256, "rows": 20_000} if asked.quick else {}
     given = {
@@ -28,7 +44,8 @@ def main() -> int:
     }  # fmt: skip
     chosen = {key: value for key, value in given.items() if value is not None}
     settings = Settings(
-        model=default_model.ensure(),
+        model=None if on_device else default_model.ensure(),
+        device=asked.device or "cpu",
         quick=asked.quick,
         contestants=tuple(asked.contestants),
         **{**quick, **chosen},
@@ -40,7 +57,7 @@ def main() -> int:
         report.write(settings.out, SECTIONS.values())
 
     try:
-        for name in [] if asked.render else asked.only:
+        for name in [] if asked.render else [device.NAME] if on_device else asked.only:
             print(f"== {SECTIONS[name].TITLE}", flush=True)
             saving: Callable[[dict[str, Any]], None] = partial(save, name)
             SECTIONS[name].run(settings, saving)
@@ -58,9 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--documents", type=int, help="of the scoring section (default 56)")
     parser.add_argument("--longest", type=int, help="tokens of its longest (default 1,024)")
     parser.add_argument("--rows", type=int, help="of the selection section (default 2,000,000)")
-    parser.add_argument(
-        "--only", type=_listed(SECTIONS), default=list(SECTIONS), help=", ".join(SECTIONS)
-    )
+    parser.add_argument("--only", type=_listed(ON_CPU), default=ON_CPU, help=", ".join(ON_CPU))
     parser.add_argument(
         "--contestants", type=_listed(NAMES), default=list(NAMES), help=", ".join(NAMES)
     )
@@ -68,12 +83,15 @@ def _arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="a few minutes, results in .bench/quick only"
     )
     parser.add_argument(
+        "--device", help="cuda, cuda:1: measure this device alone, with random weights"
+    )
+    parser.add_argument(
         "--render", action="store_true", help="measure nothing, write RESULTS.md from results.json"
     )
     return parser.parse_args()
 
 
-def _listed(known: dict[str, Any]) -> Callable[[str], list[str]]:
+def _listed(known: Iterable[str]) -> Callable[[str], list[str]]:
     def read(text: str) -> list[str]:
         names = text.split(",")
         unknown = [name for name in names if name not in known]

@@ -42,6 +42,8 @@ def write(folder: Path, sections: Iterable[ModuleType]) -> str:
             kept = results[section.NAME]
             body = section.render(kept["measured"])
             parts.append(f"## {section.TITLE}\n\n{body}\n\n{_place(kept['where'])}\n")
+        elif hasattr(section, "UNMEASURED"):
+            parts.append(f"## {section.TITLE}\n\n{section.UNMEASURED}\n")
     text = "\n".join(parts)
     (folder / "RESULTS.md").write_text(text, encoding="utf-8")
     return text
@@ -50,6 +52,6 @@ def write(folder: Path, sections: Iterable[ModuleType]) -> str:
 def _place(where: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     return (
-        f"*{where['date']}; {where['machine']}; {where['system']}; {versions}; float32, "
-        f"{where['threads']} threads; `{where['command']}`*"
+        f"*{where['date']}; {where['machine']}; {where['system']}; {versions}; "
+        f"{where.get('numbers', 'float32')}, {where['threads']} threads; `{where['command']}`*"
     )

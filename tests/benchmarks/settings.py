@@ -39,14 +39,16 @@ def cores() -> int:
 @dataclass(frozen=True)
 class Settings:
     """model: its folder; rounds, documents and longest (tokens): of the scoring section; rows: of
-    the selection section; quick: a run of a few minutes that shows only that everything works."""
+    the selection section; quick: a run of a few minutes that shows only that everything works;
+    device: of the device section."""
 
-    model: Path
+    model: Path | None
     rounds: int = 7
     documents: int = 56
     longest: int = 1024
     rows: int = 2_000_000
     quick: bool = False
+    device: str = "cpu"
     contestants: tuple[str, ...] = tuple(NAMES)
     threads: int = cores()
 
@@ -68,6 +70,7 @@ def circumstances(settings: Settings) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "versions": {name: metadata.version(name) for name in ("torch", "transformers")},
         "threads": settings.threads,
+        "numbers": "float32" if settings.device == "cpu" else f"on {settings.device}",
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
     }
 

@@ -13,6 +13,7 @@ from benchmarks import (
     __main__,
     contestants,
     detection,
+    device,
     documents,
     environments,
     figures,
@@ -25,6 +26,7 @@ from benchmarks import (
 )
 from benchmarks.settings import HEADS, Settings
 from support.models import make_hf, make_tokenizer
+from support.varlen import on_the_cpu
 from torch.utils.flop_counter import FlopCounterMode
 
 SPOTS = [[1, 2], [2, 0], [2, 3]]
@@ -169,6 +171,72 @@ def test_growth_masks_the_detected_heads_first():
     assert len(growth.upper_heads(30, 9)) == 14
 
 
+# ---- a device -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def on_a_device(tmp_path_factory):
+    """What `make bench BENCH_OPTIONS='--device cuda'` does, on the CPU and with one small model.
+
+    Attention takes its one call a layer, as on a GPU, with the reference in the kernel's place.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        windows = on_the_cpu(patch)
+        (name, case), *_ = device.cases(quick=True).items()
+        patch.setattr(device, "cases", lambda quick: {name: case})
+        patch.setattr(device, "SECONDS", 0)  # one round
+        saved = []
+        device.run(Settings(model=None, quick=True), saved.append)
+    assert set(windows) == {(-1, 0)}
+    return saved[-1]
+
+
+def test_a_device_is_measured_against_padded_passes(on_a_device):
+    (case,) = on_a_device["cases"].values()
+    assert {way: len(timed) for way, timed in case["seconds"].items()} == {
+        "workbench": 1, "padded": 1,
+    }  # fmt: skip
+    assert max(error["loss"] for error in case["errors"].values()) < 1e-5
+    assert case["tokens"] == sum(documents.lengths(6, 8, 64))
+    text = device.render(on_a_device)
+    assert "241 B tokens, the paper's corpus: not measured." in text
+    # Peak and memory of both ways, launches, the corpus, the peers.
+    assert text.count("not measured") == 7
+
+
+def test_what_a_card_would_take_for_the_papers_corpus():
+    case = {
+        "parameters": 13e8, "documents": 2, "tokens": 1_000_000, "longest": 4096, "heads": 16,
+        "row_tokens": 32768, "needed": 4e15, "launches": 900,
+        "seconds": {"workbench": [8.0, 10.0, 12.0], "padded": []}, "memory": {"workbench": 30.0},
+        "absent": {"padded": "out of memory"},
+        "errors": {"workbench": {"loss": 1e-3, "score": 1e-4}},
+    }  # fmt: skip
+    data = {"device": "H100", "dtype": "bfloat16", "peak": 989, "gemm": 800.0, "cases": {"x": case}}
+    text = device.render(data)
+    # 1,000,000 tokens in 10 s; 4 PFLOP in 10 s are 400 TFLOP/s.
+    assert "| x, workbench | 100,000 | - | 40 % | 50 % | 30.0 | 900 | 1.0e-03 | 1.0e-04 |" in text
+    assert "241 B tokens, the paper's corpus: x 669 hours of such a card." in text
+    assert "| x, two padded passes | out of memory |" in text
+
+
+def test_cases_have_the_sizes_that_they_are_named_after():
+    sizes = {"default model's shape": 134.5e6, "paper's selector": 1.3e9}
+    for name, case in device.cases(quick=False).items():
+        shape = flops.Shape.of(case.config)
+        weights = shape.layers * shape.linear // 2 + shape.vocabulary * shape.width
+        assert abs(weights / sizes[name] - 1) < 0.01
+        assert all(0 <= layer < shape.layers and head < shape.heads for layer, head in case.heads)
+    assert round(100 * len(case.heads) / (shape.layers * shape.heads)) == 5
+
+
+def test_padded_batches_hold_every_text_once_and_no_more_than_they_may(monkeypatch):
+    monkeypatch.setattr(device, "PADDED", 100)
+    lengths = [30, 90, 10, 31, 50, 120]
+    batches = list(device.padded_batches(lengths))
+    assert batches == [[2, 0, 3], [4], [1], [5]]
+
+
 # ---- writing ------------------------------------------------------------------------------------
 
 
@@ -219,8 +287,9 @@ def test_a_section_run_alone_leaves_the_others(tmp_path):
     text = report.write(tmp_path, __main__.SECTIONS.values())
     assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == text
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [
-        module.TITLE for module in (scoring, memory, growth, detection)
+        module.TITLE for module in (scoring, memory, growth, detection, device)
     ]
+    assert "Not measured yet: `make bench BENCH_OPTIONS='--device cuda'`" in text
     assert "| naive eager | 5.00 (5.00 to 5.00) | 60.0 | 2.50 (2.50 to 2.50) |" in text
     assert "nnsight is missing: no network" in text
     assert text.count("today") == 3

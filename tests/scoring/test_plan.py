@@ -112,9 +112,12 @@ def test_the_command(tmp_path):
     assert result.exit_code == 0, result.output
     stated = json.loads(result.stdout)
     assert sum(domain["documents"] for domain in stated["domains"]) == 58
+    assert stated["memory"]["parameters"] == sum(p.numel() for p in MODEL.hf.parameters())
+    assert stated["memory"]["peak"] == stated["memory"]["weights"] + stated["memory"]["row"]
     assert stated["cost"] == pytest.approx([2.5 * hours for hours in stated["hours"]])
     plain = CliRunner().invoke(app, [*command, "--price", "2.5"])
     assert plain.exit_code == 0
     assert "58 documents" in plain.stdout
+    assert plain.stdout.startswith("memory of cpu: ")  # before anything is loaded
     assert "cost:" in plain.stdout
     assert CliRunner().invoke(app, command[:4]).exit_code == 1  # no heads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,10 +60,14 @@ def plan(
     with reported(as_json):
         import workbench as wb
 
-        loaded, chosen, documents = to_score(
-            corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
-            context=context, trust_remote_code=trust_remote_code,
-        )  # fmt: skip
+        loading: dict[str, Any] = {
+            "revision": revision, "device": device, "dtype": dtype, "context": context,
+            "trust_remote_code": trust_remote_code,
+        }  # fmt: skip
+        memory = wb.memory_needed(model, window=window, **loading)
+        if not as_json:
+            put(memory)  # before anything is loaded, which may be what fails
+        loaded, chosen, documents = to_score(corpus, heads, environment, model, **loading)
         made = wb.plan_scoring(
             loaded, chosen, documents, mode=mode,  # type: ignore[arg-type]
             window=window, max_tokens=max_tokens, id=id, text=text, domain=domain, sample=sample,
@@ -73,7 +78,8 @@ def plan(
             print_json(
                 tables
                 | {"tokens_per_second": made.rate, "hours": made.hours, "cost": cost,
-                   "device": made.device, "domain_from": made.domain_from}
+                   "device": made.device, "domain_from": made.domain_from,
+                   "memory": asdict(memory) | {"peak": memory.peak, "fits": memory.fits}}
             )  # fmt: skip
             return
         rows = [

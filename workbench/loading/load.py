@@ -68,10 +68,10 @@ def load_model(
     """
     call = _call(source, revision=revision, dtype=dtype, context=context,
                  trust_remote_code=trust_remote_code)  # fmt: skip
-    place, name = _place_of(source)
+    place, name = place_of(source)
     device = pick_device(device)
     keep_torch_within_cores()
-    dtype = _pick_dtype(dtype, device)
+    dtype = pick_dtype(dtype, device)
     try:
         if isinstance(place, Path) and place.suffix.lower() == ".gguf":
             place = default_model.convert_gguf(place)
@@ -101,8 +101,19 @@ def load_model(
     return model
 
 
-def _place_of(source: str | Path | None) -> tuple[str | Path, str]:
-    """Where to read `source`, and the name that it goes by."""
+def place_of(source: str | Path | None) -> tuple[str | Path, str]:
+    """Where to read a model, and the name that it goes by.
+
+    Args:
+        source: as in `load_model`.
+
+    Returns:
+        A folder, a .gguf file or a Hugging Face id; and the name.
+
+    Raises:
+        FileNotFoundError: there is no such folder or file.
+        RuntimeError: the default model cannot be had.
+    """
     if source is None:
         return default_model.ensure(), default_model.NAME
     name, path = str(source), standing_folder(Path(source).expanduser())
@@ -188,7 +199,19 @@ def pick_device(device: str) -> str:
     return device
 
 
-def _pick_dtype(dtype: str | torch.dtype, device: str) -> str | torch.dtype:
+def pick_dtype(dtype: str | torch.dtype, device: str) -> str | torch.dtype:
+    """The dtype meant by a name.
+
+    Args:
+        dtype: as in `load_model`.
+        device: the device that the model will be on.
+
+    Returns:
+        The torch dtype, or "auto" for the checkpoint's own.
+
+    Raises:
+        ValueError: it is none of those that models are loaded in.
+    """
     if dtype == "auto":
         return torch.float32 if device == "cpu" else "auto"
     names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}

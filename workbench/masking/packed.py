@@ -33,17 +33,45 @@ from workbench.masking.masks import (
     require_unmasked,
 )
 from workbench.masking.reference import plain_losses
+from workbench.masking.row_size import device_row_tokens, token_bytes
 from workbench.models import attention_hook as attention
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import Mode, Override
 from workbench.models.heads import HeadSet
 from workbench.models.install import decoder_layers, is_recurrent, vocabulary_size
 from workbench.models.model import Model
+from workbench.models.packing.transfer import runs_ahead, sent
 
 PACKED = "packed passes"  # name of the fast path
 ROW_TOKENS = 1024  # windows are packed into rows of about this length (CUDA: of more)
 
 Sets = Sequence[HeadSet | None]
+
+
+class _RowLosses:
+    """The losses of one row (sets, predicted tokens), perhaps still on their way from the device.
+
+    They are the one thing that comes back from the device: what waits for them waits once a row.
+    """
+
+    def __init__(self, losses: torch.Tensor, counts: Sequence[int], ready: Any = None) -> None:
+        self._losses, self._counts, self._ready = losses, counts, ready
+
+    @classmethod
+    def of(cls, losses: torch.Tensor, counts: Sequence[int]) -> _RowLosses:
+        """Ask for losses on a device, without waiting for them."""
+        if not runs_ahead(losses.device):
+            return cls(losses.cpu(), counts)
+        copy = losses.to("cpu", non_blocking=True)
+        return cls(copy, counts, torch.cuda.current_stream(losses.device).record_event())
+
+    def read(self) -> list[list[np.ndarray]]:
+        """Wait for the losses; for each window one array a head set."""
+        if self._ready is not None:
+            self._ready.synchronize()
+        cuts = np.cumsum(self._counts)[:-1]
+        columns = (np.split(column, cuts) for column in self._losses.numpy())
+        return [list(losses) for losses in zip(*columns, strict=True)]
 
 
 class PackedPasses:
@@ -84,15 +112,24 @@ class PackedPasses:
         Raises:
             torch.OutOfMemoryError: a single window under a single set does not fit the memory.
         """
+        waiting: list[_RowLosses] = []
         for packed in self._rows(windows):
-            yield from self._row_losses(packed, sets, mode)
+            rows = self._row_losses(packed, sets, mode)
+            if not runs_ahead(self.model.device):
+                waiting, rows = rows, []
+            # The device works at this row while the numbers of the one before are read and used.
+            for row in waiting:
+                yield from row.read()
+            waiting = rows
+        for row in waiting:
+            yield from row.read()
 
     def _row_losses(
         self, packed: Sequence[Sequence[int]], sets: Sets, mode: Mode
-    ) -> list[list[np.ndarray]]:
+    ) -> list[_RowLosses]:
         """`losses` of windows that share a row; in smaller parts where the memory does not do."""
         try:
-            return self._whole_row_losses(packed, sets, mode)
+            return [self._whole_row_losses(packed, sets, mode)]
         except torch.OutOfMemoryError:
             if len(packed) == 1 and len(sets) == 1:
                 raise torch.OutOfMemoryError(
@@ -106,13 +143,17 @@ class PackedPasses:
             self.row_tokens = max(1, sum(map(len, packed)) // 2)  # later rows: the same would come
             half = len(packed) // 2
             parts = (packed[:half], packed[half:])
-            return [losses for part in parts for losses in self._row_losses(part, sets, mode)]
-        columns = [self._row_losses(packed, [head_set], mode)[0][0] for head_set in sets]
-        return [columns]
+            return [row for part in parts for row in self._row_losses(part, sets, mode)]
+        columns = []
+        for head_set in sets:
+            (row,) = self._row_losses(packed, [head_set], mode)
+            columns.append(row.read()[0][0])
+        return [_RowLosses(torch.from_numpy(np.stack(columns)), [len(columns[0])])]
 
     def _whole_row_losses(
         self, packed: Sequence[Sequence[int]], sets: Sets, mode: Mode
-    ) -> list[list[np.ndarray]]:
+    ) -> _RowLosses:
+        device = self.model.device
         first = max(len(self.model.bos_ids), 1)  # the first token that is predicted
         starts = np.cumsum([0, *map(len, packed)])[:-1]
         counts = [max(len(window) - first, 0) for window in packed]
@@ -120,20 +161,14 @@ class PackedPasses:
             [start + first - 1 + np.arange(n) for start, n in zip(starts, counts, strict=True)]
         ).astype(np.int64)
         if not len(at):
-            return [[np.zeros(0, np.float32)] * len(sets) for _ in packed]
-        positions = torch.from_numpy(at).to(self.model.device)
-        hidden = self.hidden(packed, sets, mode)[:, positions]
-        ids = torch.tensor([token for window in packed for token in window])
-        targets = ids[at + 1].to(self.model.device).repeat(len(sets))
+            return _RowLosses(torch.zeros(len(sets), 0), counts)
+        hidden = self.hidden(packed, sets, mode)[:, sent(torch.from_numpy(at), device)]
+        ids = np.concatenate([np.asarray(window, np.int64) for window in packed])
+        targets = sent(torch.from_numpy(ids[at + 1]), device).repeat(len(sets))
         assert self.model.head is not None  # `packed_passes` makes none without it
         with torch.inference_mode():
             flat = self.model.head.cross_entropy(hidden.flatten(0, 1), targets)
-        columns = flat.view(len(sets), -1).cpu().numpy()
-        cuts = np.cumsum(counts)[:-1]
-        return [
-            list(losses)
-            for losses in zip(*(np.split(column, cuts) for column in columns), strict=True)
-        ]
+        return _RowLosses.of(flat.view(len(sets), -1), counts)
 
     @preemptible
     def hidden(
@@ -198,8 +233,10 @@ class PackedPasses:
     ) -> torch.Tensor:
         """Final hidden states (len(sets), T, width) of texts laid end to end in one row."""
         model = self.model
-        ids = torch.tensor([[token for text in texts for token in text]], device=model.device)
-        positions = positions[None].to(model.device)
+        ids = sent(torch.tensor([[token for text in texts for token in text]]), model.device)
+        positions = sent(positions[None], model.device)
+        # Else transformers would look for texts in the positions, and wait for the device for it.
+        full = None if sequences is None else torch.ones_like(ids, dtype=torch.bool)
         with model.lock, torch.inference_mode():
             for head_set in sets:
                 require_fitting(model, head_set, mode)
@@ -207,9 +244,9 @@ class PackedPasses:
             overrides, copies, row_of = _plan(model, sets, mode)
             with attach_hooks(model.sites, overrides, packed=sequences), self._branching(copies):
                 states = model.decoder(
-                    input_ids=ids, position_ids=positions, use_cache=False
+                    input_ids=ids, attention_mask=full, position_ids=positions, use_cache=False
                 ).last_hidden_state
-        return states[row_of]
+        return states if row_of == [*range(len(states))] else states[sent(row_of, model.device)]
 
     def _rows(self, windows: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
         """Consecutive windows that fit a row together; a longer one has a row to itself."""
@@ -292,11 +329,8 @@ def _row_tokens(model: Model) -> int:
     if model.device.type != "cuda":
         return ROW_TOKENS
     free, _ = torch.cuda.mem_get_info(model.device)
-    config = model.hf.config.get_text_config()
-    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    # For each of two head sets: the feed-forward layer's parts and a few residual streams.
-    token = 2 * (3 * wide + 8 * config.hidden_size) * torch.finfo(model.dtype).bits // 8
-    return min(max(ROW_TOKENS, free // (2 * token)), 32 * ROW_TOKENS)
+    token = token_bytes(model.hf.config.get_text_config(), model.dtype)
+    return device_row_tokens(free, token, ROW_TOKENS)
 
 
 def _plan(

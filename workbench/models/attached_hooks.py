@@ -26,6 +26,7 @@ from workbench.models.attention_hook import (
     QueryKeyOverride,
 )
 from workbench.models.attention_override import CannotMask, Override
+from workbench.models.packing.span_masks import packed_row
 
 
 class MaskNotSeen(CannotMask):
@@ -84,6 +85,7 @@ def attach_hooks(
 
     with ExitStack() as stack:
         stack.enter_context(_uncompiled())
+        stack.enter_context(packed_row(packed))
         for site, load in loads.items():
             outer = site.module.__dict__.get(SLOT)
             stack.callback(_put, site.module, outer)

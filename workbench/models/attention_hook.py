@@ -14,7 +14,7 @@ that carries none of these gets the stock kernel's result untouched.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,116 +30,20 @@ from workbench.models.attention_override import CannotMask as CannotMask
 from workbench.models.attention_override import Mode as Mode
 from workbench.models.attention_override import Override as Override
 from workbench.models.attention_override import Visible, override_output, visible_keys
+from workbench.models.packing.one_call import (
+    OneCall,
+    attend_at_once,
+    one_call,
+    override_at_once,
+)
+from workbench.models.packing.sequences import Branches as Branches
+from workbench.models.packing.sequences import PackedSequences as PackedSequences
+from workbench.models.packing.sequences import is_stand_in
+from workbench.models.packing.span_masks import span_mask
 
 KERNELS = ("sdpa", "eager")
 OURS = "workbench_"  # before the name of the kernel that ours calls
 SLOT = "workbench_load"  # on attention modules
-
-
-class PackedSequences:
-    """Texts that lie end to end in every row of a batch: each attends to itself alone.
-
-    One object serves all layers of a pass.
-
-    Attributes:
-        slices: the positions of each text in the row.
-        keys: the positions that each text may look at, as far as its mask allows.
-
-    Args:
-        bounds: (start, stop) of each text.
-    """
-
-    def __init__(self, bounds: Sequence[tuple[int, int]]) -> None:
-        self.slices = [slice(start, stop) for start, stop in bounds]
-        self.keys = self.slices
-        self._masks: dict[int, tuple[torch.Tensor, list[torch.Tensor | None]]] = {}
-
-    def masks(self, whole: torch.Tensor | None) -> list[torch.Tensor | None]:
-        """The part of a layer's mask for each text.
-
-        Args:
-            whole: the mask (B, 1, T, T) of the whole row, or None for a causal one.
-
-        Returns:
-            One mask a text; None where it is causal.
-        """
-        if whole is None:
-            return [None] * len(self.slices)
-        if id(whole) not in self._masks:  # layers of one kind share their mask
-            parts = [whole[..., text, text] for text in self.slices]
-            self._masks[id(whole)] = whole, [None if _is_causal(part) else part for part in parts]
-        return self._masks[id(whole)][1]
-
-
-class Branches(PackedSequences):
-    """One text with several continuations behind it, each of which sees the text and itself.
-
-    In a row: the text, then its continuations, the longest of them first.
-
-    Args:
-        shared: tokens of the text, at least 1.
-        lengths: tokens of each continuation.
-        device: where the model computes.
-
-    Raises:
-        ValueError: there is no text or no continuation, or the longest one is not the first.
-    """
-
-    def __init__(self, shared: int, lengths: Sequence[int], device: torch.device) -> None:
-        if shared < 1 or not lengths or max(lengths) > lengths[0]:
-            raise ValueError(
-                "branches need a text of at least one token and the longest continuation first, "
-                f"got {shared} and {list(lengths)}"
-            )
-        total = shared + sum(lengths)
-        super().__init__([(0, shared), (shared, total)])
-        self.keys = [slice(0, shared), slice(0, total)]
-        self._shared, self._lengths, self._device = shared, list(lengths), device
-        self._mask: torch.Tensor | None = None  # where the model's own is causal
-
-    def masks(self, whole: torch.Tensor | None) -> list[torch.Tensor | None]:
-        """The mask of the text, and that of all continuations together.
-
-        Args:
-            whole: the mask (B, 1, T, T) of the whole row, or None for a causal one.
-
-        Returns:
-            Two masks: None or (B, 1, shared, shared), and (B, 1, T - shared, T).
-        """
-        shared, longest = self._shared, self._lengths[0]
-        if whole is None:
-            if self._mask is None:
-                near = torch.ones(shared + longest, shared + longest, dtype=torch.bool)
-                self._mask = self._branching(near.tril()[None, None]).to(self._device)
-            return [None, self._mask]
-        if id(whole) not in self._masks:
-            first = whole[..., :shared, :shared]
-            # Seen from its own place, every continuation stands where the first one stands.
-            near = whole[..., : shared + longest, : shared + longest]
-            rest = self._branching(near)
-            self._masks[id(whole)] = whole, [None if _is_causal(first) else first, rest]
-        return self._masks[id(whole)][1]
-
-    def _branching(self, near: torch.Tensor) -> torch.Tensor:
-        """The mask of all continuations, from the one of the text with the longest of them."""
-        shared, total = self._shared, self.keys[1].stop
-        hidden = False if near.dtype == torch.bool else torch.finfo(near.dtype).min
-        mask = near.new_full((*near.shape[:-2], total - shared, total), hidden)
-        start = shared
-        for length in self._lengths:
-            rows, own = slice(start - shared, start - shared + length), slice(start, start + length)
-            mask[..., rows, :shared] = near[..., shared : shared + length, :shared]
-            mask[..., rows, own] = near[..., shared : shared + length, shared : shared + length]
-            start += length
-        return mask
-
-
-def _is_causal(mask: torch.Tensor) -> bool:
-    """Whether a bool mask says no more than "nothing after yourself" (SDPA needs no mask then)."""
-    if mask.dtype != torch.bool:
-        return False
-    causal = torch.ones(mask.shape[-2:], dtype=torch.bool, device=mask.device).tril()
-    return bool((mask == causal).all())
 
 
 @dataclass(frozen=True)
@@ -272,13 +176,50 @@ def _attention(
     check_cancelled()  # here a pass of any model can be left, and nothing stays behind
     load: Load = module.__dict__.get(SLOT, NOTHING)
     if load.packed is None:
+        if attention_mask is not None and is_stand_in(attention_mask):
+            raise CannotMask(
+                f"{type(module).__name__} got the mask of the packed texts of another model: do "
+                "not run one model from within a packed pass of another"
+            )
         return _attend(load, kernel_name, module, query, key, value, attention_mask, **kwargs)
+    call = one_call(load.packed, kernel_name, query, value, attention_mask, kwargs)
+    if call is not None and load.query_key_override is None:
+        return _attend_at_once(call, load, module, query, key, value, attention_mask, kwargs), None
     parts = []
     masks = load.packed.masks(attention_mask)
     for text, seen, mask in zip(load.packed.slices, load.packed.keys, masks, strict=True):
         q, k, v = query[:, :, text], key[:, :, seen], value[:, :, seen]
         parts.append(_attend(load, kernel_name, module, q, k, v, mask, **kwargs)[0])
     return torch.cat(parts, dim=1), None
+
+
+def _attend_at_once(
+    call: OneCall,
+    load: Load,
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    options: dict[str, Any],
+) -> torch.Tensor:
+    """`_attend` of all packed texts; (B, T, H, D)."""
+    packed = load.packed
+    assert packed is not None
+    output = attend_at_once(call, packed, query, key, value, options.get("scaling"))
+    if load.overrides and torch.is_grad_enabled():
+        output = output.clone()  # autograd must not see its saved tensors change
+    for override in load.overrides:
+        override_at_once(packed, override, output, value, attention_mask)
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    for observer in load.observers:  # they are shown one text at a time, as ever
+        for text, mask in zip(packed.slices, packed.masks(attention_mask), strict=True):
+            q, k, v = query[:, :, text], key[:, :, text], value[:, :, text]
+            visible = visible_keys("sdpa", module, q, mask, options)
+            observer(AttentionCall(layer, q, k, v, visible, output[:, text], options))
+    for reached in load.reached:
+        reached.add(layer)
+    return output
 
 
 def _attend(
@@ -322,7 +263,9 @@ for _name in KERNELS:
     AttentionInterface.register(OURS + _name, partial(_attention, _name))
     # Without its mask function under the same name the model would get no mask at all, and some
     # would then see the future.
-    AttentionMaskInterface.register(OURS + _name, ALL_MASK_ATTENTION_FUNCTIONS[_name])
+    AttentionMaskInterface.register(
+        OURS + _name, partial(span_mask, ALL_MASK_ATTENTION_FUNCTIONS[_name], _name)
+    )
 
 
 def _kernel(name: str, module: torch.nn.Module) -> Callable[..., Any]:

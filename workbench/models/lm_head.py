@@ -8,8 +8,10 @@ import torch
 from transformers import PreTrainedModel
 
 from workbench.models.install import sample_ids
+from workbench.models.packing.transfer import runs_ahead
 
 POSITIONS, TILE = 2048, 4096  # logits in memory at once: 32 MiB in float32
+DEVICE_POSITIONS, DEVICE_TILE = 4096, 16384  # on CUDA, fewer and larger launches: 256 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,8 @@ class LMHead:
         Returns:
             Nats (N,) in float32.
         """
+        if runs_ahead(hidden.device):
+            return self.streamed_cross_entropy(hidden, targets)
         parts = []
         for states, wanted in zip(hidden.split(POSITIONS), targets.split(POSITIONS), strict=True):
             loss = self._tiled(states, wanted)
@@ -69,6 +73,49 @@ class LMHead:
                 ]
                 loss = torch.cat(pieces)
             parts.append(loss)
+        return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
+
+    def streamed_cross_entropy(
+        self,
+        hidden: torch.Tensor,
+        targets: torch.Tensor,
+        positions: int = DEVICE_POSITIONS,
+        tile: int = DEVICE_TILE,
+    ) -> torch.Tensor:
+        """`cross_entropy` that never looks at a number, so that the device need not be waited for.
+
+        The largest logit so far goes along with the sum, which is brought down whenever a tile has
+        a larger one: nothing overflows and nothing is lost, for one more pass over each tile.
+
+        Args:
+            hidden: final hidden states (N, width).
+            targets: token ids (N,).
+            positions: states that are worked through together.
+            tile: tokens of the vocabulary that are.
+
+        Returns:
+            Nats (N,) in float32.
+        """
+        rows, tile = min(positions, len(hidden)), min(tile, self.size)
+        buffer = hidden.new_empty(rows * tile)
+        floats = (
+            buffer
+            if buffer.dtype == torch.float32
+            else torch.empty_like(buffer, dtype=torch.float32)
+        )
+        parts = []
+        for states, wanted in zip(hidden.split(positions), targets.split(positions), strict=True):
+            own = self.of(states, wanted).float()
+            largest, total = own, torch.zeros_like(own)
+            for start in range(0, self.size, tile):
+                logits = self.tile(states, start, start + tile, buffer)
+                if logits.dtype != torch.float32:
+                    logits = floats[: logits.numel()].view_as(logits).copy_(logits)
+                higher = torch.maximum(largest, logits.amax(dim=1))
+                total *= (largest - higher).exp_()
+                total += logits.sub_(higher[:, None]).exp_().sum(dim=1)
+                largest = higher
+            parts.append(total.log_() + largest - own)
         return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
     def _tiled(

@@ -1,0 +1,70 @@
+"""Memory from a configuration alone: the weights exactly, a row from above, nothing loaded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from support.models import COMMON, make_hf, make_tokenizer
+
+import workbench as wb
+from workbench.loading import memory
+
+
+@pytest.fixture(params=COMMON)
+def folder(request, tmp_path):
+    make_hf(request.param).save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_weights_are_counted_exactly_and_nothing_is_loaded(folder, monkeypatch):
+    model = wb.load_model(folder, certify=False, device="cpu")
+    size = sum(parameter.nbytes for parameter in model.hf.parameters())
+    for file in folder.glob("*.safetensors"):
+        file.unlink()  # the numbers are not there, and not missed
+    found = wb.memory_needed(folder, device="cpu")
+    assert (found.weights, found.dtype, found.device) == (size, "float32", "cpu")
+    assert found.parameters == size // 4
+    half = wb.memory_needed(folder, dtype="bf16", device="cpu")
+    assert (half.weights, half.dtype) == (size // 2, "bfloat16")
+    assert half.row < found.row
+    assert found.peak == found.weights + found.row
+    assert found.fits is None
+    assert str(found).startswith("memory of cpu: ")
+
+
+def test_a_longer_window_takes_more(tmp_path):
+    make_hf("llama").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 1 << 20}))
+    short, long = (wb.memory_needed(tmp_path, device="cpu", window=n) for n in (512, 1 << 16))
+    assert (short.row_tokens, long.row_tokens) == (1024, 1 << 16)
+    assert long.row > 10 * short.row
+    assert wb.memory_needed(tmp_path, device="cpu", context=4096).row_tokens == 4096
+
+
+def test_a_card_says_what_is_free(tmp_path, monkeypatch):
+    make_hf("llama").save_pretrained(tmp_path)
+    free = {"bytes": 1 << 34}
+    monkeypatch.setattr(memory, "pick_device", lambda device: device)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free["bytes"], 1 << 36))
+    found = wb.memory_needed(tmp_path, device="cuda:1", dtype="float16")
+    assert (found.free, found.fits, found.row_tokens) == (1 << 34, True, 32 * 1024)
+    assert "of 17.2 GB that are free" in str(found)
+    free["bytes"] = 1 << 16
+    found = wb.memory_needed(tmp_path, device="cuda:1", dtype="float16")
+    assert found.fits is False
+    assert "it does not fit" in str(found)
+    assert found.row_tokens == 1024
+
+
+def test_what_cannot_be_told_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        wb.memory_needed(tmp_path / "nothing")
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(ValueError, match=r"config\.json of a causal language model"):
+        wb.memory_needed(tmp_path)
+    with pytest.raises(ValueError, match="dtype must be"):
+        wb.memory_needed(tmp_path, dtype="int8")

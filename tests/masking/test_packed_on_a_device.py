@@ -1,0 +1,153 @@
+"""The path of a GPU on a pretended one: it never waits inside a row, and asks little of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import transformers as tr
+from support.models import TINY, make_model, make_tokenizer
+from support.pretend import pretend_device
+from support.varlen import on_the_cpu
+
+import workbench as wb
+from workbench.masking import packed
+from workbench.masking.packed import PackedPasses
+from workbench.models.packing import transfer
+
+LENGTHS = [40, 7, 64, 90, 3] * 8
+
+
+def model_of_head_size_64():
+    torch.manual_seed(0)
+    shape = {**TINY, "hidden_size": 256, "head_dim": 64, "num_hidden_layers": 4}
+    hf = tr.AutoModelForCausalLM.from_config(tr.LlamaConfig(**shape), dtype=torch.float32)
+    return wb.from_transformers(hf, make_tokenizer())
+
+
+def sets_of(model):
+    return [None, wb.HeadSet.of([(1, 0), (2, 3)], model), wb.HeadSet.of([(0, 1)], model)]
+
+
+def windows_of(lengths=LENGTHS):
+    return [[64 + (i * i + n) % 250 for i in range(n)] for n in lengths]
+
+
+@pytest.mark.parametrize("mode", ["uniform", "zero"])
+def test_a_row_is_computed_without_a_wait_and_its_losses_come_back_in_one_copy(mode, monkeypatch):
+    model = model_of_head_size_64()
+    sets = [None, wb.HeadSet.of([(1, 0), (1, 2), (3, 3)], model), wb.HeadSet.of([(0, 1)], model)]
+    passes = PackedPasses(model)
+    with pretend_device(model, monkeypatch) as seen:
+        row = passes._whole_row_losses(windows_of(), sets, mode)
+    assert row._losses.shape == (3, sum(LENGTHS) - len(LENGTHS))
+    assert (row._losses.device.type, row._losses.dtype) == ("cpu", torch.float32)
+    assert seen.waits == []
+    assert seen.back == 1
+    assert seen.launches["_varlen_attn"] == 4  # one a layer
+    # A row of 5 texts asks as much of the device as one of 40 with as many tokens.
+    with pretend_device(model, monkeypatch) as fewer:
+        passes._whole_row_losses(windows_of([320, 56, 512, 720, 24]), sets, mode)
+    assert fewer.launches == seen.launches
+
+
+def test_what_looks_at_a_number_is_caught(monkeypatch):
+    model = model_of_head_size_64()
+    with pretend_device(model, monkeypatch) as seen:
+        states = torch.zeros(3, 4, device="meta")
+        with pytest.raises(RuntimeError, match="meta tensors"):
+            bool((states > 0).all())
+        assert (seen.waits, seen.back) == ([], 0)
+        states[:, torch.tensor([1, 2])]
+        states.cpu()
+        assert (len(seen.waits), seen.back) == (2, 1)
+        # transformers looks for packed texts in the positions: one wait a pass.
+        with pytest.raises(RuntimeError, match="meta tensors"):
+            model.hidden(torch.zeros(1, 8, dtype=torch.long, device="meta"))
+
+
+def test_the_next_row_is_begun_before_the_last_one_is_read(monkeypatch):
+    """A device works at one row while the CPU uses the numbers of another."""
+    model = make_model()
+    passes = PackedPasses(model)
+    order = []
+
+    class Row:
+        def __init__(self, number):
+            self.number = number
+
+        def read(self):
+            order.append(f"read {self.number}")
+            return [[self.number]]
+
+    def begin(self, texts, sets, mode):
+        order.append(f"begin {texts[0][0]}")
+        return [Row(texts[0][0])]
+
+    monkeypatch.setattr(PackedPasses, "_row_losses", begin)
+    monkeypatch.setattr(passes, "row_tokens", 1)
+    windows = [[7, 7], [8, 8], [9, 9]]
+    assert list(passes.losses(windows, [None])) == [[7], [8], [9]]
+    assert order == ["begin 7", "read 7", "begin 8", "read 8", "begin 9", "read 9"]
+    order.clear()
+    monkeypatch.setattr(transfer, "AHEAD", ("cpu",))
+    assert list(passes.losses(windows, [None])) == [[7], [8], [9]]
+    assert order == ["begin 7", "begin 8", "read 7", "begin 9", "read 8", "read 9"]
+
+
+@pytest.mark.parametrize("limit", [200, 100, 30])
+def test_a_device_whose_memory_holds_so_many_tokens_goes_on_in_halves(limit, monkeypatch):
+    """All that is done for a device, with numbers: one call a layer, a row ahead, little memory."""
+    model = make_model()
+    windows, sets = windows_of([40, 7, 64, 90, 3]), sets_of(model)
+    expected = list(PackedPasses(model).losses(windows, sets))
+    calls = on_the_cpu(monkeypatch)
+    monkeypatch.setattr(transfer, "AHEAD", ("cpu",))
+    event = SimpleNamespace(synchronize=lambda: None)
+    monkeypatch.setattr(
+        torch.cuda, "current_stream", lambda device: SimpleNamespace(record_event=lambda: event)
+    )
+    largest = 0
+
+    def full(_, args):
+        nonlocal largest
+        tokens = args[0].shape[0] * args[0].shape[1]
+        if tokens > limit:
+            raise torch.OutOfMemoryError(f"no memory for {tokens} tokens")
+        largest = max(largest, tokens)
+
+    passes = PackedPasses(model)
+    hook = model.hf.model.layers[1].mlp.register_forward_pre_hook(full)
+    try:
+        if limit < max(map(len, windows)):
+            with pytest.raises(torch.OutOfMemoryError, match="40 tokens does not fit"):
+                list(passes.losses(windows, sets))
+            return
+        found = list(passes.losses(windows, sets))
+    finally:
+        hook.remove()
+    assert 0 < largest <= limit
+    assert passes.row_tokens < packed.ROW_TOKENS
+    for columns, others in zip(found, expected, strict=True):
+        for one, other in zip(columns, others, strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+    assert calls  # some rows held more than one text
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_losses_on_the_device_are_those_of_the_cpu(dtype):
+    model = model_of_head_size_64()
+    sets = [None, wb.HeadSet.of([(1, 0), (1, 2), (3, 3)], model)]
+    expected = list(PackedPasses(model).losses(windows_of(), sets))
+    model.hf.to("cuda", dtype)
+    assert packed.packed_passes(model) is not None
+    found = list(PackedPasses(model).losses(windows_of(), sets))
+    atol = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}[dtype]
+    for columns, others in zip(found, expected, strict=True):
+        for one, other in zip(columns, others, strict=True):
+            torch.testing.assert_close(
+                torch.from_numpy(one), torch.from_numpy(other), rtol=1e-2, atol=atol
+            )

@@ -1,0 +1,35 @@
+"""How much memory a row of packed texts takes, and how long a row may be for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+LONGEST = 32  # rows of a device are at most so many times as long as those of a CPU
+
+
+def token_bytes(config: Any, dtype: torch.dtype, sets: int = 2) -> int:
+    """Bytes that one token of a row takes while a pass runs: an estimate from above.
+
+    For each head set the parts of the feed-forward layer and a few residual streams, of which
+    attention's queries, keys and values are some.
+
+    Args:
+        config: the text configuration of the model.
+        dtype: of its weights.
+        sets: head sets that are computed side by side, no mask among them.
+    """
+    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    return sets * (3 * wide + 8 * config.hidden_size) * torch.finfo(dtype).bits // 8
+
+
+def device_row_tokens(free: int, token: int, least: int) -> int:
+    """Tokens of a row on a device: enough to keep it busy, few enough for half its free memory.
+
+    Args:
+        free: bytes of the device that nothing takes.
+        token: bytes of a token, from `token_bytes`.
+        least: tokens that a row has in any case.
+    """
+    return min(max(least, free // (2 * token)), LONGEST * least)
