@@ -136,6 +136,7 @@ class Explorer(w.VBox):
             "colours": self._colours_changed,
             "corpus": self._corpus_changed,
             "cut": self._cut_changed,
+            "columns": self.documents.follow_columns,
         }
         act[what]()
 

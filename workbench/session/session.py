@@ -30,6 +30,7 @@ from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.selection.ranking import SCORE, By, Selection
 from workbench.session.actions import Listeners, action
+from workbench.session.changed_texts import ChangedTexts, changed_texts
 from workbench.session.code_export import session_code
 from workbench.session.head_choices import control_for, highest, toggled
 from workbench.session.head_colours import (
@@ -173,7 +174,7 @@ class Session:
 
         Args:
             listener: is called after each action with what changed: "state", "document", "scores",
-                "colours", "corpus" or "cut".
+                "colours", "corpus", "cut" or "columns" (of the corpus).
 
         Returns:
             What ends that, when it is called.
@@ -681,6 +682,46 @@ class Session:
         selection = self._corpus().cut(fraction, by, by_score)
         self._listeners.notify("cut")
         return selection
+
+    def change_texts(
+        self,
+        count: int = 24,
+        positions: Sequence[int] | np.ndarray | None = None,
+        seed: int = 0,
+    ) -> ChangedTexts:
+        """What the scores listen to: some documents are changed, and both are scored again.
+
+        Their sentences are shuffled, their second half swapped, names renamed, the first half
+        repeated, a licence put in front (`counterfactuals`); six texts are scored for each.
+
+        Args:
+            count: how many documents of the scored corpus to draw.
+            positions: to draw from; None: all.
+            seed: of all draws.
+
+        Returns:
+            The paired response of every column of the scores.
+
+        Raises:
+            ValueError: there is no scored corpus, too few documents, or another model scored them.
+            CorpusError: the texts of the corpus are not at hand.
+        """
+        return changed_texts(
+            self.model, self._corpus(), self.state, count, positions, seed=seed
+        )  # fmt: skip
+
+    def measure_boilerplate(self) -> None:
+        """Count which n-grams of the scored corpus stand in several documents, as a new column.
+
+        Raises:
+            ValueError: there is no scored corpus.
+            CorpusError: the texts of the corpus are not at hand.
+        """
+        corpus = self._corpus()
+        corpus.measure_boilerplate()
+        with self._listeners.lock:
+            if corpus is self.corpus:
+                self._listeners.notify("columns")
 
     def export(self, folder: str | Path | None = None, **options: Any) -> Path:
         """Write the manifest of the present cut.
