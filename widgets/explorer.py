@@ -225,7 +225,10 @@ class Explorer(w.VBox):
     # ---- the browser speaks -----------------------------------------------------------------
 
     def _ask(self, token: int) -> None:
-        if self._shown is not None and self._shown[0].text == self.session.text:
+        if self._shown is None:
+            return
+        shown, state = self._shown[0], self.session.state
+        if (shown.text, shown.window) == (state.text, state.window):
             self.session.ask(token)  # else the click was meant for a text that is on its way out
 
     def _predict(self, token: int) -> None:

@@ -431,6 +431,33 @@ def test_a_text_that_is_being_typed_is_kept(explorer):
     assert explorer.session.text == "half a sent"
 
 
+def test_the_second_window_of_a_long_text_is_one_click_away(model):
+    explorer = Explorer(model, text="one two three four " * 20, max_tokens=50)
+    try:
+        settled(explorer)
+        text = explorer.text
+        assert text._windows.layout.display == ""
+        assert (text.window.max, text.of.value) == (
+            explorer.session.windows,
+            f"of {text.window.max}",
+        )
+        assert "lie in other windows" in text.tokens.note
+        text.window.value = 2
+        settled(explorer)
+        assert explorer.session.state.window == 1
+        assert text.tokens.tokens == list(explorer.session.changes().pieces)
+        explorer.session.undo()
+        settled(explorer)
+        assert text.window.value == 1
+        explorer.session.read("short")
+        settled(explorer)
+        assert text._windows.layout.display == "none"
+        assert text.window.max == 1
+        assert explorer.status.error is None
+    finally:
+        explorer.close()
+
+
 def test_a_click_on_a_text_that_is_on_its_way_out_asks_nothing(explorer):
     tokens, revision = explorer.text.tokens, explorer.text.tokens.revision
     with explorer.session.model.lock:  # the losses of the new text have to wait

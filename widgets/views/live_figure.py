@@ -62,7 +62,7 @@ class LiveFigure(w.VBox):
         """Show nothing again."""
         before, self.figure = self.figure, None
         self.caption.value = ""
-        self.children = self.children[:2]
+        self.set_trait("children", (self._watch, self.caption))
         if before is not None:
             before.close()
 

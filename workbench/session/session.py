@@ -291,7 +291,31 @@ class Session:
         Args:
             text: at least one character that is no space.
         """
-        self._become(text=require_text(text), control_of=self.state.control_of)
+        self._become(text=require_text(text), window=0, control_of=self.state.control_of)
+
+    @property
+    def windows(self) -> int:
+        """How many windows of `max_tokens` tokens the text has."""
+        return self._text_results.windows(self.text)
+
+    @action
+    def read_window(self, number: int) -> None:
+        """Look at another window of a text that is longer than `max_tokens`.
+
+        A window is read by itself: no token sees those of the windows before.
+
+        Args:
+            number: of the window, from 0.
+
+        Raises:
+            ValueError: the text has no such window.
+        """
+        if not 0 <= number < self.windows:
+            raise ValueError(
+                f"no window {number}: this text has {self.windows}, of {self.max_tokens:,} tokens "
+                "each; give a number from 0"
+            )
+        self._become(window=number, control_of=self.state.control_of)
 
     # ---- history ----------------------------------------------------------------------------
 
@@ -323,7 +347,8 @@ class Session:
             return False
         if before.text != self.text:
             self.document = self.position = None
-        recolour = (before.text, before.mode) != (self.text, self.mode)
+        now = self.state
+        recolour = (before.text, before.window, before.mode) != (now.text, now.window, now.mode)
         if recolour:
             self.palette.text_changed()
         self._listeners.notify("state")
@@ -339,7 +364,7 @@ class Session:
         Returns:
             Token ids, without special tokens.
         """
-        return self._text_results.ids(self.text)
+        return self._text_results.ids(self.text, self.state.window)
 
     def changes(self, state: State | None = None) -> TokenChanges:
         """The losses of every token under the set compared with and under the masked heads.
@@ -511,9 +536,9 @@ class Session:
             token: its number in the text.
 
         Raises:
-            ValueError: the token is not predicted in the first window.
+            ValueError: the token is not predicted in the first pass through the model.
         """
-        self._text_results.require_askable(self.text, token)
+        self._text_results.require_askable(self.state, token)
         self.palette.token = token
         self.colour_by(NEED)
 
