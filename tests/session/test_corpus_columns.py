@@ -181,6 +181,17 @@ def test_what_was_read_in_words(read, words):
     assert passages_read(read) == words
 
 
+def test_the_residual_is_that_of_the_scorer_and_no_column_to_choose_by(table):
+    corpus = ScoredCorpus(table)
+    known = table["compression_ratio"].notna()
+    of_text = wb.scorers(table[known]).set_index("row")["residual"]
+    shown = pd.Series(corpus.column("residual"), index=corpus._base["row"])
+    np.testing.assert_allclose(shown[of_text.index], of_text)
+    assert shown.drop(of_text.index).isna().all()  # compression is one of its controls
+    assert "residual" not in corpus.rankings
+    assert "residual" not in corpus.selection.table
+
+
 # ---- boilerplate -------------------------------------------------------------------------------
 
 

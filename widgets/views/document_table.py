@@ -31,6 +31,7 @@ COLUMNS = (
     column("contrast", "contrast", 66, 4),
     column("excess", "excess", 62, 4),
     column("excess_relative", "relative excess", 100, 4),
+    column("residual", "residual", 66, 1),
     column("shared_ngrams", "boilerplate", 80, 2),
     column("read", "read", 90, share=1),
 )

@@ -32,6 +32,7 @@ from workbench.scoring.run import score_corpus
 from workbench.scoring.run_folder import load_scores
 from workbench.scoring.schema import SCHEMA, SCORE_ROW, columns_in
 from workbench.scoring.score_table import run_of
+from workbench.selection.alternative_scores import residual
 from workbench.selection.ranking import SCORE, By, Selection, cut, rank
 
 # What every scored corpus has; `column_names` says what one has beside them.
@@ -42,7 +43,8 @@ COLUMNS = (
 
 REPETITION = "repetition"  # share of the predicted tokens that are not novel
 BOILERPLATE = "shared_ngrams"  # share of the n-grams that stand in other documents, once measured
-MADE_HERE = (REPETITION, BOILERPLATE)  # and in no run
+RESIDUAL = "residual"  # of the score, once base loss, repetition and length are taken out
+MADE_HERE = (REPETITION, BOILERPLATE, RESIDUAL)  # and in no run
 BINS = 24  # of a histogram
 WIDE = 100  # counts that span a larger factor are shown on a logarithmic scale
 BEGINNING = 160  # characters
@@ -117,6 +119,8 @@ class ScoredCorpus:
         repetition = confound_values(self._base)[REPETITION]
         if repetition.notna().any():
             self._base[REPETITION] = repetition
+        if RESIDUAL not in self._base:
+            self._base[RESIDUAL] = residual(self._base)
         self._rank_by(SCORE)
         self.selection = self.cut()
 
@@ -338,6 +342,8 @@ class ScoredCorpus:
         meanings = {column.name: column.meaning for column in (*SCORE_ROW, *own)}
         return meanings | {
             REPETITION: "Share of the predicted tokens that are no novel ones",
+            RESIDUAL: "What is left of the rank of the score in its domain after a fit on the ranks "
+            "of base loss, compression and length; to choose by it, wb.scorers makes it a column",
             BOILERPLATE: "Boilerplate: share of its runs of 13 words that stand in two or more "
             "other documents of the corpus",
         }
