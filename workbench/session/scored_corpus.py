@@ -342,7 +342,7 @@ class ScoredCorpus:
         meanings = {column.name: column.meaning for column in (*SCORE_ROW, *own)}
         return meanings | {
             REPETITION: "Share of the predicted tokens that are no novel ones",
-            RESIDUAL: "What is left of the rank of the score in its domain after a fit on the ranks "
+            RESIDUAL: "What is left of the rank of the score in its domain after a fit on those "
             "of base loss, compression and length; to choose by it, wb.scorers makes it a column",
             BOILERPLATE: "Boilerplate: share of its runs of 13 words that stand in two or more "
             "other documents of the corpus",
