@@ -156,6 +156,7 @@ class Explorer(w.VBox):
         self.toolbar.follow()
         self.heads.follow()
         self.curves.follow()
+        self.head_list.follow()
 
     def _document_changed(self) -> None:
         self.text.follow()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from support.hostile import TEXTS
 from support.models import make_model
+from support.planted import planted_model, planted_probes
 
 import workbench as wb
 from widgets import Explorer
@@ -14,6 +15,7 @@ from widgets.escaping import escaped
 from widgets.explorer import TABS
 from workbench.core.text import escape_control_characters
 from workbench.models.head_scores import HeadScores
+from workbench.session import session as session_module
 from workbench.session.head_colours import ESTIMATE, EXACT, NEED, RETRIEVAL
 from workbench.session.head_table import head_table
 from workbench.session.session import Session
@@ -199,3 +201,25 @@ def test_columns_of_hostile_names_are_written_out_and_still_sort(explorer, name)
     settled(explorer)
     assert session.palette.colour_by == name
     assert explorer.heads.grid.legend["name"] == shown
+
+
+def test_the_heads_are_found_first_where_no_probes_are_known_and_then_checked(monkeypatch):
+    monkeypatch.setattr(
+        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=6)
+    )
+    explorer = Explorer(planted_model(), text="abc abc abc")
+    try:
+        assert explorer.wait(60)
+        explorer.tabs.selected_index = TABS.index("Heads")
+        settled(explorer)
+        panel, session = explorer.head_list, explorer.session
+        assert panel.check.description == "Find and check the heads"
+        panel.check.click()
+        settled(explorer)
+        assert session.scores is not None
+        verdict = escaped(session.report.verdict)
+        assert verdict in panel.note.value
+        assert f">checked: {verdict}</span>" in explorer.toolbar.title.value
+        assert panel.check.description == "Check the heads"
+    finally:
+        explorer.close()

@@ -19,6 +19,7 @@ from workbench.detection.probes import Probes, make_probes
 from workbench.detection.report import HeadReport
 from workbench.detection.report_measurements import head_report
 from workbench.detection.retrieval import retrieval_scores
+from workbench.detection.shipped import shipped_probes_of
 from workbench.masking.attention_rows import AttentionRow, When
 from workbench.masking.effects import HeadEffects, Method
 from workbench.masking.masks import require_fitting
@@ -60,7 +61,7 @@ class Session:
         model: the model.
         scores: of the heads, or None (`use_scores`).
         corpus: the scored corpus, or None.
-        probes: that `detect` scored the heads on, or None.
+        probes: that the heads were scored on, by `detect` or in the package; None: not known.
         report: what `check_heads` said of these scores, or None.
         document: id of the opened document, or None.
         position: its position in the corpus, or None.
@@ -461,7 +462,7 @@ class Session:
     def check_heads(self) -> HeadReport:
         """Say how far the top 5 % of the heads can be trusted (`head_report`); takes minutes.
 
-        It goes on from the probes of `detect`, and is kept as `report` until other scores come.
+        It goes on from `probes`, and is kept as `report` until other scores come.
 
         Returns:
             The report, with its verdict.
@@ -494,7 +495,8 @@ class Session:
         scores = as_head_scores(scores)
         require_fitting(self.model, HeadSet.top(scores, allow_ties=True), self.mode)
         self.palette.columns[RETRIEVAL] = HeadColours.of(scores.frame, self.model, name=RETRIEVAL)
-        self.scores, self.probes, self.report = scores, None, None
+        self.scores, self.report = scores, None
+        self.probes = shipped_probes_of(scores, self.model)
         self._listeners.notify("scores")
         self.colour_by(RETRIEVAL)
 
