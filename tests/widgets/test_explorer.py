@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import threading
@@ -19,6 +20,7 @@ from support.planted import planted_model, planted_probes
 import workbench as wb
 from widgets import Explorer, TokenView
 from widgets.explorer import TABS
+from widgets.grid_picture import grid_png
 from widgets.tasks.interrupt import _interrupted
 from workbench.core.text import escape_control_characters
 from workbench.scoring.corpus_folder import default_folder
@@ -562,14 +564,29 @@ def test_the_picture_holds_grid_and_text_and_is_the_same_every_time(explorer):
 def test_display_gives_the_widget_and_the_picture_beside_it(explorer, monkeypatch):
     shown: list = []
 
+    class Shown:
+        def update(self, content, **options):
+            updated.append(content)
+
     def display(widget, **options):
         shown.append(widget)
+        return Shown()
 
+    updated: list = []
     monkeypatch.setattr("widgets.explorer.display", display)
     explorer._ipython_display_()
-    widget, picture = shown
+    widget, picture, png = shown
     assert "application/vnd.jupyter.widget-view+json" in widget
     assert picture.data == explorer.snapshot().data
+    heads, colours = explorer.session.heads, explorer._colours
+    drawn = grid_png(explorer.session.model, heads, colours)
+    assert base64.b64decode(png["image/png"]) == drawn  # for sites that strip colours
+    assert png["text/plain"] == f"{len(heads)} of 12 heads masked, as a picture"
+    explorer.session.toggle("L0H1")
+    settled(explorer)
+    explorer._update_static()
+    assert updated[-1] != png
+    assert updated[-2].data == explorer.snapshot().data
 
 
 def test_a_wide_model_crosses_as_bytes():
