@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, DisplayHandle, display
 
+from widgets.grid_picture import grid_png
 from widgets.panels.code import CodePanel
 from widgets.panels.curves import CurvesPanel
 from widgets.panels.documents import DocumentsPanel
@@ -114,6 +116,7 @@ class Explorer(w.VBox):
         super().__init__([style, self.toolbar, self.status, body])
         self.add_class("aiw-explorer")
         self._static: DisplayHandle | None = None
+        self._png: DisplayHandle | None = None
         self._later = threading.Timer(0, lambda: None)  # that renews the picture
         self._colours = HeadColours.none(session.model)
         self._shown: tuple[State, TokenChanges] | None = None  # of the tokens on the screen
@@ -136,6 +139,7 @@ class Explorer(w.VBox):
             "colours": self._colours_changed,
             "corpus": self._corpus_changed,
             "cut": self._cut_changed,
+            "columns": self.documents.follow_columns,
         }
         act[what]()
 
@@ -155,6 +159,7 @@ class Explorer(w.VBox):
         self.toolbar.follow()
         self.heads.follow()
         self.curves.follow()
+        self.head_list.follow()
 
     def _document_changed(self) -> None:
         self.text.follow()
@@ -224,7 +229,10 @@ class Explorer(w.VBox):
     # ---- the browser speaks -----------------------------------------------------------------
 
     def _ask(self, token: int) -> None:
-        if self._shown is not None and self._shown[0].text == self.session.text:
+        if self._shown is None:
+            return
+        shown, state = self._shown[0], self.session.state
+        if (shown.text, shown.window) == (state.text, state.window):
             self.session.ask(token)  # else the click was meant for a text that is on its way out
 
     def _predict(self, token: int) -> None:
@@ -277,6 +285,13 @@ class Explorer(w.VBox):
         state = self.session.state
         return HTML(snapshot(self.session.model, state, self._colours, self.session.changes(state)))
 
+    def _grid_png(self) -> dict[str, str]:
+        """The grid for sites that strip colours from HTML, as IPython displays it."""
+        model, state = self.session.model, self.session.state
+        content = grid_png(model, state.heads, self._colours)
+        words = f"{len(state.heads)} of {model.head_count} heads masked, as a picture"
+        return {"image/png": base64.b64encode(content).decode(), "text/plain": words}
+
     def close(self) -> None:
         """Stop all work for good, and forget the session."""
         leave, self._leave = self._leave, ()
@@ -299,6 +314,7 @@ class Explorer(w.VBox):
         self.queues.losses.wait()
         self.queues.colours.wait()
         self._static = display(self.snapshot(), display_id=True)
+        self._png = display(self._grid_png(), raw=True, display_id=True)
 
     def _renew_static(self) -> None:
         """Bring the picture in the notebook up to date, once the reader pauses.
@@ -318,6 +334,8 @@ class Explorer(w.VBox):
             assert self._shown is not None
             model, (state, changes) = self.session.model, self._shown
             self._static.update(HTML(snapshot(model, state, self._colours, changes)))
+            if self._png is not None:
+                self._png.update(self._grid_png(), raw=True)
         except Exception as error:
             self.status(error)
 

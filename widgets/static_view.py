@@ -21,9 +21,11 @@ AS_IT_IS = "mathjax_ignore tex2jax_ignore"  # dollars in a text are no formula
 BORDER = "1px solid rgba(128,128,128,.5)"
 
 # Where the widget lives, it hides the picture; where it cannot, JupyterLab writes "Error displaying
-# widget: model not found" into an element without children, and the picture hides that.
+# widget: model not found" into an element without children, and the picture hides that. The PNG
+# that follows is for sites that strip this style and all colours.
 STYLE = (
-    "<style>.jp-OutputArea:has(.aiw-explorer) .aiw-snapshot{display:none}"
+    "<style>.jp-OutputArea-child:has(.aiw-snapshot) + .jp-OutputArea-child:has(img)"
+    "{display:none}.jp-OutputArea:has(.aiw-explorer) .aiw-snapshot{display:none}"
     ".jp-OutputArea-child:has(+ .jp-OutputArea-child .aiw-snapshot)"
     ":has(> .jp-OutputArea-output.jupyter-widgets:not(:has(*))){display:none}</style>"
 )

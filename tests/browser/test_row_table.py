@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from browser.mounting import deliver, messages, receive, style
-from browser.table_page import asked, on_screen, rest, row, scroll, settle, show
+from browser.table_page import HOSTILE, asked, on_screen, rest, row, scroll, settle, show
 from widgets.views.row_table import column
+from workbench.core.text import escape_control_characters
 
 MANY_COLUMNS = [
     column("name", "name", 90, share=1, middle=True),
@@ -73,6 +74,22 @@ def test_of_a_long_name_the_middle_is_left_out_and_the_whole_is_the_title(page):
     inside = cell.bounding_box(), end.bounding_box()
     assert inside[1]["x"] + inside[1]["width"] <= inside[0]["x"] + inside[0]["width"] + 1
     assert style(page, ".aiw-middle > span", "textOverflow") == "ellipsis"
+
+
+def test_hostile_titles_are_text(page):
+    columns = [column(f"c{i}", name, 150, 2, title=name) for i, name in enumerate(HOSTILE)]
+    show(page, columns=columns, by="c1")
+    answer_with(page, ["1.00"] * len(columns))
+    narrow(page, 984)
+    shown = page.locator(".aiw-column").evaluate_all(
+        "(all) => all.map((one) => [one.querySelector('.aiw-label').textContent, one.title])"
+    )
+    assert shown == [[escape_control_characters(name)] * 2 for name in HOSTILE]
+    assert not any("\u202e" in label for label, _ in shown)
+    assert page.locator("#widget script, #widget img").count() == 0
+    assert page.evaluate("() => window.acted") is None
+    page.locator(".aiw-column").nth(3).click()
+    assert messages(page, "sort")[-1]["by"] == "c3"
 
 
 def test_bars_stand_behind_the_numbers(page):

@@ -403,6 +403,14 @@ def test_keys(view):
         assert messages(view)[-1] == {"action": action}
 
 
+def test_the_next_document_is_opened_by_key(view):
+    token(view, 1).focus()
+    for key in ("Alt+ArrowDown", "Alt+ArrowUp"):
+        view.keyboard.press(key)
+    assert [message["by"] for message in messages(view, "step")] == [1, -1]
+    assert view.evaluate("() => +document.activeElement.dataset.index") == 1
+
+
 PLAIN = ["x", "a", "d", "m", "0", "?", "Shift+L", "Delete", "Backspace"]
 
 
@@ -415,10 +423,10 @@ def test_plain_keys_without_a_meaning_go_nowhere(view):
     assert view.evaluate("() => window.left.splice(0)") == ["Shift"]
     assert messages(view) == []
     assert view.evaluate("() => +document.activeElement.dataset.index") == 1
-    for key in ("Escape", "Control+s", "Alt+ArrowDown", "Tab"):
+    for key in ("Escape", "Control+s", "Alt+ArrowLeft", "Tab"):
         view.keyboard.press(key)
     left = [key for key in view.evaluate("() => window.left") if key not in ("Control", "Alt")]
-    assert left == ["Escape", "s", "ArrowDown", "Tab"]
+    assert left == ["Escape", "s", "ArrowLeft", "Tab"]
 
 
 def test_jupyterlab_is_not_told_of_plain_keys(view):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.models import make_model
 
 import workbench as wb
+from workbench.detection.shipped import shipped_probes_of
 
 
 def test_they_are_those_of_the_default_model(default):
@@ -51,3 +54,12 @@ def test_changed_weights_are_another_model():
     model = wb.from_transformers(model.hf, model.tokenizer)
     with pytest.raises(ValueError, match="has other weights"):
         wb.default_scores(model)
+
+
+def test_probes_are_known_by_the_scores_that_come_from_them(default):
+    scores = wb.default_scores(default)
+    assert shipped_probes_of(scores, default).digest == wb.default_probes(default).digest
+    assert shipped_probes_of(wb.HeadScores(scores.frame), default) is None  # from nowhere
+    other = replace(scores, origin={"probes_sha256": "0" * 64})
+    assert shipped_probes_of(other, default) is None
+    assert shipped_probes_of(scores, make_model()) is None

@@ -83,6 +83,8 @@ def test_long_lines_are_broken_between_words(tiny):
 def test_how_much_is_read_comes_back(tiny):
     session = wb.Session(tiny, "abc " * 30, max_tokens=9)
     assert rebuilt(session).changes().left_out == session.changes().left_out == 111
+    session.read_window(12)
+    assert rebuilt(session).changes().pieces == session.changes().pieces
     assert "max_tokens" not in wb.Session(tiny, "abc").code()
 
 

@@ -179,3 +179,63 @@ def test_a_network_is_not_asked_for_first_words(monkeypatch):
 )  # fmt: skip
 def test_what_was_read_in_words(read, words):
     assert passages_read(read) == words
+
+
+def test_the_residual_is_that_of_the_scorer_and_no_column_to_choose_by(table):
+    corpus = ScoredCorpus(table)
+    known = table["compression_ratio"].notna()
+    of_text = wb.scorers(table[known]).set_index("row")["residual"]
+    shown = pd.Series(corpus.column("residual"), index=corpus._base["row"])
+    np.testing.assert_allclose(shown[of_text.index], of_text)
+    assert shown.drop(of_text.index).isna().all()  # compression is one of its controls
+    assert "residual" not in corpus.rankings
+    assert "residual" not in corpus.selection.table
+
+
+# ---- boilerplate -------------------------------------------------------------------------------
+
+
+def test_boilerplate_is_counted_in_what_was_read_and_stands_among_columns_and_confounds(tiny):
+    notice = " ".join(f"licence{i}" for i in range(20))
+    rows = [
+        {
+            "id": str(i),
+            "text": f"{notice if i < 4 else ''} " + " ".join(f"w{i}x{k}" for k in range(30)),
+        }
+        for i in range(9)
+    ]
+    session = wb.Session(tiny, heads="L0H1")
+    heard = []
+    session.on_change(heard.append)
+    corpus = session.score(rows)
+    assert "shared_ngrams" not in corpus.numeric_columns
+    session.cut(0.5, "documents", "rise")
+    session.measure_boilerplate()
+    assert heard[-1] == "columns"
+    assert corpus.selection.by_score == "rise"  # the cut is where it was
+    assert corpus.selection.fraction == 0.5
+    shares = corpus.column("shared_ngrams")
+    grams = 50 - 13 + 1  # in a text with the notice, of which those inside it stand in others
+    for row, share in zip(corpus.rows(range(9)), shares, strict=True):
+        assert share == pytest.approx(8 / grams if int(row["doc_id"]) < 4 else 0)
+    assert "shared_ngrams" not in corpus.rankings
+    (row,) = corpus.confounds[corpus.confounds["confound"] == "shared_ngrams"].to_dict("records")
+    spearman = pd.Series(corpus.column("score")).corr(pd.Series(shares), method="spearman")
+    assert row["spearman"] == pytest.approx(spearman)
+    session.cut()  # selections hold the columns of the run alone
+    assert "shared_ngrams" not in corpus.selection.table
+
+
+def test_only_what_was_read_is_measured_and_without_the_corpus_nothing_is(tiny, tmp_path):
+    notice = " ".join(f"licence{i}" for i in range(20))
+    rows = [
+        {"id": str(i), "text": " ".join(f"w{i}x{k}" for k in range(99)) + " " + notice}
+        for i in range(5)
+    ]
+    corpus = ScoredCorpus.score(
+        tiny, wb.HeadSet.parse("L0H1", tiny), rows, tmp_path, max_tokens=200
+    )
+    corpus.measure_boilerplate()
+    assert corpus.column("shared_ngrams").tolist() == [0.0] * 5
+    with pytest.raises(wb.CorpusError, match="n-grams cannot be counted"):
+        ScoredCorpus.load(tmp_path).measure_boilerplate()

@@ -93,9 +93,12 @@ def test_every_order_and_filter_is_that_of_plain_python(count, fraction, by):
                 assert whole["doc_id"].iloc[found].tolist() == wanted
     shown = corpus.rows([0, count - 1])
     for row, position in zip(shown, (0, count - 1), strict=True):
-        assert list(row) == [*COLUMNS, "predicted"]
+        residual = ["residual"] if count >= 300 else []  # which needs eight documents of a domain
+        assert list(row) == [*COLUMNS, "predicted", *residual]
         for name, value in row.items():
             assert type(value) in (str, int, float, bool)
+            if name == "residual":  # test_corpus_columns.py
+                continue
             assert value == whole[name].iloc[position] or value != value
     json.dumps(shown)
     assert corpus.rows([]) == []

@@ -315,3 +315,22 @@ def planted_session(monkeypatch):
         session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
     )
     return wb.Session(model, "what is lost?", scores=scores_of(model))
+
+
+def test_the_check_goes_on_from_the_probes_of_the_detection(monkeypatch):
+    model = planted_model()
+    monkeypatch.setattr(
+        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
+    )
+    session = wb.Session(model, "abc abc abc")
+    with pytest.raises(ValueError, match="find the heads here first"):
+        session.check_heads()
+    scores = session.detect(probes=6)
+    heard = listen(session)
+    report = session.check_heads()
+    expected = wb.head_report(scores, model, session.probes, allow_ties=True)
+    assert (report.verdict, report.reasons) == (expected.verdict, expected.reasons)
+    assert session.report is report
+    assert heard == ["scores"]
+    session.use_scores(scores_of(model))
+    assert (session.report, session.probes) == (None, None)

@@ -11,7 +11,7 @@ import workbench as wb
 from workbench.masking.fast_path import key_of
 from workbench.masking.reference import plain_losses
 from workbench.masking.residual_cache import RESUMED
-from workbench.masking.token_changes import aligned
+from workbench.masking.token_changes import CONTINUED, aligned
 
 TEXT = "Toggle one head, then another."
 LONG = "abc, def! " * 30  # 300 tokens: three windows of the tiny models
@@ -69,6 +69,42 @@ def test_only_the_beginning_of_a_text_is_read(tiny):
     assert "".join(found.pieces) == LONG[:50]
     ((expected,),) = wb.token_losses(tiny, [LONG], [session.heads], max_tokens=50)
     np.testing.assert_allclose(found.after[1:], expected, atol=2e-5)
+
+
+def test_each_window_of_a_long_text_is_read_by_itself(tiny):
+    text = LONG.replace("e", "é")  # of two bytes, one token each
+    session = wb.Session(tiny, text, "L1H0", max_tokens=90)
+    every = tiny.encode(text)
+    assert session.windows == -(-len(every) // 90) > 3
+    read = []
+    for number in range(session.windows):
+        session.read_window(number)
+        found = session.changes()
+        stretch = "".join(piece for piece in found.pieces if piece != CONTINUED)
+        assert list(found.ids) == every[90 * number : 90 * (number + 1)]
+        ((expected,),) = wb.token_losses(tiny, [stretch], [session.heads])
+        np.testing.assert_allclose(found.after[1:], expected, atol=2e-5)
+        needs = wb.head_effects(tiny, stretch, token=3)
+        np.testing.assert_allclose(session.needs(3).effect, needs.effect, atol=1e-6)
+        assert found.left_out == len(every) - len(found.ids)
+        read.append(stretch)
+    assert "".join(read) == text
+
+
+def test_turning_to_a_window_is_an_action_and_another_text_begins_at_the_first(tiny):
+    session = wb.Session(tiny, LONG, "L1H0", max_tokens=120)
+    session.ask(3)
+    session.read_window(1)
+    assert session.palette.token is None  # it was one of the window before
+    with pytest.raises(ValueError, match="no window 3: this text has 3, of 120 tokens each"):
+        session.read_window(3)
+    session.undo()
+    assert session.state.window == 0
+    session.redo()
+    session.read("a short text")
+    assert (session.state.window, session.windows) == (0, 1)
+    session.undo()
+    assert session.state.window == 1
 
 
 # ---- predictions ------------------------------------------------------------------------------

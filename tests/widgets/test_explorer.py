@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import threading
@@ -19,6 +20,7 @@ from support.planted import planted_model, planted_probes
 import workbench as wb
 from widgets import Explorer, TokenView
 from widgets.explorer import TABS
+from widgets.grid_picture import grid_png
 from widgets.tasks.interrupt import _interrupted
 from workbench.core.text import escape_control_characters
 from workbench.scoring.corpus_folder import default_folder
@@ -431,6 +433,33 @@ def test_a_text_that_is_being_typed_is_kept(explorer):
     assert explorer.session.text == "half a sent"
 
 
+def test_the_second_window_of_a_long_text_is_one_click_away(model):
+    explorer = Explorer(model, text="one two three four " * 20, max_tokens=50)
+    try:
+        settled(explorer)
+        text = explorer.text
+        assert text._windows.layout.display == ""
+        assert (text.window.max, text.of.value) == (
+            explorer.session.windows,
+            f"of {text.window.max}",
+        )
+        assert "lie in other windows" in text.tokens.note
+        text.window.value = 2
+        settled(explorer)
+        assert explorer.session.state.window == 1
+        assert text.tokens.tokens == list(explorer.session.changes().pieces)
+        explorer.session.undo()
+        settled(explorer)
+        assert text.window.value == 1
+        explorer.session.read("short")
+        settled(explorer)
+        assert text._windows.layout.display == "none"
+        assert text.window.max == 1
+        assert explorer.status.error is None
+    finally:
+        explorer.close()
+
+
 def test_a_click_on_a_text_that_is_on_its_way_out_asks_nothing(explorer):
     tokens, revision = explorer.text.tokens, explorer.text.tokens.revision
     with explorer.session.model.lock:  # the losses of the new text have to wait
@@ -535,14 +564,29 @@ def test_the_picture_holds_grid_and_text_and_is_the_same_every_time(explorer):
 def test_display_gives_the_widget_and_the_picture_beside_it(explorer, monkeypatch):
     shown: list = []
 
+    class Shown:
+        def update(self, content, **options):
+            updated.append(content)
+
     def display(widget, **options):
         shown.append(widget)
+        return Shown()
 
+    updated: list = []
     monkeypatch.setattr("widgets.explorer.display", display)
     explorer._ipython_display_()
-    widget, picture = shown
+    widget, picture, png = shown
     assert "application/vnd.jupyter.widget-view+json" in widget
     assert picture.data == explorer.snapshot().data
+    heads, colours = explorer.session.heads, explorer._colours
+    drawn = grid_png(explorer.session.model, heads, colours)
+    assert base64.b64decode(png["image/png"]) == drawn  # for sites that strip colours
+    assert png["text/plain"] == f"{len(heads)} of 12 heads masked, as a picture"
+    explorer.session.toggle("L0H1")
+    settled(explorer)
+    explorer._update_static()
+    assert updated[-1] != png
+    assert updated[-2].data == explorer.snapshot().data
 
 
 def test_a_wide_model_crosses_as_bytes():

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from support.hostile import TEXTS
 from support.models import make_model
+from support.planted import planted_model, planted_probes
 
 import workbench as wb
 from widgets import Explorer
+from widgets.escaping import escaped
 from widgets.explorer import TABS
+from workbench.core.text import escape_control_characters
 from workbench.models.head_scores import HeadScores
+from workbench.session import session as session_module
 from workbench.session.head_colours import ESTIMATE, EXACT, NEED, RETRIEVAL
 from workbench.session.head_table import head_table
 from workbench.session.session import Session
@@ -177,3 +182,44 @@ def test_columns_of_ones_own_are_listed(explorer):
     assert [(row["layer"], row["mine"]) for row in rows[:3]] == [
         ("L1H1", "2.00"), ("L0H1", "0.50"), ("L0H0", "\N{EN DASH}"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*TEXTS[::12], "turned \u202e round", "a\nb"])
+def test_columns_of_hostile_names_are_written_out_and_still_sort(explorer, name):
+    session = explorer.session
+    frame = pd.DataFrame({"layer": [0, 1], "head": [1, 1], name: [0.5, 2]})
+    session.add_columns(frame)
+    settled(explorer)
+    table, shown = explorer.head_list.table, escape_control_characters(name)
+    (made,) = [one for one in table.columns if one["key"] == name]
+    assert (made["label"], made["title"]) == (shown, shown)
+    assert (shown, name) in explorer.heads.colour.options
+    table._heard(table, {"action": "sort", "by": name}, None)
+    assert cells(explorer)[0]["layer"] == "L1H1"
+    assert f"<b>{escaped(name)}</b>" in explorer.head_list.ranking.value
+    explorer.heads.colour.value = name
+    settled(explorer)
+    assert session.palette.colour_by == name
+    assert explorer.heads.grid.legend["name"] == shown
+
+
+def test_the_heads_are_found_first_where_no_probes_are_known_and_then_checked(monkeypatch):
+    monkeypatch.setattr(
+        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=6)
+    )
+    explorer = Explorer(planted_model(), text="abc abc abc")
+    try:
+        assert explorer.wait(60)
+        explorer.tabs.selected_index = TABS.index("Heads")
+        settled(explorer)
+        panel, session = explorer.head_list, explorer.session
+        assert panel.check.description == "Find and check the heads"
+        panel.check.click()
+        settled(explorer)
+        assert session.scores is not None
+        verdict = escaped(session.report.verdict)
+        assert verdict in panel.note.value
+        assert f">checked: {verdict}</span>" in explorer.toolbar.title.value
+        assert panel.check.description == "Check the heads"
+    finally:
+        explorer.close()

@@ -10,6 +10,7 @@ import ipywidgets as w
 import numpy as np
 
 from widgets.escaping import escaped
+from widgets.panels.changes import ChangesPanel
 from widgets.panels.scatter_panel import ScatterPanel
 from widgets.panels.scoring_form import ScoringForm
 from widgets.status_line import Note, StatusLine
@@ -54,6 +55,10 @@ class DocumentsPanel(w.VBox):
             description="Plot", layout=AUTO,
             tooltip="Show the documents as points: the score against what it may go along with",
         )  # fmt: skip
+        self.change = w.ToggleButton(
+            description="Counterfactuals", layout=AUTO,
+            tooltip="What do the scores listen to? Texts are changed on purpose and scored again",
+        )  # fmt: skip
         self.note = Note()  # of no width while it says nothing
         self.table = DocumentTable(status)
         self.table.on_sort = guarded(self._sort)
@@ -62,7 +67,9 @@ class DocumentsPanel(w.VBox):
         self.table.on_shown = self._read_beginnings
         self.table.add_class("aiw-fill")
         self.scatter = ScatterPanel(session, status, queues, self._choose, self._open)
+        self.changes = ChangesPanel(session, status, queues)
         self.plot.observe(guarded(lambda change: self._show_plot(change["new"])), "value")
+        self.change.observe(lambda change: self._show_changes(change["new"]), "value")
         kinds: list[tuple[str, Extreme, str]] = [
             ("Highest", "highest", "Open the document of highest score"),
             ("Lowest", "lowest", "Open the document of lowest score"),
@@ -109,13 +116,16 @@ class DocumentsPanel(w.VBox):
                 w.HBox([self.note, self.passing, self.clear]),
                 self._range,
                 self.scatter,
+                self.changes,
                 self.table,
             ], layout={"display": "none"},
         )  # fmt: skip
         self._looking.add_class("aiw-looking")
         self._bar = w.HBox(
-            [self.another, self.plot, *self.extremes.values()], layout={"display": "none"}
+            [self.another, self.plot, self.change, *self.extremes.values()],
+            layout={"display": "none"},
         )
+        self._bar.add_class("aiw-wrap")
         super().__init__([self._bar, self.form, self._looking])
         self.add_class("aiw-documents")
         self._by, self._ascending = "rank", True
@@ -129,11 +139,19 @@ class DocumentsPanel(w.VBox):
         self.form.layout.display = "" if change["new"] else "none"
 
     def _show_plot(self, on: bool) -> None:
+        if on:
+            self.change.value = False
         self.scatter.show(on)
         self._range.layout.display = "" if on else "none"
         if not on:
             self._choose(None)
         self.scatter.keep(self.table.order)
+
+    def _show_changes(self, on: bool) -> None:
+        if on:
+            self.plot.value = False
+        self.changes.show(on)
+        self.table.layout.display = "none" if on else ""  # both would stand below the fold
 
     # ---- looking through --------------------------------------------------------------------
 
@@ -152,11 +170,23 @@ class DocumentsPanel(w.VBox):
         self._ranges, self._bins, self._chosen, self._narrowed = {}, {}, None, None
         self._wanted = []
         self.scatter.renew()
+        self.changes.renew()
         self._show_range()
         self.arrange()
         self._looking.layout.display = self._bar.layout.display = ""
         self.another.value = False
         self.form.layout.display = "none"
+
+    def follow_columns(self) -> None:
+        """Show the columns that the corpus has by now."""
+        corpus = self.session.corpus
+        if corpus is None:
+            return
+        with self._ours.made():
+            before = self.column.value
+            self.column.options, self.column.value = corpus.numeric_columns, before
+        self.scatter.follow_columns()
+        self.arrange()
 
     def arrange(self) -> None:
         """Filter and sort anew."""
@@ -170,6 +200,7 @@ class DocumentsPanel(w.VBox):
         self.table.show(corpus, order, self._by, self._ascending)
         self.table.show_histograms(corpus, self._ranges, self._bins)
         self.scatter.keep(order)
+        self.changes.draw_from(order)
         self._say_what_passes(corpus, len(order))
 
     def narrow(self, positions: np.ndarray | None, words: str) -> None:

@@ -10,12 +10,14 @@ from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.head_grid import HeadGrid
 from widgets.views.head_table import HeadTable
+from workbench.detection.report import HeadReport
 from workbench.models.heads import cut_size
 from workbench.session.head_colours import ESTIMATE, RETRIEVAL
 from workbench.session.head_table import HIGH, LOW, head_table
 from workbench.session.session import Session
 
 CHECKING = "checking the heads"
+CHECK, FIND_FIRST = "Check the heads", "Find and check the heads"
 NAMED = ("layer", "head", "masked")  # columns by which nothing can be masked
 
 
@@ -52,7 +54,7 @@ class HeadListPanel(w.VBox):
             tooltip="Where heads of equal value tie at the cut, let the lower layer and head win",
         )  # fmt: skip
         self.check = w.Button(
-            description="Check the heads", icon="stethoscope", layout={"width": "auto"},
+            description=CHECK, icon="stethoscope", layout={"width": "auto"},
             tooltip="Do lookups need the top 5 %, and is the set the same on other probes? Takes "
             "some minutes; the verdict stands above as a badge",
         )  # fmt: skip
@@ -90,6 +92,7 @@ class HeadListPanel(w.VBox):
         """Show what the session knows now, if anybody looks."""
         if not self._showing:
             return
+        self.check.description = FIND_FIRST if self.session.probes is None else CHECK
         table = head_table(self.session)
         known = self.session.known_colours()
         if self._sorted is not None and self._sorted[0] not in table:
@@ -122,9 +125,15 @@ class HeadListPanel(w.VBox):
         self.follow()
 
     def _check(self) -> None:
+        session = self.session
+
+        def check() -> HeadReport:
+            if session.probes is None:  # nothing is known of how the scores came about
+                session.detect()
+            return session.check_heads()
+
         self._queues.begin(
-            CHECKING, self.session.check_heads, lambda report: self.note.say(report.verdict),
-            self.note,
+            CHECKING, check, lambda report: self.note.say(report.verdict), self.note
         )  # fmt: skip
 
     def _choose(self, position: int) -> None:

@@ -8,6 +8,7 @@ from widgets.panels.named import named
 from widgets.status_line import StatusLine
 from widgets.views.head_grid import HeadGrid
 from widgets.views.own_changes import OwnChanges
+from workbench.core.text import escape_control_characters
 from workbench.models.heads import HeadSet
 from workbench.session.head_colours import HeadColours
 from workbench.session.session import Session
@@ -51,8 +52,9 @@ class HeadsPanel(w.VBox):
         with self._ours.made():
             self.grid.masked = self.session.heads
             self.grid.compare_with(self.session.state.against)
-            if self.colour.options != tuple(palette.names):
-                self.colour.options = tuple(palette.names)
+            options = tuple((escape_control_characters(name), name) for name in palette.names)
+            if self.colour.options != options:
+                self.colour.options = options
             self.colour.value = palette.colour_by
 
     def chosen(self) -> HeadSet:

@@ -19,7 +19,8 @@ and the text then shows what it attends to.<br>
 <b>Text</b>: vermilion tokens become harder to predict under the mask, blue ones easier.<br>
 <b>Keys in the grid</b>: arrows, Home, End; Space masks; Shift+Space fills; L a layer, H a head in
 every layer; Ctrl+Z and Ctrl+Shift+Z undo and redo.<br>
-<b>Keys in the text</b>: arrows, Page up and down; Enter asks which heads a token needs.<br>
+<b>Keys in the text</b>: arrows, Page up and down; Enter asks which heads a token needs;
+Alt+Up and Alt+Down open the next document of the table.<br>
 Tab and Escape leave grid, text and table. To see cells beside the explorer: right-click it,
 <i>Create New View for Cell Output</i>.
 </div></details>

@@ -10,17 +10,18 @@ import numpy as np
 import pandas as pd
 
 from widgets.escaping import escaped
-from widgets.status_line import StatusLine
+from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.own_changes import OwnChanges
 from widgets.views.scatter import Scatter
 from workbench.core.polygon import inside
 from workbench.core.text import escape_control_characters
-from workbench.session.scored_corpus import ScoredCorpus
+from workbench.session.scored_corpus import BOILERPLATE, ScoredCorpus
 from workbench.session.session import Session
 
 FIRST = "loss_base"  # the confound that the score goes along with most often
 HALF = {"flex": "1 1 0", "width": "auto", "min_width": "0"}
+COUNTING = "counting boilerplate"
 
 
 class ScatterPanel(w.VBox):
@@ -54,9 +55,16 @@ class ScatterPanel(w.VBox):
         self.points = Scatter(status)
         self.points.on_select = status.guarded(self._select)
         self.points.on_open = status.guarded(on_open)
+        self.boilerplate = w.Button(
+            description="Boilerplate", icon="clone", layout={"width": "auto"},
+            tooltip="Count which runs of 13 words of each document stand in two or more others: "
+            "licences, banners, templates, which the model may know by heart; a column more",
+        )  # fmt: skip
+        self.note = Note()  # of no width while it says nothing
+        self.boilerplate.on_click(status.guarded(lambda _: self._count(), self.note))
+        axes = w.HBox([self.up, w.Label("against"), self.across, self.boilerplate])
         super().__init__(
-            [w.HBox([self.up, w.Label("against"), self.across]), self.along, self.points],
-            layout={"display": "none"},
+            [axes, w.HBox([self.note, self.along]), self.points], layout={"display": "none"}
         )
         self._corpus: ScoredCorpus | None = None
         self._plotted = np.empty(0), np.empty(0)
@@ -81,15 +89,38 @@ class ScatterPanel(w.VBox):
         if corpus is None or not self.showing or corpus is self._corpus:
             return
         self._corpus = corpus
+        self.note.clear()
+        self._offer(corpus, FIRST)
+        self.along.value = ""
+        self._correlate(corpus)
+
+    def follow_columns(self) -> None:
+        """Offer the columns that came since; boilerplate, if it did, is shown at once."""
+        corpus = self._corpus
+        if corpus is None or corpus is not self.session.corpus:
+            return
+        self._offer(corpus, BOILERPLATE if BOILERPLATE in corpus.numeric_columns else FIRST)
+        self._correlate(corpus)
+
+    def _offer(self, corpus: ScoredCorpus, across: str) -> None:
         names = [name for name in corpus.numeric_columns if name not in ("rank", "margin")]
         with self._ours.made():
-            for control, first in ((self.across, FIRST), (self.up, "score")):
+            for control, first in ((self.across, across), (self.up, "score")):
                 control.options, control.value = names, first
         self._draw()
-        self.along.value = ""
+
+    def _correlate(self, corpus: ScoredCorpus) -> None:
         self._queues.corpus.do(
             "confounds of the score", lambda: corpus.confounds, self._show_confounds
         )
+
+    def _count(self) -> None:
+        self._queues.begin(COUNTING, self.session.measure_boilerplate, self._counted, self.note)
+
+    def _counted(self, _: object) -> None:
+        corpus = self.session.corpus
+        if corpus is not None and BOILERPLATE not in corpus.numeric_columns:
+            self.note.say("no text that was read has 13 words")
 
     def keep(self, positions: np.ndarray) -> None:
         """Tell the documents that pass the filters from the others.

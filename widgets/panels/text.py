@@ -10,12 +10,14 @@ from widgets.escaping import escaped
 from widgets.panels.examples import EXAMPLES
 from widgets.panels.named import named
 from widgets.status_line import Note, StatusLine
+from widgets.views.own_changes import OwnChanges
 from widgets.views.token_view import TokenView
 from workbench.session.head_colours import NEED
 from workbench.session.session import Session
 
 ORDERS = [("reading order", "text"), ("most hurt first", "hurt")]
 NARROW = {"width": "30px"}
+WINDOW = {"width": "58px", "flex": "none"}
 
 
 class TextPanel(w.VBox):
@@ -35,6 +37,7 @@ class TextPanel(w.VBox):
         self.tokens = TokenView(status)
         self.tokens.on_undo = guarded(session.undo)
         self.tokens.on_redo = guarded(session.redo)
+        self.tokens.on_step = lambda by: self.on_step(by)
         self.order = named(w.Dropdown(
             description="Order of the tokens", options=ORDERS, layout={"width": "130px"},
             tooltip="The order of the tokens",
@@ -50,8 +53,23 @@ class TextPanel(w.VBox):
         )  # fmt: skip
         self._texts = w.HBox([self.tokens])
         self._texts.add_class("aiw-texts")
-        self.before = self._step_button("chevron-left", "The document above, in the table", -1)
-        self.after = self._step_button("chevron-right", "The document below, in the table", 1)
+        self.before = self._step_button(
+            "chevron-left", "The document above, in the table (Alt+Up in the text)", -1
+        )
+        self.after = self._step_button(
+            "chevron-right", "The document below, in the table (Alt+Down in the text)", 1
+        )
+        self._ours = OwnChanges()  # of the control, which is set to what the session says
+        self.window = named(w.BoundedIntText(
+            description="Window of the text", value=1, min=1, max=1, layout=WINDOW,
+            tooltip="A long text is read window by window, each by itself",
+        ))  # fmt: skip
+        turn = guarded(lambda number: session.read_window(number - 1))
+        self.window.observe(
+            lambda change: None if self._ours.under_way else turn(change["new"]), "value"
+        )
+        self.of = w.Label()
+        self._windows = w.HBox([w.Label("window"), self.window, self.of], layout={"flex": "none"})
         self.source = w.HTML()
         self.source.add_class("aiw-source")
         self.edit = w.ToggleButton(
@@ -78,7 +96,9 @@ class TextPanel(w.VBox):
         )
         self._editor.add_class("aiw-editor")
         self.edit.observe(self._show_editor, "value")
-        line = [self.order, self.sides, self.before, self.after, self.source, self.edit]
+        line = [
+            self.order, self.sides, self.before, self.after, self._windows, self.source, self.edit,
+        ]  # fmt: skip
         super().__init__([w.HBox(line), self._texts, self._editor])
         self.add_class("aiw-text")
         self.follow_sides()
@@ -130,6 +150,13 @@ class TextPanel(w.VBox):
         self.source.value = label
         for button in (self.before, self.after):
             button.disabled = position is None
+        windows = session.windows
+        with self._ours.made():
+            self.window.max = max(windows, self.window.value)  # it is never below the value
+            self.window.value = session.state.window + 1
+            self.window.max = windows
+        self.of.value = f"of {windows:,}"
+        self._windows.layout.display = "" if windows > 1 else "none"
         palette = session.palette
         asked = palette.token if palette.colour_by == NEED else None
         self.tokens.selected = -1 if asked is None else asked

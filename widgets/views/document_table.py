@@ -31,6 +31,8 @@ COLUMNS = (
     column("contrast", "contrast", 66, 4),
     column("excess", "excess", 62, 4),
     column("excess_relative", "relative excess", 100, 4),
+    column("residual", "residual", 66, 1),
+    column("shared_ngrams", "boilerplate", 80, 2),
     column("read", "read", 90, share=1),
 )
 
@@ -70,8 +72,8 @@ class DocumentTable(RowTable):
             if corpus is not self._corpus:
                 self._corpus, self.beginnings = corpus, {}
                 self.opened = -1  # a position belongs to its corpus
-                self.columns = columns_of(corpus)
                 self.nothing = "no document passes the filters"
+            self.columns = columns_of(corpus)
             self.arrange(order, by, ascending)
 
     def values(self, positions: Sequence[int]) -> Sequence[Mapping[str, Any]]:

@@ -13,6 +13,7 @@ from ipywidgets.widgets.trait_types import CByteMemoryView
 from widgets.escaping import Report, raises
 from widgets.views.browser_files import module, stylesheet
 from widgets.views.own_changes import OwnChanges
+from workbench.core.text import escape_control_characters
 from workbench.models.geometry import HasGeometry
 from workbench.models.heads import Head, HeadSet
 from workbench.session.head_colours import HeadColours
@@ -104,8 +105,9 @@ class HeadGrid(anywidget.AnyWidget):
         """
         with self.hold_sync():
             self.legend = {
-                "name": colours.name, "low": colours.low, "high": colours.high,
-                "diverging": colours.diverging, "digits": colours.digits, "note": colours.note,
+                "name": escape_control_characters(colours.name), "note": colours.note,
+                "low": colours.low, "high": colours.high,
+                "diverging": colours.diverging, "digits": colours.digits,
             }  # fmt: skip
             self.values = colours.values.astype(np.float32).tobytes()
 

@@ -58,6 +58,14 @@ class LiveFigure(w.VBox):
             live.layout.shapes = figure.layout.shapes
             live.layout.annotations = figure.layout.annotations
 
+    def clear(self) -> None:
+        """Show nothing again."""
+        before, self.figure = self.figure, None
+        self.caption.value = ""
+        self.set_trait("children", (self._watch, self.caption))
+        if before is not None:
+            before.close()
+
     def use_theme(self, theme: str) -> None:
         """Follow the page around the figure.
 

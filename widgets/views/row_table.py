@@ -47,8 +47,8 @@ def column(
         A member of the trait `columns`.
     """
     return {
-        "key": key, "label": label, "least": least, "digits": digits, "share": share,
-        "middle": middle, "bar": bar, "title": title,
+        "key": key, "label": escape_control_characters(label), "least": least, "digits": digits,
+        "share": share, "middle": middle, "bar": bar, "title": escape_control_characters(title),
     }  # fmt: skip
 
 

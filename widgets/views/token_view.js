@@ -386,9 +386,11 @@ function render({ model, el }) {
   });
   // Without Ctrl, Cmd or Alt only these go on to JupyterLab, where a plain letter can cut the whole cell.
   const LEAVING = ["Tab", "Escape", "Shift", "Control", "Alt", "AltGraph", "Meta", "CapsLock"];
+  const STEPS = ["ArrowUp", "ArrowDown"]; // with Alt: the document before or behind in the table
   const isOurs = (event) => {
     if (event.ctrlKey || event.metaKey) return "zyZY".includes(event.key);
-    return !event.altKey && !LEAVING.includes(event.key);
+    if (event.altKey) return STEPS.includes(event.key);
+    return !LEAVING.includes(event.key);
   };
 
   const releaseKeys = claimKeys(list, isOurs);
@@ -404,6 +406,7 @@ function render({ model, el }) {
     const to = (there) => spans[shown[clamp(there, 0, last)]].focus();
     if (control && key === "z") model.send({ action: event.shiftKey ? "redo" : "undo" });
     else if (control && key === "y") model.send({ action: "redo" });
+    else if (event.altKey) model.send({ action: "step", by: key === "ArrowUp" ? -1 : 1 });
     else if (key === "ArrowRight" || key === "ArrowDown") to(place + 1);
     else if (key === "ArrowLeft" || key === "ArrowUp") to(place - 1);
     else if (key === "PageDown") to(place + 10);

@@ -23,8 +23,9 @@ class TokenView(anywidget.AnyWidget):
     """The tokens of a `TokenChanges`, with details of the one that is pointed at.
 
     The owner sets on_predict(token), which answers later with `show_predictions`; on_look(token),
-    which answers with `show_looks`; on_ask(token), a click, which `show_needs` may answer; on_undo
-    and on_redo. Tokens are looked from only while `chosen` names heads.
+    which answers with `show_looks`; on_ask(token), a click, which `show_needs` may answer;
+    on_step(by), to the document before or behind; on_undo and on_redo. Tokens are looked from only
+    while `chosen` names heads.
 
     Attributes:
         tokens: the text, piece by piece.
@@ -75,6 +76,7 @@ class TokenView(anywidget.AnyWidget):
         self.on_predict: Callable[[int], object] = lambda token: None
         self.on_look: Callable[[int], object] = lambda token: None
         self.on_ask: Callable[[int], object] = lambda token: None
+        self.on_step: Callable[[int], object] = lambda by: None
         self.on_undo: Callable[[], object] = lambda: None
         self.on_redo: Callable[[], object] = lambda: None
         self._fitting = self.color_max  # the scale that the losses shown would have
@@ -92,7 +94,7 @@ class TokenView(anywidget.AnyWidget):
             after: name of the masked head set.
             reach: nats at which the colour is strongest; None: what fits these losses.
         """
-        left_out = f"{changes.left_out:,} more tokens of this text are not read"
+        left_out = f"{changes.left_out:,} more tokens of this text lie in other windows"
         with self.hold_sync():
             self.tokens = [escape_control_characters(piece) for piece in changes.pieces]
             self.before = changes.before.astype(np.float32).tobytes()
@@ -178,13 +180,16 @@ class TokenView(anywidget.AnyWidget):
 
         Args:
             _: the widget.
-            message: action, and for "predict", "look" and "ask" also token and revision.
+            message: action, for "step" also by, and for "predict", "look" and "ask" also token and
+                revision.
             buffers: none.
         """
         try:
             action = message["action"]
             if action in ("undo", "redo"):
                 (self.on_undo if action == "undo" else self.on_redo)()
+            elif action == "step":
+                self.on_step(int(message["by"]))
             elif message["revision"] == self.revision:
                 act = {"predict": self.on_predict, "look": self.on_look, "ask": self.on_ask}[action]
                 act(int(message["token"]))

@@ -62,3 +62,23 @@ def default_scores(model: Model) -> HeadScores:
     per_probe = np.reshape(stored["per_probe"], (-1, model.num_layers, model.num_heads))
     probes, draws = default_probes(model), stored["bootstrap"]
     return summarised(model, per_probe, "retrieval score", probes, draws)
+
+
+def shipped_probes_of(scores: HeadScores, model: Model) -> Probes | None:
+    """The probes that come with the package, if some scores come from them.
+
+    Args:
+        scores: of the heads of a model.
+        model: the model.
+
+    Returns:
+        What `default_probes` returns; None for scores of other probes.
+    """
+    digest = scores.origin.get("probes_sha256")
+    if digest is None:
+        return None
+    try:
+        probes = default_probes(model)
+    except ValueError:  # of another tokenizer
+        return None
+    return probes if probes.digest == digest else None

@@ -56,7 +56,7 @@ def scorers(table: TableLike, *, seed: int = 0) -> pd.DataFrame:
     if "rise" not in rows:
         rows["rise"] = rows["loss_ref"] - rows["loss_base"]
     rows["difference"] = rows["rise"]
-    rows["residual"] = _residual(rows)
+    rows["residual"] = residual(rows)
     rows["perplexity"] = np.exp(rows["loss_base"])
     rows["length"] = rows["tokens"].astype(float)
     rows["compression"] = rows["compression_ratio"]
@@ -270,10 +270,19 @@ def scored_by(table: TableLike, scorer: str) -> pd.DataFrame:
     return rows.assign(score=rows[scorer].astype(float))
 
 
-def _residual(table: pd.DataFrame) -> pd.Series:
-    """Ranks of the score less what a linear fit on the ranks of CONTROLLED explains, by domain."""
+def residual(table: pd.DataFrame) -> pd.Series:
+    """Ranks of the score less what a linear fit on the ranks of CONTROLLED explains, by domain.
+
+    Args:
+        table: score, domain and the columns of CONTROLLED.
+
+    Returns:
+        With the index of the table; NaN for a document that lacks one of them, and in a domain with
+        fewer than eight that have all.
+    """
     left = pd.Series(np.nan, index=table.index)
-    for _, part in table.groupby("domain", sort=False):
+    known = table[["score", *CONTROLLED]].notna().all(axis=1)
+    for _, part in table[known].groupby("domain", sort=False):
         if len(part) < 2 * (len(CONTROLLED) + 1):
             continue
         ranks = [stats.rankdata(part[name]) for name in CONTROLLED]

@@ -56,6 +56,8 @@ def session_code(
         read = f"open({text_file!a}, encoding='utf-8', newline='').read()"
         opened = opened or [f"session.read({read})"]
     lines += opened or [f"session.read({_literal(state.text)})"]
+    if state.window:
+        lines.append(f"session.read_window({state.window})")
     if scored_heads:
         lines.append("# its scores of heads are left out: session.detect() makes some")
     lines += _masks(state)

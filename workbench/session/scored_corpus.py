@@ -20,16 +20,19 @@ import pyarrow as pa
 
 from workbench.analysis.confounding import confound_values, confounds
 from workbench.core.frames import TableLike
+from workbench.corpus.boilerplate import SharedNgrams, shared_ngrams
 from workbench.corpus.notes import note_on_domains
 from workbench.corpus.places import CorpusPlaces
 from workbench.corpus.reading import CorpusError, Document, text_sha256
 from workbench.manifest.writing import write_manifest
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
+from workbench.scoring.passages import read_text
 from workbench.scoring.run import score_corpus
 from workbench.scoring.run_folder import load_scores
 from workbench.scoring.schema import SCHEMA, SCORE_ROW, columns_in
 from workbench.scoring.score_table import run_of
+from workbench.selection.alternative_scores import residual
 from workbench.selection.ranking import SCORE, By, Selection, cut, rank
 
 # What every scored corpus has; `column_names` says what one has beside them.
@@ -39,6 +42,9 @@ COLUMNS = (
 )  # fmt: skip
 
 REPETITION = "repetition"  # share of the predicted tokens that are not novel
+BOILERPLATE = "shared_ngrams"  # share of the n-grams that stand in other documents, once measured
+RESIDUAL = "residual"  # of the score, once base loss, repetition and length are taken out
+MADE_HERE = (REPETITION, BOILERPLATE, RESIDUAL)  # and in no run
 BINS = 24  # of a histogram
 WIDE = 100  # counts that span a larger factor are shown on a logarithmic scale
 BEGINNING = 160  # characters
@@ -109,9 +115,12 @@ class ScoredCorpus:
         self.folder = None if folder is None else Path(folder)
         self._table, self._run = table, run_of(table)
         self._base = rank(table)  # whose rows the positions count
+        self._shared: SharedNgrams | None = None
         repetition = confound_values(self._base)[REPETITION]
         if repetition.notna().any():
             self._base[REPETITION] = repetition
+        if RESIDUAL not in self._base:
+            self._base[RESIDUAL] = residual(self._base)
         self._rank_by(SCORE)
         self.selection = self.cut()
 
@@ -241,16 +250,51 @@ class ScoredCorpus:
     def confounds(self) -> pd.DataFrame:
         """What `confounds` says of the score; of a domain above SAMPLED, of as many drawn from it.
 
-        The column documents says of how many.
+        The column documents says of how many; boilerplate is among them once it was measured.
         """
         domains = self._base.groupby("domain", sort=False)
         drawn = [part.sample(min(len(part), SAMPLED), random_state=0) for _, part in domains]
-        return confounds(pd.concat(drawn, ignore_index=True), draws=400)
+        return confounds(pd.concat(drawn, ignore_index=True), shared=self._shared, draws=400)
+
+    def measure_boilerplate(self) -> SharedNgrams:
+        """Count how much of what was read of each document stands in others (`shared_ngrams`).
+
+        From then on it is a column, BOILERPLATE, and among `confounds`.
+
+        Returns:
+            The shares.
+
+        Raises:
+            CorpusError: the corpus is not at hand.
+            ValueError: a document that was scored is not in it any more.
+        """
+        if self.corpus is None:
+            raise CorpusError(
+                "the scores are here but the corpus is not, so its n-grams cannot be counted: load "
+                "them together, as in session.load(folder, corpus)"
+            )
+        read = "read" in self._base
+        spans = dict(
+            zip(
+                zip(self._base["source"], self._base["row"], strict=True),
+                self._base["read"] if read else [None] * len(self),
+                strict=True,
+            )
+        )
+        self._shared = shared = shared_ngrams(
+            self.corpus, part=lambda document: _read_of(document.text, spans.get(_place(document))),
+            **self.columns,
+        )  # fmt: skip
+        self._base[BOILERPLATE] = shared.of(self._base)["share"].astype(float)
+        for name in ("column_names", "numeric_columns", "rankings", "confounds"):
+            self.__dict__.pop(name, None)  # what was kept without it
+        self.cut(self.selection.fraction, self.selection.by, self._by_score)
+        return shared
 
     def _rank_by(self, by_score: str) -> None:
         if by_score == SCORE:
             # Columns that were added here are none of the run: they stay out of selections.
-            self._ranked = self._base.drop(columns=REPETITION, errors="ignore")
+            self._ranked = self._base.drop(columns=[*MADE_HERE], errors="ignore")
             self._positions = self._base.index
         else:
             self._ranked = ranked = rank(self._table, by_score)
@@ -288,7 +332,7 @@ class ScoredCorpus:
     @cached_property
     def rankings(self) -> tuple[str, ...]:
         """The columns that `cut` can rank by, the paper's score first."""
-        own = {REPETITION, "rank", "margin", SCORE}  # made here, or by the cut itself
+        own = {*MADE_HERE, "rank", "margin", SCORE}  # made here, or by the cut itself
         return (SCORE, *(name for name in self.numeric_columns if name not in own))
 
     @cached_property
@@ -296,7 +340,13 @@ class ScoredCorpus:
         """What columns hold, in words, as far as it is known."""
         own = columns_in(self._run) if self._run is not None else []
         meanings = {column.name: column.meaning for column in (*SCORE_ROW, *own)}
-        return meanings | {REPETITION: "Share of the predicted tokens that are no novel ones"}
+        return meanings | {
+            REPETITION: "Share of the predicted tokens that are no novel ones",
+            RESIDUAL: "What is left of the rank of the score in its domain after a fit on those "
+            "of base loss, compression and length; to choose by it, wb.scorers makes it a column",
+            BOILERPLATE: "Boilerplate: share of its runs of 13 words that stand in two or more "
+            "other documents of the corpus",
+        }
 
     @property
     def selected(self) -> np.ndarray:
@@ -563,6 +613,22 @@ class ScoredCorpus:
             )
         return document
 
+    def text_read(self, position: int) -> str:
+        """What was read of a document, read from the corpus.
+
+        Args:
+            position: of the document.
+
+        Returns:
+            The passages that were read; the whole text where the run does not say.
+
+        Raises:
+            IndexError: there is no such position.
+            CorpusError: the corpus is not at hand or holds another text there by now.
+        """
+        text = self.document(position).text
+        return _read_of(text, self._base["read"].iloc[position] if "read" in self._base else None)
+
     def beginning(self, position: int) -> str:
         """The first words of a document, for a list of documents.
 
@@ -582,6 +648,14 @@ class ScoredCorpus:
         except CorpusError:
             return ""
         return " ".join(start.split())[:BEGINNING]
+
+
+def _place(document: Document) -> tuple[str, int]:
+    return document.source, document.row
+
+
+def _read_of(text: str, read: Any) -> str:
+    return read_text(text, read) if isinstance(read, str) else text
 
 
 def passages_read(read: Any) -> str:

@@ -19,6 +19,7 @@ from workbench.detection.probes import Probes, make_probes
 from workbench.detection.report import HeadReport
 from workbench.detection.report_measurements import head_report
 from workbench.detection.retrieval import retrieval_scores
+from workbench.detection.shipped import shipped_probes_of
 from workbench.masking.attention_rows import AttentionRow, When
 from workbench.masking.effects import HeadEffects, Method
 from workbench.masking.masks import require_fitting
@@ -30,6 +31,7 @@ from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.selection.ranking import SCORE, By, Selection
 from workbench.session.actions import Listeners, action
+from workbench.session.changed_texts import ChangedTexts, changed_texts
 from workbench.session.code_export import session_code
 from workbench.session.head_choices import control_for, highest, toggled
 from workbench.session.head_colours import (
@@ -59,7 +61,7 @@ class Session:
         model: the model.
         scores: of the heads, or None (`use_scores`).
         corpus: the scored corpus, or None.
-        probes: that `detect` scored the heads on, or None.
+        probes: that the heads were scored on, by `detect` or in the package; None: not known.
         report: what `check_heads` said of these scores, or None.
         document: id of the opened document, or None.
         position: its position in the corpus, or None.
@@ -173,7 +175,7 @@ class Session:
 
         Args:
             listener: is called after each action with what changed: "state", "document", "scores",
-                "colours", "corpus" or "cut".
+                "colours", "corpus", "cut" or "columns" (of the corpus).
 
         Returns:
             What ends that, when it is called.
@@ -290,7 +292,31 @@ class Session:
         Args:
             text: at least one character that is no space.
         """
-        self._become(text=require_text(text), control_of=self.state.control_of)
+        self._become(text=require_text(text), window=0, control_of=self.state.control_of)
+
+    @property
+    def windows(self) -> int:
+        """How many windows of `max_tokens` tokens the text has."""
+        return self._text_results.windows(self.text)
+
+    @action
+    def read_window(self, number: int) -> None:
+        """Look at another window of a text that is longer than `max_tokens`.
+
+        A window is read by itself: no token sees those of the windows before.
+
+        Args:
+            number: of the window, from 0.
+
+        Raises:
+            ValueError: the text has no such window.
+        """
+        if not 0 <= number < self.windows:
+            raise ValueError(
+                f"no window {number}: this text has {self.windows}, of {self.max_tokens:,} tokens "
+                "each; give a number from 0"
+            )
+        self._become(window=number, control_of=self.state.control_of)
 
     # ---- history ----------------------------------------------------------------------------
 
@@ -322,7 +348,8 @@ class Session:
             return False
         if before.text != self.text:
             self.document = self.position = None
-        recolour = (before.text, before.mode) != (self.text, self.mode)
+        now = self.state
+        recolour = (before.text, before.window, before.mode) != (now.text, now.window, now.mode)
         if recolour:
             self.palette.text_changed()
         self._listeners.notify("state")
@@ -338,7 +365,7 @@ class Session:
         Returns:
             Token ids, without special tokens.
         """
-        return self._text_results.ids(self.text)
+        return self._text_results.ids(self.text, self.state.window)
 
     def changes(self, state: State | None = None) -> TokenChanges:
         """The losses of every token under the set compared with and under the masked heads.
@@ -435,7 +462,7 @@ class Session:
     def check_heads(self) -> HeadReport:
         """Say how far the top 5 % of the heads can be trusted (`head_report`); takes minutes.
 
-        It goes on from the probes of `detect`, and is kept as `report` until other scores come.
+        It goes on from `probes`, and is kept as `report` until other scores come.
 
         Returns:
             The report, with its verdict.
@@ -468,7 +495,8 @@ class Session:
         scores = as_head_scores(scores)
         require_fitting(self.model, HeadSet.top(scores, allow_ties=True), self.mode)
         self.palette.columns[RETRIEVAL] = HeadColours.of(scores.frame, self.model, name=RETRIEVAL)
-        self.scores, self.probes, self.report = scores, None, None
+        self.scores, self.report = scores, None
+        self.probes = shipped_probes_of(scores, self.model)
         self._listeners.notify("scores")
         self.colour_by(RETRIEVAL)
 
@@ -510,9 +538,9 @@ class Session:
             token: its number in the text.
 
         Raises:
-            ValueError: the token is not predicted in the first window.
+            ValueError: the token is not predicted in the first pass through the model.
         """
-        self._text_results.require_askable(self.text, token)
+        self._text_results.require_askable(self.state, token)
         self.palette.token = token
         self.colour_by(NEED)
 
@@ -681,6 +709,46 @@ class Session:
         selection = self._corpus().cut(fraction, by, by_score)
         self._listeners.notify("cut")
         return selection
+
+    def change_texts(
+        self,
+        count: int = 24,
+        positions: Sequence[int] | np.ndarray | None = None,
+        seed: int = 0,
+    ) -> ChangedTexts:
+        """What the scores listen to: some documents are changed, and both are scored again.
+
+        Their sentences are shuffled, their second half swapped, names renamed, the first half
+        repeated, a licence put in front (`counterfactuals`); six texts are scored for each.
+
+        Args:
+            count: how many documents of the scored corpus to draw.
+            positions: to draw from; None: all.
+            seed: of all draws.
+
+        Returns:
+            The paired response of every column of the scores.
+
+        Raises:
+            ValueError: there is no scored corpus, too few documents, or another model scored them.
+            CorpusError: the texts of the corpus are not at hand.
+        """
+        return changed_texts(
+            self.model, self._corpus(), self.state, count, positions, seed=seed
+        )  # fmt: skip
+
+    def measure_boilerplate(self) -> None:
+        """Count which n-grams of the scored corpus stand in several documents, as a new column.
+
+        Raises:
+            ValueError: there is no scored corpus.
+            CorpusError: the texts of the corpus are not at hand.
+        """
+        corpus = self._corpus()
+        corpus.measure_boilerplate()
+        with self._listeners.lock:
+            if corpus is self.corpus:
+                self._listeners.notify("columns")
 
     def export(self, folder: str | Path | None = None, **options: Any) -> Path:
         """Write the manifest of the present cut.

@@ -24,6 +24,7 @@ class State:
         mode: what masked heads put out.
         against: the head set that losses are compared with; no heads: the stock model.
         control_of: the set that the masked random heads stand for, or None.
+        window: which stretch of a long text is looked at, from 0.
     """
 
     text: str
@@ -31,6 +32,7 @@ class State:
     mode: Mode
     against: HeadSet
     control_of: HeadSet | None = None
+    window: int = 0
 
 
 class History:

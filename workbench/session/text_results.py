@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from workbench.masking.attention_rows import (
 from workbench.masking.effects import HeadEffects, Method, head_effects
 from workbench.masking.residual_cache import ResidualCache, streams_of
 from workbench.masking.token_changes import (
+    CONTINUED,
     TokenChanges,
     TokenPrediction,
     aligned,
@@ -59,16 +60,56 @@ class TextResults:
         self._queries: OrderedDict[Hashable, HeadQueries] = OrderedDict()
         self._lock = threading.Lock()
 
-    def ids(self, text: str) -> tuple[int, ...]:
+    def ids(self, text: str, window: int = 0) -> tuple[int, ...]:
         """The tokens of a text that are read.
+
+        Args:
+            text: any text.
+            window: number of the window.
+
+        Returns:
+            Token ids, without special tokens, at most `max_tokens`.
+        """
+        return self._read_of(text, window)[0]
+
+    def windows(self, text: str) -> int:
+        """How many windows of `max_tokens` tokens a text has.
 
         Args:
             text: any text.
 
         Returns:
-            Token ids, without special tokens, at most `max_tokens`.
+            The number; 1 where the tokenizer does not say where its tokens lie in the text.
         """
-        return self._encoded(text)[0][: self.max_tokens]
+        ids, pieces = self._encoded(text)
+        count = -(-len(ids) // self.max_tokens)
+        if count > 1 and _length(pieces) != len(text):
+            return 1
+        return max(count, 1)
+
+    def stretch(self, text: str, window: int) -> str:
+        """The stretch of a text that lies in a window, which is read by itself.
+
+        Args:
+            text: any text.
+            window: its number, from 0.
+
+        Returns:
+            The whole text for the first window, of which the first `max_tokens` tokens are read.
+        """
+        if window == 0:
+            return text
+        _, pieces = self._encoded(text)
+        first = window * self.max_tokens
+        start = _length(pieces[:first])
+        return text[start : start + _length(pieces[first : first + self.max_tokens])]
+
+    def _read_of(self, text: str, window: int) -> tuple[tuple[int, ...], tuple[str, ...], int]:
+        """Tokens and pieces that are read, and how many other tokens the text has."""
+        ids, pieces = self._encoded(self.stretch(text, window))
+        most = self.max_tokens
+        left_out = len(self._encoded(text)[0]) - len(ids[:most])
+        return ids[:most], pieces[:most], max(left_out, 0)
 
     def changes(self, state: State) -> TokenChanges:
         """The losses of every token under the set compared with and under the masked heads.
@@ -79,10 +120,9 @@ class TextResults:
         Returns:
             Losses in nats, with the tokens.
         """
-        every, pieces = self._encoded(state.text)
-        ids = every[: self.max_tokens]
+        ids, pieces, left_out = self._read_of(state.text, state.window)
         before, after = (self._losses(ids, heads, state) for heads in (state.against, state.heads))
-        return TokenChanges(pieces[: len(ids)], ids, before, after, len(every) - len(ids))
+        return TokenChanges(pieces, ids, before, after, left_out)
 
     def predictions(
         self, state: State, token: int, count: int
@@ -100,7 +140,7 @@ class TextResults:
         Raises:
             ValueError: the token has no prediction.
         """
-        ids = self.ids(state.text)
+        ids = self.ids(state.text, state.window)
 
         def under(heads: HeadSet) -> list[TokenPrediction]:
             return self._kept(
@@ -131,12 +171,11 @@ class TextResults:
         if heads is None and not state.heads:
             raise ValueError("no head is masked: name those that are meant, heads='L17H3'")
         chosen = state.heads if heads is None else as_heads(heads, self.model)
-        every, pieces = self._encoded(state.text)
-        ids = every[: self.max_tokens]
+        ids, pieces, _ = self._read_of(state.text, state.window)
 
         def under(masked: HeadSet) -> AttentionRow:
             return row_of(
-                self.model, ids, pieces[: len(ids)], token, when,
+                self.model, ids, pieces, token, when,
                 lambda window: self._read(tuple(window), chosen, masked, state.mode),
             )  # fmt: skip
 
@@ -176,12 +215,13 @@ class TextResults:
         Returns:
             The effects, in nats.
         """
-        ids = self.ids(state.text)
+        ids = self.ids(state.text, state.window)
+        stretch = self.stretch(state.text, state.window)
         return self._kept(
             ("needs", ids, token, method, state.mode),
             lambda: head_effects(
-                self.model, state.text, token=token, mode=state.mode, method=method,
-                max_tokens=self._window, on_layer=on_layer,
+                self.model, stretch, token=token, mode=state.mode, method=method,
+                max_tokens=self._pass, on_layer=on_layer,
             ),
             # Its listener may stop it.
             whole=lambda effects: bool(np.isfinite(effects.effect).all()),
@@ -198,42 +238,42 @@ class TextResults:
         Returns:
             The effects; None: they are not there yet.
         """
-        key = ("needs", self.ids(state.text), token, method, state.mode)
+        key = ("needs", self.ids(state.text, state.window), token, method, state.mode)
         with self._lock:
             return self._results.get((state_of(self.model), key))
 
-    def askable(self, text: str) -> range:
-        """The tokens of a text that `needs` can answer for.
+    def askable(self, state: State) -> range:
+        """The tokens that `needs` can answer for.
 
         Args:
-            text: any text.
+            state: text and window.
 
         Returns:
-            Token numbers: those with a prediction in the first window.
+            Token numbers: those with a prediction in the first pass of the model.
         """
         first = max(1 - len(self.model.bos_ids), 0)
-        return range(first, min(len(self.ids(text)), self._window))
+        return range(first, min(len(self.ids(state.text, state.window)), self._pass))
 
-    def require_askable(self, text: str, token: int) -> None:
+    def require_askable(self, state: State, token: int) -> None:
         """Require a token that `needs` can answer for.
 
         Args:
-            text: any text.
-            token: its number in the text.
+            state: text and window.
+            token: its number in the window.
 
         Raises:
-            ValueError: the token is not predicted in the first window.
+            ValueError: the token is not predicted in the first pass.
         """
-        known = self.askable(text)
+        known = self.askable(state)
         if token not in known:
             raise ValueError(
                 f"token must lie between {known.start} and {known.stop - 1}, the predicted tokens "
-                f"of the first window; got {token}"
+                f"of the first pass through the model; got {token}"
             )
 
     @property
-    def _window(self) -> int:
-        """Tokens of a text in its first window."""
+    def _pass(self) -> int:
+        """Tokens that go through the model at once."""
         return min(self.max_tokens, self.model.context - len(self.model.bos_ids))
 
     def _losses(self, ids: tuple[int, ...], heads: HeadSet, state: State) -> np.ndarray:
@@ -269,3 +309,8 @@ class TextResults:
             while len(self._results) > KEPT:
                 self._results.popitem(last=False)
         return result
+
+
+def _length(pieces: Sequence[str]) -> int:
+    """How many characters of the text some tokens stand for."""
+    return sum(len(piece) for piece in pieces if piece != CONTINUED)
