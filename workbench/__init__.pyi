@@ -57,6 +57,7 @@ from .masking.attention_rows import AttentionRow, attention_row
 from .masking.effects import HeadEffects, head_effects
 from .masking.losses import token_losses
 from .masking.masks import head_means, masked
+from .masking.references import ReferenceSet, reference_set
 from .masking.residual_cache import ResidualCache
 from .masking.token_changes import TokenChanges
 from .models.attention_override import CannotMask
@@ -159,6 +160,7 @@ __all__ = [
     "ProxyRuns",
     "Quantity",
     "Recipe",
+    "ReferenceSet",
     "ResidualCache",
     "RetentionFit",
     "RunReport",
@@ -262,6 +264,7 @@ __all__ = [
     "rate_sensitivity",
     "read_corpus",
     "reasoning_chains",
+    "reference_set",
     "refit",
     "repeat_weights",
     "retrieval_scores",

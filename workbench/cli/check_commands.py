@@ -15,6 +15,7 @@ from workbench.cli.shared import (
     Dtype,
     IdColumn,
     ModelName,
+    Reference,
     Revision,
     TextColumn,
     TrustRemoteCode,
@@ -22,6 +23,7 @@ from workbench.cli.shared import (
     print_json,
     print_table,
     put,
+    referenced,
     reported,
     to_score,
 )
@@ -43,7 +45,7 @@ def plan(
     dtype: Dtype = "auto",
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
-    mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
+    mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
     window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only the first tokens of each document.")
@@ -122,6 +124,7 @@ def verify(
     environment: Annotated[
         int | None, typer.Option(help="The corpus was this many documents of the environment.")
     ] = None,
+    reference: Reference = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
@@ -131,6 +134,7 @@ def verify(
     with reported(as_json):
         import workbench as wb
 
+        referenced("mean", reference, id=id, text=text, domain=domain)
         loaded = None
         if model or embedded:
             loaded = wb.load_model(

@@ -20,6 +20,7 @@ from workbench.cli.shared import (
     Dtype,
     IdColumn,
     ModelName,
+    Reference,
     Revision,
     TextColumn,
     TrustRemoteCode,
@@ -32,6 +33,7 @@ from workbench.cli.shared import (
     print_table,
     progress_printer,
     put,
+    referenced,
     reported,
     to_score,
     workers_of,
@@ -176,7 +178,8 @@ def score(
     dtype: Dtype = "auto",
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
-    mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
+    mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
+    reference: Reference = None,
     window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only so many tokens of each document.")
@@ -231,6 +234,7 @@ def score(
             corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
             context=context, trust_remote_code=trust_remote_code,
         )  # fmt: skip
+        mode = referenced(mode, reference, id=id, text=text, domain=domain)
         settings = wb.scoring.ScoringSettings.of(
             chosen, mode=mode, window=window, max_tokens=max_tokens, read=read, controls=controls,
             controls_share=controls_share, columns=column or (),

@@ -135,6 +135,7 @@ def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
         "heads": run["heads"].get("text"),
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
         **{key: cut[key] for key in ("fraction", "by", "duplicates", "cap", "clusters")},
+        "reference": run.get("reference"),
         "read": run.get("read", "start"),
         "by_score": ranked_by(manifest),
         "controls": [entry["heads"] for entry in run.get("controls", [])],

@@ -27,12 +27,13 @@ import torch
 from workbench.core.progress import preemptible
 from workbench.masking.fast_path import fast_path
 from workbench.masking.masks import (
-    default_means,
     overrides_of,
+    replacements,
     require_fitting,
     require_unmasked,
 )
 from workbench.masking.reference import plain_losses
+from workbench.masking.references import kind_of
 from workbench.models import attention_hook as attention
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import Mode, Override
@@ -76,7 +77,7 @@ class PackedPasses:
         Args:
             windows: token ids with the special prefix, as `reference.windows` gives them.
             sets: the head sets to mask (None: no head masked).
-            mode: what a masked head does instead, "uniform", "zero" or "mean".
+            mode: what a masked head does instead (see `masked`).
 
         Yields:
             For each window in order one float32 array a head set: nats of each predicted token.
@@ -84,7 +85,8 @@ class PackedPasses:
         Raises:
             torch.OutOfMemoryError: a single window under a single set does not fit the memory.
         """
-        for packed in self._rows(windows):
+        rows = self._rows(windows) if kind_of(mode) != "resample" else ([w] for w in windows)
+        for packed in rows:  # each text is given the outputs of another one of its own
             yield from self._row_losses(packed, sets, mode)
 
     def _row_losses(
@@ -144,7 +146,7 @@ class PackedPasses:
         Args:
             windows: token ids with the special prefix, as `reference.windows` gives them.
             sets: the head sets to mask (None: no head masked).
-            mode: what a masked head does instead, "uniform", "zero" or "mean".
+            mode: what a masked head does instead (see `masked`).
 
         Returns:
             The states (len(sets), tokens, width).
@@ -170,7 +172,7 @@ class PackedPasses:
             shared: token ids of the text, with the special prefix; at least one.
             branches: token ids of each continuation.
             sets: the head sets to mask (None: no head masked).
-            mode: what a masked head does instead, "uniform", "zero" or "mean".
+            mode: what a masked head does instead (see `masked`).
 
         Returns:
             For each continuation in order the states (len(sets), 1 + its tokens, width): the text's
@@ -204,7 +206,7 @@ class PackedPasses:
             for head_set in sets:
                 require_fitting(model, head_set, mode)
             require_unmasked(model)
-            overrides, copies, row_of = _plan(model, sets, mode)
+            overrides, copies, row_of = _plan(model, sets, mode, texts[0])
             with attach_hooks(model.sites, overrides, packed=sequences), self._branching(copies):
                 states = model.decoder(
                     input_ids=ids, position_ids=positions, use_cache=False
@@ -300,14 +302,14 @@ def _row_tokens(model: Model) -> int:
 
 
 def _plan(
-    model: Model, sets: Sets, mode: Mode
+    model: Model, sets: Sets, mode: Mode, ids: Sequence[int]
 ) -> tuple[dict[int, list[Override]], dict[int, int], list[int]]:
     """What the layers carry, where the batch grows and by how much, and the row of each set.
 
     The set whose first masked layer comes last (no mask: never) keeps row 0, which every other
     branches off from.
     """
-    means = default_means(model) if mode == "mean" and any(sets) else None
+    means = replacements(model, mode, ids) if any(sets) else None
     first = [min(head_set.by_layer()) if head_set else math.inf for head_set in sets]
     order = sorted(range(len(sets)), key=lambda i: first[i])
     row_of = [0] * len(sets)
