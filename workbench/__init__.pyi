@@ -89,6 +89,7 @@ from .selection.alternative_scores import (
     selected_only_by,
 )
 from .selection.cascade import Cascade, select_cascade
+from .selection.funnel import Funnel, funnel
 from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
 from .selection.selector_comparison import compare_selectors, merge_score_tables
@@ -132,6 +133,7 @@ __all__ = [
     "Evolution",
     "Failure",
     "FileSelection",
+    "Funnel",
     "Head",
     "HeadColours",
     "HeadEffects",
@@ -215,6 +217,7 @@ __all__ = [
     "fit_mixture",
     "fit_retention",
     "from_transformers",
+    "funnel",
     "gain",
     "head_effects",
     "head_means",

@@ -281,6 +281,9 @@ def select_(
     by_score: Annotated[
         str, typer.Option(help="Column of the scores to rank by, such as contrast or excess.")
     ] = "score",
+    exclude: Annotated[
+        Path | None, typer.Option(help="Documents to leave out, written by `workbench funnel`.")
+    ] = None,
     mixture: Annotated[
         Path | None,
         typer.Option(help="Shares to train the domains in: JSON of best.to_json() (notebook 12)."),
@@ -294,7 +297,7 @@ def select_(
 
         made = wb.select_files(
             folder, fraction, by, duplicates=duplicates,  # type: ignore[arg-type]
-            cap=cap, clusters=clusters, by_score=by_score,
+            cap=cap, clusters=clusters, by_score=by_score, exclude=exclude,
             mixture=read_json(mixture, any_unicode=True) if mixture else None,
         )  # fmt: skip
         domains: list[dict[str, Any]] = made.domains.to_dict("records")  # type: ignore[assignment]

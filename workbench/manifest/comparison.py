@@ -15,7 +15,7 @@ import pandas as pd
 
 from workbench.core.files import read_json, resolve_inside
 from workbench.core.parquet import read_table
-from workbench.manifest.croissant import SELECTION_FILE, ranked_by
+from workbench.manifest.croissant import FUNNEL, SELECTION_FILE, ranked_by
 from workbench.manifest.mixture import MIXTURE
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import MANIFEST_FILE
@@ -140,6 +140,7 @@ def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
         "by_score": ranked_by(manifest),
         "controls": [entry["heads"] for entry in run.get("controls", [])],
         "texts": manifest["aiw:corpus"]["text_digest"],
+        "funnel": manifest.get(FUNNEL, {}).get("settings"),
         "mixture": manifest.get(MIXTURE, {}).get("shares"),
     }
 
