@@ -80,6 +80,7 @@ from .scoring.report import Failure, RunReport, ScoringFailed
 from .scoring.run import run_scoring, score_corpus
 from .scoring.run_folder import load_scores
 from .scoring.score_table import ScoreTable
+from .scoring.step_influence import StepInfluence, step_influence
 from .selection.alternative_scores import (
     chosen_by,
     compare_scorers,
@@ -176,6 +177,7 @@ __all__ = [
     "Session",
     "SharedNgrams",
     "Skipped",
+    "StepInfluence",
     "Task",
     "TokenChanges",
     "Training",
@@ -287,6 +289,7 @@ __all__ = [
     "selection_statistics",
     "session",
     "shared_ngrams",
+    "step_influence",
     "synthetic_runs",
     "task_losses",
     "token_losses",

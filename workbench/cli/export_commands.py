@@ -58,7 +58,7 @@ def funnel(
         if as_json:
             print_json({"file": out, **made.to_json()})
             return
-        print_table(list(made.stages), made.stages.to_numpy().tolist())
+        print_table(("stage", "reached", "kept", "excluded"), made.stages.to_numpy().tolist())
         put(f"what became of each document: {out}")
 
 

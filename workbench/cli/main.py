@@ -264,6 +264,44 @@ def score(
         put(report)  # whose last line is why, if many were skipped
 
 
+@app.command()
+def steps(
+    corpus: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders, or one hf:// data set.")
+    ] = None,
+    heads: Annotated[str, typer.Option(help="heads.json, or names such as 'L17H3 L18H6'.")] = "",
+    out: Annotated[Path, typer.Option(help="Where to write the weights (JSON Lines).")] = Path(
+        "steps.jsonl"
+    ),
+    by: Annotated[str, typer.Option(help="'blank line' or sentence.")] = "blank line",
+    model: ModelName = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Read only so many tokens of each document.")
+    ] = None,
+    id: IdColumn = "id",
+    text: TextColumn = "text",
+    domain: DomainColumn = "domain",
+    as_json: AsJson = False,
+) -> None:
+    """Weight the steps of worked solutions by what masking costs each of them."""
+    with reported(as_json):
+        import workbench as wb
+
+        loaded, chosen, documents = to_score(corpus, heads, None, model, device=device, dtype=dtype)
+        made = wb.step_influence(
+            loaded, chosen, wb.read_corpus(documents, id=id, text=text, domain=domain),
+            by=by, mode=mode, max_tokens=max_tokens,  # type: ignore[arg-type]
+        )  # fmt: skip
+        made.write(out)
+        if as_json:
+            print_json({"file": out, "documents": len(made.documents), "steps": len(made.steps)})
+            return
+        put(f"{made!r}, with a weight for each: {out}")
+
+
 @app.command("select")
 def select_(
     folder: Annotated[Path, typer.Argument(help="Folder written by `workbench score`.")],
