@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -181,7 +181,8 @@ def step_influence(
     given = [document for document in documents if isinstance(document, Document)]
     cut = [split_steps(document.text, by) for document in given]
     ids = [model.encode(document.text)[:max_tokens] for document in given]
-    tables, rows = [], []
+    tables: list[pd.DataFrame] = []
+    rows: list[dict[str, Any]] = []
     with progress_bar("scoring steps", "doc", len(given)) as done:
         losses = losses_of_ids(model, ids, [None, heads], mode=mode)
         for document, own, steps, pair in zip(given, ids, cut, losses, strict=True):
