@@ -100,9 +100,11 @@ from .session.scored_corpus import ScoredCorpus
 from .session.session import Session
 from .training.arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
 from .training.decoder import Decoder, train_tokenizer
+from .training.growth import grown
 from .training.head_evolution import Evolution, evolution
 from .training.held_out import HeldOutSplit, held_out_split
 from .training.lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
+from .training.mask_schedule import MaskSchedule
 from .training.planted_world import (
     planted_kinds,
     planted_probes,
@@ -110,8 +112,9 @@ from .training.planted_world import (
     planted_tokenizer,
     planted_world,
 )
-from .training.pretraining import Recipe, Training, pretrain
+from .training.pretraining import Training, pretrain
 from .training.proxies import ProxyRuns, proxy_runs
+from .training.recipe import Recipe
 from .training.run_records import training_runs
 
 __version__: str
@@ -148,6 +151,7 @@ __all__ = [
     "LawFit",
     "LookupTest",
     "ManifestComparison",
+    "MaskSchedule",
     "MixtureFit",
     "Model",
     "NearDuplicates",
@@ -221,6 +225,7 @@ __all__ = [
     "from_transformers",
     "funnel",
     "gain",
+    "grown",
     "head_effects",
     "head_means",
     "head_report",
