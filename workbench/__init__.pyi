@@ -93,6 +93,7 @@ from .selection.cascade import Cascade, select_cascade
 from .selection.funnel import Funnel, funnel
 from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
+from .selection.selector_agreement import SelectorAgreement, selector_agreement
 from .selection.selector_comparison import compare_selectors, merge_score_tables
 from .session.head_colours import HeadColours
 from .session.scaling_desk import ScalingDesk
@@ -178,6 +179,7 @@ __all__ = [
     "ScoredCorpus",
     "ScoringFailed",
     "Selection",
+    "SelectorAgreement",
     "Session",
     "SharedNgrams",
     "Skipped",
@@ -292,6 +294,7 @@ __all__ = [
     "selected_only_by",
     "selection",
     "selection_statistics",
+    "selector_agreement",
     "session",
     "shared_ngrams",
     "step_influence",

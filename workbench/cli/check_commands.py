@@ -17,6 +17,7 @@ from workbench.cli.shared import (
     ModelName,
     Reference,
     Revision,
+    Simulate,
     TextColumn,
     TrustRemoteCode,
     app,
@@ -43,6 +44,7 @@ def plan(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
     mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
@@ -63,7 +65,7 @@ def plan(
 
         loaded, chosen, documents = to_score(
             corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
-            context=context, trust_remote_code=trust_remote_code,
+            simulate=simulate, context=context, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         made = wb.plan_scoring(
             loaded, chosen, documents, mode=mode,  # type: ignore[arg-type]
@@ -115,6 +117,7 @@ def verify(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
     embedded: Annotated[bool, typer.Option(help="Check against the embedded model.")] = False,
@@ -139,6 +142,7 @@ def verify(
         if model or embedded:
             loaded = wb.load_model(
                 model, revision=revision, device=device, dtype=dtype, context=context,
+            simulate=simulate,  # type: ignore[arg-type]
                 trust_remote_code=trust_remote_code,
             )  # fmt: skip
         documents: Any = corpus or None

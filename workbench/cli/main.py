@@ -22,6 +22,7 @@ from workbench.cli.shared import (
     ModelName,
     Reference,
     Revision,
+    Simulate,
     TextColumn,
     TrustRemoteCode,
     app,
@@ -80,6 +81,7 @@ def certify(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
@@ -90,6 +92,7 @@ def certify(
 
         loaded = wb.load_model(
             model, revision=revision, device=device, dtype=dtype, context=context,
+            simulate=simulate,  # type: ignore[arg-type]
             trust_remote_code=trust_remote_code, certify=False,
         )  # fmt: skip
         certificate = wb.certify(loaded)
@@ -112,6 +115,7 @@ def detect(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
     probes: Annotated[int, typer.Option(help="Number of lookup probes.")] = 64,
@@ -138,6 +142,7 @@ def detect(
             path.parent.mkdir(parents=True, exist_ok=True)
         loaded = wb.load_model(
             model, revision=revision, device=device, dtype=dtype, context=context,
+            simulate=simulate,  # type: ignore[arg-type]
             trust_remote_code=trust_remote_code,
         )  # fmt: skip
         items = list(wb.read_corpus(list(texts))) if texts else None
@@ -176,6 +181,7 @@ def score(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
     mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
@@ -232,7 +238,7 @@ def score(
 
         loaded, chosen, documents = to_score(
             corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
-            context=context, trust_remote_code=trust_remote_code,
+            simulate=simulate, context=context, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         mode = referenced(mode, reference, id=id, text=text, domain=domain)
         settings = wb.scoring.ScoringSettings.of(
@@ -277,6 +283,7 @@ def steps(
     model: ModelName = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only so many tokens of each document.")
@@ -290,7 +297,9 @@ def steps(
     with reported(as_json):
         import workbench as wb
 
-        loaded, chosen, documents = to_score(corpus, heads, None, model, device=device, dtype=dtype)
+        loaded, chosen, documents = to_score(
+            corpus, heads, None, model, device=device, dtype=dtype, simulate=simulate
+        )
         made = wb.step_influence(
             loaded, chosen, wb.read_corpus(documents, id=id, text=text, domain=domain),
             by=by, mode=mode, max_tokens=max_tokens,  # type: ignore[arg-type]

@@ -57,6 +57,9 @@ Context = Annotated[
 Revision = Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")]
+Simulate = Annotated[
+    str | None, typer.Option(help="Round the weights as a quantised model has them: nf4 or int8.")
+]
 Reference = Annotated[
     str | None,
     typer.Option(

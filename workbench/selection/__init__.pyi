@@ -12,12 +12,14 @@ from .cascade import Cascade, select_cascade
 from .funnel import Funnel, funnel
 from .rank_agreement import agreement, agreement_along
 from .ranking import Selection, select
+from .selector_agreement import SelectorAgreement, selector_agreement
 from .selector_comparison import compare_selectors, merge_score_tables
 
 __all__ = [
     "Cascade",
     "Funnel",
     "Selection",
+    "SelectorAgreement",
     "agreement",
     "agreement_along",
     "chosen_by",
@@ -31,4 +33,5 @@ __all__ = [
     "select",
     "select_cascade",
     "selected_only_by",
+    "selector_agreement",
 ]

@@ -102,6 +102,12 @@ def identity(record: dict[str, Any], model: Any) -> tuple[bool, str]:
     Raises:
         Failed: when one of them is another.
     """
+    rounded, stated = model.identity.get("simulate"), record["model"].get("simulate")
+    require(
+        rounded == stated,
+        f"the given model was loaded with simulate={rounded!r:.20}, that of the manifest with "
+        f"simulate={stated!r:.20}",
+    )
     for key in ("dtype", "weights_sha256", "tokenizer_sha256"):  # another dtype, other digests
         actual, stated = model.identity.get(key), record["model"].get(key)
         require(
