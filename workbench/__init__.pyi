@@ -58,6 +58,7 @@ from .masking.attention_rows import AttentionRow, attention_row
 from .masking.effects import HeadEffects, head_effects
 from .masking.losses import token_losses
 from .masking.masks import head_means, masked
+from .masking.references import ReferenceSet, reference_set
 from .masking.residual_cache import ResidualCache
 from .masking.token_changes import TokenChanges
 from .models.attention_override import CannotMask
@@ -80,6 +81,7 @@ from .scoring.report import Failure, RunReport, ScoringFailed
 from .scoring.run import run_scoring, score_corpus
 from .scoring.run_folder import load_scores
 from .scoring.score_table import ScoreTable
+from .scoring.step_influence import StepInfluence, step_influence
 from .selection.alternative_scores import (
     chosen_by,
     compare_scorers,
@@ -89,8 +91,10 @@ from .selection.alternative_scores import (
     selected_only_by,
 )
 from .selection.cascade import Cascade, select_cascade
+from .selection.funnel import Funnel, funnel
 from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
+from .selection.selector_agreement import SelectorAgreement, selector_agreement
 from .selection.selector_comparison import compare_selectors, merge_score_tables
 from .session.head_colours import HeadColours
 from .session.scaling_desk import ScalingDesk
@@ -98,9 +102,11 @@ from .session.scored_corpus import ScoredCorpus
 from .session.session import Session
 from .training.arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
 from .training.decoder import Decoder, train_tokenizer
+from .training.growth import grown
 from .training.head_evolution import Evolution, evolution
 from .training.held_out import HeldOutSplit, held_out_split
 from .training.lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
+from .training.mask_schedule import MaskSchedule
 from .training.planted_world import (
     planted_kinds,
     planted_probes,
@@ -108,8 +114,9 @@ from .training.planted_world import (
     planted_tokenizer,
     planted_world,
 )
-from .training.pretraining import Recipe, Training, pretrain
+from .training.pretraining import Training, pretrain
 from .training.proxies import ProxyRuns, proxy_runs
+from .training.recipe import Recipe
 from .training.run_records import training_runs
 
 __version__: str
@@ -132,6 +139,7 @@ __all__ = [
     "Evolution",
     "Failure",
     "FileSelection",
+    "Funnel",
     "Head",
     "HeadColours",
     "HeadEffects",
@@ -145,6 +153,7 @@ __all__ = [
     "LawFit",
     "LookupTest",
     "ManifestComparison",
+    "MaskSchedule",
     "MemoryNeed",
     "MixtureFit",
     "Model",
@@ -161,6 +170,7 @@ __all__ = [
     "ProxyRuns",
     "Quantity",
     "Recipe",
+    "ReferenceSet",
     "ResidualCache",
     "RetentionFit",
     "RunReport",
@@ -171,9 +181,11 @@ __all__ = [
     "ScoredCorpus",
     "ScoringFailed",
     "Selection",
+    "SelectorAgreement",
     "Session",
     "SharedNgrams",
     "Skipped",
+    "StepInfluence",
     "Task",
     "TokenChanges",
     "Training",
@@ -215,7 +227,9 @@ __all__ = [
     "fit_mixture",
     "fit_retention",
     "from_transformers",
+    "funnel",
     "gain",
+    "grown",
     "head_effects",
     "head_means",
     "head_report",
@@ -265,6 +279,7 @@ __all__ = [
     "rate_sensitivity",
     "read_corpus",
     "reasoning_chains",
+    "reference_set",
     "refit",
     "repeat_weights",
     "retrieval_scores",
@@ -282,8 +297,10 @@ __all__ = [
     "selected_only_by",
     "selection",
     "selection_statistics",
+    "selector_agreement",
     "session",
     "shared_ngrams",
+    "step_influence",
     "synthetic_runs",
     "task_losses",
     "token_losses",

@@ -291,7 +291,8 @@ def test_an_iterable_that_can_be_read_only_once_loses_nothing(tiny, heads):
 
 def test_a_refused_call_does_not_spoil_the_folder(tiny, heads, tmp_path):
     foreign = wb.HeadSet(((0, 0),), 30, 9)
-    for change in ({"mode": "unifrom"}, {"mode": "mean"}, {"window": 999}, {"heads": foreign}):
+    modes = ({"mode": "unifrom"}, {"mode": "mean:nobody"})
+    for change in (*modes, {"window": 999}, {"heads": foreign}):
         given = {"heads": heads, **change}
         with pytest.raises(ValueError):  # noqa: PT011
             wb.score_corpus(tiny, corpus=corpus_of(3), out=tmp_path, **given)

@@ -34,7 +34,7 @@ def test_the_record_of_a_run_gives_its_settings_back(tiny, heads, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mode": "mean"}, "could not be verified"),
+        ({"mode": "mean:nobody"}, "no reference set"),
         ({"mode": "unifrom"}, "mode must be one of"),
         ({"window": 10_000}, "window must lie between"),
         ({"max_tokens": 1}, "max_tokens must be at least 2"),

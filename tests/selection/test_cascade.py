@@ -220,5 +220,5 @@ def test_bad_input_is_refused(exact):
     short = [Document(f"s{i}", "x", "a", "short", i) for i in range(3)]
     with pytest.raises(ValueError, match="no document could be scored; the first: too short"):
         wb.select_cascade(model, heads, short)
-    with pytest.raises(ValueError, match="'mean' is not scored"):
-        wb.select_cascade(model, heads, documents, mode="mean")
+    with pytest.raises(ValueError, match="no reference set 'nobody'"):
+        wb.select_cascade(model, heads, documents, mode="mean:nobody")

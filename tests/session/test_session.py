@@ -173,7 +173,7 @@ BAD = {
     "head": (lambda s: s.toggle_head(-1), ValueError, "query heads from 0 to 3"),
     "top": (lambda s: s.top(12), ValueError, "count must lie between 0 and 11, got 12"),
     "top -1": (lambda s: s.top(-1), ValueError, "count must lie between 0 and 11, got -1"),
-    "mode": (lambda s: s.set_mode("half"), ValueError, "one of uniform, zero, mean, got 'half'"),
+    "mode": (lambda s: s.set_mode("half"), ValueError, "zero, mean, resample, got 'half'"),
     "against": (lambda s: s.compare_with("L0H4"), ValueError, "query heads from 0 to 3"),
     "no text": (lambda s: s.read(None), TypeError, "one text, got NoneType"),
     "empty": (lambda s: s.read(" \n\t"), ValueError, "empty: give one of at least two tokens"),

@@ -40,6 +40,55 @@ def uniform_heads(hf: torch.nn.Module, heads: list[tuple[int, int]]) -> Iterator
         modeling.eager_attention_forward = stock
 
 
+@contextmanager
+def replaced_heads(hf: torch.nn.Module, outputs: dict[tuple[int, int], torch.Tensor]):
+    """Put outputs {(layer, head): (positions, size)} in the place of what these heads give out.
+
+    A text that is longer than they are has them again from the second one on.
+    """
+    assert hf.config._attn_implementation == "eager"
+    modeling = sys.modules[type(hf).__module__]
+    stock = modeling.eager_attention_forward
+
+    def eager(module, *args, **kwargs):
+        output, weights = stock(module, *args, **kwargs)
+        output = output.clone()
+        for (layer, head), rows in outputs.items():
+            if layer != module.layer_idx:
+                continue
+            for i in range(output.shape[1]):
+                at = i
+                while at >= len(rows):
+                    at -= len(rows) - 1
+                output[:, i, head] = rows[at]
+        return output, weights
+
+    modeling.eager_attention_forward = eager
+    try:
+        yield
+    finally:
+        modeling.eager_attention_forward = stock
+
+
+def head_outputs(hf: torch.nn.Module, ids: list[int]) -> dict[tuple[int, int], torch.Tensor]:
+    """What each head gives out at each position of a text: {(layer, head): (positions, size)}."""
+    modeling = sys.modules[type(hf).__module__]
+    stock, kept = modeling.eager_attention_forward, {}
+
+    def eager(module, *args, **kwargs):
+        output, weights = stock(module, *args, **kwargs)
+        for head in range(output.shape[2]):
+            kept[module.layer_idx, head] = output[0, :, head].clone()
+        return output, weights
+
+    modeling.eager_attention_forward = eager
+    try:
+        losses(hf, ids)
+    finally:
+        modeling.eager_attention_forward = stock
+    return kept
+
+
 def losses(hf: torch.nn.Module, ids: list[int]) -> list[float]:
     """-log p(ids[t+1] | ids[..t]) for every t, in nats."""
     with torch.no_grad():

@@ -17,7 +17,10 @@ from workbench.models.heads import cut_size
 from workbench.session.head_colours import RETRIEVAL
 from workbench.session.session import Session
 
-MODES = [("uniform attention", "uniform"), ("zero output", "zero"), ("mean output", "mean")]
+MODES = (
+    ("uniform attention", "uniform"), ("zero output", "zero"), ("mean output", "mean"),
+    ("another text's output", "resample"),
+)  # fmt: skip
 FINDING = "finding the heads"
 
 
@@ -144,6 +147,8 @@ class Toolbar(w.VBox):
         count = len(state.heads)
         with self._ours.made():
             self.names.value = str(state.heads)
+            if state.mode not in dict(self.mode.options).values():  # of a named reference set
+                self.mode.options = (*self.mode.options, (state.mode, state.mode))
             self.mode.value = state.mode
             self.undo.disabled = not session.history.can_undo
             self.redo.disabled = not session.history.can_redo

@@ -16,13 +16,16 @@ from workbench.cli.shared import (
     Dtype,
     IdColumn,
     ModelName,
+    Reference,
     Revision,
+    Simulate,
     TextColumn,
     TrustRemoteCode,
     app,
     print_json,
     print_table,
     put,
+    referenced,
     reported,
     to_score,
 )
@@ -42,9 +45,10 @@ def plan(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
-    mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
+    mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
     window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only the first tokens of each document.")
@@ -67,7 +71,9 @@ def plan(
         memory = wb.memory_needed(model, window=window, **loading)
         if not as_json:
             put(memory)  # before anything is loaded, which may be what fails
-        loaded, chosen, documents = to_score(corpus, heads, environment, model, **loading)
+        loaded, chosen, documents = to_score(
+            corpus, heads, environment, model, simulate=simulate, **loading
+        )
         made = wb.plan_scoring(
             loaded, chosen, documents, mode=mode,  # type: ignore[arg-type]
             window=window, max_tokens=max_tokens, id=id, text=text, domain=domain, sample=sample,
@@ -119,6 +125,7 @@ def verify(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
     embedded: Annotated[bool, typer.Option(help="Check against the embedded model.")] = False,
@@ -128,6 +135,7 @@ def verify(
     environment: Annotated[
         int | None, typer.Option(help="The corpus was this many documents of the environment.")
     ] = None,
+    reference: Reference = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
@@ -137,10 +145,12 @@ def verify(
     with reported(as_json):
         import workbench as wb
 
+        referenced("mean", reference, id=id, text=text, domain=domain)
         loaded = None
         if model or embedded:
             loaded = wb.load_model(
                 model, revision=revision, device=device, dtype=dtype, context=context,
+            simulate=simulate,  # type: ignore[arg-type]
                 trust_remote_code=trust_remote_code,
             )  # fmt: skip
         documents: Any = corpus or None

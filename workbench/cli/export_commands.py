@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,45 @@ from workbench.cli.shared import (
 )
 
 Corpus = Annotated[list[str], typer.Argument(help="Files or folders, or one hf:// data set.")]
+
+
+@app.command()
+def funnel(
+    corpus: Corpus,
+    terms: Annotated[Path, typer.Option(help="A file with a word or phrase a line.")],
+    out: Annotated[Path, typer.Option(help="Where to write what became of each (Parquet).")] = Path(
+        "funnel.parquet"
+    ),
+    escalate: Annotated[int, typer.Option(help="Terms from which a document is in doubt.")] = 2,
+    examples: Annotated[
+        Path | None,
+        typer.Option(help="JSON Lines with text and exclude, true or false, for a classifier."),
+    ] = None,
+    recall: Annotated[float, typer.Option(help="Share of the examples that it must find.")] = 0.95,
+    id: IdColumn = "id",
+    text: TextColumn = "text",
+    domain: DomainColumn = "domain",
+    as_json: AsJson = False,
+) -> None:
+    """Find the documents to leave out of a selection: by terms, then by a classifier."""
+    with reported(as_json):
+        import workbench as wb
+
+        known = None
+        if examples is not None:
+            rows = [json.loads(line) for line in examples.read_text(encoding="utf-8").splitlines()]
+            known = [row["text"] for row in rows], [row["exclude"] for row in rows]
+        words = terms.read_text(encoding="utf-8").splitlines()
+        made = wb.funnel(
+            corpus, words, known, escalate=escalate, recall=recall, id=id, text=text, domain=domain
+        )
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made.write(out)
+        if as_json:
+            print_json({"file": out, **made.to_json()})
+            return
+        print_table(("stage", "reached", "kept", "excluded"), made.stages.to_numpy().tolist())
+        put(f"what became of each document: {out}")
 
 
 @app.command()

@@ -20,7 +20,9 @@ from workbench.cli.shared import (
     Dtype,
     IdColumn,
     ModelName,
+    Reference,
     Revision,
+    Simulate,
     TextColumn,
     TrustRemoteCode,
     app,
@@ -32,6 +34,7 @@ from workbench.cli.shared import (
     print_table,
     progress_printer,
     put,
+    referenced,
     reported,
     to_score,
     workers_of,
@@ -78,6 +81,7 @@ def certify(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
@@ -88,6 +92,7 @@ def certify(
 
         loaded = wb.load_model(
             model, revision=revision, device=device, dtype=dtype, context=context,
+            simulate=simulate,  # type: ignore[arg-type]
             trust_remote_code=trust_remote_code, certify=False,
         )  # fmt: skip
         certificate = wb.certify(loaded)
@@ -110,6 +115,7 @@ def detect(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
     probes: Annotated[int, typer.Option(help="Number of lookup probes.")] = 64,
@@ -136,6 +142,7 @@ def detect(
             path.parent.mkdir(parents=True, exist_ok=True)
         loaded = wb.load_model(
             model, revision=revision, device=device, dtype=dtype, context=context,
+            simulate=simulate,  # type: ignore[arg-type]
             trust_remote_code=trust_remote_code,
         )  # fmt: skip
         items = list(wb.read_corpus(list(texts))) if texts else None
@@ -174,9 +181,11 @@ def score(
     revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
-    mode: Annotated[str, typer.Option(help="uniform or zero.")] = "uniform",
+    mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
+    reference: Reference = None,
     window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only so many tokens of each document.")
@@ -229,8 +238,9 @@ def score(
 
         loaded, chosen, documents = to_score(
             corpus, heads, environment, model, revision=revision, device=device, dtype=dtype,
-            context=context, trust_remote_code=trust_remote_code,
+            simulate=simulate, context=context, trust_remote_code=trust_remote_code,
         )  # fmt: skip
+        mode = referenced(mode, reference, id=id, text=text, domain=domain)
         settings = wb.scoring.ScoringSettings.of(
             chosen, mode=mode, window=window, max_tokens=max_tokens, read=read, controls=controls,
             controls_share=controls_share, columns=column or (),
@@ -260,6 +270,47 @@ def score(
         put(report)  # whose last line is why, if many were skipped
 
 
+@app.command()
+def steps(
+    corpus: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders, or one hf:// data set.")
+    ] = None,
+    heads: Annotated[str, typer.Option(help="heads.json, or names such as 'L17H3 L18H6'.")] = "",
+    out: Annotated[Path, typer.Option(help="Where to write the weights (JSON Lines).")] = Path(
+        "steps.jsonl"
+    ),
+    by: Annotated[str, typer.Option(help="'blank line' or sentence.")] = "blank line",
+    model: ModelName = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    simulate: Simulate = None,
+    mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Read only so many tokens of each document.")
+    ] = None,
+    id: IdColumn = "id",
+    text: TextColumn = "text",
+    domain: DomainColumn = "domain",
+    as_json: AsJson = False,
+) -> None:
+    """Weight the steps of worked solutions by what masking costs each of them."""
+    with reported(as_json):
+        import workbench as wb
+
+        loaded, chosen, documents = to_score(
+            corpus, heads, None, model, device=device, dtype=dtype, simulate=simulate
+        )
+        made = wb.step_influence(
+            loaded, chosen, wb.read_corpus(documents, id=id, text=text, domain=domain),
+            by=by, mode=mode, max_tokens=max_tokens,  # type: ignore[arg-type]
+        )  # fmt: skip
+        made.write(out)
+        if as_json:
+            print_json({"file": out, "documents": len(made.documents), "steps": len(made.steps)})
+            return
+        put(f"{made!r}, with a weight for each: {out}")
+
+
 @app.command("select")
 def select_(
     folder: Annotated[Path, typer.Argument(help="Folder written by `workbench score`.")],
@@ -277,6 +328,9 @@ def select_(
     by_score: Annotated[
         str, typer.Option(help="Column of the scores to rank by, such as contrast or excess.")
     ] = "score",
+    exclude: Annotated[
+        Path | None, typer.Option(help="Documents to leave out, written by `workbench funnel`.")
+    ] = None,
     mixture: Annotated[
         Path | None,
         typer.Option(help="Shares to train the domains in: JSON of best.to_json() (notebook 12)."),
@@ -290,7 +344,7 @@ def select_(
 
         made = wb.select_files(
             folder, fraction, by, duplicates=duplicates,  # type: ignore[arg-type]
-            cap=cap, clusters=clusters, by_score=by_score,
+            cap=cap, clusters=clusters, by_score=by_score, exclude=exclude,
             mixture=read_json(mixture, any_unicode=True) if mixture else None,
         )  # fmt: skip
         domains: list[dict[str, Any]] = made.domains.to_dict("records")  # type: ignore[assignment]

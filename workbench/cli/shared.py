@@ -57,6 +57,16 @@ Context = Annotated[
 Revision = Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")]
+Simulate = Annotated[
+    str | None, typer.Option(help="Round the weights as a quantised model has them: nf4 or int8.")
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        help="A corpus whose texts modes mean and resample take outputs from, named as its file "
+        "[default: the Python environment]."
+    ),
+]
 IdColumn = Annotated[
     str, typer.Option(help="Column with the document id; a dot looks into nested ones.")
 ]
@@ -70,6 +80,27 @@ DomainColumn = Annotated[
         "/ always the sub-folder, and an empty name one domain for all.",
     ),
 ]
+
+
+def referenced(mode: str, path: str | None, **columns: Any) -> str:
+    """A mode with the reference set of a corpus, which is registered under the name of its file.
+
+    Args:
+        mode: as it was given.
+        path: of the corpus; None: the mode stays as it is.
+        **columns: id, text and domain, as `read_corpus` takes them.
+
+    Returns:
+        The mode, such as "mean:notes".
+    """
+    if path is None:
+        return mode
+    from pathlib import Path
+
+    import workbench as wb
+
+    made = wb.reference_set(Path(path).stem, wb.read_corpus(path, **columns))
+    return f"{mode}:{made.name}"
 
 
 @contextmanager

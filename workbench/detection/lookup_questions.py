@@ -72,7 +72,7 @@ def lookup_answers(
         heads: the heads in question.
         questions: how many values of each object are asked for (fewer where it holds fewer that are
             not demonstrated).
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
         seed: seed of the questions and of the random heads.
 
     Returns:

@@ -261,7 +261,7 @@ def lookup_test(
             detected on.
         heads: the heads in question.
         questions: how many values of each probe's object are asked for.
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
         draws: bootstrap draws, at least 100.
         seed: seed of questions, random heads and draws.
 

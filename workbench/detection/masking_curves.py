@@ -51,7 +51,7 @@ def masking_curve(
             all heads in steps).
         draws: how many random orders, each over all heads that the largest detected set leaves
             over.
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
         max_tokens: how many tokens of each text are read (None: all).
         seed: seed of the random orders.
 

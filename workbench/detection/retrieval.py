@@ -16,7 +16,7 @@ import torch
 from workbench.core.intervals import mean_interval
 from workbench.core.progress import preemptible, track
 from workbench.detection.probes import Probe, Probes
-from workbench.masking.masks import masked, require_unmasked
+from workbench.masking.masks import masked, replacements, require_unmasked
 from workbench.masking.packed import packed_passes
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import AttentionCall, Mode
@@ -156,7 +156,7 @@ def lookup_losses(
         model: the model, with no head masked.
         probes: the probes, made with the model's tokenizer.
         heads: the head sets to mask, one after the other (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
 
     Returns:
         One row a probe and head set: column (index into heads), probe (index), loss (mean nats a
@@ -179,7 +179,7 @@ def answered(
         model: the model, with no head masked.
         probe: the token ids and the place of the answer in them.
         heads: the head sets to mask, one after the other (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
 
     Yields:
         For each set the mean nats a token of the answer, and the share of its tokens that are the
@@ -215,7 +215,8 @@ def _logits(
                 yield model.head(states[positions]).float()
         return
     for head_set in heads:
-        with masked(model, head_set, mode), torch.inference_mode():
+        means = replacements(model, mode, ids.tolist()[0]) if head_set else None
+        with masked(model, head_set, mode, means=means), torch.inference_mode():
             logits = model.logits(ids, positions).float()
         yield logits
 

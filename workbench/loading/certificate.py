@@ -99,6 +99,7 @@ class Certificate:
         kernel: transformers' attention implementation, such as "sdpa".
         fast_path: whether its token losses come from packed batches (`workbench.masking.packed`),
             or from one window and one head set at a time.
+        simulate: the quantisation that its weights were rounded by; None: none.
     """
 
     checks: tuple[Check, ...]
@@ -106,6 +107,7 @@ class Certificate:
     device: str
     kernel: str
     fast_path: bool
+    simulate: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -139,7 +141,10 @@ class Certificate:
         Returns:
             The fields and `ok` as plain JSON values; all numbers are finite.
         """
-        return {"ok": self.ok, **asdict(self), "checks": [asdict(check) for check in self.checks]}
+        fields = {"ok": self.ok, **asdict(self), "checks": [asdict(check) for check in self.checks]}
+        if self.simulate is None:  # as ever
+            del fields["simulate"]
+        return fields
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Certificate:
@@ -201,7 +206,8 @@ class Certificate:
         passed = len(self.checks) - len(self.failed)
         return (
             f"Certificate: {'ok' if self.ok else 'FAILED'}, {passed} of {len(self.checks)} checks "
-            f"passed ({self.dtype} on {self.device}, kernel {self.kernel}, losses by the "
+            f"passed ({self.dtype}{f' rounded as {self.simulate}' if self.simulate else ''} on "
+            f"{self.device}, kernel {self.kernel}, losses by the "
             f"{'fast' if self.fast_path else 'plain'} path)"
         )
 
@@ -262,6 +268,7 @@ def _certified(model: Model) -> Certificate:
         device=model.device.type,
         kernel=str(model.hf.config._attn_implementation).removeprefix("workbench_"),
         fast_path=model.cache.get(key_of(model, PACKED)) is not None,
+        simulate=model.simulate,
     )
 
 

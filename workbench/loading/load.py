@@ -20,6 +20,11 @@ from workbench.core.cpu_count import cores
 from workbench.core.folders import standing_folder
 from workbench.loading import adapters, default_model
 from workbench.loading.certificate import certify as certificate_of
+from workbench.loading.simulation import (
+    Simulation,
+    require_simulation,
+    simulate_quantisation,
+)
 from workbench.loading.weights import commit_of, holds, read_weights, require_reachable
 from workbench.models.model import Model, from_transformers
 
@@ -35,6 +40,7 @@ def load_model(
     context: int | None = None,
     trust_remote_code: bool = False,
     certify: bool = True,
+    simulate: Simulation | None = None,
 ) -> Model:
     """Load a causal language model and wrap it as a workbench model.
 
@@ -56,6 +62,9 @@ def load_model(
         trust_remote_code: whether Python code that comes with the checkpoint may run.
         certify: whether to check that masks and losses are right on this model (a dozen short
             passes, see `workbench.loading.certificate`), with a warning where they are not.
+        simulate: round the matrices of all layers as a quantised model has them, in blocks of 64:
+            "nf4" (QLoRA) or "int8" (`workbench.loading.simulation`). It computes as before, neither
+            faster nor in less memory; identity, certificate and manifests state it.
 
     Returns:
         The model with its tokenizer, in eval mode, on the device.
@@ -67,7 +76,8 @@ def load_model(
         CannotMask: the architecture cannot be masked head by head.
     """
     call = _call(source, revision=revision, dtype=dtype, context=context,
-                 trust_remote_code=trust_remote_code)  # fmt: skip
+                 trust_remote_code=trust_remote_code, simulate=simulate)  # fmt: skip
+    require_simulation(simulate)
     place, name = place_of(source)
     device = pick_device(device)
     keep_torch_within_cores()
@@ -77,6 +87,8 @@ def load_model(
             place = default_model.convert_gguf(place)
         hf, tokenizer = _read(place, dtype, revision, trust_remote_code)
         hf.to(device)  # type: ignore[arg-type]
+        if simulate is not None:
+            simulate_quantisation(hf, simulate)
     # Broken files make the readers beneath raise nearly anything; it is always the same message.
     except Exception as error:
         message = (
@@ -93,7 +105,7 @@ def load_model(
         ) from error
     revision = commit_of(place, revision)
     model = from_transformers(hf, tokenizer, source=name, revision=revision, context=context)
-    model.loaded_by = call
+    model.loaded_by, model.simulate = call, simulate
     if not default_model.of_unknown_wholeness(place):
         model.from_nowhere = ()
     if certify:

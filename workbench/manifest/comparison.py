@@ -15,7 +15,7 @@ import pandas as pd
 
 from workbench.core.files import read_json, resolve_inside
 from workbench.core.parquet import read_table
-from workbench.manifest.croissant import SELECTION_FILE, ranked_by
+from workbench.manifest.croissant import FUNNEL, SELECTION_FILE, ranked_by
 from workbench.manifest.mixture import MIXTURE
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import MANIFEST_FILE
@@ -135,10 +135,12 @@ def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
         "heads": run["heads"].get("text"),
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
         **{key: cut[key] for key in ("fraction", "by", "duplicates", "cap", "clusters")},
+        "reference": run.get("reference"),
         "read": run.get("read", "start"),
         "by_score": ranked_by(manifest),
         "controls": [entry["heads"] for entry in run.get("controls", [])],
         "texts": manifest["aiw:corpus"]["text_digest"],
+        "funnel": manifest.get(FUNNEL, {}).get("settings"),
         "mixture": manifest.get(MIXTURE, {}).get("shares"),
     }
 

@@ -32,6 +32,8 @@ READ = (2, 3, 4, FORMAT)
 BY_SCORE = 5  # the format since which the column to rank by is stated
 SELECTION_FILE = "selection.parquet"
 CLUSTERS_FILE = "selection_clusters.parquet"  # near-duplicates that a selection was given
+EXCLUDED_FILE = "selection_excluded.parquet"  # documents that a funnel left out
+FUNNEL = "aiw:funnel"  # its settings and counts
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 DESCRIPTION = (
     "Documents ranked inside each domain by their AttentionInfluence score (arXiv 2505.07293, "
@@ -207,10 +209,10 @@ def dataset(
     Returns:
         The document, to be written as JSON.
     """
-    # A manifest without a mixture has the context that it always had.
-    mixture = {MIXTURE: {"@id": MIXTURE, "@type": "@json"}} if MIXTURE in terms else {}
+    # A manifest without a mixture and a funnel has the context that it always had.
+    given = {t: {"@id": t, "@type": "@json"} for t in (MIXTURE, FUNNEL) if t in terms}
     return {
-        "@context": CONTEXT | mixture,
+        "@context": CONTEXT | given,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
         "name": name,

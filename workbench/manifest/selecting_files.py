@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import os
 import pathlib
+from contextlib import ExitStack
 
 import pandas as pd
 
@@ -19,18 +20,20 @@ from workbench.core.parquet_writing import scratch_folder, written
 from workbench.core.progress import progress_bar
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
+    EXCLUDED_FILE,
     SELECTION_FILE,
     by_score_term,
     check_publishable,
     selection_term,
 )
 from workbench.manifest.mixture import Mixture, mixture_term
-from workbench.manifest.writing import RUN_FILE, RunBeside, publish, run_beside
+from workbench.manifest.writing import RUN_FILE, RunBeside, publish, run_beside, write_excluded
 from workbench.scoring.receipts import check_files
 from workbench.scoring.schema import columns_in
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA, Duplicates, limit_of
+from workbench.selection.funnel import Funnel, excluded_rows
 from workbench.selection.ranking import SCORE, selection_heading
 from workbench.selection.streaming import QUIET, StreamingSelection
 
@@ -73,6 +76,7 @@ def select_files(
     cap: int | None = None,
     clusters: str | os.PathLike[str] | None = None,
     by_score: str = SCORE,
+    exclude: Funnel | str | pathlib.Path | None = None,
     name: str = "attention-influence-selection",
     corpus_note: str | None = None,
     license: str | None = None,
@@ -99,6 +103,7 @@ def select_files(
         clusters: a Parquet file of near-duplicates (source, row, cluster), or None.
         by_score: the column of the score files to rank by, as in `select`; documents without a
             value in it are left out.
+        exclude: a funnel or its file, as in `select`.
         name: name of the data set.
         corpus_note: which corpus this is, in words (name, revision, where it can be had).
         license: URL or SPDX name for the published rows.
@@ -125,13 +130,20 @@ def select_files(
     check_publishable(corpus_note, ())
     paths = _unchanged(folder, run)
     near = None if clusters is None else pathlib.Path(clusters)
-    with (
-        scratch_folder(folder) as scratch,
-        ScoreFiles(
-            paths, near, memory=memory, threads=threads, scratch=scratch,
-            of_user=columns_in(run.record), by_score=by_score,
-        ) as scores,
-    ):  # fmt: skip
+    made: dict[str, tuple[str, int]] = {}
+    with ExitStack() as stack:
+        scratch = stack.enter_context(scratch_folder(folder))
+        funnel, out = None, None
+        if exclude is not None:
+            funnel, _ = excluded_rows(exclude)
+            out = scratch / EXCLUDED_FILE
+            made[EXCLUDED_FILE] = write_excluded(out, funnel)
+        scores = stack.enter_context(
+            ScoreFiles(
+                paths, near, memory=memory, threads=threads, scratch=scratch,
+                of_user=columns_in(run.record), by_score=by_score, excluded=out,
+            )
+        )  # fmt: skip
         scored = run.record["documents"]["scored"]
         if scores.documents != scored:
             raise ValueError(
@@ -143,7 +155,7 @@ def select_files(
         digest = walk.text_digest()
         with progress_bar("ranking", "doc", walk.documents, bar=walk.documents > QUIET) as done:
             path = scratch / SELECTION_FILE
-            made = {SELECTION_FILE: written(path, walk.rows(done), walk.schema)}
+            made = {SELECTION_FILE: written(path, walk.rows(done), walk.schema)} | made
         if near is not None:
             path = scratch / CLUSTERS_FILE
             made[CLUSTERS_FILE] = written(path, scores.clusters(), CLUSTER_SCHEMA)
@@ -155,11 +167,12 @@ def select_files(
                 float(fraction), by, duplicates, cap, near is not None, ranked_by
             ),
             domains=figures, mixture=mixture_term(mixture, [row["domain"] for row in figures]),
+            funnel=None if funnel is None else funnel.to_json(),
             name=name, license=license, date=date,
         )  # fmt: skip
     return FileSelection(
         manifest, pd.DataFrame(figures), float(fraction), by, duplicates, cap, by_score,
-        scored - walk.documents,
+        scored - scores.left_out - walk.documents,
     )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ absolute path. `workbench.manifest.verification.verify` reads it back and checks
 The `aiw:` terms are JSON literals: `aiw:format` (int), `aiw:run` (see `public_record`),
 `aiw:documents` (counts), `aiw:skippedReasons` (list of reason, documents; or null), `aiw:corpus`
 (note, sources, text_digest), `aiw:selection` (see `selection_term`), `aiw:domains` (the rows of
-`Selection.domains`) and, where one was given, `aiw:mixture` (see `workbench.manifest.mixture`).
+`Selection.domains`) and, where one was given, `aiw:mixture` (see `workbench.manifest.mixture`) and
+`aiw:funnel` (see `workbench.selection.funnel.Funnel.to_json`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from workbench.core.files import (
 from workbench.core.parquet_writing import scratch_folder, written
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,
+    EXCLUDED_FILE,
     FORMAT,
+    FUNNEL,
     SELECTION_FILE,
     by_score_term,
     check_publishable,
@@ -48,6 +51,7 @@ from workbench.scoring.receipts import check_files, with_score_files
 from workbench.scoring.schema import ADDED, columns_in, completed
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA
+from workbench.selection.funnel import SCHEMA, Funnel, excluded_rows
 from workbench.selection.ranking import Selection
 from workbench.selection.schema import schema_of
 from workbench.selection.text_digest import text_digest
@@ -111,6 +115,8 @@ def write_manifest(
         if selection.clusters is not None:
             path = scratch / CLUSTERS_FILE
             made[CLUSTERS_FILE] = _written(path, selection.clusters, CLUSTER_SCHEMA)
+        if selection.exclude is not None:
+            made[EXCLUDED_FILE] = write_excluded(scratch / EXCLUDED_FILE, selection.exclude)
         _require_scored(run, folder, scratch, len(table))
         return publish(
             folder, scratch, run, made,
@@ -124,6 +130,7 @@ def write_manifest(
                 selection.clusters is not None, ranked_by,
             ),
             domains=selection.domains.to_dict("records"), mixture=shares,
+            funnel=None if selection.exclude is None else selection.exclude.to_json(),
             name=name, license=license, date=date,
         )  # fmt: skip
 
@@ -176,6 +183,7 @@ def publish(
     selection: dict[str, Any],
     domains: list[Any],
     mixture: dict[str, Any] | None,
+    funnel: dict[str, Any] | None = None,
     name: str,
     license: str | None,
     date: datetime.date | None,
@@ -191,6 +199,7 @@ def publish(
         selection: aiw:selection, as `selection_term` gives it.
         domains: aiw:domains, the rows of `Selection.domains`.
         mixture: aiw:mixture, as `mixture_term` gives it; None: no such term.
+        funnel: aiw:funnel, as `Funnel.to_json` gives it; None: no such term.
         name: of the data set.
         license: URL or SPDX name, or None.
         date: of publication; today when None.
@@ -211,6 +220,7 @@ def publish(
         "aiw:selection": selection,
         "aiw:domains": domains,
         **({} if mixture is None else {MIXTURE: mixture}),
+        **({} if funnel is None else {FUNNEL: funnel}),
     }
     about = {
         path: (sha256_of(folder / path), (folder / path).stat().st_size) for path in run.listed
@@ -222,6 +232,20 @@ def publish(
         os.replace(scratch / file, folder / file)
     # Last, so that a manifest never states rows that are not there yet.
     return write_atomically(folder / MANIFEST_FILE, statement)
+
+
+def write_excluded(path: pathlib.Path, funnel: Funnel) -> tuple[str, int]:
+    """Write the documents that a funnel leaves out, each with stage and reason.
+
+    Args:
+        path: of the file.
+        funnel: the funnel.
+
+    Returns:
+        sha256 and bytes of the file.
+    """
+    rows = pa.Table.from_pandas(excluded_rows(funnel)[1], schema=SCHEMA, preserve_index=False)
+    return written(path, rows.replace_schema_metadata(None).to_batches(), SCHEMA)
 
 
 def public_record(run: Any) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def attention_row(
         heads: the heads whose attention is wanted, at least one.
         token: the index of the token in the text's tokens.
         masked: the head set to mask in the pass (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
         when: "predicted" for the row of the position before the token, which predicts it; "read"
             for that of the token itself.
 
@@ -217,7 +217,7 @@ def head_queries(
         window: token ids with the special prefix.
         heads: the heads, at least one.
         masked: the head set to mask in the pass (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean".
+        mode: what a masked head does instead (see `masked`).
 
     Returns:
         The queries and keys.

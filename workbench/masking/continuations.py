@@ -12,8 +12,9 @@ import torch
 
 from workbench.core.progress import preemptible
 from workbench.masking.fast_path import fast_path
-from workbench.masking.masks import masked
+from workbench.masking.masks import masked, replacements
 from workbench.masking.packed import PackedPasses, packed_passes
+from workbench.masking.references import kind_of
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.install import vocabulary_size
@@ -39,7 +40,7 @@ def continuation_logits(
         continuations: token ids of each continuation.
         predicted: how many last tokens of each continuation are predicted.
         heads: the head sets to mask (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
 
     Yields:
         Index into `heads`, index into `continuations`, and the logits (predicted, vocabulary) in
@@ -56,7 +57,7 @@ def continuation_logits(
             f"{list(predicted)}"
         )
     batches = _branching_passes(model)
-    if batches is None:
+    if batches is None or kind_of(mode) == "resample":
         return plain_continuation_logits(model, shared, continuations, predicted, heads, mode)
     return _packed_logits(batches, shared, continuations, predicted, heads, mode)
 
@@ -77,7 +78,7 @@ def plain_continuation_logits(
         continuations: token ids of each continuation.
         predicted: how many last tokens of each continuation are predicted.
         heads: the head sets to mask (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean".
+        mode: what a masked head does instead (see `masked`).
 
     Yields:
         What `continuation_logits` yields.
@@ -93,7 +94,8 @@ def _plain(
 ) -> torch.Tensor:
     row = torch.tensor([list(ids)], device=model.device)
     positions = torch.arange(len(ids) - predicted - 1, len(ids) - 1, device=model.device)
-    with masked(model, heads, mode), torch.inference_mode():
+    means = replacements(model, mode, ids) if heads else None
+    with masked(model, heads, mode, means=means), torch.inference_mode():
         return model.logits(row, positions).float()
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from workbench.core.progress import preemptible, progress_bar
-from workbench.masking.masks import default_means, require_fitting, require_unmasked
+from workbench.masking.masks import replacements, require_fitting, require_unmasked
 from workbench.masking.reference import plain_losses, require_max_tokens
 from workbench.masking.residual_cache import can_resume, run_from
 from workbench.models.attached_hooks import attach_hooks
@@ -47,7 +47,7 @@ class HeadEffects:
         per_token: (layers, heads, predicted tokens) in nats for exact maps of a whole text, else
             None.
         token: the index of the token that the map is of; None for a whole text.
-        mode: what a masked head did instead, "uniform", "zero" or "mean".
+        mode: what a masked head did instead (see `masked`).
         method: "exact", or "gradient" for the estimate.
         headless: the layers that have no heads (NaN).
     """
@@ -101,7 +101,7 @@ def head_effects(
         text: the text, no longer than the model's context.
         token: for the reverse question, "which heads does this token need?": the rise at that token
             of `model.encode(text)` alone; what comes after it is not read (default: all tokens).
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
         method: "exact" masks each head; "gradient" estimates all of them to first order.
         max_tokens: how many tokens of the text are read (default: all).
         on_layer: called as on_layer(layer, effects (heads,)) when a layer is done, from the last
@@ -167,7 +167,7 @@ def _exact(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Loss rises (layers, heads, positions) and base losses (positions,)."""
     rises = np.full((model.num_layers, model.num_heads, len(positions)), np.nan, dtype=np.float32)
-    means = default_means(model) if mode == "mean" else None
+    means = replacements(model, mode, ids)
     resume = can_resume(model)
     final, entering = run_from(model, ids, keep=range(model.num_layers) if resume else ())
     base = _nats(model, final, ids, positions)[0]
@@ -181,7 +181,7 @@ def _exact(
                         Override(
                             (head,),
                             mode,
-                            None if means is None else means[layer, [head]],
+                            None if means is None else means[layer][..., [head], :],
                             slice(row, row + 1),
                         )
                         for row, head in enumerate(heads)
@@ -226,7 +226,7 @@ def _gradient(
     positions and dimensions of the head's output.
     """
     assert model.head is not None
-    means = default_means(model) if mode == "mean" else None
+    means = replacements(model, mode, ids)
     calls: dict[int, AttentionCall] = {}
 
     def look(seen: AttentionCall) -> None:

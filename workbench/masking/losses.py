@@ -38,7 +38,7 @@ def token_losses(
         model: the model, with no head masked.
         texts: the texts.
         heads: the head sets to mask, one after the other (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
         window: tokens of a window with its BOS (default: the model's context).
         max_tokens: how many tokens of each text are read (default: all).
 
@@ -77,7 +77,7 @@ def losses_of_ids(
         model: the model, with no head masked.
         texts: token ids of each text, without special tokens.
         heads: the head sets to mask, one after the other (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean" (see `masked`).
+        mode: what a masked head does instead (see `masked`).
         window: tokens of a window with its BOS (default: the model's context).
 
     Yields:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import get_args
 
 import torch
 
 from workbench.core.progress import preemptible
+from workbench.masking.references import ENVIRONMENT, ReferenceSet, donor, kind_of, reference_of
 from workbench.models.attached_hooks import attach_hooks, is_overridden
 from workbench.models.attention_hook import AttentionCall, Mode, Override
 from workbench.models.geometry import geometry_of
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.model import Model
+
+DONORS = 2**29  # bytes of outputs of other texts that a model keeps for mode "resample"
 
 
 @contextmanager
@@ -40,9 +44,15 @@ def masked(
         heads: the head set; None or an empty set masks nothing.
         mode: what a masked head does instead. "uniform" spreads each query over the positions that
             it may see (the choice of the paper, arXiv 2505.07293; see `workbench/METHOD.md`);
-            "zero" puts out nothing; "mean" puts out the head's average output over a reference set.
-        means: for mode "mean", the average outputs (layers, heads, head size) from `head_means`
-            (default: those of a small sample of the environment corpus).
+            "zero" puts out nothing; "mean" puts out the head's average output over a reference set;
+            "resample" what the head puts out at the same place of another text, drawn from the
+            set, which is gone through again (but for its first token) where it is shorter.
+            "mean:mine" and "resample:mine" take the set that `reference_set` calls "mine", the
+            bare ones a small sample of the environment corpus. Under "resample" texts are read in
+            one pass, without a cache, and what is passed inside this block gets one and the same
+            text of the set: `token_losses` and `score_corpus` draw one for each text.
+        means: the outputs to put in instead of those of the set: for "mean" (layers, heads, head
+            size), as `head_means` gives them, for "resample" (layers, tokens, heads, head size).
 
     Yields:
         The model.
@@ -51,12 +61,13 @@ def masked(
         TypeError: `heads` is anything but a HeadSet or None.
         ValueError: heads of another geometry, an unknown mode, or a model that is masked already
             (combine the sets with `|` instead).
+        CannotMask: under "resample", a pass goes on from cached keys.
     """
     require_fitting(model, heads, mode)
     with model.lock:
         require_unmasked(model)
-        if heads and mode == "mean" and means is None:
-            means = default_means(model)
+        if heads and means is None:
+            means = replacements(model, mode)
         with attach_hooks(model.sites, overrides_of(heads, mode, means)):
             yield model
 
@@ -67,19 +78,22 @@ def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
     Args:
         model: the model.
         heads: a head set, or None for no head.
-        mode: "uniform", "zero" or "mean".
+        mode: as in `masked`.
 
     Raises:
         TypeError: `heads` is anything but a HeadSet or None.
-        ValueError: the heads belong to a model of another geometry, or the mode is unknown.
+        ValueError: the heads belong to a model of another geometry, or the mode or its reference
+            set is unknown.
     """
     if heads is not None and not isinstance(heads, HeadSet):
         raise TypeError(
             f"heads must be a HeadSet or None, got {type(heads).__name__}: make one with "
             "HeadSet.parse('L17H3 L18H6', model) or HeadSet.of([(17, 3), (18, 6)], model)"
         )
-    if mode not in get_args(Mode):
+    if not isinstance(mode, str) or kind_of(mode) not in get_args(Mode):
         raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+    if ":" in mode:
+        reference_of(mode)
     if heads is not None and heads.geometry != geometry_of(model):
         raise ValueError(
             f"these heads belong to a model of {heads.geometry}, this one has {geometry_of(model)}"
@@ -158,8 +172,8 @@ def overrides_of(
 
     Args:
         heads: the head set; None masks nothing.
-        mode: what a masked head does instead, "uniform", "zero" or "mean".
-        means: for mode "mean", the average outputs (layers, heads, head size).
+        mode: what a masked head does instead (see `masked`).
+        means: what `replacements` gives.
         rows: the rows of the batch (default: all).
 
     Returns:
@@ -167,10 +181,72 @@ def overrides_of(
     """
     return {
         layer: [
-            Override(tuple(inside), mode, None if means is None else means[layer, inside], rows)
+            Override(
+                tuple(inside), mode, None if means is None else means[layer][..., inside, :], rows
+            )
         ]
         for layer, inside in (heads.by_layer() if heads else {}).items()
     }
+
+
+def replacements(model: Model, mode: Mode, ids: Sequence[int] = ()) -> torch.Tensor | None:
+    """What the heads of a model put out instead under the modes that take it from other texts.
+
+    Args:
+        model: the model, with no head masked.
+        mode: as in `masked`.
+        ids: under "resample", token ids of the text that is read, with the special prefix: another
+            text of the reference set is drawn for it.
+
+    Returns:
+        For "mean" the means (layers, heads, head size), for "resample" the outputs of the drawn
+        text (layers, tokens, heads, head size), else None.
+
+    Raises:
+        ValueError: the reference set is unknown, or holds no other text.
+    """
+    if kind_of(mode) == "mean":
+        return default_means(model) if mode == "mean" else _means(model, mode)
+    if kind_of(mode) != "resample":
+        return None
+    reference = reference_of(mode)
+    assert reference is not None
+    state = state_of(model)
+    key = ("resampled", reference)
+    rows, kept = model.cache.kept(key, lambda: _begin(model, reference), state=state)
+    number = donor(reference, ids, rows)
+    if number not in kept:
+        kept[number] = _outputs(model, rows[number])
+    kept.move_to_end(number)
+    while len(kept) > 1 and sum(x.numel() for x in kept.values()) * 4 > DONORS:
+        kept.popitem(last=False)
+    return kept[number]
+
+
+def _begin(
+    model: Model, reference: ReferenceSet
+) -> tuple[list[list[int]], OrderedDict[int, torch.Tensor]]:
+    """The token ids of each text of a set, and room for their outputs."""
+    length = min(reference.max_tokens, model.context)
+    return [
+        (model.bos_ids + model.encode(text))[:length] for text in reference.texts
+    ], OrderedDict()
+
+
+@preemptible
+def _outputs(model: Model, ids: list[int]) -> torch.Tensor:
+    """The output of every head at each position of one row; (layers, tokens, heads, size)."""
+    size = model.sites[0].head_size
+    outputs = torch.zeros(model.num_layers, len(ids), model.num_heads, size)
+
+    def keep(seen: AttentionCall) -> None:
+        outputs[seen.layer] = seen.output[0].float().cpu()
+
+    with model.lock, torch.inference_mode():
+        require_unmasked(model)
+        with attach_hooks(model.sites, observer=keep):
+            model.hidden(torch.tensor([ids], device=model.device))
+    return outputs
 
 
 def default_means(model: Model) -> torch.Tensor:
@@ -182,11 +258,15 @@ def default_means(model: Model) -> torch.Tensor:
     Returns:
         The means (layers, heads, head size), as `head_means` gives them.
     """
+    return _means(model, f"mean:{ENVIRONMENT}", "default means")
+
+
+def _means(model: Model, mode: str, key: str | None = None) -> torch.Tensor:
+    """Means over a reference set, computed once for these weights."""
 
     def means() -> torch.Tensor:
-        from workbench.corpus.environment import environment_corpus
+        reference = reference_of(mode)
+        assert reference is not None
+        return head_means(model, reference.texts, reference.max_tokens)
 
-        texts = [document.text for document in environment_corpus(max_documents=32, seed=0)]
-        return head_means(model, texts)
-
-    return model.cache.kept("default means", means, state=state_of(model))
+    return model.cache.kept(key or mode, means, state=state_of(model))

@@ -27,12 +27,13 @@ import torch
 from workbench.core.progress import preemptible
 from workbench.masking.fast_path import fast_path
 from workbench.masking.masks import (
-    default_means,
     overrides_of,
+    replacements,
     require_fitting,
     require_unmasked,
 )
 from workbench.masking.reference import plain_losses
+from workbench.masking.references import kind_of
 from workbench.masking.row_size import device_row_tokens, token_bytes
 from workbench.models import attention_hook as attention
 from workbench.models.attached_hooks import attach_hooks
@@ -104,7 +105,7 @@ class PackedPasses:
         Args:
             windows: token ids with the special prefix, as `reference.windows` gives them.
             sets: the head sets to mask (None: no head masked).
-            mode: what a masked head does instead, "uniform", "zero" or "mean".
+            mode: what a masked head does instead (see `masked`).
 
         Yields:
             For each window in order one float32 array a head set: nats of each predicted token.
@@ -113,14 +114,16 @@ class PackedPasses:
             torch.OutOfMemoryError: a single window under a single set does not fit the memory.
         """
         waiting: list[_RowLosses] = []
-        for packed in self._rows(windows):
-            rows = self._row_losses(packed, sets, mode)
+        # Each text is given the outputs of another one of its own.
+        rows = self._rows(windows) if kind_of(mode) != "resample" else ([w] for w in windows)
+        for packed in rows:
+            losses = self._row_losses(packed, sets, mode)
             if not runs_ahead(self.model.device):
-                waiting, rows = rows, []
+                waiting, losses = losses, []
             # The device works at this row while the numbers of the one before are read and used.
             for row in waiting:
                 yield from row.read()
-            waiting = rows
+            waiting = losses
         for row in waiting:
             yield from row.read()
 
@@ -179,7 +182,7 @@ class PackedPasses:
         Args:
             windows: token ids with the special prefix, as `reference.windows` gives them.
             sets: the head sets to mask (None: no head masked).
-            mode: what a masked head does instead, "uniform", "zero" or "mean".
+            mode: what a masked head does instead (see `masked`).
 
         Returns:
             The states (len(sets), tokens, width).
@@ -205,7 +208,7 @@ class PackedPasses:
             shared: token ids of the text, with the special prefix; at least one.
             branches: token ids of each continuation.
             sets: the head sets to mask (None: no head masked).
-            mode: what a masked head does instead, "uniform", "zero" or "mean".
+            mode: what a masked head does instead (see `masked`).
 
         Returns:
             For each continuation in order the states (len(sets), 1 + its tokens, width): the text's
@@ -241,7 +244,7 @@ class PackedPasses:
             for head_set in sets:
                 require_fitting(model, head_set, mode)
             require_unmasked(model)
-            overrides, copies, row_of = _plan(model, sets, mode)
+            overrides, copies, row_of = _plan(model, sets, mode, texts[0])
             with attach_hooks(model.sites, overrides, packed=sequences), self._branching(copies):
                 states = model.decoder(
                     input_ids=ids, attention_mask=full, position_ids=positions, use_cache=False
@@ -334,14 +337,14 @@ def _row_tokens(model: Model) -> int:
 
 
 def _plan(
-    model: Model, sets: Sets, mode: Mode
+    model: Model, sets: Sets, mode: Mode, ids: Sequence[int]
 ) -> tuple[dict[int, list[Override]], dict[int, int], list[int]]:
     """What the layers carry, where the batch grows and by how much, and the row of each set.
 
     The set whose first masked layer comes last (no mask: never) keeps row 0, which every other
     branches off from.
     """
-    means = default_means(model) if mode == "mean" and any(sets) else None
+    means = replacements(model, mode, ids) if any(sets) else None
     first = [min(head_set.by_layer()) if head_set else math.inf for head_set in sets]
     order = sorted(range(len(sets)), key=lambda i: first[i])
     row_of = [0] * len(sets)

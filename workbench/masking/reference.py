@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from workbench.core.progress import preemptible
-from workbench.masking.masks import masked
+from workbench.masking.masks import masked, replacements
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
@@ -83,7 +83,7 @@ def plain_losses(
         model: the model, with no head masked.
         ids: token ids of the window, with the special prefix.
         heads: the head set to mask (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean".
+        mode: what a masked head does instead (see `masked`).
 
     Returns:
         Nats of each predicted token, float32.
@@ -95,7 +95,8 @@ def plain_losses(
     if not len(positions):
         return np.zeros(0, np.float32)
     targets = row[0, positions + 1]
-    with masked(model, heads, mode), torch.inference_mode():
+    means = replacements(model, mode, ids) if heads else None
+    with masked(model, heads, mode, means=means), torch.inference_mode():
         if model.head is None:
             logits = model.hf(input_ids=row, use_cache=False).logits[0, positions]
             return _cross_entropy(logits, targets).cpu().numpy()

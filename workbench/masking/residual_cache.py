@@ -21,9 +21,9 @@ import torch
 from workbench.core.progress import preemptible, progress_bar
 from workbench.masking.fast_path import fast_path
 from workbench.masking.masks import (
-    default_means,
     masked,
     overrides_of,
+    replacements,
     require_fitting,
     require_unmasked,
 )
@@ -230,7 +230,7 @@ class ResidualCache:
         Args:
             text: the text, or its token ids without special tokens.
             heads: the head set to mask (None: no head masked).
-            mode: what a masked head does instead, "uniform", "zero" or "mean".
+            mode: what a masked head does instead (see `masked`).
 
         Returns:
             Nats of each predicted token, float32.
@@ -262,7 +262,7 @@ class ResidualCache:
         Args:
             ids: token ids of the window, with the special prefix.
             heads: the head set to mask (None: no head masked).
-            mode: what a masked head does instead, "uniform", "zero" or "mean".
+            mode: what a masked head does instead (see `masked`).
 
         Returns:
             The states (T, width).
@@ -301,15 +301,16 @@ class ResidualCache:
             observer: called once for each of them, from the first layer upwards; called anew for
                 all where the pass gave way to more urgent work.
             heads: the head set to mask (None: no head masked).
-            mode: what a masked head does instead, "uniform", "zero" or "mean".
+            mode: what a masked head does instead (see `masked`).
         """
         model = self.model
         with model.lock:
+            means = replacements(model, mode, ids) if heads else None
             if not can_resume(model):
                 sites = [site for site in model.sites if site.layer in layers]
                 row = torch.tensor([list(ids)], device=model.device)
                 with (
-                    masked(model, heads, mode),
+                    masked(model, heads, mode, means=means),
                     attach_hooks(sites, observer=observer),
                     torch.inference_mode(),
                 ):
@@ -318,7 +319,6 @@ class ResidualCache:
             heads = heads if heads is not None else HeadSet.of([], model)
             self.hidden(ids, heads, mode)
             stream = self._streams[_key(ids, heads, mode)]
-            means = default_means(model) if mode == "mean" and heads else None
             for start, wanted in _by_stored_layer(stream, layers).items():
                 sites = [site for site in model.sites if site.layer in wanted]
 
@@ -346,7 +346,7 @@ class ResidualCache:
                 start, parent = stored, stream
                 self._streams.move_to_end(key)  # what others start from is worth keeping
         stride = self._stride(len(ids))
-        means = default_means(model) if mode == "mean" and heads else None
+        means = replacements(model, mode, ids) if heads else None
         keep = [layer for layer in range(start, model.num_layers) if layer % stride == 0]
         with progress_bar("reading the text", "layer", len(keep), bar=False) as done:
             final, entering = run_from(

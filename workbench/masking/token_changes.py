@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from workbench.masking.masks import masked
+from workbench.masking.masks import masked, replacements
 from workbench.masking.reference import windows
 from workbench.masking.residual_cache import ResidualCache, can_resume
 from workbench.models.attention_hook import Mode
@@ -171,7 +171,7 @@ def guesses(
         ids: token ids of the text, without special tokens.
         token: the index of the token in `ids`.
         heads: the head set to mask (None: no head masked).
-        mode: what a masked head does instead, "uniform", "zero" or "mean".
+        mode: what a masked head does instead (see `masked`).
         count: how many tokens are wanted.
 
     Returns:
@@ -209,7 +209,8 @@ def _guesses(
         else:
             row = torch.tensor([window], device=model.device)
             at = torch.tensor([position], device=model.device)
-            with masked(model, heads, mode):
+            means = replacements(model, mode, window) if heads else None
+            with masked(model, heads, mode, means=means):
                 logits = model.logits(row, at)[0]
         top = logits.float().softmax(dim=-1).topk(min(count, logits.shape[-1]))
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)

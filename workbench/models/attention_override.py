@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import torch
 
-Mode = Literal["uniform", "zero", "mean"]
+# "mean" and "resample" may name their reference set, as in "mean:mine".
+Mode = Literal["uniform", "zero", "mean", "resample"]
 Visible = torch.Tensor | Literal["causal", "all"]
 BLOCK = 1024  # queries whose equal shares are in memory at once: a float for each key they may see
 
@@ -22,8 +23,9 @@ class Override:
 
     Attributes:
         heads: the query heads.
-        mode: what they put out instead, "uniform", "zero" or "mean".
-        means: (len(heads), head size), the output of each under mode "mean".
+        mode: what they put out instead.
+        means: the output of each under mode "mean", (len(heads), head size), and under "resample",
+            (tokens, len(heads), head size).
         rows: the rows of the batch that it holds for (default: all).
     """
 
@@ -166,12 +168,26 @@ def override_output(
         output[:, :, heads] = 0
     else:
         assert override.means is not None
-        output[:, :, heads] = override.means.to(output)
+        output[:, :, heads] = _at_positions(override.means, queries, value.shape[2]).to(output)
     if weights is not None:  # a caller who asks for attentions sees what the heads now do
         pattern = _uniform_pattern(visible, weights) if override.mode == "uniform" else 0.0
         if share is not None:
             pattern = pattern * share[rows][:, heads, :, None]
         weights[rows][:, heads] = pattern
+
+
+def _at_positions(outputs: torch.Tensor, queries: int, keys: int) -> torch.Tensor:
+    """Outputs for so many positions: the same at each, or those of a text, gone through again."""
+    if outputs.dim() == 2:
+        return outputs
+    if keys > queries:
+        raise CannotMask(
+            "mode 'resample' puts in what heads give at the same places of another text, so a text "
+            f"is read in one pass, without a cache; here {queries} tokens follow {keys - queries}"
+        )
+    at = torch.arange(queries, device=outputs.device)
+    count = len(outputs)  # the first token, which many heads look at for want of another, once
+    return outputs[torch.where(at < count, at, 1 + (at - 1) % max(count - 1, 1))]
 
 
 def _uniform_pattern(visible: Visible, weights: torch.Tensor) -> torch.Tensor:

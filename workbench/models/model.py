@@ -55,6 +55,7 @@ class Model:
             that was handed over.
         from_nowhere: the weights that no file held (load_model refuses such a checkpoint, so none);
             None where that is not known.
+        simulate: the quantisation that the weights were rounded by (`load_model`); None: none.
         lock: held by the thread that computes with the model.
         cache: what was computed of the model and holds for it.
     """
@@ -68,6 +69,7 @@ class Model:
     head: LMHead | None = None
     loaded_by: str | None = None  # the call of load_model, as Python
     from_nowhere: tuple[str, ...] | None = None
+    simulate: str | None = None  # "nf4" or "int8"
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     cache: ModelCache = field(default_factory=ModelCache, repr=False)
 
@@ -179,7 +181,8 @@ class Model:
             f"<Model {self.source}: {self.num_layers} layers x {self.num_heads} query heads "
             f"({self.kv_heads} KV heads){without}, {size / 1e6:.0f} M parameters, "
             f"context {self.context}, "
-            f"{str(self.dtype).removeprefix('torch.')} on {self.device}>"
+            f"{str(self.dtype).removeprefix('torch.')}"
+            f"{f', rounded as {self.simulate}' if self.simulate else ''} on {self.device}>"
         )
 
     # ---- text to tokens ---------------------------------------------------------------------
@@ -294,6 +297,7 @@ class Model:
             "layers": self.num_layers,
             "heads": self.num_heads,
             "special_tokens_prepended": self.bos_ids,
+            **({} if self.simulate is None else {"simulate": self.simulate}),
         }
 
 

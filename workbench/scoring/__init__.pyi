@@ -9,6 +9,7 @@ from .run import run_scoring, score_corpus
 from .run_folder import load_scores
 from .score_table import ScoreTable
 from .settings import ScoringSettings
+from .step_influence import StepInfluence, split_steps, step_influence
 
 __all__ = [
     "Column",
@@ -18,6 +19,7 @@ __all__ = [
     "ScoreTable",
     "ScoringFailed",
     "ScoringSettings",
+    "StepInfluence",
     "control_sets",
     "load_scores",
     "novel_scores",
@@ -26,4 +28,6 @@ __all__ = [
     "score_column",
     "score_corpus",
     "score_documents",
+    "split_steps",
+    "step_influence",
 ]

@@ -89,8 +89,11 @@ def score_corpus(
         out: the run folder. Shards are written to it as they are done, and a later call with the
             same settings does not score them again. None: nothing is kept on disk.
         mode: what a masked head gives out. "uniform", the paper's: the mean of the values at this
-            and all earlier positions, as if it attended to each alike. "zero": nothing. Mode
-            "mean" of `masked` is refused, since no manifest names its reference set.
+            and all earlier positions, as if it attended to each alike. "zero": nothing.
+            "mean": its average output over a reference set; "resample": its output at the same
+            place of another text, drawn from the set by the text and the seed of the set. The set
+            is named as in "resample:mine" (`reference_set`), else a sample of the environment
+            corpus; the record states its name and digest.
         window: tokens of one forward pass, special tokens included. A longer document is cut into
             windows that are read one by one, none of which sees the ones before, and its losses
             are averaged over the tokens of all of them. None: the model's context.

@@ -168,6 +168,7 @@ def fingerprint(run: dict[str, Any]) -> dict[str, Any]:
         "heads": run["heads"]["heads"],
         "format": run["format"],  # scores of fewer columns are not mixed in
         **{key: run[key] for key in ("mode", "window", "max_tokens", "formula")},
+        **({"reference": run["reference"]} if "reference" in run else {}),
         "read": run.get("read", "start"),
         "controls": [entry["heads"] for entry in run.get("controls", [])],
         "controls_share": run.get("controls_share", 1.0),

@@ -9,6 +9,7 @@ from typing import Any
 from workbench.loading.certificate import Certificate, certify, require_certified
 from workbench.masking.masks import require_fitting, require_unmasked
 from workbench.masking.reference import require_max_tokens, require_window
+from workbench.masking.references import reference_of
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
@@ -24,7 +25,8 @@ class ScoringSettings:
     Attributes:
         heads: the heads to mask.
         mode: what a masked head gives out: "uniform", the paper's, the mean of the values at this
-            and all earlier positions, as if it attended to each alike; "zero", nothing.
+            and all earlier positions, as if it attended to each alike; "zero", nothing; "mean" and
+            "resample", what it gives on other texts (`workbench.masking.references`).
         window: tokens of one forward pass, special tokens included; None: the model's context.
         max_tokens: read only so many tokens of each document; None: all.
         require_certificate: refuse a model that fails a check of its certificate.
@@ -103,11 +105,6 @@ class ScoringSettings:
                 f"controls_share is a share of the documents, in (0, 1]; got {self.controls_share}"
             )
         require_unmasked(model)
-        if self.mode == "mean":
-            raise ValueError(
-                "mode 'mean' depends on a reference set that no manifest names, so scores made "
-                "with it could not be verified: score with 'uniform' (the paper's) or 'zero'"
-            )
         return replace(self, window=require_window(model, self.window))
 
     def certified(self, model: Model) -> Certificate:
@@ -128,12 +125,15 @@ class ScoringSettings:
         """What scores depend on, as plain JSON values, as it stands in the record of a run.
 
         Returns:
-            A dict with heads (as `HeadSet.to_json`), mode, window, max_tokens, read, controls (a
+            A dict with heads (as `HeadSet.to_json`), mode, reference (as `ReferenceSet.to_json`,
+            where the mode takes its output from other texts), window, max_tokens, read, controls (a
             list of the same), controls_share, and columns (as `Column.to_json`).
         """
+        reference = reference_of(self.mode)
         return {
             "heads": self.heads.to_json(),
             "mode": self.mode,
+            **({} if reference is None else {"reference": reference.to_json()}),
             "window": self.window,
             "max_tokens": self.max_tokens,
             "read": self.read,

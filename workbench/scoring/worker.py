@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import torch
 from workbench.corpus.columns import Named
 from workbench.corpus.document import CorpusError, Document
 from workbench.corpus.sources import sources_of
+from workbench.masking.references import ReferenceSet, reference_of, register
 from workbench.models.model import Model
 from workbench.scoring import run_folder
 from workbench.scoring.columns.own_columns import columns_from_json
@@ -65,7 +66,9 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
+        reference = reference_of(self.settings.mode)
         return own | {
+            "reference": None if reference is None else asdict(reference),
             "settings": self.settings.to_json(),
             "require_certificate": self.settings.require_certificate,
             "folder": str(self.folder),
@@ -82,7 +85,10 @@ class Job:
         Returns:
             The job.
         """
-        own = {key: value for key, value in stored.items() if key != "require_certificate"}
+        beside = ("require_certificate", "reference")
+        own = {key: value for key, value in stored.items() if key not in beside}
+        if given := stored["reference"]:  # this process cannot know the texts of a user
+            register(ReferenceSet(**given | {"texts": tuple(given["texts"])}))
         settings = ScoringSettings.from_json(
             stored["settings"],
             require_certificate=stored["require_certificate"],

@@ -9,18 +9,23 @@ from .alternative_scores import (
     selected_only_by,
 )
 from .cascade import Cascade, select_cascade
+from .funnel import Funnel, funnel
 from .rank_agreement import agreement, agreement_along
 from .ranking import Selection, select
+from .selector_agreement import SelectorAgreement, selector_agreement
 from .selector_comparison import compare_selectors, merge_score_tables
 
 __all__ = [
     "Cascade",
+    "Funnel",
     "Selection",
+    "SelectorAgreement",
     "agreement",
     "agreement_along",
     "chosen_by",
     "compare_scorers",
     "compare_selectors",
+    "funnel",
     "largest_rank_changes",
     "matched_selection",
     "merge_score_tables",
@@ -28,4 +33,5 @@ __all__ = [
     "select",
     "select_cascade",
     "selected_only_by",
+    "selector_agreement",
 ]

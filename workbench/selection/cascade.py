@@ -129,7 +129,7 @@ def select_cascade(
         fraction: share to choose in every domain, as in `select`.
         by: "documents" or "tokens", what the share is of, as in `select`.
         confidence: the least probability that the chosen set is the exact one, in (0, 1).
-        mode: of the mask, "uniform" (the paper's) or "zero".
+        mode: of the mask, as in `score_corpus`.
         window: tokens of a pass; None for the model's context.
         max_tokens: read only so many first tokens of each document; None for all.
         id: name of the corpus's column of identifiers.
@@ -148,8 +148,6 @@ def select_cascade(
         raise ValueError("no heads to mask: every score would be 0. Give at least one head")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, e.g. 0.99, got {confidence}")
-    if mode == "mean":
-        raise ValueError("mode 'mean' is not scored: use 'uniform' (the paper's) or 'zero'")
     require_fitting(model, heads, mode)
     require_max_tokens(max_tokens)
     require_certified(model)

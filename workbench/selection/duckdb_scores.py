@@ -79,12 +79,14 @@ class ScoreFiles:
         scratch: folder that holds what does not fit in memory.
         of_user: columns of the user that the files have (`workbench.scoring.schema.columns_in`).
         by_score: the column to rank by; rows without a value in it are left out.
+        excluded: a Parquet file of documents (source, row, text_sha256) that are left out, or None.
 
     Attributes:
         of_user: the same.
         by_score: the same.
         clustered: whether there are clusters.
         documents: how many rows the files hold.
+        left_out: how many of them are in `excluded`.
         all_rows: whether all rows of the files are ranked, or those alone that are in `ranked`.
 
     Raises ValueError when a file has other columns or a setting is out of range.
@@ -101,6 +103,7 @@ class ScoreFiles:
         threads: int = 2,
         of_user: Sequence[ScoreColumn] = (),
         by_score: str = SCORE,
+        excluded: pathlib.Path | None = None,
     ) -> None:
         import duckdb
 
@@ -148,6 +151,19 @@ class ScoreFiles:
             # If so, each row has to be in it, and none is left out.
             self.all_rows = listed >= self.documents
         kept = "" if self.all_rows else " SEMI JOIN ranked USING (source, row)"
+        self.left_out = 0
+        if excluded is not None:
+            self._view("excluded", [excluded])
+            self.left_out, others = self._rows(
+                "SELECT count(*), count(*) FILTER (f.text_sha256 != e.text_sha256) "
+                "FROM scored f JOIN excluded e USING (source, row)"
+            )[0]
+            if others:
+                raise ValueError(
+                    f"{others} documents have another text than the funnel saw: run the funnel on "
+                    "the corpus that was scored"
+                )
+            kept += " ANTI JOIN excluded USING (source, row)"
         known = "" if by_score == SCORE else f" WHERE {_known('scored', by_score)} IS NOT NULL"
         self._connection.execute(f"CREATE VIEW files AS FROM scored{kept}{known}")
         self.clustered = clusters is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from workbench.scoring.columns.built_in import WHY_MISSING
 from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import ALONE, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
+from workbench.selection.funnel import Funnel, excluded_rows, without_excluded
 
 TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
 INTEGER_COLUMNS = ("row", "tokens", "predicted")
@@ -58,6 +60,7 @@ class Selection:
         clusters: the clusters of near-duplicates (source, row, cluster) in it, or None.
         by_score: the column that the documents were ranked by.
         without_value: how many documents were left out because they have no value in it.
+        exclude: the funnel whose excluded documents were left out, or None.
     """
 
     table: pd.DataFrame
@@ -70,6 +73,7 @@ class Selection:
     clusters: pd.DataFrame | None = None
     by_score: str = SCORE
     without_value: int = 0
+    exclude: Funnel | None = None
 
     @property
     def chosen(self) -> pd.DataFrame:
@@ -109,6 +113,7 @@ def select(
     cap: int | None = None,
     clusters: Clusters | None = None,
     by_score: str = SCORE,
+    exclude: Funnel | str | pathlib.Path | None = None,
 ) -> Selection:
     """Rank the documents of a score table inside each domain and choose the top share of each.
 
@@ -135,6 +140,8 @@ def select(
         by_score: the column to rank by, highest first: "score", the paper's, or any other column of
             numbers. Documents without a value in it are left out, and counted. A manifest can be
             written of the columns of `score_corpus` alone, since others could not be verified.
+        exclude: what `funnel` gave, or its file: the documents that it excludes are not ranked, and
+            the manifest states how many at each stage.
 
     Returns:
         The ranked table with what was chosen, and the figures of each domain.
@@ -142,14 +149,20 @@ def select(
     Raises:
         ValueError: when a column is missing or of the wrong type, the table is empty, a score is
             not finite, no document has a value to rank by, a (source, row) occurs twice, or an
-            argument is out of range.
+            argument is out of range, or the funnel saw other texts or leaves nothing.
         TypeError: `table` is neither a score table nor a frame.
     """
-    ranked = rank(table, by_score)
-    return cut(
+    frame, made = frame_of(table), None
+    if exclude is not None:
+        _check(frame)
+        made, excluded = excluded_rows(exclude)
+        frame = without_excluded(frame, excluded)
+    ranked = rank(frame, by_score)
+    chosen = cut(
         ranked, fraction, by, duplicates=duplicates, cap=cap, clusters=clusters, run=run_of(table),
-        by_score=by_score, without_value=len(frame_of(table)) - len(ranked),
+        by_score=by_score, without_value=len(frame) - len(ranked),
     )  # fmt: skip
+    return dataclasses.replace(chosen, exclude=made)
 
 
 def rank(table: TableLike, by_score: str = SCORE) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from workbench.models.attention_hook import Mode
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
+from workbench.scoring.step_influence import Steps, split_steps, steps_of
 from workbench.selection.ranking import SCORE, By, Selection
 from workbench.session.actions import Listeners, action
 from workbench.session.changed_texts import ChangedTexts, changed_texts
@@ -377,6 +378,22 @@ class Session:
             Losses in nats, with the tokens.
         """
         return self._text_results.changes(state or self.state)
+
+    def steps(self, by: Steps = "blank line") -> pd.DataFrame:
+        """The change of each step of the text that is read, such as those of a worked solution.
+
+        Args:
+            by: "blank line", "sentence", or a function from the text to its pieces.
+
+        Returns:
+            One row a step: step, start, end (characters), tokens, loss_base and loss_ref (nats,
+            summed, under the set compared with and under the masked heads), change, rise, weight.
+
+        Raises:
+            ValueError: there is no such way to cut, or the pieces are not the text.
+        """
+        losses, steps = self.changes(), split_steps(self.text, by)
+        return steps_of(losses.pieces, losses.before, losses.after, steps)
 
     def predictions(
         self, token: int, count: int = 5, state: State | None = None

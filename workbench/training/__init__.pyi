@@ -2,9 +2,11 @@
 
 from .arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
 from .decoder import Decoder, train_tokenizer
+from .growth import grown
 from .head_evolution import Evolution, evolution
 from .held_out import HeldOutSplit, held_out_split
 from .lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
+from .mask_schedule import MaskSchedule
 from .planted_world import (
     planted_kinds,
     planted_probes,
@@ -12,8 +14,9 @@ from .planted_world import (
     planted_tokenizer,
     planted_world,
 )
-from .pretraining import Recipe, Training, pretrain
+from .pretraining import Training, pretrain
 from .proxies import ProxyRuns, proxy_runs
+from .recipe import Recipe
 from .run_records import training_runs
 
 __all__ = [
@@ -21,11 +24,13 @@ __all__ = [
     "Decoder",
     "Evolution",
     "HeldOutSplit",
+    "MaskSchedule",
     "ProxyRuns",
     "Recipe",
     "Training",
     "evolution",
     "gain",
+    "grown",
     "held_out_split",
     "lookup_probes",
     "lookup_text",

@@ -12,7 +12,8 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -24,53 +25,13 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, get_wsd_sche
 
 from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document
+from workbench.masking.masks import masked, require_fitting
+from workbench.models.heads import HeadSet
 from workbench.models.model import Model, from_transformers
 from workbench.training.checkpointing import Resume, write_model
 from workbench.training.data import TokenRows, require_held_out
-from workbench.training.decoder import Decoder
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a decoder is trained; one step reads batch x decoder.context tokens.
-
-    The rate warms up, stays, and decays (section 4.1 of the paper, arXiv 2505.07293).
-
-    Attributes:
-        decoder: the shape of the model.
-        steps: optimizer steps.
-        batch: rows in a step, over all devices.
-        learning_rate: in between warm-up and decay; at their outer ends it is a tenth of that.
-        warm_up: share of the steps (the paper: .1 %).
-        decay: share of the steps (the paper: 25 %).
-        weight_decay: of AdamW, for all weights but norms and biases.
-        clip: bound on the norm of the gradient.
-        precision: accelerate's mixed_precision: "no", "bf16" or "fp16".
-    """
-
-    decoder: Decoder = field(default_factory=Decoder)
-    steps: int = 400
-    batch: int = 16
-    learning_rate: float = 3e-3
-    warm_up: float = 0.001
-    decay: float = 0.25
-    weight_decay: float = 0.1
-    clip: float = 1.0
-    precision: str = "no"
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0 or not self.clip > 0:
-            raise ValueError(f"steps, batch, learning_rate and clip are positive; got {self}")
-        if min(self.warm_up, self.decay) < 0 or self.warm_up + self.decay > 1:
-            raise ValueError(
-                f"warm_up ({self.warm_up}) and decay ({self.decay}) are shares of the steps and "
-                "together at most 1"
-            )
-
-    @property
-    def tokens_a_step(self) -> int:
-        """Tokens that one step reads."""
-        return self.batch * self.decoder.context
+from workbench.training.mask_schedule import MaskSchedule
+from workbench.training.recipe import Recipe as Recipe
 
 
 @dataclass(frozen=True)
@@ -80,7 +41,8 @@ class Training:
     Attributes:
         model: the trained model, ready for everything else here.
         history: one row an evaluation: step, tokens, loss (mean nats a token over the training
-            batches since the last row) and learning_rate.
+            batches since the last row), learning_rate (that of vectors), and under a mask schedule
+            masked (how many heads).
         held_out: one row an evaluation and domain: step, tokens, domain and loss (nats a token).
         checkpoints: step to the folder that `load_model` reads.
     """
@@ -104,6 +66,8 @@ def pretrain(
     save_at: Sequence[int] = (),
     save_every: int = 200,
     seed: int = 0,
+    mask_schedule: MaskSchedule | None = None,
+    start: Model | None = None,
 ) -> Training:
     """Train a decoder from scratch on documents.
 
@@ -125,6 +89,9 @@ def pretrain(
         save_at: steps at which the model is written; 0: before the first.
         save_every: steps between two states from which the run can go on.
         seed: draws the first weights and the order of the documents.
+        mask_schedule: heads that are masked step by step; the model comes back without a mask.
+        start: the model whose weights the training begins with, such as `grown` makes; it has the
+            shape of the recipe's decoder and stays as it is. None: random ones.
 
     Returns:
         The model with its history, held-out losses and checkpoints.
@@ -155,8 +122,18 @@ def pretrain(
         "vocabulary": len(tokenizer),
         "held_out": {k: hashlib.sha256(v.tobytes()).hexdigest() for k, v in asked.items()},
     }  # fmt: skip
+    if recipe.base_width is None:  # runs of before take up again
+        del identity["base_width"]
     hf = decoder.build(tokenizer, seed)
+    if start is not None:
+        identity["start"] = start.identity["weights_sha256"]
+        _begin_with(hf, start)
+    wrapped = None if mask_schedule is None else from_transformers(hf, tokenizer)
+    if mask_schedule is not None and wrapped is not None:
+        identity["mask_schedule"] = mask_schedule.to_json()
+        require_fitting(wrapped, mask_schedule.heads, "zero")
     loop = _Loop(recipe, hf)
+    loop.wrapped = wrapped
     begun, history, losses = 0, [], []
     resume = None if out is None else Resume(Path(out), identity)
     if resume is not None:
@@ -177,7 +154,8 @@ def pretrain(
     with progress_bar("training", "step", recipe.steps) as done:
         done(begun)
         for step in range(begun + 1, recipe.steps + 1):
-            (rate,) = set(loop.schedule.get_last_lr())  # of this step
+            rate = loop.schedule.get_last_lr()[-1]  # of this step
+            loop.heads = None if mask_schedule is None else mask_schedule.heads_at(step)
             losses.append(loop.step(np.stack(list(islice(rows, recipe.batch)))))
             if not math.isfinite(losses[-1]):  # before it is written over what could go on
                 raise ValueError(
@@ -190,6 +168,7 @@ def pretrain(
                     "step": step, "tokens": step * recipe.tokens_a_step,
                     "learning_rate": rate, "loss": float(np.mean(losses)),
                     "held_out": loop.evaluate(asked),
+                    **({} if loop.heads is None else {"masked": len(loop.heads)}),
                 })  # fmt: skip
                 losses = []
             keep(step)  # before the mark that this step is done
@@ -238,6 +217,8 @@ class _Loop:
 
     def __init__(self, recipe: Recipe, hf: LlamaForCausalLM) -> None:
         self.recipe = recipe
+        self.wrapped: Model | None = None  # where heads are masked
+        self.heads: HeadSet | None = None  # those of this step
         try:
             self.accelerator = Accelerator(mixed_precision=recipe.precision)
         except ValueError as error:  # accelerate's state is one for the process
@@ -251,14 +232,9 @@ class _Loop:
                 f"{self.accelerator.num_processes} processes evenly"
             )
         self.bare = hf
-        # Norms and biases are not decayed, as usual.
-        decayed = [p for p in hf.parameters() if p.dim() > 1]
-        kept = [p for p in hf.parameters() if p.dim() <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay},
-                  {"params": kept, "weight_decay": 0.0}]  # fmt: skip
-        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.95))
+        optimizer = torch.optim.AdamW(recipe.groups(hf), betas=(0.9, 0.95))
         for group in optimizer.param_groups:
-            group["initial_lr"] = recipe.learning_rate  # which a schedule begun later asks for
+            group["initial_lr"] = group["lr"]  # which a schedule begun later asks for
         self.model, self.prepared = self.accelerator.prepare(hf, optimizer)
         self.optimizer = optimizer
         self.main = self.accelerator.is_main_process
@@ -283,19 +259,25 @@ class _Loop:
         share = len(rows) // self.accelerator.num_processes
         first = self.accelerator.process_index * share
         self.model.train()
-        loss = self._losses(rows[first : first + share]).mean()
-        self.accelerator.backward(loss)
+        with self._masked():
+            loss = self._losses(rows[first : first + share]).mean()
+            self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.prepared.step()
         self.schedule.step()
         self.prepared.zero_grad()
         return float(self.accelerator.reduce(loss.detach(), reduction="mean"))
 
+    def _masked(self) -> AbstractContextManager[object]:
+        if self.wrapped is None or not self.heads:
+            return nullcontext()
+        return masked(self.wrapped, self.heads, "zero")
+
     def evaluate(self, held_out: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Mean nats a token of each domain's rows."""
         self.model.eval()
         losses = {}
-        with torch.no_grad():
+        with torch.no_grad(), self._masked():
             for domain, rows in held_out.items():
                 parts = [self._losses(batch) for batch in _batches(rows, self.recipe.batch)]
                 losses[domain] = float(torch.cat(parts).double().mean())
@@ -309,6 +291,21 @@ class _Loop:
             logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
         )
         return flat.view(len(ids), -1)
+
+
+def _begin_with(hf: LlamaForCausalLM, start: Model) -> None:
+    """Copy the weights of a model of the same shape."""
+    given = start.hf.state_dict()
+    shapes = {name: tuple(weight.shape) for name, weight in hf.state_dict().items()}
+    wrong = [
+        n for n in {*given, *shapes} if n not in given or shapes.get(n) != tuple(given[n].shape)
+    ]
+    if wrong:
+        raise ValueError(
+            f"the model to start from has another shape than the recipe's decoder: {len(wrong)} "
+            f"weights differ, such as {min(wrong)!r}. Give a recipe with a Decoder of its shape"
+        )
+    hf.load_state_dict({name: weight.clone() for name, weight in given.items()})
 
 
 def _held_out_rows(

@@ -25,6 +25,8 @@ from workbench.manifest.croissant import (
     BY_SCORE,
     CLUSTERS_FILE,
     CONFORMS_TO,
+    EXCLUDED_FILE,
+    FUNNEL,
     READ,
     SELECTION_FILE,
     dataset,
@@ -234,6 +236,8 @@ def listing(
     expected = {SELECTION_FILE, *run_files(folder, record)}
     if manifest["aiw:selection"].get("clusters") is not None:
         expected.add(CLUSTERS_FILE)
+    if FUNNEL in manifest:
+        expected.add(EXCLUDED_FILE)
     unexpected = sorted(expected ^ set(stated))
     require(
         not unexpected,

@@ -102,6 +102,12 @@ def identity(record: dict[str, Any], model: Any) -> tuple[bool, str]:
     Raises:
         Failed: when one of them is another.
     """
+    rounded, stated = model.identity.get("simulate"), record["model"].get("simulate")
+    require(
+        rounded == stated,
+        f"the given model was loaded with simulate={rounded!r:.20}, that of the manifest with "
+        f"simulate={stated!r:.20}",
+    )
     for key in ("dtype", "weights_sha256", "tokenizer_sha256"):  # another dtype, other digests
         actual, stated = model.identity.get(key), record["model"].get(key)
         require(
@@ -138,11 +144,13 @@ def scored_again(
     Raises:
         Failed: when a loss differs by more than RESCORE_TOLERANCE of the dtype, relative; a
             difference of losses by more than that share of the losses.
-        NotChecked: when there are no documents, or the documents are ranked by a column of the user
+        NotChecked: when there are no documents, the reference set of the mode is not known here, or
+            the documents are ranked by a column of the user
             that this process does not know.
     """
     if not documents:
         raise NotChecked("the sample is empty")
+    from workbench.masking.references import is_known
     from workbench.scoring.columns.own_columns import known_columns
     from workbench.scoring.influence import scored
     from workbench.scoring.settings import ScoringSettings
@@ -150,6 +158,11 @@ def scored_again(
     of_user = columns_in(record)
     columns = known_columns(record.get("columns", ()))
     unknown = [column.name for column in of_user if column.name not in {c.name for c in columns}]
+    if (reference := record.get("reference")) is not None and not is_known(reference):
+        raise NotChecked(
+            f"masked heads put out what they give on the reference set {reference['name']!r:.80}, "
+            "whose texts this process does not know: make it with reference_set, then verify"
+        )
     settings = ScoringSettings.from_json(record, columns=columns)
     rows = sorted(documents)
     there = pq.read_schema(files[SELECTION_FILE]).names

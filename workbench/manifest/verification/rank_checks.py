@@ -6,10 +6,15 @@ the one ranking that `workbench.manifest.verification.ranking_again` made.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+from workbench.core.parquet import read_table
 from workbench.manifest.croissant import (
     BY_SCORE,
+    EXCLUDED_FILE,
+    FUNNEL,
+    SELECTION_FILE,
     by_score_term,
     documents_term,
     ranked_by,
@@ -18,6 +23,7 @@ from workbench.manifest.croissant import (
 from workbench.manifest.verification.ranking_again import Again, score_files
 from workbench.manifest.verification.report import NotChecked, require
 from workbench.manifest.verification.row_checks import Files
+from workbench.selection.funnel import STAGES, stages_of
 
 
 def scored_rows(
@@ -98,6 +104,40 @@ def ranking(again: Again | Exception, manifest: dict[str, Any]) -> tuple[bool, s
         "the tie rule, the duplicate policy or the formula ranked by is not the one in force",
     )
     return True, f"{len(again.domains)} domains ranked again, all as stated"
+
+
+def funnel(manifest: dict[str, Any], files: Files) -> tuple[bool, str]:
+    """The counts of the funnel add up and are those of its file, and nothing ranked is in that.
+
+    Args:
+        manifest: as it was parsed.
+        files: listed files that passed their own checks, by listed path.
+
+    Returns:
+        True, and a detail.
+
+    Raises:
+        Failed: when they do not.
+        NotChecked: when a file failed its own check.
+    """
+    if EXCLUDED_FILE not in files or SELECTION_FILE not in files:
+        raise NotChecked(f"{EXCLUDED_FILE} or {SELECTION_FILE} failed its own check")
+    stages = manifest[FUNNEL]["stages"]
+    require([row["stage"] for row in stages] == list(STAGES), "it has other stages")
+    for row, after in pairwise(stages):
+        left = row["reached"] - row["kept"] - row["excluded"]
+        require(after["reached"] == left, f"{left} documents are left after {row['stage']!r:.50}")
+    last = stages[-1]
+    require(last["reached"] == last["kept"] + last["excluded"], "the last stage decides not all")
+    keys = ["source", "row"]
+    rows = read_table(files[EXCLUDED_FILE], [*keys, "stage", "excluded"]).to_pandas()
+    stated = {row["stage"]: row["excluded"] for row in stages if row["excluded"]}
+    require(rows["excluded"].all(), "its file lists documents that are not excluded")
+    require(stages_of(rows["stage"]) == stated, f"its file lists others than {stated!r:.200}")
+    ranked = read_table(files[SELECTION_FILE], keys).to_pandas()
+    both = len(ranked.merge(rows[keys], on=keys))
+    require(not both, f"{both} of the documents that it excludes are ranked")
+    return True, f"{len(rows)} of {stages[0]['reached']} documents excluded, none of them ranked"
 
 
 def counts(

@@ -13,6 +13,7 @@ import pathlib
 from typing import Any
 
 from workbench.corpus.readers.rows import Columns
+from workbench.manifest.croissant import FUNNEL
 from workbench.manifest.mixture import MIXTURE
 from workbench.manifest.verification import (
     corpus_checks,
@@ -195,6 +196,8 @@ class _Run:
         arguments = again, manifest, record, listed
         run("rows are the scored rows", rank_checks.scored_rows, *arguments)
         run("ranks and thresholds", rank_checks.ranking, again, manifest)
+        if manifest is not None and FUNNEL in manifest:
+            run("funnel", rank_checks.funnel, manifest, listed)
         run("counts", rank_checks.counts, again, manifest, record)
         run("skipped documents", file_checks.skipped, manifest, record, listed)
 

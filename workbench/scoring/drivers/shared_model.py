@@ -65,7 +65,7 @@ def _store(model: Model, folder: Path) -> None:
     about = {
         "source": model.source, "revision": model.revision, "context": model.context,
         "kernel": kernel, "dtype": str(model.dtype), "tied": tied,
-        "from_nowhere": model.from_nowhere,
+        "from_nowhere": model.from_nowhere, "simulate": model.simulate,
     }  # fmt: skip
     (folder / "workbench.json").write_text(json.dumps(about), encoding="utf-8")
 
@@ -102,6 +102,7 @@ def open_stored(folder: Path, device: str = "cpu") -> Model:
         revision=about["revision"],
         context=about["context"],
     )
+    model.simulate = about["simulate"]
     given = about["from_nowhere"]
     model.from_nowhere = None if given is None else tuple(given)
     return model
