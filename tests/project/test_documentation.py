@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from documentation import __main__ as documentation
 
 LINK = re.compile(r'href="([^"#:$]+)(?:#[^"]*)?"')
