@@ -46,7 +46,7 @@ from .evaluation.score_tests import ScoreTests, judge_scores
 from .evaluation.tasks import Item, Task, built_in_tasks
 from .loading.certificate import Certificate, NotCertified, certify
 from .loading.load import load_model
-from .loading.memory import memory_needed
+from .loading.memory import MemoryNeed, memory_needed
 from .manifest.comparison import ManifestComparison, compare_manifests
 from .manifest.export.blends import write_blends
 from .manifest.export.materialisation import materialise
