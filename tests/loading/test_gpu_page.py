@@ -39,7 +39,9 @@ def test_limits_are_those_of_the_certificate(row, limits):
 
 def test_limits_of_scores_are_those_of_the_verification():
     names = ["float32", "float16", "bfloat16"]
-    assert [float(cell) for cell in cells("a loss scored again")] == [RESCORE_TOLERANCE[n] for n in names]
+    assert [float(cell) for cell in cells("a loss scored again")] == [
+        RESCORE_TOLERANCE[n] for n in names
+    ]
     (level,) = re.findall(r"scored again by `verify --level (\w+)`", PAGE)
     assert level in LEVELS
 
