@@ -51,6 +51,9 @@ def test_a_row_is_computed_without_a_wait_and_its_losses_come_back_in_one_copy(m
     with pretend_device(model, monkeypatch) as fewer:
         passes._whole_row_losses(windows_of([320, 56, 512, 720, 24]), sets, mode)
     assert fewer.launches == seen.launches
+    with pretend_device(model, monkeypatch) as alone:
+        passes._whole_row_losses(windows_of([1632]), sets, mode)
+    assert (alone.waits, alone.back, alone.launches["_varlen_attn"]) == ([], 1, 4)
 
 
 def test_what_looks_at_a_number_is_caught(monkeypatch):

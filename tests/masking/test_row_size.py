@@ -68,7 +68,8 @@ def test_a_row_takes_no_more_than_stated_and_not_much_less(dtype, kv_heads):
 
 
 def test_rows_fill_half_of_the_free_memory_within_bounds():
-    assert device_row_tokens(free=2 * 5000 * 100, token=100, least=1024) == 5000
+    assert device_row_tokens(free=2 * 9000 * 100, token=100, least=1024) == 8192
+    assert device_row_tokens(free=2 * 8000 * 100, token=100, least=1024) == 4096
     assert device_row_tokens(free=0, token=100, least=1024) == 1024
     assert device_row_tokens(free=1 << 50, token=100, least=1024) == 32 * 1024
 

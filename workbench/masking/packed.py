@@ -6,7 +6,8 @@ Four facts make it fast, and none of them changes what is computed:
   stays inside each window, so nothing is padded.
 - Layers below the first masked one are the same for all head sets. They are computed once; a set
   gets a row of the batch to itself where its first masked head comes.
-- Uniform attention costs no attention (see `workbench.models.attention_hook`).
+- Uniform attention costs no attention (see `workbench.models.attention_hook`). On a GPU one call a
+  layer computes what attention is left, of all windows (`workbench.models.packing.one_call`).
 - The vocabulary is worked through in tiles; the logits of a whole window are never held.
 
 `workbench.masking.reference` keeps the plain path, one window and one head set at a time. Every
@@ -190,7 +191,9 @@ class PackedPasses:
         lengths = [len(window) for window in windows]
         stops = np.cumsum(lengths)
         bounds = list(zip((stops - lengths).tolist(), stops.tolist(), strict=True))
-        sequences = attention.PackedSequences(bounds) if len(bounds) > 1 else None
+        # A window alone goes the same way on a device, which would wait for its mask otherwise.
+        packed = len(bounds) > 1 or (runs_ahead(self.model.device) and not self.alone)
+        sequences = attention.PackedSequences(bounds) if packed else None
         positions = torch.cat([torch.arange(n) for n in lengths])
         return self._states(windows, positions, sequences, sets, mode)
 

@@ -37,8 +37,11 @@ def sent(
     tensor = values if isinstance(values, torch.Tensor) else torch.tensor(values, dtype=dtype)
     if not runs_ahead(device):
         return tensor.to(device)
-    return _pinned(tensor).to(device, non_blocking=True)
+    return _pinned(tensor, device).to(device, non_blocking=True)
 
 
-def _pinned(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.pin_memory() if torch.cuda.is_available() else tensor
+def _pinned(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    if not torch.cuda.is_available():
+        return tensor
+    with torch.cuda.device(device):  # else the first card, too, is taken into use
+        return tensor.pin_memory()
