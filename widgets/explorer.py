@@ -98,6 +98,8 @@ class Explorer(w.VBox):
         self.text.sides.observe(lambda _: self._sides_changed(), "value")
         self.text.on_step = self.status.guarded(self.documents.step)
         self.heads.grid.observe(lambda _: self._name_chosen(), "chosen")
+        for says in ("session.score(", "session.load("):
+            self.status.offer(says, "Score or load a corpus", self._name_corpus)
         self.tabs = w.Tab(
             [
                 self.text, self.head_list, self.documents, self.selection, self.curves, self.code,
@@ -165,6 +167,10 @@ class Explorer(w.VBox):
         self.text.follow()
         if self.session.document is not None:  # it was opened to be looked at
             self.tabs.selected_index = TABS.index("Text")
+
+    def _name_corpus(self) -> None:
+        self.tabs.selected_index = TABS.index("Documents")
+        self.documents.another.value = True
 
     def _sides_changed(self) -> None:
         self.text.follow_sides()

@@ -103,7 +103,13 @@ class StatusLine(w.HBox):
             icon="times", tooltip="Dismiss this message", layout={"width": "28px"}
         )
         self.close_error.on_click(lambda _: self.dismiss())
-        super().__init__([self.words, self.bar, self.progress, self.cancel, self.close_error])
+        self.remedy = w.Button(layout={"width": "auto"}, button_style="primary")
+        self.remedy.on_click(lambda _: self._do_remedy())
+        self._act: Callable[[], object] = lambda: None  # of the remedy
+        self._remedies: dict[str, tuple[str, Callable[[], object]]] = {}
+        super().__init__(
+            [self.words, self.remedy, self.bar, self.progress, self.cancel, self.close_error]
+        )
         self.add_class("aiw-status")
         self.error: BaseException | None = None
         self.hint = ""
@@ -181,6 +187,17 @@ class StatusLine(w.HBox):
         self.error, self._kept, self._said = None, None, ""
         self._show_words()
 
+    def offer(self, says: str, label: str, act: Callable[[], object]) -> None:
+        """Offer a button beside the errors that tell a reader of Python what to do.
+
+        Args:
+            says: what such an error has in its message, such as "allow_ties=True"; of the same
+                words, the last offer holds.
+            label: of the button.
+            act: what it does.
+        """
+        self._remedies[says] = label, act
+
     def guarded(
         self, callback: Callable[..., Any], note: Note | None = None
     ) -> Callable[..., None]:
@@ -210,6 +227,7 @@ class StatusLine(w.HBox):
 
     def _show_words(self) -> None:
         self.close_error.layout.display = "" if self.error else "none"
+        self._show_remedy()
         if self.error is None:
             kind = "said" if self._said else "hint"
             self.words.value = f'<div class="aiw-{kind}">{escaped(self._said or self.hint)}</div>'
@@ -220,6 +238,19 @@ class StatusLine(w.HBox):
             f'<details class="aiw-bad" role="alert"><summary><b>{escaped(kind)}</b>: '
             f"<bdi>{escaped(message)}</bdi></summary><div><bdi>{escaped(message)}</bdi></div></details>"
         )
+
+    def _do_remedy(self) -> None:
+        act = self._act
+        self.dismiss()  # the error was heard
+        self.guarded(act)()
+
+    def _show_remedy(self) -> None:
+        message = "" if self.error is None else str(self.error)
+        found = [remedy for says, remedy in self._remedies.items() if says in message]
+        self.remedy.layout.display = "" if found else "none"
+        if found:
+            self.remedy.description, self._act = found[0]
+            self.remedy.tooltip = f"What the message asks for: {found[0][0]}"
 
     # ---- how far work is --------------------------------------------------------------------
 

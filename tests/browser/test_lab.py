@@ -243,6 +243,7 @@ def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
     lab.notebook("again.ipynb", OPEN, f'explorer = Explorer(model, heads="{FOURTEEN}")\nexplorer')
     lab.show(wide, "again.ipynb")
     assert not wide.locator(".aiw-snapshot").is_visible()
+    assert not wide.locator('.jp-OutputArea-output[data-mime-type="image/png"]').is_visible()
     button(wide, "Invert").click()  # the picture follows what is done in the browser
     lab.until("len(explorer.session.heads)", "256")
     lab.settle()
@@ -266,6 +267,9 @@ def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
     wide.wait_for_selector(".aiw-snapshot", timeout=PATIENCE)
     picture = wide.locator(".aiw-snapshot")
     assert picture.is_visible()
+    png = wide.locator('.jp-OutputArea-output[data-mime-type="image/png"]')
+    assert png.count() == 1  # for sites that show no colours of HTML
+    assert not png.is_visible()
     assert picture.locator("td").count() == 270
     assert picture.locator("td", has_text="\u00d7").count() == 15
     words = "".join(picture.locator(".aiw-snapshot-text span").all_text_contents())

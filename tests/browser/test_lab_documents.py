@@ -19,10 +19,12 @@ model = wb.load_model()
 explorer = Explorer(model, heads="L17H3 L18H6")
 rows = [
     {"id": f"{kind}/a/long/path/of/folders/to/document_{i}.txt", "domain": kind,
-     "text": f"{kind} {i}: " + "one two three four five " * (i % 5 + 1)}
+     "text": f"{kind} {i}: " + " ".join(
+         f"Anna{i} has {i * k} plums, and gives {k} of them to Ben. It rains at {k}." for k in range(9)
+     )}
     for kind in ("code", "math") for i in range(12)
 ]
-explorer.session.score(rows, "run", max_tokens=32)
+explorer.session.score(rows, "run", max_tokens=192)
 explorer
 """
 OVERFLOW = """() => [...document.querySelectorAll(".aiw-explorer *")]
@@ -86,8 +88,18 @@ def test_nothing_scrolls_sideways_in_any_tab(lab, page):
     page.set_viewport_size({"width": 1100, "height": 700})
     lab.show(page, "narrow.ipynb")
     page.locator(".aiw-explorer").evaluate("(one) => one.scrollIntoView()")
-    for name in ("Heads", "Docum", "Selec"):
-        tab(page, name)
+    for name in ("Heads", "Docum", "counterfactuals", "Selec"):
+        if name == "counterfactuals":
+            page.locator(".aiw-explorer button:visible", has_text="Counterfactuals").click()
+            count = page.get_by_label("How many documents are changed")
+            count.fill("3")
+            count.press("Tab")
+            page.locator(".aiw-explorer button:visible", has_text="Change and score").click()
+            page.wait_for_selector(".aiw-changes .js-plotly-plot .main-svg")
+            assert page.locator(".aiw-changes .aiw-counts tr").first.locator("th").count() == 6
+            lab.settle()
+        else:
+            tab(page, name)
         if name == "Docum":
             page.locator(".aiw-explorer button:visible", has_text="Plot").click()
             page.locator(".aiw-scatter canvas:visible").wait_for()

@@ -194,7 +194,7 @@ BAD = {
         lambda s: s.add_columns(pd.DataFrame({"layer": [0], "head": [0], RETRIEVAL: [1.0]})),
         ValueError, "the session's own: rename",
     ),
-    "probes": (lambda s: s.detect(), ValueError, "768, but the model reads only 128"),
+    "probes": (lambda s: s.detect(max_tokens=768), ValueError, "768, but the model reads only 128"),
     "open": (lambda s: s.open("d1"), ValueError, r"no corpus is scored yet: call session.score\("),
     "cut": (lambda s: s.cut(0.2), ValueError, "no corpus is scored yet"),
     "export": (lambda s: s.export(), ValueError, "no corpus is scored yet"),

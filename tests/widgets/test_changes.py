@@ -71,6 +71,9 @@ def test_the_sample_is_changed_and_every_column_answers(explorer, tmp_path):
     frame = expected.response.frame
     assert len(panel.figure.figure.data) == frame["column"].nunique() >= 7
     row = frame[(frame["kind"] == "swapped") & (frame["column"] == "score")].iloc[0]
+    legend = re.findall(r"swatch: (#\w+)\">(\w+)<", panel.legend.value)
+    dots = [(trace.marker.color, trace.name) for trace in panel.figure.figure.data]
+    assert legend == dots
     words = f"{row.standardised:+.2f}"
     interval = f"{row.low / row.spread:+.2f} to {row.high / row.spread:+.2f}"
     assert re.search(

@@ -130,8 +130,8 @@ def test_the_folder_of_another_corpus_is_overwritten_only_when_told(explorer, tm
     assert "overwrite=True" in str(explorer.status.error)
     assert "aiw-asked" in form.overwrite._dom_classes
     assert form.options.value
-    form.overwrite.value = True
-    form.score.click()
+    assert explorer.status.remedy.description == "Overwrite"
+    explorer.status.remedy.click()
     settled(explorer)
     assert not form.overwrite.value
     assert len(explorer.session.corpus) == 12

@@ -181,6 +181,15 @@ def test_heads_that_tie_at_the_cut_are_taken_on_request_only(model):
         explorer.toolbar.top.click()
         settled(explorer)  # the error went with the success of the same work
         assert str(explorer.session.heads) == "L0H0 L0H1 L0H2"
+        explorer.toolbar.ties.value = False
+        explorer.toolbar.count.value = 2
+        assert explorer.wait(60)
+        assert "allow_ties=True" in str(explorer.status.error)
+        assert explorer.status.remedy.description == "Allow ties"
+        explorer.status.remedy.click()  # what the message asks for, where it stands
+        settled(explorer)
+        assert explorer.toolbar.ties.value
+        assert str(explorer.session.heads) == "L0H0 L0H1"
     finally:
         explorer.close()
 
@@ -246,6 +255,36 @@ def test_what_is_predicted_goes_to_the_browser(explorer):
     tokens.handle(tokens, {"action": "predict", "token": 4, "revision": tokens.revision - 1})
     assert explorer.wait(60)
     assert len(sent) == 1  # of a text that is no longer shown
+
+
+def test_what_needs_scores_or_a_corpus_leads_there(explorer, tmp_path, monkeypatch):
+    status, session = explorer.status, explorer.session
+    status.guarded(session.open)(3)
+    assert "session.score(" in str(status.error)
+    status.remedy.click()
+    assert explorer.tabs.selected_index == TABS.index("Documents")
+    assert explorer.documents.another.value
+    assert status.error is None
+    asked = []
+    monkeypatch.setattr(session, "detect", lambda: asked.append("detect"))
+    session.scores = None
+    status.guarded(session.top)(3)
+    assert status.remedy.description == "Find the heads"
+    monkeypatch.setattr(explorer.toolbar, "_found", lambda scores: None)
+    status.remedy.click()
+    settled(explorer)
+    assert asked == ["detect"]
+    # Scores that lie in no folder need one for their manifest.
+    session.mask("L0H1")
+    session.score([{"id": str(i), "text": f"text {i} of text"} for i in range(8)])
+    settled(explorer)
+    monkeypatch.chdir(tmp_path)
+    explorer.selection.export.click()
+    assert explorer.wait(60)
+    assert "export('run/')" in str(status.error)
+    status.remedy.click()
+    settled(explorer)
+    assert (tmp_path / "manifest" / "manifest.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,32 @@ def test_an_error_of_long_work_stays_until_the_same_work_succeeds(line):
         queues.close()
 
 
+def test_what_an_error_asks_of_python_is_a_button_beside_it(line):
+    done = []
+
+    def failing(message):
+        raise ValueError(message)
+
+    line.offer("allow_ties=True", "Allow ties", lambda: done.append("ties"))
+    line.offer("session.detect()", "Find the heads", lambda: failing("not now"))
+    assert line.remedy.layout.display == "none"
+    line.guarded(failing)("two heads tie: use allow_ties=True")
+    assert (line.remedy.layout.display, line.remedy.description) == ("", "Allow ties")
+    line.remedy.click()
+    assert done == ["ties"]
+    assert line.error is None
+    assert line.remedy.layout.display == "none"
+    line.guarded(failing)("no score yet: call session.detect()")
+    line.remedy.click()
+    assert str(line.error) == "not now"  # the remedy may fail as well
+    assert line.remedy.layout.display == "none"
+    line.offer("allow_ties=True", "Other ties", lambda: done.append("other"))
+    line.keep(ValueError("allow_ties=True"), "masking")
+    line.remedy.click()
+    assert done == ["ties", "other"]
+    assert line.error is None
+
+
 def test_the_hint_is_shown_while_nothing_else_is_said(line):
     line.suggest("find the heads")
     assert "find the heads" in line.words.value

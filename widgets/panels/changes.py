@@ -14,6 +14,7 @@ from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
 from workbench.figures.score_tests import response_dots
+from workbench.figures.theme import COLOURS
 from workbench.session.changed_texts import ChangedTexts
 from workbench.session.session import Session
 
@@ -57,10 +58,11 @@ class ChangesPanel(w.VBox):
         self.summary.add_class("aiw-source")  # one line, cut where there is no room
         self.table = w.HTML()
         self.figure = LiveFigure()
+        self.legend = w.HTML()
         super().__init__(
             [
                 w.HBox([w.Label("Documents"), self.count, self.run, self.summary]),
-                self.note, self.table, self.figure,
+                self.note, self.table, self.figure, self.legend,
             ], layout={"display": "none"},
         )  # fmt: skip
         self.add_class("aiw-form")
@@ -84,7 +86,7 @@ class ChangesPanel(w.VBox):
 
     def renew(self) -> None:
         """Forget what another corpus answered."""
-        self.summary.value = self.table.value = ""
+        self.summary.value = self.table.value = self.legend.value = ""
         self.note.clear()
         self.figure.clear()
 
@@ -111,11 +113,14 @@ class ChangesPanel(w.VBox):
         if frame.empty:
             gaps = [*changed.refused["reason"], *changed.response.left_out["reason"]]
             self.note.say(f"nothing can be compared: {'; '.join(dict.fromkeys(gaps))}")
-            self.table.value = ""
+            self.table.value = self.legend.value = ""
             self.figure.clear()
             return
         self.table.value = _table(frame)
-        self.figure.show(response_dots(changed.response), anew=True)
+        figure = response_dots(changed.response)
+        figure.update_layout(showlegend=False)  # its place is lost when the window gets wider
+        self.legend.value = _legend(frame)
+        self.figure.show(figure, anew=True)
 
 
 def _table(frame: pd.DataFrame) -> str:
@@ -128,12 +133,23 @@ def _table(frame: pd.DataFrame) -> str:
     lines = []
     for column in columns:
         cells = "".join(_cell(rows.get((kind, column))) for kind in kinds)
-        lines.append(f"<tr><th>{escaped(column)}</th>{cells}</tr>")
+        name = escaped(column).replace("_", "_<wbr>")  # where a narrow column may break it
+        lines.append(f"<tr><th>{name}</th>{cells}</tr>")
     return (
         f'<table class="aiw-counts"><tr><th>change in s.d.</th>{head}</tr>{"".join(lines)}</table>'
         "<small>mean of the paired changes, over the standard deviation of the column; 95 % "
         "interval over documents; bold: not 0</small>"
     )
+
+
+def _legend(frame: pd.DataFrame) -> str:
+    """The colours of the columns, as `response_dots` gives them."""
+    spans = [
+        f'<span class="aiw-swatch" style="--aiw-swatch: {COLOURS[number % len(COLOURS)]}">'
+        f"{escaped(column)}</span>"
+        for number, column in enumerate(dict.fromkeys(frame["column"]))
+    ]
+    return " ".join(spans)
 
 
 def _cell(row: Any) -> str:

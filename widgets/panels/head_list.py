@@ -147,6 +147,11 @@ class HeadListPanel(w.VBox):
         ties = self.ties.value
         key = f"the top {count} by {by}"
         self._status.beside(key, self.note)
+        self._status.offer("allow_ties=True", "Allow ties", self._allow_ties)
         self._queues.colours.do(  # values that are not there yet are computed first
             key, lambda: session.top(count, by=by, allow_ties=ties), lambda _: self.follow()
         )
+
+    def _allow_ties(self) -> None:
+        self.ties.value = True
+        self._mask_top()

@@ -97,6 +97,7 @@ class ScoringForm(w.VBox):
         self.note = Note()
         self.score.on_click(guarded(lambda _: self._score(), self.note))
         self.load.on_click(guarded(lambda _: self._load(), self.note))
+        status.offer("overwrite=True", "Overwrite", self._overwrite)
         self._more = w.VBox(
             [
                 w.HBox([w.Label("Columns"), self.id, self.text, self.domain]),
@@ -154,6 +155,10 @@ class ScoringForm(w.VBox):
         out = self._folder()
         score = self._asking(lambda: session.score(corpus(), out, state=state, **options))
         self.queues.begin(SCORING, score, self._done, self.note)
+
+    def _overwrite(self) -> None:
+        self.overwrite.value = True
+        self.score.click()
 
     def _load(self) -> None:
         folder, corpus, columns = self._folder(), self._corpus(), self._columns()

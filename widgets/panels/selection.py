@@ -24,6 +24,7 @@ ALL = "all documents"
 AUTO = {"width": "auto"}
 FLEXIBLE = {"flex": "1 1 0", "width": "auto", "min_width": "0"}
 WRITING = "writing the manifest"
+FOLDER = "manifest/"  # for scores that lie in no folder
 Narrow = Callable[[np.ndarray | None, str], object]
 
 
@@ -75,6 +76,7 @@ class SelectionPanel(w.VBox):
             tooltip="Write manifest.json and selection.parquet, which others can verify",
         )  # fmt: skip
         self.export.on_click(guarded(lambda _: self._export(), self.note))
+        status.offer("export('run/')", f"Into {FOLDER}", self._export_anywhere)
         self.keep = w.Button(
             description="Keep as A", layout=AUTO,
             tooltip="Keep this selection; what is chosen from now on is B, beside it",
@@ -191,6 +193,10 @@ class SelectionPanel(w.VBox):
             return f"{_named(chosen)} written: {session.export(folder)}; workbench verify checks it"
 
         self.queues.begin(WRITING, export, self.note.say, self.note)
+
+    def _export_anywhere(self) -> None:
+        self.folder.value = FOLDER
+        self.export.click()
 
     # ---- two selections ---------------------------------------------------------------------
 

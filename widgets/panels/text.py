@@ -96,10 +96,8 @@ class TextPanel(w.VBox):
         )
         self._editor.add_class("aiw-editor")
         self.edit.observe(self._show_editor, "value")
-        line = [
-            self.order, self.sides, self.before, self.after, self._windows, self.source, self.edit,
-        ]  # fmt: skip
-        super().__init__([w.HBox(line), self._texts, self._editor])
+        line = [self.order, self.sides, self.before, self.after, self.source, self.edit]
+        super().__init__([w.HBox(line), self._windows, self._texts, self._editor])
         self.add_class("aiw-text")
         self.follow_sides()
 

@@ -101,6 +101,8 @@ class Toolbar(w.VBox):
         masked = [self.names, self.mode, self.compare, self.invert, self.clear]
         super().__init__([self.title, w.HBox(presets), w.HBox(masked)])
         self.add_class("aiw-toolbar")
+        for says in ("session.detect()", "detect again"):
+            status.offer(says, "Find the heads", self.find_heads)
         queues.colours.do("the certificate", lambda: certify(model), self._certified)
 
     def find_heads(self) -> None:
@@ -114,11 +116,16 @@ class Toolbar(w.VBox):
     def _mask_top(self) -> None:
         session, count, ties = self.session, self.count.value, self.ties.value
         by = session.palette.colour_by
+        self._status.offer("allow_ties=True", "Allow ties", self._allow_ties)
         # Values that are not there yet are computed first.
         self._queues.colours.do(
             f"the top {count} by {by}", lambda: session.top(count, by=by, allow_ties=ties),
             lambda _: None,
         )  # fmt: skip
+
+    def _allow_ties(self) -> None:
+        self.ties.value = True
+        self._mask_top()
 
     def _certified(self, certificate: Certificate) -> None:
         self._certificate = certificate

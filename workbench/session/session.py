@@ -47,6 +47,7 @@ from workbench.session.scored_corpus import ScoredCorpus
 from workbench.session.state import Heads, History, State, as_heads, require_text
 from workbench.session.text_results import MAX_TOKENS, TextResults
 
+PROBE_TOKENS = 768
 SAMPLE = (
     "Bring seven candles, a copper kettle, two violins and the blue umbrella. "
     "I repeat: bring seven candles, a copper kettle, two violins and the blue umbrella."
@@ -459,18 +460,19 @@ class Session:
 
     # ---- scores and colours of heads --------------------------------------------------------
 
-    def detect(self, probes: int = 16, max_tokens: int = 768, seed: int = 0) -> HeadScores:
+    def detect(self, probes: int = 16, max_tokens: int | None = None, seed: int = 0) -> HeadScores:
         """Score all heads on fresh lookup probes (`retrieval_scores`), and use the scores.
 
         Args:
             probes: how many.
-            max_tokens: tokens of a probe, at most.
+            max_tokens: tokens of a probe, at most; None: 768, or as many as the model reads.
             seed: of the probes.
 
         Returns:
             What `retrieval_scores` returns.
         """
-        made = make_probes(self.model, n=probes, max_tokens=max_tokens, seed=seed)
+        most = min(PROBE_TOKENS, self.model.context) if max_tokens is None else max_tokens
+        made = make_probes(self.model, n=probes, max_tokens=most, seed=seed)
         scores = retrieval_scores(self.model, made)
         self.use_scores(scores)
         self.probes = made
