@@ -91,6 +91,7 @@ from .selection.alternative_scores import (
     selected_only_by,
 )
 from .selection.cascade import Cascade, select_cascade
+from .selection.exposures import exposures
 from .selection.funnel import Funnel, funnel
 from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
@@ -107,6 +108,7 @@ from .training.head_evolution import Evolution, evolution
 from .training.held_out import HeldOutSplit, held_out_split
 from .training.lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
 from .training.mask_schedule import MaskSchedule
+from .training.memorisation import MemorisationAudit, memorisation_audit
 from .training.planted_world import (
     planted_kinds,
     planted_probes,
@@ -154,6 +156,7 @@ __all__ = [
     "LookupTest",
     "ManifestComparison",
     "MaskSchedule",
+    "MemorisationAudit",
     "MemoryNeed",
     "MixtureFit",
     "Model",
@@ -221,6 +224,7 @@ __all__ = [
     "evaluation",
     "evaluation_items",
     "evolution",
+    "exposures",
     "few_shot_tasks",
     "figures",
     "fit_law",
@@ -257,6 +261,7 @@ __all__ = [
     "masking_curve",
     "matched_selection",
     "materialise",
+    "memorisation_audit",
     "memory_needed",
     "merge_score_tables",
     "mirror",

@@ -63,6 +63,30 @@ def funnel(
 
 
 @app.command()
+def exposures(
+    folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    repeat: Annotated[int, typer.Option(help="How often to train on each chosen document.")] = 1,
+    clusters: Annotated[
+        Path | None, typer.Option(help="Near-duplicates, written by `workbench duplicates`.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a row a document there (CSV).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how often a training would see each chosen document, before it is exported."""
+    with reported(as_json):
+        import workbench as wb
+
+        table = wb.exposures(folder, repeat, clusters)
+        if out is not None:
+            table.to_csv(out, index=False)
+        counts = table.groupby("seen").size().sort_index(ascending=False)
+        if as_json:
+            print_json({"seen": {int(seen): int(n) for seen, n in counts.items()}})
+            return
+        print_table(("seen", "documents"), [(f"{k}", f"{n:,}") for k, n in counts.items()])
+
+
+@app.command()
 def duplicates(
     corpus: Corpus,
     out: Annotated[Path, typer.Option(help="Where to write the clusters (Parquet).")] = Path(

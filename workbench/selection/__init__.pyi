@@ -9,6 +9,7 @@ from .alternative_scores import (
     selected_only_by,
 )
 from .cascade import Cascade, select_cascade
+from .exposures import exposures
 from .funnel import Funnel, funnel
 from .rank_agreement import agreement, agreement_along
 from .ranking import Selection, select
@@ -25,6 +26,7 @@ __all__ = [
     "chosen_by",
     "compare_scorers",
     "compare_selectors",
+    "exposures",
     "funnel",
     "largest_rank_changes",
     "matched_selection",

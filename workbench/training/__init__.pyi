@@ -7,6 +7,7 @@ from .head_evolution import Evolution, evolution
 from .held_out import HeldOutSplit, held_out_split
 from .lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
 from .mask_schedule import MaskSchedule
+from .memorisation import MemorisationAudit, memorisation_audit
 from .planted_world import (
     planted_kinds,
     planted_probes,
@@ -25,6 +26,7 @@ __all__ = [
     "Evolution",
     "HeldOutSplit",
     "MaskSchedule",
+    "MemorisationAudit",
     "ProxyRuns",
     "Recipe",
     "Training",
@@ -35,6 +37,7 @@ __all__ = [
     "lookup_probes",
     "lookup_text",
     "lookup_tokenizer",
+    "memorisation_audit",
     "mirror_correlation",
     "planted_kinds",
     "planted_probes",
