@@ -78,8 +78,10 @@ def test_what_looks_at_a_number_is_caught(monkeypatch):
             bool((states > 0).all())
         assert (seen.waits, seen.back) == ([], 0)
         states[:, torch.tensor([1, 2])]
+        states[:, [1, 2]]
+        states[:, [1, 2]] = 0
         states.cpu()
-        assert (len(seen.waits), seen.back) == (2, 1)
+        assert (len(seen.waits), seen.back) == (4, 1)
         # transformers looks for packed texts in the positions: one wait a pass.
         with pytest.raises(RuntimeError, match="meta tensors"):
             model.hidden(torch.zeros(1, 8, dtype=torch.long, device="meta"))
