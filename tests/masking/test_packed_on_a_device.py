@@ -20,10 +20,10 @@ from workbench.models.packing import transfer
 LENGTHS = [40, 7, 64, 90, 3] * 8
 
 
-def model_of_head_size_64():
+def model_of_head_size_64(kind=tr.LlamaConfig, **more):
     torch.manual_seed(0)
-    shape = {**TINY, "hidden_size": 256, "head_dim": 64, "num_hidden_layers": 4}
-    hf = tr.AutoModelForCausalLM.from_config(tr.LlamaConfig(**shape), dtype=torch.float32)
+    shape = {**TINY, "hidden_size": 256, "head_dim": 64, "num_hidden_layers": 4, **more}
+    hf = tr.AutoModelForCausalLM.from_config(kind(**shape), dtype=torch.float32)
     return wb.from_transformers(hf, make_tokenizer())
 
 
@@ -56,6 +56,20 @@ def test_a_row_is_computed_without_a_wait_and_its_losses_come_back_in_one_copy(m
     assert (alone.waits, alone.back, alone.launches["_varlen_attn"]) == ([], 1, 4)
 
 
+@pytest.mark.parametrize("mode", ["uniform", "zero"])
+def test_a_sliding_window_needs_no_wait_either(mode, monkeypatch):
+    model = model_of_head_size_64(tr.MistralConfig, sliding_window=32)
+    sets = sets_of(model)
+    passes = PackedPasses(model)
+    with pretend_device(model, monkeypatch) as seen:
+        passes._whole_row_losses(windows_of([40, 32, 7, 90]), sets, mode)
+    assert seen.launches["_varlen_attn"] == 4
+    assert seen.back == 1
+    # Masked heads go text by text where one is longer than the window, and wait for their indices.
+    assert bool(seen.waits) == (mode == "uniform")
+    assert all(wait.startswith("index") for wait in seen.waits)
+
+
 def test_what_looks_at_a_number_is_caught(monkeypatch):
     model = model_of_head_size_64()
     with pretend_device(model, monkeypatch) as seen:
@@ -64,8 +78,10 @@ def test_what_looks_at_a_number_is_caught(monkeypatch):
             bool((states > 0).all())
         assert (seen.waits, seen.back) == ([], 0)
         states[:, torch.tensor([1, 2])]
+        states[:, [1, 2]]
+        states[:, [1, 2]] = 0
         states.cpu()
-        assert (len(seen.waits), seen.back) == (2, 1)
+        assert (len(seen.waits), seen.back) == (4, 1)
         # transformers looks for packed texts in the positions: one wait a pass.
         with pytest.raises(RuntimeError, match="meta tensors"):
             model.hidden(torch.zeros(1, 8, dtype=torch.long, device="meta"))
@@ -154,3 +170,13 @@ def test_losses_on_the_device_are_those_of_the_cpu(dtype):
             torch.testing.assert_close(
                 torch.from_numpy(one), torch.from_numpy(other), rtol=1e-2, atol=atol
             )
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_the_certificate_is_earned_on_the_device(dtype):
+    model = model_of_head_size_64()
+    model.hf.to("cuda", dtype)
+    certificate = wb.certify(model)
+    assert certificate.ok, certificate
+    assert (certificate.device, certificate.fast_path) == ("cuda", True)

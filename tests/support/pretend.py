@@ -8,7 +8,7 @@ of a GPU is run whole on a machine without one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -76,5 +76,21 @@ def pretend_device(model: wb.Model, monkeypatch: pytest.MonkeyPatch) -> Iterator
     stream = SimpleNamespace(record_event=lambda: event)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
     model.hf.to("meta", torch.bfloat16)
-    with Seen() as seen:
+    seen = Seen()
+
+    def noted(stock: Callable[..., object]) -> Callable[..., object]:
+        def index(tensor: torch.Tensor, places: object, *value: object) -> object:
+            # A list becomes a tensor on the device below where operations are seen.
+            if tensor.is_meta and any(
+                isinstance(place, list)
+                for place in (places if isinstance(places, tuple) else (places,))
+            ):
+                seen.waits.append("index by a list")
+            return stock(tensor, places, *value)
+
+        return index
+
+    with seen, pytest.MonkeyPatch.context() as patch:
+        for name in ("__getitem__", "__setitem__"):
+            patch.setattr(torch.Tensor, name, noted(getattr(torch.Tensor, name)))
         yield seen

@@ -35,8 +35,8 @@ def test_a_mask_of_a_length_is_made_once_and_layers_of_two_kinds_keep_theirs_apa
         return torch.ones(1, 1, length, length, dtype=torch.bool)
 
     whole = packed.promise(full, None, "cpu")
-    causal = packed.promise(lambda n: full(n).tril(), 2, "cpu")
-    assert (packed.local(whole), packed.local(causal), packed.local(None)) == (None, 2, None)
+    causal = packed.promise(lambda n: full(n).tril(), 3, "cpu")
+    assert (packed.local(whole), packed.local(causal), packed.local(None)) == (None, 3, None)
     for _ in range(2):
         first, second, third = packed.masks(whole)
         assert first is second

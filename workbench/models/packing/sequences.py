@@ -165,8 +165,15 @@ class _Made:
     def of(self, length: int) -> torch.Tensor | None:
         if length not in self._masks:
             mask = self._make(length)
-            self._masks[length] = None if mask is None or _is_causal(mask) else mask
+            self._masks[length] = None if mask is None or self._causal(mask, length) else mask
         return self._masks[length]
+
+    def _causal(self, mask: torch.Tensor, length: int) -> bool:
+        if self.local is None:
+            return _is_causal(mask)
+        # What is local hides nothing from a short text, and something from any other: there is no
+        # need to look at the mask, for which a device would be waited for.
+        return mask.dtype == torch.bool and length <= self.local
 
 
 class Branches(PackedSequences):
