@@ -26,7 +26,7 @@ def rows_of(count, notice=""):
         {
             "id": str(i), "domain": "ab"[i % 2],
             "text": (notice if i % 3 == 0 else "")
-            + "\n".join(LINES[(i + k * (i % 3 + 1)) % 4].format(i, i + k) for k in range(20)),
+            + "\n".join(LINES[(i + k * (i % 3 + 1)) % 4].format(i, i + k) for k in range(9)),
         }
         for i in range(count)
     ]  # fmt: skip
@@ -55,7 +55,7 @@ def settled(explorer):
 
 
 def test_the_sample_is_changed_and_every_column_answers(explorer, tmp_path):
-    score(explorer, rows_of(12), tmp_path)
+    score(explorer, rows_of(8), tmp_path)
     documents = explorer.documents
     panel = documents.changes
     assert panel.layout.display == "none"
@@ -64,10 +64,10 @@ def test_the_sample_is_changed_and_every_column_answers(explorer, tmp_path):
     assert (panel.layout.display, documents.table.layout.display) == ("", "none")
     assert not documents.plot.value  # one at a time
     documents.domain.value = "a"
-    panel.count.value = 4
+    panel.count.value = 3
     panel.run.click()
     settled(explorer)
-    expected = explorer.session.change_texts(4, documents.table.order)
+    expected = explorer.session.change_texts(3, documents.table.order)
     frame = expected.response.frame
     assert len(panel.figure.figure.data) == frame["column"].nunique() >= 7
     row = frame[(frame["kind"] == "swapped") & (frame["column"] == "score")].iloc[0]
@@ -82,7 +82,7 @@ def test_the_sample_is_changed_and_every_column_answers(explorer, tmp_path):
         panel.table.value,
     )
     assert f"{row.n} pairs" in panel.table.value
-    assert "4 texts, as far as they were read" in panel.summary.value
+    assert "3 texts, as far as they were read" in panel.summary.value
     bold = panel.table.value.count("<b>")
     assert bold == ((frame["low"] > 0) | (frame["high"] < 0)).sum()
     documents.change.value = False
@@ -107,7 +107,7 @@ def test_another_corpus_is_another_answer_and_errors_stand_beside_the_button(exp
 
 
 def test_it_can_be_cancelled(explorer, tmp_path):
-    score(explorer, rows_of(12), tmp_path)
+    score(explorer, rows_of(8), tmp_path)
     panel = explorer.documents.changes
     panel.run.click()
     assert CHANGING in explorer.queues.long.keys

@@ -184,7 +184,7 @@ def test_columns_of_ones_own_are_listed(explorer):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*TEXTS[::12], "turned \u202e round", "a\nb"])
+@pytest.mark.parametrize("name", [*TEXTS[::30], "turned \u202e round", "a\nb"])
 def test_columns_of_hostile_names_are_written_out_and_still_sort(explorer, name):
     session = explorer.session
     frame = pd.DataFrame({"layer": [0, 1], "head": [1, 1], name: [0.5, 2]})
