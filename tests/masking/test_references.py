@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import workbench as wb
 from workbench.cli.main import app
+from workbench.masking import references
 from workbench.masking.references import ReferenceSet, donor, is_known, reference_of
 from workbench.models.attention_override import CannotMask
 
@@ -85,7 +86,7 @@ def corpus():
 
 
 @pytest.mark.parametrize("kind", ["mean", "resample"])
-def test_scores_are_recorded_with_the_reference_set_and_verified(kind, three, tmp_path):
+def test_scores_are_recorded_with_the_set_and_verified(kind, three, tmp_path, monkeypatch):
     model = make_model()
     heads = wb.HeadSet.of(PAIRS, model)
     table = wb.score_corpus(model, heads, corpus(), tmp_path, mode=getattr(three, kind))
@@ -101,6 +102,11 @@ def test_scores_are_recorded_with_the_reference_set_and_verified(kind, three, tm
     with pytest.raises(ValueError, match="other settings"):
         wb.score_corpus(model, heads, corpus(), tmp_path, mode="zero")
     # Whoever does not know the texts cannot check the scores, and is told so.
+    monkeypatch.delitem(references._known, "three")
+    checks = wb.verify_manifest(tmp_path, model, corpus()).checks.set_index("check")
+    assert checks["ok"].isna()["sample scored again"]
+    assert "make it with reference_set" in checks["detail"]["sample scored again"]
+    references.register(three)
     run = json.loads((tmp_path / "run.json").read_text())
     assert is_known(run["reference"])
     assert not is_known(run["reference"] | {"sha256": "0"})

@@ -189,3 +189,11 @@ def test_what_lies_in_memory_is_named_in_a_comment(tiny, corpus, tmp_path):
     assert again.text == session.text
     assert again.corpus.selection.table.equals(session.corpus.selection.table)
     assert again.document is None
+
+
+def test_a_named_reference_set_is_named_in_a_comment(tiny):
+    mine = wb.reference_set("m\u00fcnchen", ["a river and a bank", "nine or ten"])
+    session = wb.Session(tiny, "some text", "L0H1 L1H3")
+    session.set_mode(mine.resample)
+    assert "# reference set 'm\\xfcnchen': wb.reference_set(" in session.code()
+    same(rebuilt(session), session)

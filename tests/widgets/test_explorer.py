@@ -115,6 +115,22 @@ def test_a_method_of_the_session_moves_the_controls(explorer):
     assert explorer.toolbar.mode.value == "uniform"
 
 
+def test_a_mode_with_a_named_reference_set_is_shown_and_computed(explorer):
+    mine = wb.reference_set("explorer", ["a river and a bank", "nine or ten", "flour, water, salt"])
+    explorer.session.mask("L1H1")
+    for mode in (mine.resample, mine.mean):
+        explorer.session.set_mode(mode)
+        settled(explorer)
+        assert explorer.toolbar.mode.value == mode
+        expected = wb.token_losses(
+            explorer.session.model, [TEXT], [explorer.session.heads], mode=mode
+        )
+        shown = explorer.session.changes().after
+        np.testing.assert_allclose(shown[np.isfinite(shown)], expected[0][0], atol=1e-4)
+    explorer.toolbar.mode.value = "zero"
+    assert explorer.session.mode == "zero"
+
+
 def test_presets(explorer, scores):
     heads, session = explorer.toolbar, explorer.session
     assert heads.count.value == 1  # 5 % of 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,11 +80,11 @@ def exposures(
         table = wb.exposures(folder, repeat, clusters)
         if out is not None:
             table.to_csv(out, index=False)
-        counts = table.groupby("seen").size().sort_index(ascending=False)
+        counts = sorted(Counter(table["seen"].tolist()).items(), reverse=True)
         if as_json:
-            print_json({"seen": {int(seen): int(n) for seen, n in counts.items()}})
+            print_json({"seen": dict(counts)})
             return
-        print_table(("seen", "documents"), [(f"{k}", f"{n:,}") for k, n in counts.items()])
+        print_table(("seen", "documents"), [(f"{seen:,}", f"{n:,}") for seen, n in counts])
 
 
 @app.command()

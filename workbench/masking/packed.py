@@ -239,6 +239,8 @@ class PackedPasses:
     ) -> torch.Tensor:
         """Final hidden states (len(sets), T, width) of texts laid end to end in one row."""
         model = self.model
+        if len(texts) > 1 and kind_of(mode) == "resample":
+            raise ValueError("under mode 'resample' each text needs a row to itself: give one")
         ids = sent(torch.tensor([[token for text in texts for token in text]]), model.device)
         positions = sent(positions[None], model.device)
         # Else transformers would look for texts in the positions, and wait for the device for it.

@@ -71,7 +71,8 @@ def exposures(
         sums = [counts.groupby(key)[name].transform("sum").fillna(0) for key in keys]
         if len(keys) == 2:
             sums += [-counts.groupby(keys)[name].transform("sum").fillna(0)]
-        chosen["seen" if name == "repeat" else name] = sum(sums).astype(int)
+        total = pd.concat(sums, axis=1).sum(axis=1)
+        chosen["seen" if name == "repeat" else name] = total.astype(int)
     chosen["duplicates"] -= 1
     order = ["seen", "source", "row"]
     chosen = chosen.sort_values(order, ascending=[False, True, True], ignore_index=True)

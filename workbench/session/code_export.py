@@ -126,8 +126,11 @@ def _masks(state: State) -> list[str]:
     lines = []
     if state.heads:
         lines.append(f"session.mask({_literal(str(state.heads))})")
+    if ":" in state.mode:
+        name = state.mode.partition(":")[2]
+        lines.append(f"# reference set {name!a}: wb.reference_set({name!a}, ...) with your texts")
     if state.mode != "uniform":
-        lines.append(f"session.set_mode({state.mode!r})")
+        lines.append(f"session.set_mode({state.mode!a})")
     if state.against:
         lines.append(f"session.compare_with({_literal(str(state.against))})")
     return lines

@@ -9,7 +9,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from workbench.core.parquet import read_table
+import pyarrow.parquet as pq
+
+from workbench.core.parquet import batches, read_table
 from workbench.manifest.croissant import (
     BY_SCORE,
     EXCLUDED_FILE,
@@ -134,8 +136,10 @@ def funnel(manifest: dict[str, Any], files: Files) -> tuple[bool, str]:
     stated = {row["stage"]: row["excluded"] for row in stages if row["excluded"]}
     require(rows["excluded"].all(), "its file lists documents that are not excluded")
     require(stages_of(rows["stage"]) == stated, f"its file lists others than {stated!r:.200}")
-    ranked = read_table(files[SELECTION_FILE], keys).to_pandas()
-    both = len(ranked.merge(rows[keys], on=keys))
+    path, both = files[SELECTION_FILE], 0
+    with open(path, "rb") as stream, pq.ParquetFile(path, pre_buffer=False) as file:
+        for batch in batches(file, stream, keys, most_rows=1 << 16):
+            both += len(batch.to_pandas().merge(rows[keys], on=keys))
     require(not both, f"{both} of the documents that it excludes are ranked")
     return True, f"{len(rows)} of {stages[0]['reached']} documents excluded, none of them ranked"
 
