@@ -59,10 +59,8 @@ lab: .venv/.lab-installed ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
 
 test: .venv/.test-installed browser fetch ## what a change must pass, besides `make check`: 12 minutes on 2 cores
-	@echo "== tests in a browser"
-	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(SIDE_BY_SIDE) tests/browser
-	@echo "== other tests"
-	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(SIDE_BY_SIDE) tests --ignore tests/browser
+	@echo "== tests"
+	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(SIDE_BY_SIDE) tests
 	@echo "== notebooks: run again and compared with what they show"
 	@$(NBVAL) $(SHORT_NOTEBOOKS)
 

@@ -9,6 +9,9 @@ import pytest
 from browser.lab import PATIENCE, Lab, menu, tab
 from browser.mounting import contrast
 
+# Of the real JupyterLabs, `make test` has one: tests/browser/test_lab.py.
+pytestmark = pytest.mark.slow
+
 EXPLORER = """
 import workbench as wb
 from widgets import Explorer

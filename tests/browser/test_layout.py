@@ -61,13 +61,14 @@ def into_view(page):
 
 
 def boxes_of(page, *selectors):
-    """The boxes of the first element of each selector, of one moment at which all of them are drawn.
+    """The box of the first element of each selector, at one moment at which all are drawn.
 
     A figure that is drawn anew is a new element: asked one after the other, one may be gone.
     """
     drawn = page.wait_for_function(
         """(selectors) => {
-          const boxes = selectors.map((one) => document.querySelector(one)?.getBoundingClientRect());
+          const first = selectors.map((one) => document.querySelector(one));
+          const boxes = first.map((one) => one?.getBoundingClientRect());
           return boxes.every((box) => box?.width && box.height) && boxes.map((box) => box.toJSON());
         }""",
         arg=selectors,

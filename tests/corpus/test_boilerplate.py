@@ -52,6 +52,7 @@ def test_shares_are_those_of_a_plain_count(n, k, monkeypatch):
     assert result.settings == {"n": n, "k": k, "skipped": 0}
 
 
+@pytest.mark.slow
 def test_real_documents_with_and_without_their_headers():
     def code(headers):
         return wb.environment_corpus(120, domains=["code"], headers=headers, part="start")

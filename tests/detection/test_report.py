@@ -247,6 +247,7 @@ def test_induction_on_the_fed_answer_survives_shuffled_keys(planted):
     assert all(table[head] == pytest.approx(0.8) for head in COPYING)
 
 
+@pytest.mark.slow
 def test_the_report_of_a_model_with_text_probes_is_whole_and_survives_json(planted):
     """In text the planted heads find many earlier copies of a letter, so they score, but little."""
     model = planted

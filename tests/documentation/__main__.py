@@ -9,17 +9,29 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import nbformat
 from nbconvert import HTMLExporter
+from nbconvert.preprocessors import TagRemovePreprocessor
 from pdoc import doc, doc_pyi, render
 
 import workbench
 
 ROOT = Path(__file__).parents[2]
+# Solutions open on a click.
+FOLD = """<script>
+for (const cell of document.querySelectorAll(".celltag_solution")) {
+  const fold = document.createElement("details");
+  const title = document.createElement("summary");
+  title.textContent = "Solution";
+  cell.replaceWith(fold);
+  fold.append(title, cell);
+}
+</script>"""
 
 
 def documented() -> list[str]:
@@ -40,8 +52,10 @@ def notebooks(out: Path) -> list[tuple[str, str]]:
     """Write each notebook as a page, with its stored outputs; returns address and heading of each.
 
     Figures are the pictures that the notebook holds. A formula needs MathJax from the network.
+    Cells that only test are left out, solutions are folded, and links lead from page to page.
     """
     exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter.register_preprocessor(TagRemovePreprocessor(remove_cell_tags={"test"}), enabled=True)
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     to_root = Path(os.path.relpath(ROOT, out / "notebooks")).as_posix()
     linked = []
@@ -49,6 +63,8 @@ def notebooks(out: Path) -> list[tuple[str, str]]:
         body, _ = exporter.from_filename(str(path))
         # What a notebook links to lies in the project, as seen from its folder.
         body = body.replace('href="../', f'href="{to_root}/')
+        body = re.sub(r'href="(\w+)\.ipynb', r'href="\1.html', body)
+        body = body.replace("</body>", f"{FOLD}</body>")
         (out / "notebooks" / f"{path.stem}.html").write_text(body, encoding="utf-8")
         heading = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0]
         linked.append((f"notebooks/{path.stem}.html", heading.lstrip("# ")))

@@ -97,6 +97,7 @@ def like(lengths):
     return [wb.Document(f"d{i}", "x" * n, "a", "memory", i) for i, n in enumerate(lengths)]
 
 
+@pytest.mark.slow
 def test_other_texts_have_the_length_of_the_chains(packages):
     """Of the real environment corpus."""
     passages = other_texts(like([300]), 18, folders=packages)

@@ -129,6 +129,7 @@ def test_without_lm_eval_it_says_what_to_install(tmp_path, monkeypatch):
         few_shot_tasks()
 
 
+@pytest.mark.slow
 def test_the_default_models_heads_are_needed_for_a_real_chain(default, tasks):
     """The shortest chain of BBH: the detected heads cost more than any of four random draws."""
     heads = wb.HeadSet.parse(

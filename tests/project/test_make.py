@@ -94,9 +94,14 @@ def calls_of(name, line):
 def test_tests_that_make_test_leaves_out_are_those_of_make_test_slow(fresh):
     for target, notebooks in (("test", "0[1-4]"), ("test-slow", "0[5-9]|1")):
         plan = made(fresh, "--dry-run", target).stdout
-        marks = re.findall(r'-m ("not slow"|slow) ', plan)
-        assert len(marks) == 2
-        assert set(marks) == {'"not slow"' if target == "test" else "slow"}
+        runs = re.findall(r'-m ("not slow"|slow) .*?(tests\S*(?: --ignore \S+)?)$', plan, re.M)
+        assert (
+            runs
+            == {
+                "test": [('"not slow"', "tests")],
+                "test-slow": [("slow", "tests/browser"), ("slow", "tests --ignore tests/browser")],
+            }[target]
+        )  # all tests, each once
         found = re.findall(r"notebooks/(\d\d)_\w+\.ipynb", plan)
         assert found
         assert all(re.match(notebooks, number) for number in found)

@@ -84,6 +84,7 @@ def test_the_best_mixture_is_the_lowest_of_a_grid_and_inside_the_runs(form):
     assert f"nearest run {best.nearest_run}" in repr(best)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_best_mixture_holds_the_true_loss():
     """At its mixture, not of the lowest loss: in 60 draws of 40 noisy runs, nominally 95 %."""
     held = 0
@@ -234,3 +235,18 @@ def test_ranks_that_do_not_exist_are_refused():
             fit.rank_correlation(mixtures, seen)
     with pytest.raises(ValueError, match="60 mixtures, 59 losses"):
         fit.rank_correlation(shares, losses.head(59))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_domain_that_does_not_help_gets_no_rounding_error_of_a_share(seed):
+    rng = np.random.default_rng(seed)
+    drawn = np.vstack([rng.dirichlet(np.ones(4), size=24), np.eye(4)])
+    shares = pd.DataFrame(drawn, columns=list("abcd"))
+    one, two = rng.permutation(4)[:2]  # the others help with neither loss
+    losses = pd.DataFrame({
+        "one": 2 + np.exp(1 - 3 * drawn[:, one]), "two": 2 + np.exp(1 - 2 * drawn[:, two])
+    })  # fmt: skip
+    best = wb.fit_mixture(shares, losses).best(draws=1)
+    found = np.array([best.shares[name] for name in shares])
+    assert found.sum() == pytest.approx(1, abs=1e-12)
+    assert ((found == 0) | (found > 1e-6)).all(), found

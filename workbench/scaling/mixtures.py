@@ -351,9 +351,12 @@ def _lowest(cost: Callable[[np.ndarray], np.ndarray], runs: np.ndarray) -> np.nd
             options={"maxiter": 200, "ftol": 1e-10},
         ).x  # fmt: skip
         shares = np.clip(np.where(shares - low < NO_MORE, low, shares), low, high)
-        # What is missing from 1 goes where there is most room, so no bound is passed.
+        # What is missing from 1 goes where there is most room, so no bound is passed; and not to a
+        # domain at its lowest share, which would be trained on for the sake of a rounding error.
         missing = 1 - shares.sum()
-        shares[np.argmax(high - shares if missing > 0 else shares - low)] += missing
+        room = high - shares if missing > 0 else shares - low
+        where = np.argmax(np.where(shares > low, room, 0))
+        shares[where if room[where] >= abs(missing) else np.argmax(room)] += missing
         found += [start, shares]
     return found[int(np.argmin(cost(np.array(found))))]
 
