@@ -115,6 +115,7 @@ def measure(case: Case, device: torch.device, dtype: torch.dtype, budget: float)
     from workbench.masking.packed import packed_passes
 
     end = time.monotonic() + budget
+    gc.collect()  # the model of the shape before
     model = model_of(case, device, dtype)
     wanted = documents.lengths(case.documents, case.shortest, case.longest)
     shape = flops.Shape.of(model.hf.config.to_dict())
@@ -277,7 +278,6 @@ def wait(device: torch.device) -> None:
 
 
 def timed(device: torch.device, work: Callable[[], object]) -> float:
-    gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     wait(device)

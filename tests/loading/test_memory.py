@@ -63,7 +63,7 @@ def test_a_card_says_what_is_free(tmp_path, monkeypatch):
 def test_what_cannot_be_told_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         wb.memory_needed(tmp_path / "nothing")
-    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    (tmp_path / "config.json").write_text('{"model_type": "unheard-of"}')
     with pytest.raises(ValueError, match=r"config\.json of a causal language model"):
         wb.memory_needed(tmp_path)
     with pytest.raises(ValueError, match="dtype must be"):

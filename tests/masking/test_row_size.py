@@ -49,8 +49,7 @@ def id_of(tensor):
     return tensor.untyped_storage().data_ptr()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("kv_heads", [2, 8])
+@pytest.mark.parametrize(("dtype", "kv_heads"), [(torch.float32, 8), (torch.bfloat16, 2)])
 def test_a_row_takes_no_more_than_stated_and_not_much_less(dtype, kv_heads):
     torch.manual_seed(0)
     config = tr.LlamaConfig(
@@ -60,10 +59,10 @@ def test_a_row_takes_no_more_than_stated_and_not_much_less(dtype, kv_heads):
     hf = tr.AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
     model = wb.from_transformers(hf, make_tokenizer())
     heads = wb.HeadSet.of([(0, 1), (1, 5), (2, 3)], model)
-    windows = [[64 + (i * n) % 250 for i in range(n)] for n in (700, 300, 500, 548)]
+    windows = [[64 + (i * n) % 250 for i in range(n)] for n in (270, 100, 200, 198)]
     with Live() as live:
         PackedPasses(model).hidden(windows, [None, heads])
-    stated = 2048 * token_bytes(config, dtype)
+    stated = 768 * token_bytes(config, dtype)
     assert 0.3 * stated < live.most <= stated
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from support.models import EVERY_ARCHITECTURE, make_model, with_means
+from support.models import ARCHITECTURES, COMMON, make_model, with_means
 from support.varlen import on_the_cpu, varlen_reference
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -36,8 +36,14 @@ def sets_of(model):
     return [None, *(wb.HeadSet.of(heads, model) for heads in pairs)]
 
 
-@pytest.mark.parametrize("mode", ["uniform", "zero", "mean"])
-@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
+CASES = [
+    pytest.param(name, mode, marks=[] if name in few else [pytest.mark.slow])
+    for mode, few in {"uniform": COMMON, "zero": ["llama"], "mean": ["llama"]}.items()
+    for name in ARCHITECTURES
+]
+
+
+@pytest.mark.parametrize(("name", "mode"), CASES)
 def test_one_call_gives_what_text_by_text_and_the_plain_path_give(name, mode, monkeypatch):
     model = with_means(make_model(name, bos=name == "llama"))
     windows, sets = windows_of(model), sets_of(model)
