@@ -1,5 +1,23 @@
 // Code as text, with a button that copies it.
 
+// Strings, comments and words of the language; all else stays as it is.
+const PARTS = /('(?:[^'\\\n]|\\.)*')|(#.*)|\b(import|as|from|with|for|in|None|True|False)\b/g;
+const KINDS = ["aiw-code-string", "aiw-code-comment", "aiw-code-word"];
+
+// The code as nodes: text stays text, whatever it holds.
+function coloured(source) {
+  const nodes = [];
+  let end = 0;
+  for (const found of source.matchAll(PARTS)) {
+    nodes.push(source.slice(end, found.index));
+    const span = element("span", KINDS[found.slice(1).findIndex((part) => part !== undefined)]);
+    span.textContent = found[0];
+    nodes.push(span);
+    end = found.index + found[0].length;
+  }
+  return [...nodes, source.slice(end)];
+}
+
 function render({ model, el }) {
   el.classList.add("aiw-code-widget");
   const copy = element("button", "aiw-copy jupyter-button");
@@ -10,7 +28,7 @@ function render({ model, el }) {
 
   const show = () => {
     copy.textContent = "Copy";
-    code.textContent = model.get("code");
+    code.replaceChildren(...coloured(model.get("code")));
   };
 
   // Without a secure context there is no clipboard: the code is selected instead, for Ctrl+C.

@@ -6,8 +6,9 @@ were read would be none.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,8 @@ from workbench.evaluation.counterfactuals import (
     paired_response,
 )
 from workbench.models.model import Model
-from workbench.scoring.run import score_corpus
+from workbench.scoring.run import run_scoring
+from workbench.scoring.run_folder import load_scores
 from workbench.scoring.settings import ScoringSettings
 from workbench.session.scored_corpus import ScoredCorpus
 from workbench.session.state import State
@@ -100,10 +102,9 @@ def changed_texts(
     originals = [_as_read(corpus, int(position)) for position in drawn]
     changed = counterfactuals(originals, kinds, seed=seed)
     made = [entry for entry in changed if isinstance(entry, Document)]
-    rows = score_corpus(
-        model, settings.heads, _numbered([*originals, *made]), mode=settings.mode,
-        window=settings.window, controls=settings.controls,
-    ).frame  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="changed-texts-") as folder:
+        run_scoring(model, settings, _numbered([*originals, *made]), folder)
+        rows = load_scores(folder).frame.copy()
     number = rows["doc_id"].astype(int)
     kind_of = ["", *(str(entry.carried["counterfactual"]) for entry in made)]
     rows["kind"] = [kind_of[max(n - len(originals) + 1, 0)] for n in number]
@@ -128,7 +129,10 @@ def _settings(model: Model, corpus: ScoredCorpus, state: State) -> ScoringSettin
             f"the corpus was scored by {run['model']['source']!r:.100}, and this session has "
             f"{model.source!r:.100} with other weights: score the corpus with this model first"
         )
-    return ScoringSettings.from_json(run)
+    # These are what was read already; controls, which may be of a sample, are masked for all.
+    return replace(
+        ScoringSettings.from_json(run), max_tokens=None, read="start", controls_share=1.0
+    )
 
 
 def _as_read(corpus: ScoredCorpus, position: int) -> Document:
