@@ -200,7 +200,7 @@ class PackedPasses:
     ) -> torch.Tensor:
         """Final hidden states (len(sets), T, width) of texts laid end to end in one row."""
         model = self.model
-        if sequences is not None and kind_of(mode) == "resample":
+        if len(texts) > 1 and kind_of(mode) == "resample":
             raise ValueError("under mode 'resample' each text needs a row to itself: give one")
         ids = torch.tensor([[token for text in texts for token in text]], device=model.device)
         positions = positions[None].to(model.device)
