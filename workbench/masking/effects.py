@@ -23,6 +23,7 @@ import torch
 from workbench.core.progress import preemptible, progress_bar
 from workbench.masking.masks import replacements, require_fitting, require_unmasked
 from workbench.masking.reference import plain_losses, require_max_tokens
+from workbench.masking.references import kind_of
 from workbench.masking.residual_cache import can_resume, run_from
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import AttentionCall, Mode, Override
@@ -180,7 +181,7 @@ def _exact(
                     overrides = [
                         Override(
                             (head,),
-                            mode,
+                            kind_of(mode),
                             None if means is None else means[layer][..., [head], :],
                             slice(row, row + 1),
                         )
@@ -255,7 +256,7 @@ def _gradient(
         for layer, gradient in zip(layers, gradients, strict=True):
             seen = calls[layer]
             changed = seen.output.detach().clone()
-            override = Override(every, mode, None if means is None else means[layer])
+            override = Override(every, kind_of(mode), None if means is None else means[layer])
             share = None if seen.share is None else seen.share.detach()
             override_output(override, changed, None, seen.value.detach(), seen.visible, share)
             change = (changed - seen.output.detach()).float() * gradient.float()

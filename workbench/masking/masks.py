@@ -182,7 +182,10 @@ def overrides_of(
     return {
         layer: [
             Override(
-                tuple(inside), mode, None if means is None else means[layer][..., inside, :], rows
+                tuple(inside),
+                kind_of(mode),
+                None if means is None else means[layer][..., inside, :],
+                rows,
             )
         ]
         for layer, inside in (heads.by_layer() if heads else {}).items()

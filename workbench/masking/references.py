@@ -131,7 +131,7 @@ def register(made: ReferenceSet) -> ReferenceSet:
     return made
 
 
-def kind_of(mode: str) -> str:
+def kind_of(mode: str) -> Mode:
     """What a masked head does under a mode, without the name of the reference set.
 
     Args:
@@ -140,7 +140,7 @@ def kind_of(mode: str) -> str:
     Returns:
         "uniform", "zero", "mean" or "resample", or whatever stands there.
     """
-    return mode.partition(":")[0]
+    return cast(Mode, mode.partition(":")[0])
 
 
 def reference_of(mode: str) -> ReferenceSet | None:
