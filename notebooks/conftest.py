@@ -35,6 +35,7 @@ MINIMUM = {
     "10_scale_out.ipynb": 9,
     "11_right_and_real.ipynb": 4,
     "12_from_shares_to_a_mixture.ipynb": 4,
+    "13_beside_the_ranking.ipynb": 8,
 }
 
 HERE = Path(__file__).resolve().parent

@@ -87,6 +87,11 @@ def test_each_window_of_a_long_text_is_read_by_itself(tiny):
         needs = wb.head_effects(tiny, stretch, token=3)
         np.testing.assert_allclose(session.needs(3).effect, needs.effect, atol=1e-6)
         assert found.left_out == len(every) - len(found.ids)
+        steps = session.steps("sentence")
+        assert steps["loss_ref"].sum() == pytest.approx(
+            np.nansum(found.after, dtype=float), abs=1e-5
+        )
+        assert steps["end"].max() == (len(stretch) if number else len(text))
         read.append(stretch)
     assert "".join(read) == text
 

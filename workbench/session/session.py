@@ -383,6 +383,8 @@ class Session:
     def steps(self, by: Steps = "blank line") -> pd.DataFrame:
         """The change of each step of the text that is read, such as those of a worked solution.
 
+        Of a text that is read in windows, the steps of the present one.
+
         Args:
             by: "blank line", "sentence", or a function from the text to its pieces.
 
@@ -393,8 +395,9 @@ class Session:
         Raises:
             ValueError: there is no such way to cut, or the pieces are not the text.
         """
-        losses, steps = self.changes(), split_steps(self.text, by)
-        return steps_of(losses.pieces, losses.before, losses.after, steps)
+        losses = self.changes()
+        read = self._text_results.stretch(self.text, self.state.window)
+        return steps_of(losses.pieces, losses.before, losses.after, split_steps(read, by))
 
     def predictions(
         self, token: int, count: int = 5, state: State | None = None
