@@ -259,15 +259,27 @@ def test_a_session_that_was_stopped_goes_on(tiny):
 def test_time_left_is_that_of_the_mean_rate():
     half = Progress("scoring", "doc", 25, 100, 10.0)
     assert half.left == 30.0
-    assert str(half) == "scoring: 25 of 100 doc, 0:30 left"
+    assert str(half) == "scoring: 25 of 100 documents, 0:30 left"
     assert Progress("x", "y", 0, 100, 3.0).left is None
     assert Progress("x", "y", 5, None, 3.0).left is None
-    assert str(Progress("reading", "doc", 1234, None, 3.0)) == "reading: 1,234 doc"
+    assert str(Progress("reading", "doc", 1234, None, 3.0)) == "reading: 1,234 documents"
     assert Progress("x", "y", 120, 100, 3.0).left == 0
     assert Progress("x", "y", 90, 100, 10.0, kept=80).left == 10  # ten were done in ten seconds
     assert Progress("x", "y", 80, 100, 10.0, kept=80).left is None
     assert "1:01:01 left" in str(Progress("x", "y", 1, 2, 3661.0))
     assert "1:00 left" in str(Progress("x", "y", 1, 2, 59.7))
+
+
+@pytest.mark.parametrize(
+    ("unit", "total", "words"),
+    [
+        ("probe", 16, "3 of 16 probes"), ("head set", 4, "3 of 4 head sets"),
+        ("doc", 96, "3 of 96 documents"), ("passes", 5, "3 of 5 passes"), ("MB", 7, "3 of 7 MB"),
+    ],
+)  # fmt: skip
+def test_units_are_named_as_so_many_of_them_are_called(unit, total, words):
+    assert str(Progress("x", unit, 3, total, 0.0, kept=3)) == f"x: {words}"
+    assert str(Progress("x", "doc", 1, 1, 0.0, kept=1)) == "x: 1 of 1 document"
 
 
 def test_who_watches_hears_every_unit_and_nobody_else_does(capfd, monkeypatch):

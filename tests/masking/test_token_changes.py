@@ -136,6 +136,8 @@ def test_means_and_rise_in_words():
     rises, falls = changes([nan, 2, 4], [nan, 3, 6]), changes([nan, 3, 5], [nan, 2, 4])
     assert rises.describe() == "3.00 → 4.50 nats a token, a rise of 50%"
     assert falls.describe() == "4.00 → 3.00 nats a token, a fall of 25%"
+    same = changes([nan, 4.0], [nan, 3.99])
+    assert same.describe() == "4.00 → 3.99 nats a token, no change"
     nothing = changes([nan], [nan])
     assert nothing.describe() == "nothing in this text is predicted"
     assert np.isnan(nothing.rise)

@@ -30,7 +30,7 @@ def test_work_is_shown_once_it_takes_long(line):
     watch("scoring", Progress("scoring", "doc", 1, 10, 0.1))
     assert shown(line) == ""
     watch("scoring", Progress("scoring", "doc", 5, 10, 5.0))
-    assert shown(line) == "scoring: 5 of 10 doc, 0:05 left"
+    assert shown(line) == "scoring: 5 of 10 documents, 0:05 left"
     assert line.bar.value == 0.5
     line.cancel.click()
     assert stopped == [True]

@@ -63,7 +63,7 @@ class Progress:
     def __str__(self) -> str:
         of = "" if self.total is None else f" of {self.total:,}"
         left = "" if self.left is None else f", {_duration(self.left)} left"
-        return f"{self.title}: {self.done:,}{of} {self.unit}{left}"
+        return f"{self.title}: {self.done:,}{of} {_units(self.unit, self.total)}{left}"
 
 
 class Done(Protocol):
@@ -254,6 +254,12 @@ def _reporting(watch: _Watch, title: str, unit: str, total: int | None) -> Done:
 
     done(0)
     return done
+
+
+def _units(unit: str, count: int | None) -> str:
+    """The name of a unit as so many of it are called; MB stays as it is."""
+    unit = {"doc": "document"}.get(unit, unit)
+    return unit if count == 1 or unit.endswith("s") or unit.isupper() else f"{unit}s"
 
 
 def _duration(seconds: float) -> str:

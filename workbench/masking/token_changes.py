@@ -67,7 +67,8 @@ class TokenChanges:
         if before != before:  # NaN
             return "nothing in this text is predicted"
         turn = "rise" if self.rise >= 0 else "fall"
-        return f"{before:.2f} → {after:.2f} nats a token, a {turn} of {abs(self.rise):.0%}"
+        how = f"a {turn} of {abs(self.rise):.0%}" if abs(self.rise) >= 0.005 else "no change"
+        return f"{before:.2f} → {after:.2f} nats a token, {how}"
 
     @property
     def reach(self) -> float:
