@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from comm.base_comm import BaseComm
 
+import workbench as wb
 from browser.mounting import deliver, messages, mount, receive
 from browser.table_page import HOSTILE, MANY, ROW, on_screen, rest, row, scroll
 from widgets.views.document_table import DocumentTable
@@ -98,6 +99,7 @@ def expected(row):
         "loss_ref": f"{row['loss_ref']:.3f}", "tokens": f"{row['tokens']:,}",
         "compression_ratio": "\u2013" if np.isnan(ratio) else f"{ratio:.2f}",
         "predicted": "4",
+        "residual": "\u2013" if np.isnan(row["residual"]) else f"{row['residual']:,.1f}",
     }  # fmt: skip
 
 
@@ -118,6 +120,9 @@ def test_python_answers_exactly_the_rows_of_the_frame(table, many):
     ranked = many.selection.table
     threshold = many.selection.domains.set_index("domain")["threshold"]
     ranked = ranked.assign(margin=ranked["score"] - ranked["domain"].map(threshold))
+    known = ranked[ranked["compression_ratio"].notna()]
+    residual = wb.scorers(known).set_index("row")["residual"]
+    ranked["residual"] = ranked["row"].map(residual)
     by_score = ranked.sort_values("score", ascending=False, kind="stable")
     for first, count in [(0, 40), (50_000, 40), (MANY - 7, 40), (MANY, 5), (99, 0)]:
         (answer,) = ask(table, action="rows", first=first, count=count, revision=1)
