@@ -109,3 +109,19 @@ def test_a_run_without_a_scored_document_says_why(tmp_path):
     record["score_files"] = []
     (tmp_path / "run.json").write_text(json.dumps(record))
     assert "skipped.jsonl says why" in as_json("select", tmp_path, code=1)["error"]
+
+
+@pytest.mark.parametrize(
+    "line", ["no json", '{"txt": "hello"}', '{"text": "a", "exclude": "yes"}', "[1]"]
+)
+def test_a_line_that_is_no_example_is_named(workdir, line):
+    (workdir / "terms").write_text("license\n")
+    (workdir / "examples").write_text(f'{{"text": "a", "exclude": false}}\n{line}\n')
+    given = [workdir / "a.jsonl", "--terms", workdir / "terms", *COLUMNS]
+    output = run("funnel", *given, "--examples", workdir / "examples", code=1).output
+    assert "line 2 of" in output
+    assert "is no example" in output
+
+
+def test_exposures_ask_for_a_manifest(tmp_path):
+    assert "holds no selection.parquet" in run("exposures", tmp_path, code=1).output

@@ -24,6 +24,26 @@ from workbench.cli.shared import (
 Corpus = Annotated[list[str], typer.Argument(help="Files or folders, or one hf:// data set.")]
 
 
+def _examples(path: Path) -> tuple[list[str], list[bool]]:
+    """Texts and whether each is to be excluded, of a file with an object of JSON a line."""
+    texts, excluded = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        stated = row if isinstance(row, dict) else {}
+        text, exclude = stated.get("text"), stated.get("exclude")
+        if not isinstance(text, str) or not isinstance(exclude, bool):
+            raise ValueError(
+                f"line {number} of {str(path)!r:.200} is no example: expected "
+                f'{{"text": "...", "exclude": true}} (or false), got {line!r:.100}'
+            )
+        texts.append(text)
+        excluded.append(exclude)
+    return texts, excluded
+
+
 @app.command()
 def funnel(
     corpus: Corpus,
@@ -46,10 +66,7 @@ def funnel(
     with reported(as_json):
         import workbench as wb
 
-        known = None
-        if examples is not None:
-            rows = [json.loads(line) for line in examples.read_text(encoding="utf-8").splitlines()]
-            known = [row["text"] for row in rows], [row["exclude"] for row in rows]
+        known = None if examples is None else _examples(examples)
         words = terms.read_text(encoding="utf-8").splitlines()
         made = wb.funnel(
             corpus, words, known, escalate=escalate, recall=recall, id=id, text=text, domain=domain

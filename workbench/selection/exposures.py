@@ -38,7 +38,7 @@ def exposures(
 
     Raises:
         ValueError: a repetition is no whole number from 1, a domain is unknown, or the table lacks
-            a column.
+            a column; or the folder holds no manifest.
     """
     if isinstance(selection, Selection):
         table = selection.table
@@ -47,6 +47,11 @@ def exposures(
         table = selection
     else:
         path = pathlib.Path(selection) / "selection.parquet"
+        if not path.exists():
+            raise ValueError(
+                f"{str(path.parent)!r:.300} holds no {path.name}: give a folder in which "
+                "`workbench select` or write_manifest wrote a manifest"
+            )
         table = read_table(path, COLUMNS).to_pandas(ignore_metadata=True)
         beside = path.with_name("selection_clusters.parquet")
         clusters = beside if clusters is None and beside.exists() else clusters
