@@ -226,8 +226,14 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     lab.until("round(explorer.session.corpus.selection.fraction, 2)", "0.21")
     lab.settle()
     stated = lab.ask("explorer.session.corpus.selection.domains.documents_selected.tolist()")
-    cells = wide.locator(".aiw-counts tr td:nth-child(2)").all_text_contents()
-    assert str([int(cell.split(" of ")[0]) for cell in cells]) == stated
+    wide.wait_for_function(  # the page comes after the kernel
+        """(stated) => {
+          const cells = [...document.querySelectorAll(".aiw-counts tr td:nth-child(2)")];
+          const counts = cells.map((one) => Number(one.textContent.split(" of ")[0]));
+          return JSON.stringify(counts) === JSON.stringify(stated);
+        }""",
+        arg=json.loads(stated),
+    )
     wide.wait_for_selector(".aiw-explorer .js-plotly-plot .barlayer")
 
     button(wide, "Export the manifest").click()

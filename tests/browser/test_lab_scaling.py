@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from browser.lab import PATIENCE, Lab, button, tab
-from browser.test_layout import SIDEWAYS, boxes_of, in_view, into_view
+from browser.test_layout import SIDEWAYS, in_view, into_view
 
 OPEN = """
 import numpy as np
@@ -58,12 +58,15 @@ def test_laws_runs_and_mixtures_on_one_screen(chromium, tmp_path, size):
         button(page, "Find the best").click()
         lab.until(IDLE, "(True, None)")
         page.locator(".aiw-scaling", has_text="the nearest run is").wait_for()
-        page.wait_for_function(
-            """() => document.querySelector('.aiw-mixture .main-svg')?.getBoundingClientRect().right
-               <= document.querySelector('.aiw-mixture')?.getBoundingClientRect().right + 2"""
+        page.wait_for_function(  # plotly draws it once before it knows the width of its column
+            """() => {
+              const [figure, column] = [".aiw-mixture .main-svg", ".aiw-mixture"].map(
+                (one) => document.querySelector(one)?.getBoundingClientRect()
+              );
+              const fits = figure?.width && figure.width <= column.width + 2;
+              return fits && figure.right <= column.right + 2;
+            }"""
         )
-        triangle, column = boxes_of(page, ".aiw-mixture .main-svg", ".aiw-mixture")
-        assert triangle["width"] <= column["width"] + 2
         assert page.locator("img[onerror]").count() == 0
         for title in ("IsoFLOP", "Rate and batch", "Masks", "Book", "Code"):
             tab(page, title)
