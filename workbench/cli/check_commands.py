@@ -150,7 +150,7 @@ def verify(
         if model or embedded:
             loaded = wb.load_model(
                 model, revision=revision, device=device, dtype=dtype, context=context,
-            simulate=simulate,  # type: ignore[arg-type]
+                simulate=simulate,  # type: ignore[arg-type]
                 trust_remote_code=trust_remote_code,
             )  # fmt: skip
         documents: Any = corpus or None
