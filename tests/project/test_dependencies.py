@@ -17,6 +17,9 @@ HEAVY = ["torch", "transformers", "plotly", "sklearn", "scipy.stats", "duckdb"]
 # Standing in a worker that scores, beside the torch and transformers that it scores with.
 DRAWING = ["plotly", "sklearn", "matplotlib", "IPython", "ipywidgets"]
 
+# Scripts that a test or a benchmark runs in an environment of their own, beside what they compare.
+ELSEWHERE = ["peer_nnsight.py", "peer_transformer_lens.py", "read_blends.py"]
+
 
 def sources() -> list[Path]:
     return sorted(
@@ -35,6 +38,23 @@ def test_every_package_that_is_imported_is_declared():
                 if not names & declared:
                     undeclared.setdefault(module, set()).add(path.name)
     assert undeclared == {}
+
+
+def test_every_package_that_a_test_imports_comes_with_the_tests():
+    """`make test` installs the extra `test` and no more, so no test may ask for what `dev` adds."""
+    distributions = metadata.packages_distributions()
+    installed = everything().keys() - (direct("dev").keys() - direct("test").keys())
+    own = {path.stem for path in (ROOT / "tests").iterdir()} | {"workbench", "widgets"}
+    missing: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "tests").glob("**/*.py")):
+        if path.name in ELSEWHERE:
+            continue
+        for module in {name.split(".")[0] for name in imports(path)} - own:
+            if module and module not in sys.stdlib_module_names:
+                names = {canonicalize_name(name) for name in distributions.get(module, [module])}
+                if not names & installed:
+                    missing.setdefault(module, set()).add(str(path.relative_to(ROOT)))
+    assert missing == {}
 
 
 def test_what_is_imported_with_a_module_is_no_extra():
