@@ -104,6 +104,18 @@ def test_pins_lie_in_the_ranges_of_pyproject():
     assert wrong == {}
 
 
+def test_the_pins_can_be_installed_on_the_oldest_python_that_is_promised():
+    """Debian's python3 is the one many have: a pin that asks for a later one ends `make demo`."""
+    (oldest,) = re.findall(r">=([\d.]+)", PROJECT["requires-python"])
+    refused = {
+        name: asked
+        for name in pins().keys() & {canonicalize_name(d.name) for d in metadata.distributions()}
+        if (asked := metadata.metadata(name)["Requires-Python"])
+        and not SpecifierSet(asked).contains(f"{oldest}.0")
+    }
+    assert refused == {}
+
+
 def test_installed_versions_are_the_pinned_ones():
     names = direct() | direct("test") | direct("datasets")
     # Without a local tag: torch may carry one, such as +cpu.
