@@ -15,10 +15,11 @@ FORMATTED = workbench widgets tests notebooks/conftest.py
 QUIET = HF_HUB_OFFLINE=1 TQDM_DISABLE=1 HF_HUB_DISABLE_PROGRESS_BARS=1
 CORES = $$(getconf _NPROCESSORS_ONLN)
 PYTEST = $(QUIET) $(BIN)/python -m pytest
-# One process a core, each with one thread; the tests of a file, or the cells of a notebook, stay
-# together in one process.
-SIDE_BY_SIDE = --numprocesses $(CORES) --dist loadfile
-NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(SIDE_BY_SIDE) \
+# One process a core, each with one thread. Tests go to whichever process is free; the cells of a
+# notebook stay together in one.
+EACH_CORE = --numprocesses $(CORES)
+SIDE_BY_SIDE = $(EACH_CORE) --dist worksteal
+NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(EACH_CORE) --dist loadfile \
 	--no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600
 # Those that take longest come first, so that no process waits long for another at the end.
 SHORT_NOTEBOOKS = $(foreach number,03 04 02 01,$(wildcard notebooks/$(number)_*.ipynb))
@@ -58,7 +59,7 @@ lab: .venv/.lab-installed ## open the notebooks in JupyterLab
 	@echo '$(NO_NEWS)' >$(LAB_SETTINGS)/overrides.json
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
 
-test: .venv/.test-installed browser fetch ## what a change must pass, besides `make check`: 11 minutes on 2 cores
+test: .venv/.test-installed browser fetch ## what a change must pass, besides `make check`: 10 minutes on 2 cores
 	@echo "== tests"
 	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(SIDE_BY_SIDE) tests
 	@echo "== notebooks: run again and compared with what they show"

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import os
+import platform
 import re
-import sys
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +53,7 @@ class Notebook:
     compared: int = 0
     figures: int = 0
     unrun: list[int] = field(default_factory=list)
-    stored_by: str = ""  # the Python that stored the outputs, as "3.11"
+    stored_by: str = ""  # the Python that stored the outputs, as "3.11.7"
 
     def count(self, notebook: str, number: int, compared: bool, figures: int, unrun: bool,
               stored_by: str) -> None:  # fmt: skip
@@ -67,16 +67,11 @@ class Notebook:
     @property
     def comparable(self) -> bool:
         """Stored text holds only for the Python that wrote it: the documents of the environment
-        corpus are made of the standard library's sources."""
-        return self.stored_by in ("", running())
+        corpus are made of the standard library's sources, which every patch release changes."""
+        return self.stored_by in ("", RUNNING)
 
 
-def running() -> str:
-    return minor(sys.version.split()[0])
-
-
-def minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
+RUNNING = platform.python_version()
 
 
 gate = pytest.StashKey[dict[str, Notebook]]()
@@ -117,8 +112,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> No
 
 
 def python_of(item: Any) -> str:
-    """The Python that stored the outputs of the notebook, as "3.11"; "" where it is not said."""
-    return minor(item.parent.nb.metadata.get("language_info", {}).get("version", ""))
+    """The Python that stored the outputs of the notebook, as "3.11.7"; "" where it is not said."""
+    return item.parent.nb.metadata.get("language_info", {}).get("version", "")
 
 
 def name_of(item: Any) -> str:
@@ -256,7 +251,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         else:
             terminalreporter.line(
                 f"{name}: RUN ONLY, NOT COMPARED: its outputs were stored by Python "
-                f"{notebook.stored_by}, this is {running()}",
+                f"{notebook.stored_by}, this is {RUNNING}",
                 yellow=True,
                 bold=True,
             )

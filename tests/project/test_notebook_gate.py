@@ -149,15 +149,16 @@ def test_fails_when_no_python_is_named(run):
 
 
 @pytest.mark.slow
-def test_another_python_only_runs_the_notebook_and_says_so(run):
+@pytest.mark.parametrize("version", ["3.9.1", f"{platform.python_version()}1"])
+def test_another_python_only_runs_the_notebook_and_says_so(run, version):
     cells = [printing("print('one')", "two\n")]
-    status, output = run(*cells, minimum={"tiny.ipynb": 1}, version="3.9.1")
+    status, output = run(*cells, minimum={"tiny.ipynb": 1}, version=version)
     assert status == 0, output
     assert "tiny.ipynb: RUN ONLY, NOT COMPARED" in output
     assert "nbval: 0 cells compared" in output
 
     cells.append(printing("1 / 0", ""))
-    status, output = run(*cells, minimum={"tiny.ipynb": 1}, version="3.9.1")
+    status, output = run(*cells, minimum={"tiny.ipynb": 1}, version=version)
     assert status == 1
     assert "ZeroDivisionError" in output
 
