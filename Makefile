@@ -99,7 +99,7 @@ notebooks: .venv/.dev-installed browser fetch ## run the notebooks and store wha
 		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
 	@$(BIN)/python tests/notebook_form.py notebooks/*.ipynb
 
-docs: .venv/.dev-installed ## the API reference, from the docstrings, into build/docs/
+docs: .venv/.test-installed ## the API reference, from the docstrings, into build/docs/
 	@rm -rf build/docs
 	$(call timed,write the API reference,$(BIN)/python tests/documentation build/docs)
 

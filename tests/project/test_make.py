@@ -61,7 +61,7 @@ EXTRAS = {
     "lab": ".[eval,ray,scale]",
     "test": ".[test]",
     "notebooks": ".[dev]",
-    "docs": ".[dev]",
+    "docs": ".[test]",
 }
 
 
