@@ -28,7 +28,7 @@ MINIMUM = {
     "03_score_and_select.ipynb": 14,
     "04_explore.ipynb": 10,
     "05_does_it_need_those_heads.ipynb": 10,
-    "06_what_gets_chosen.ipynb": 13,
+    "06_what_gets_chosen.ipynb": 9,
     "07_watch_heads_appear.ipynb": 5,
     "08_weak_to_strong.ipynb": 4,
     "09_scaling_curves.ipynb": 10,
@@ -36,6 +36,7 @@ MINIMUM = {
     "11_right_and_real.ipynb": 4,
     "12_from_shares_to_a_mixture.ipynb": 4,
     "13_beside_the_ranking.ipynb": 8,
+    "14_what_it_follows.ipynb": 8,
 }
 
 HERE = Path(__file__).resolve().parent
