@@ -53,6 +53,7 @@ def plan(
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only the first tokens of each document.")
     ] = None,
+    reference: Reference = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
@@ -74,6 +75,7 @@ def plan(
         loaded, chosen, documents = to_score(
             corpus, heads, environment, model, simulate=simulate, **loading
         )
+        mode = referenced(mode, reference, id=id, text=text, domain=domain)
         made = wb.plan_scoring(
             loaded, chosen, documents, mode=mode,  # type: ignore[arg-type]
             window=window, max_tokens=max_tokens, id=id, text=text, domain=domain, sample=sample,
@@ -84,7 +86,8 @@ def plan(
             print_json(
                 tables
                 | {"tokens_per_second": made.rate, "hours": made.hours, "cost": cost,
-                   "device": made.device, "domain_from": made.domain_from,
+                   "device": made.device, "domain_from": made.domain_from, "passes": made.passes,
+                   "reference": None if made.reference is None else asdict(made.reference),
                    "memory": asdict(memory) | {"peak": memory.peak, "fits": memory.fits}}
             )  # fmt: skip
             return
