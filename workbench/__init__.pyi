@@ -93,6 +93,7 @@ from .selection.alternative_scores import (
 from .selection.cascade import Cascade, select_cascade
 from .selection.exposures import exposures
 from .selection.funnel import Funnel, funnel
+from .selection.funnel_judges import PatternJudge, VerdictJudge
 from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
 from .selection.selector_agreement import SelectorAgreement, selector_agreement
@@ -165,6 +166,7 @@ __all__ = [
     "Optimum",
     "OutsideDomain",
     "PairedResponse",
+    "PatternJudge",
     "Plan",
     "PowerTerms",
     "Powers",
@@ -192,6 +194,7 @@ __all__ = [
     "Task",
     "TokenChanges",
     "Training",
+    "VerdictJudge",
     "Verification",
     "VerificationError",
     "agreement",

@@ -23,11 +23,11 @@ from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.corpus.reading import read_corpus
 from workbench.masking.losses import passes_over
 from workbench.masking.reference import windows
+from workbench.masking.reference_cost import ReferenceCost, prepared, reference_cost
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.influence import scored
-from workbench.scoring.reference_cost import ReferenceCost, prepared, reference_cost
 from workbench.scoring.settings import ScoringSettings
 
 
