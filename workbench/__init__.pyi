@@ -50,6 +50,7 @@ from .loading.memory import MemoryNeed, memory_needed
 from .manifest.comparison import ManifestComparison, compare_manifests
 from .manifest.export.blends import write_blends
 from .manifest.export.materialisation import materialise
+from .manifest.export.shard_checks import verify_materialised
 from .manifest.selecting_files import FileSelection, select_files
 from .manifest.verification.report import Verification, VerificationError
 from .manifest.verification.verify import verify_manifest
@@ -317,6 +318,7 @@ __all__ = [
     "training",
     "training_runs",
     "verify_manifest",
+    "verify_materialised",
     "word_overlap",
     "write_blends",
     "write_manifest",

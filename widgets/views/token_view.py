@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import anywidget
 import numpy as np
@@ -15,6 +15,7 @@ from widgets.views.browser_files import module, stylesheet
 from workbench.core.text import escape_control_characters
 from workbench.masking.attention_rows import AttentionRow
 from workbench.masking.token_changes import TokenChanges, TokenPrediction
+from workbench.scoring.step_influence import Steps
 from workbench.session.step_bands import bands_of, in_words
 
 NOTHING = np.zeros(0, np.float32).tobytes()
@@ -63,7 +64,7 @@ class TokenView(anywidget.AnyWidget):
     order = traitlets.Enum(["text", "hurt"], "text").tag(sync=True)
     selected = traitlets.Int(-1).tag(sync=True)
     step_by = traitlets.Enum(["", "blank line", "sentence"], "").tag(sync=True)
-    steps = traitlets.List().tag(sync=True)
+    steps: traitlets.List[Any] = traitlets.List().tag(sync=True)
     chosen = traitlets.Unicode("").tag(sync=True)
     when = traitlets.Enum(["predicted", "read"], "predicted").tag(sync=True)
     revision = traitlets.Int(0).tag(sync=True)
@@ -183,7 +184,8 @@ class TokenView(anywidget.AnyWidget):
 
     def _cut_steps(self) -> None:
         """Show the steps of the text that is shown, as `step_by` says."""
-        bands = bands_of(self._changes, self.step_by) if self._changes and self.step_by else []
+        by = cast(Steps, self.step_by)
+        bands = bands_of(self._changes, by) if self._changes and by else []
         count = max((band.step + 1 for band in bands), default=0)
         self.steps = [[band.first, band.last, in_words(band, count)] for band in bands]
 

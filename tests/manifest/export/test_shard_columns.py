@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.run_folders import (
-    DATE,
+    OWN,
     documents,
     lay_down_manifest,
     of_older_format,
-    run_record,
-    score_table,
+    ranked_by,
 )
 
 import workbench as wb
 from workbench.manifest.export.materialisation import FORMAT, materialise, read_index
 from workbench.manifest.export.shard_columns import COLUMNS, shard_columns
 from workbench.manifest.export.text_shards import FORMATS
-from workbench.manifest.writing import write_manifest
 from workbench.scoring.schema import FORMULA
-from workbench.scoring.score_table import ScoreTable
-from workbench.selection.ranking import select
-
-OWN = {"name": "surprise", "formula": "share of tokens above 5 nats"}
-
-
-def ranked_by(folder, column):
-    """A manifest over the made-up scores, ranked by a column, one of the user's among them."""
-    frame = score_table()
-    frame["surprise"] = np.random.default_rng(1).uniform(size=len(frame))
-    frame["rise"] = frame["loss_ref"] - frame["loss_base"]
-    run = run_record(frame) | {"columns": [OWN]}
-    write_manifest(select(ScoreTable(frame, run, []), 0.3, by_score=column), folder, date=DATE)
-    return pq.read_table(folder / "selection.parquet").to_pandas().query("selected")
 
 
 def rows_of(out, index):
