@@ -50,6 +50,7 @@ from .loading.memory import MemoryNeed, memory_needed
 from .manifest.comparison import ManifestComparison, compare_manifests
 from .manifest.export.blends import write_blends
 from .manifest.export.materialisation import materialise
+from .manifest.export.shard_checks import verify_materialised
 from .manifest.selecting_files import FileSelection, select_files
 from .manifest.verification.report import Verification, VerificationError
 from .manifest.verification.verify import verify_manifest
@@ -93,6 +94,7 @@ from .selection.alternative_scores import (
 from .selection.cascade import Cascade, select_cascade
 from .selection.exposures import exposures
 from .selection.funnel import Funnel, funnel
+from .selection.funnel_judges import PatternJudge, VerdictJudge
 from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
 from .selection.selector_agreement import SelectorAgreement, selector_agreement
@@ -165,6 +167,7 @@ __all__ = [
     "Optimum",
     "OutsideDomain",
     "PairedResponse",
+    "PatternJudge",
     "Plan",
     "PowerTerms",
     "Powers",
@@ -192,6 +195,7 @@ __all__ = [
     "Task",
     "TokenChanges",
     "Training",
+    "VerdictJudge",
     "Verification",
     "VerificationError",
     "agreement",
@@ -314,6 +318,7 @@ __all__ = [
     "training",
     "training_runs",
     "verify_manifest",
+    "verify_materialised",
     "word_overlap",
     "write_blends",
     "write_manifest",

@@ -154,7 +154,7 @@ def measure(case: Case, device: torch.device, dtype: torch.dtype, budget: float)
                 peak = torch.cuda.max_memory_allocated(device) / 2**30
                 memory[name] = max(memory.get(name, 0.0), peak)
         longest_round = max(longest_round, time.monotonic() - begun)
-    row = next(engine._rows(texts))
+    row = next(engine.rows(texts))
     launches = launches_of(
         device, lambda: engine._whole_row_losses(row, [None, heads], "uniform").read()
     )

@@ -514,7 +514,10 @@ def test_hostile_tokens_are_text_and_keep_their_places(page):
     kinds = page.evaluate(
         "() => [...new Set([...document.querySelectorAll('#widget *')].map((e) => e.tagName))]"
     )
-    assert set(kinds) <= {"DIV", "SPAN", "BR", "BUTTON"}
+    assert set(kinds) <= {"DIV", "SPAN", "BR", "BUTTON", "SELECT", "OPTION"}
+    assert page.locator("select option").all_text_contents() == [  # the control of the steps alone
+        "no steps", "steps: blank lines", "steps: sentences",
+    ]  # fmt: skip
     deliver(page, {"kind": "predictions", "token": 0, "revision": 1,
                    "before": [[token, 0.1] for token in tokens], "after": []})  # fmt: skip
     token(page, 0).focus()

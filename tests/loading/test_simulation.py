@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy import integrate, stats
 from support.models import COMMON, make_hf, make_tokenizer
 from typer.testing import CliRunner
 
@@ -44,6 +45,21 @@ def test_the_error_on_gaussian_blocks(simulate, error):
     weight = torch.randn(1 << 20, generator=torch.Generator().manual_seed(0))
     rms = (quantised(weight, simulate) - weight).square().mean().sqrt().item()
     assert rms == pytest.approx(error, rel=0.02)
+
+
+def test_the_error_of_int8_is_that_of_its_steps_but_for_the_largest_value():
+    """.0060 is the error of the steps alone; one value of 64 is a level and has none: .0059."""
+
+    def at_most(m):  # probability that no value of a block is beyond m
+        return (2 * stats.norm.cdf(m) - 1) ** 64
+
+    mean_square, _ = integrate.quad(lambda m: 2 * m * (1 - at_most(m)), 0, 12)
+    steps = np.sqrt(mean_square / 12) / 127
+    weight = torch.randn(1 << 20, generator=torch.Generator().manual_seed(0))
+    rms = (quantised(weight, "int8") - weight).square().mean().sqrt().item()
+    assert round(steps, 4) == 0.0060
+    assert rms == pytest.approx(steps * np.sqrt(63 / 64), rel=0.003)
+    assert rms < 0.995 * steps
 
 
 @pytest.mark.parametrize("simulate", ["nf4", "int8"])

@@ -9,7 +9,8 @@ from support import oracle
 from support.models import make_hf, make_model
 
 import workbench as wb
-from workbench.masking.losses import losses_of_ids
+from workbench.masking.losses import losses_of_ids, passes_over
+from workbench.masking.packed import packed_passes
 from workbench.masking.reference import windows
 
 TEXT = "It is the next token that is predicted, not the one after it."
@@ -124,3 +125,20 @@ def test_losses_of_the_beginning_are_those_of_the_text_that_was_cut(tiny):
     ((cut,),) = wb.token_losses(tiny, [text], max_tokens=40)
     ((plain,),) = wb.token_losses(tiny, [beginning])
     assert cut.tolist() == pytest.approx(plain.tolist())
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_passes_are_counted_also_where_no_windows_are_packed(name, monkeypatch):
+    """By a hook on the decoder; a window that predicts nothing is not read."""
+    model = make_model(name)
+    heads = wb.HeadSet.of([(0, 1)], model)
+    cut = [[1] * n for n in (5, 1, 30, 100, 100, 2)]
+    monkeypatch.setattr(packed_passes(model), "row_tokens", 64)
+    for batches in (True, False):
+        if not batches:
+            monkeypatch.setattr("workbench.masking.losses.packed_passes", lambda model: None)
+        seen: list[int] = []
+        handle = model.decoder.register_forward_pre_hook(lambda *_, seen=seen: seen.append(1))
+        list(losses_of_ids(model, cut, [None, heads]))
+        handle.remove()
+        assert passes_over(model, cut, [None, heads]) == len(seen)

@@ -135,6 +135,19 @@ def lay_down_manifest(folder):
     return folder
 
 
+OWN = {"name": "surprise", "formula": "share of tokens above 5 nats"}  # a column of the user
+
+
+def ranked_by(folder, column):
+    """Write a manifest over the scores, ranked by a column such as OWN; return the chosen rows."""
+    frame = score_table()
+    frame["surprise"] = np.random.default_rng(1).uniform(size=len(frame))
+    frame["rise"] = frame["loss_ref"] - frame["loss_base"]
+    run = run_record(frame) | {"columns": [OWN]}
+    write_manifest(select(ScoreTable(frame, run, []), 0.3, by_score=column), folder, date=DATE)
+    return pq.read_table(folder / "selection.parquet").to_pandas().query("selected")
+
+
 def of_older_format(folder, format):
     """Make the manifest of a folder one as versions before format 4 wrote it."""
     stated = json.loads((folder / "manifest.json").read_text())

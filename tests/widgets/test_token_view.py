@@ -40,6 +40,32 @@ def test_a_locked_scale_stays_and_an_unlocked_one_fits(view):
     assert view.color_max == 1
 
 
+def test_steps_become_bands_when_they_are_asked_for(tiny):
+    """The bands are those of the session, and follow the mask."""
+    session = wb.Session(tiny, "One. Two and three.\n\nFour", "L1H0")
+    made = TokenView()
+    made.show(session.changes(), "no mask", "1 head masked")
+    assert made.steps == []
+    made.step_by = "sentence"
+    table = session.steps("sentence")
+    assert len(made.steps) == len(table) == 3
+    assert [first for first, _, _ in made.steps[1:]] == [last for _, last, _ in made.steps[:-1]]
+    assert (made.steps[0][0], made.steps[-1][1]) == (0, len(made.tokens))
+    for (_, _, words), row in zip(made.steps, table.itertuples(), strict=True):
+        stated = f"step {row.step + 1} of 3: {row.change:+.2f} nats over {row.tokens} token"
+        assert words.startswith(stated.replace("-", "\u2212"))
+    before = made.steps
+    session.mask("L2H1")
+    made.show(session.changes(), "no mask", "2 heads masked")
+    assert [step[:2] for step in made.steps] == [step[:2] for step in before]
+    assert made.steps != before
+    made.step_by = "blank line"
+    assert len(made.steps) == 2
+    made.step_by = ""
+    assert made.steps == []
+    json.dumps(before)
+
+
 def test_a_question_of_where_heads_look_reaches_its_owner_while_it_is_of_this_text(view):
     asked = []
     view.on_look = asked.append

@@ -46,6 +46,7 @@ class TextPanel(w.VBox):
         self.other = TokenView(status)
         self.other.add_class("aiw-side")
         w.link((self.order, "value"), (self.other, "order"))
+        w.link((self.tokens, "step_by"), (self.other, "step_by"))
         self.sides = w.ToggleButton(
             description="A | B", layout={"width": "auto"},
             tooltip="The text twice, each against the model without a mask: left under the heads "

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 HERE = Path(__file__).parent
+PARTS = {"token_view": ("step_bands",)}  # of a module, that stand in files of their own
 
 
 def module(name: str) -> str:
-    """The ES module of a view, with `shared.js` in front: anywidget loads one text, not imports.
+    """The ES module of a view, `shared.js` and its parts in front: anywidget takes one text.
 
     Args:
         name: of the view, which is also the name of its file.
@@ -16,7 +17,8 @@ def module(name: str) -> str:
     Returns:
         JavaScript.
     """
-    return (HERE / "shared.js").read_text("utf-8") + (HERE / f"{name}.js").read_text("utf-8")
+    files = ("shared", *PARTS.get(name, ()), name)
+    return "".join((HERE / f"{file}.js").read_text("utf-8") for file in files)
 
 
 def stylesheet(name: str) -> Path:

@@ -33,6 +33,8 @@ function render({ model, el }) {
   let needs = new Map(); // the heads that a token needs
   let marked = []; // the tokens with a mark of where heads look
   let timer = null;
+  let revision = -1; // that is shown
+  const bands = stepBands(model);
 
   el.classList.add("aiw-token-widget");
   const top = element("div", "aiw-token-top");
@@ -58,7 +60,7 @@ function render({ model, el }) {
   looksPart.append(lookTitle, sources);
   const quiet = (words) => Object.assign(text(words), { className: "aiw-token-legend-words" });
   legend.append(
-    quiet("easier"), least, element("span", "aiw-token-bar"), most, quiet("harder to predict"), lock,
+    quiet("easier"), least, element("span", "aiw-token-bar"), most, quiet("harder to predict"), lock, bands.control,
   );
   top.append(summary, legend);
   left.append(head, predictedPart);
@@ -138,12 +140,8 @@ function render({ model, el }) {
     const key = (i) => (Number.isNaN(change(i)) ? -Infinity : change(i));
     if (sorted) shown.sort((a, b) => key(b) - key(a) || a - b);
     list.classList.toggle("aiw-sorted", sorted);
-    const nodes = [];
-    for (const i of shown) {
-      nodes.push(spans[i]);
-      if (!sorted && tokens[i].includes(NEWLINE)) nodes.push(document.createElement("br"));
-    }
-    list.replaceChildren(...nodes);
+    const nodesOf = (i) => (tokens[i].includes(NEWLINE) ? [spans[i], document.createElement("br")] : [spans[i]]);
+    list.replaceChildren(...(sorted ? shown.map((i) => spans[i]) : bands.laid(tokens.length, nodesOf)));
   }
 
   function renew() {
@@ -154,6 +152,7 @@ function render({ model, el }) {
     predictions = new Map();
     looks = new Map();
     needs = new Map();
+    revision = model.get("revision");
     const same = next.length === tokens.length && next.every((one, i) => one === tokens[i]);
     const active = list.contains(document.activeElement);
     if (!same) {
@@ -162,9 +161,10 @@ function render({ model, el }) {
       marked = [];
       build();
       arrange();
-    } else if (model.get("order") === "hurt") {
+    } else if (model.get("order") === "hurt" || bands.moved()) {
       arrange();
     }
+    bands.relabel();
     paint();
     if (active && spans.length) spans[focus].focus({ preventScroll: true });
     look(looked);
@@ -177,7 +177,8 @@ function render({ model, el }) {
     spans[looked]?.classList.remove("aiw-looked");
     looked = i;
     spans[looked]?.classList.add("aiw-looked");
-    say(head, i < 0 ? "Point at a token, or go to it with the arrow keys." : words(i));
+    const step = bands.wordsOf(i);
+    say(head, i < 0 ? "Point at a token, or go to it with the arrow keys." : words(i) + (step && `\n${step}`));
     showPredictions();
     showLooks();
     showNeeds();
@@ -442,6 +443,14 @@ function render({ model, el }) {
     arrange();
     paint();
   };
+  const stepsChanged = () => {
+    if (model.get("revision") !== revision) return; // the text is on its way as well
+    const active = list.contains(document.activeElement);
+    if (model.get("order") !== "hurt" && bands.moved()) arrange();
+    if (active && spans.length) spans[focus].focus({ preventScroll: true });
+    bands.relabel();
+    look(looked);
+  };
   const themes = watchTheme(model);
   const staleChanged = () => el.classList.toggle("aiw-stale", model.get("stale") === true);
   staleChanged();
@@ -453,6 +462,8 @@ function render({ model, el }) {
   model.on("change:locked", paint);
   model.on("change:chosen", choiceChanged);
   model.on("change:when", choiceChanged);
+  model.on("change:steps", stepsChanged);
+  model.on("change:step_by", bands.relabel);
   model.on("msg:custom", delivered);
   renew();
 
@@ -468,6 +479,8 @@ function render({ model, el }) {
     model.off("change:locked", paint);
     model.off("change:chosen", choiceChanged);
     model.off("change:when", choiceChanged);
+    model.off("change:steps", stepsChanged);
+    model.off("change:step_by", bands.relabel);
     model.off("msg:custom", delivered);
   };
 }

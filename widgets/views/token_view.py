@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import anywidget
 import numpy as np
@@ -15,6 +15,8 @@ from widgets.views.browser_files import module, stylesheet
 from workbench.core.text import escape_control_characters
 from workbench.masking.attention_rows import AttentionRow
 from workbench.masking.token_changes import TokenChanges, TokenPrediction
+from workbench.scoring.step_influence import Steps
+from workbench.session.step_bands import bands_of, in_words
 
 NOTHING = np.zeros(0, np.float32).tobytes()
 
@@ -38,6 +40,9 @@ class TokenView(anywidget.AnyWidget):
         labels: names of the two head sets.
         order: "text" or "hurt" (the most hurt first).
         selected: the token that was asked about, or -1.
+        step_by: how the text is cut into steps that stand as bands: "blank line" or "sentence"; "":
+            there are none.
+        steps: the bands, each as number of its first token, of the one behind its last, and words.
         chosen: the heads whose attention is shown, in words such as "L17H3"; "": none.
         when: whether that is from the place where the token is "predicted" or "read".
         revision: counts the texts and masks; messages about another one are out of date.
@@ -58,6 +63,8 @@ class TokenView(anywidget.AnyWidget):
     labels = traitlets.List(traitlets.Unicode(), ["before", "after"]).tag(sync=True)
     order = traitlets.Enum(["text", "hurt"], "text").tag(sync=True)
     selected = traitlets.Int(-1).tag(sync=True)
+    step_by = traitlets.Enum(["", "blank line", "sentence"], "").tag(sync=True)
+    steps: traitlets.List[Any] = traitlets.List().tag(sync=True)
     chosen = traitlets.Unicode("").tag(sync=True)
     when = traitlets.Enum(["predicted", "read"], "predicted").tag(sync=True)
     revision = traitlets.Int(0).tag(sync=True)
@@ -79,8 +86,10 @@ class TokenView(anywidget.AnyWidget):
         self.on_step: Callable[[int], object] = lambda by: None
         self.on_undo: Callable[[], object] = lambda: None
         self.on_redo: Callable[[], object] = lambda: None
+        self._changes: TokenChanges | None = None  # that are shown
         self._fitting = self.color_max  # the scale that the losses shown would have
         self.observe(self._lock_changed, "locked")
+        self.observe(lambda _: self._cut_steps(), "step_by")
         self.on_msg(self.handle)
 
     def show(
@@ -105,6 +114,8 @@ class TokenView(anywidget.AnyWidget):
             self.summary = changes.describe()
             self.note = left_out if changes.left_out else ""
             self.labels = [before, after]
+            self._changes = changes
+            self._cut_steps()
             self.stale = False
             self.revision += 1
 
@@ -170,6 +181,13 @@ class TokenView(anywidget.AnyWidget):
             {"kind": "needs", "token": token, "revision": revision, "heads": rises,
              "against": against}
         )  # fmt: skip
+
+    def _cut_steps(self) -> None:
+        """Show the steps of the text that is shown, as `step_by` says."""
+        by = cast(Steps, self.step_by)
+        bands = bands_of(self._changes, by) if self._changes and by else []
+        count = max((band.step + 1 for band in bands), default=0)
+        self.steps = [[band.first, band.last, in_words(band, count)] for band in bands]
 
     def _lock_changed(self, change: Any) -> None:
         if not change["new"]:

@@ -53,6 +53,7 @@ def plan(
     max_tokens: Annotated[
         int | None, typer.Option(help="Read only the first tokens of each document.")
     ] = None,
+    reference: Reference = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
@@ -74,6 +75,7 @@ def plan(
         loaded, chosen, documents = to_score(
             corpus, heads, environment, model, simulate=simulate, **loading
         )
+        mode = referenced(mode, reference, id=id, text=text, domain=domain)
         made = wb.plan_scoring(
             loaded, chosen, documents, mode=mode,  # type: ignore[arg-type]
             window=window, max_tokens=max_tokens, id=id, text=text, domain=domain, sample=sample,
@@ -84,7 +86,8 @@ def plan(
             print_json(
                 tables
                 | {"tokens_per_second": made.rate, "hours": made.hours, "cost": cost,
-                   "device": made.device, "domain_from": made.domain_from,
+                   "device": made.device, "domain_from": made.domain_from, "passes": made.passes,
+                   "reference": None if made.reference is None else asdict(made.reference),
                    "memory": asdict(memory) | {"peak": memory.peak, "fits": memory.fits}}
             )  # fmt: skip
             return
@@ -136,6 +139,9 @@ def verify(
         int | None, typer.Option(help="The corpus was this many documents of the environment.")
     ] = None,
     reference: Reference = None,
+    materialised: Annotated[
+        Path | None, typer.Option(help="Also check these shards, which `materialise` wrote.")
+    ] = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
@@ -160,12 +166,20 @@ def verify(
             folder, loaded, documents, level=level, texts=texts, sample=sample, seed=seed,
             strict=False, id=id, text=text, domain=domain,
         )  # fmt: skip
+        shards = None
+        if materialised is not None and report.ok:
+            shards = wb.verify_materialised(materialised, folder)
         if as_json:
             tables = {"checks": report.checks, "levels": report.levels}
             result = {"ok": report.ok, "level": report.level, "outcome": report.outcome}
-            print_json(result | tables)
+            print_json(result | tables | ({} if shards is None else {"materialised": shards}))
         else:
             put(report)
+            if shards is not None:
+                columns = [(c["name"], c["meaning"]) for c in shards["columns"]]
+                print_table(("column of the shards", "meaning"), columns)
+                put(f"{shards['lines']:,} lines in {shards['shards']:,} shards are as chosen, "
+                    f"ranked by {shards['by_score']['column']}")  # fmt: skip
         if not report.ok:
             raise typer.Exit(1)
 

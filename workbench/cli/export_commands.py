@@ -44,6 +44,24 @@ def _examples(path: Path) -> tuple[list[str], list[bool]]:
     return texts, excluded
 
 
+def _judge(
+    pattern: str | None, verdicts: Path | None, column: str | None, least: float | None
+) -> Any:
+    """The judge that the options ask for, None without any."""
+    from workbench.selection.funnel_judges import PatternJudge, VerdictJudge
+
+    if pattern is not None and verdicts is not None:
+        raise ValueError("--judge-pattern and --verdicts are two judges: give one of them")
+    if verdicts is None and (column is not None or least is not None):
+        raise ValueError(
+            "--verdict-column and --verdict-from say how to read a table of verdicts: give it with "
+            "--verdicts FILE"
+        )
+    if verdicts is not None:
+        return VerdictJudge.read(verdicts, column or "exclude", least)
+    return None if pattern is None else PatternJudge(pattern)
+
+
 @app.command()
 def funnel(
     corpus: Corpus,
@@ -57,20 +75,46 @@ def funnel(
         typer.Option(help="JSON Lines with text and exclude, true or false, for a classifier."),
     ] = None,
     recall: Annotated[float, typer.Option(help="Share of the examples that it must find.")] = 0.95,
+    judge_pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the classifier is unsure, exclude what this regular expression is found "
+            "in (any case), and keep the rest."
+        ),
+    ] = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where it is unsure, go by this table (.jsonl, .csv, .parquet) of verdicts by "
+            "doc_id or id; documents without one are excluded."
+        ),
+    ] = None,
+    verdict_column: Annotated[
+        str | None, typer.Option(help="Its column with true (exclude) or false [default: exclude].")
+    ] = None,
+    verdict_from: Annotated[
+        float | None, typer.Option(help="The column holds numbers: exclude from this one on.")
+    ] = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
     as_json: AsJson = False,
 ) -> None:
-    """Find the documents to leave out of a selection: by terms, then by a classifier."""
+    """Find the documents to leave out of a selection: by terms, a classifier, then a judge."""
     with reported(as_json):
         import workbench as wb
 
+        judge = _judge(judge_pattern, verdicts, verdict_column, verdict_from)
+        if judge is not None and examples is None:
+            raise ValueError(
+                "a judge is asked where a classifier is unsure: give --examples FILE (JSON Lines "
+                "with text and exclude) too, or leave --judge-pattern and --verdicts out"
+            )
         known = None if examples is None else _examples(examples)
         words = terms.read_text(encoding="utf-8").splitlines()
         made = wb.funnel(
-            corpus, words, known, escalate=escalate, recall=recall, id=id, text=text, domain=domain
-        )
+            corpus, words, known, judge, escalate, recall=recall, id=id, text=text, domain=domain
+        )  # fmt: skip
         out.parent.mkdir(parents=True, exist_ok=True)
         made.write(out)
         if as_json:
@@ -78,6 +122,15 @@ def funnel(
             return
         print_table(("stage", "reached", "kept", "excluded"), made.stages.to_numpy().tolist())
         put(f"what became of each document: {out}")
+        for said, count in (
+            ("the classifier is unsure of, so they are excluded: --judge-pattern or --verdicts "
+             "decides them", made.rows["reason"].str.contains("unsure from")
+             & (made.rows["stage"] == "classifier")),
+            ("the table has no verdict on, so they are excluded",
+             made.rows["reason"].str.endswith("no verdict, so excluded")),
+        ):  # fmt: skip
+            if count.any():
+                put(f"{int(count.sum()):,} documents that {said}")
 
 
 @app.command()

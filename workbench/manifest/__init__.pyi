@@ -3,6 +3,7 @@
 from .comparison import ManifestComparison, compare_manifests
 from .export.blends import write_blends
 from .export.materialisation import materialise
+from .export.shard_checks import verify_materialised
 from .selecting_files import FileSelection, select_files
 from .verification.report import Verification, VerificationError
 from .verification.verify import verify_manifest
@@ -17,6 +18,7 @@ __all__ = [
     "materialise",
     "select_files",
     "verify_manifest",
+    "verify_materialised",
     "write_blends",
     "write_manifest",
 ]

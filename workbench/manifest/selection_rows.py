@@ -20,9 +20,8 @@ from workbench.core.parquet import batches, groups_of
 
 _BATCH_ROWS = 1 << 16
 _HEX = "^[0-9a-f]{64}$"
-_TYPES: dict[str, type] = {
-    "row": np.int64, "tokens": np.int64, "repeat": np.int64, "rank": np.int64, "score": np.float64,
-}  # fmt: skip
+_NUMBERED = ("source", "domain")  # names, kept as int32 places in a list of them
+_WHOLE = ("row", "tokens", "predicted", "predicted_novel", "repeat", "rank")
 
 
 class SourceRows(NamedTuple):
@@ -61,21 +60,19 @@ class SelectionRows:
 
         Args:
             path: of the file.
-            columns: of "domain", "tokens", "repeat", "rank" and "score", those to keep as well.
+            columns: "domain" and names of columns of numbers, those to keep as well.
             chosen_only: leave out the rows whose `repeat` is 0.
 
         Raises:
             ValueError: where a text hash is not one, or the file expands beyond bounds.
         """
-        numbers: dict[str, dict[str, int]] = {"source": {}, "domain": {}}
+        numbers: dict[str, dict[str, int]] = {name: {} for name in _NUMBERED}
         filtered = ["repeat"] if chosen_only else []
         wanted = dict.fromkeys(["source", "row", "text_sha256", *columns, *filtered])
         with path.open("rb") as stream:
             count = sum(group.rows for group in groups_of(stream))
             # Memory that nothing is written into is not taken, so chosen rows cost what they are.
-            read: dict[str, np.ndarray] = {
-                name: np.empty(count, _TYPES.get(name, np.int32)) for name in wanted
-            }
+            read: dict[str, np.ndarray] = {name: np.empty(count, _type_of(name)) for name in wanted}
             read["text_sha256"] = np.empty((count, 32), np.uint8)
             end = 0
             with pq.ParquetFile(stream, pre_buffer=False) as file:
@@ -167,6 +164,12 @@ class SelectionRows:
         for source, share in zip(self.sources.values(), shares, strict=True):
             drawn = random.choice(source.last - source.first, size=int(share), replace=False)
             yield source.first + np.sort(drawn)
+
+
+def _type_of(column: str) -> type:
+    if column in _NUMBERED:
+        return np.int32
+    return np.int64 if column in _WHOLE else np.float64
 
 
 def _numbered(names: pa.Array, numbers: dict[str, int]) -> np.ndarray:

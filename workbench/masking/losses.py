@@ -99,3 +99,27 @@ def losses_of_ids(
     for pieces in cut:
         parts = [next(stream) for _ in pieces] or [nothing]
         yield [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def passes_over(
+    model: Model,
+    windows: Sequence[Sequence[int]],
+    heads: Sequence[HeadSet | None],
+    mode: Mode = "uniform",
+) -> int:
+    """How many forward passes the losses of windows take, beside those over a reference set.
+
+    Args:
+        model: the model.
+        windows: token ids with the special prefix, in the order in which they are read.
+        heads: the head sets (None: no head masked).
+        mode: what a masked head does instead (see `masked`).
+
+    Returns:
+        The number of passes, where the memory holds each of them.
+    """
+    batches = packed_passes(model)
+    least = max(len(model.bos_ids), 1)  # what predicts nothing is not read
+    if batches is None:
+        return len(heads) * sum(len(window) > least for window in windows)
+    return sum(any(len(w) > least for w in row) for row in batches.rows(windows, mode))

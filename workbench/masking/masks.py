@@ -219,7 +219,7 @@ def replacements(model: Model, mode: Mode, ids: Sequence[int] = ()) -> torch.Ten
     rows, kept = model.cache.kept(key, lambda: _begin(model, reference), state=state)
     number = donor(reference, ids, rows)
     if number not in kept:
-        kept[number] = _outputs(model, rows[number])
+        kept[number] = head_outputs(model, rows[number])
     kept.move_to_end(number)
     while len(kept) > 1 and sum(x.numel() for x in kept.values()) * 4 > DONORS:
         kept.popitem(last=False)
@@ -230,15 +230,50 @@ def _begin(
     model: Model, reference: ReferenceSet
 ) -> tuple[list[list[int]], OrderedDict[int, torch.Tensor]]:
     """The token ids of each text of a set, and room for their outputs."""
+    return reference_rows(model, reference), OrderedDict()
+
+
+def reference_rows(model: Model, reference: ReferenceSet) -> list[list[int]]:
+    """What a model reads of the texts of a reference set.
+
+    Args:
+        model: the model.
+        reference: the set.
+
+    Returns:
+        The token ids of each text, with the special prefix, as far as they are read.
+    """
     length = min(reference.max_tokens, model.context)
-    return [
-        (model.bos_ids + model.encode(text))[:length] for text in reference.texts
-    ], OrderedDict()
+    return [(model.bos_ids + model.encode(text))[:length] for text in reference.texts]
+
+
+def output_bytes(model: Model, tokens: int) -> int:
+    """Bytes that the outputs of every head take, as they are kept for mode "resample".
+
+    Args:
+        model: the model.
+        tokens: of the text.
+
+    Returns:
+        Bytes, in float32.
+    """
+    return model.num_layers * model.num_heads * model.sites[0].head_size * tokens * 4
 
 
 @preemptible
-def _outputs(model: Model, ids: list[int]) -> torch.Tensor:
-    """The output of every head at each position of one row; (layers, tokens, heads, size)."""
+def head_outputs(model: Model, ids: Sequence[int]) -> torch.Tensor:
+    """The output of every head at each position of one text, in one pass.
+
+    Args:
+        model: the model, with no head masked.
+        ids: token ids with the special prefix.
+
+    Returns:
+        The outputs (layers, tokens, heads, head size), float32, on the CPU.
+
+    Raises:
+        ValueError: heads of the model are masked.
+    """
     size = model.sites[0].head_size
     outputs = torch.zeros(model.num_layers, len(ids), model.num_heads, size)
 
@@ -248,7 +283,7 @@ def _outputs(model: Model, ids: list[int]) -> torch.Tensor:
     with model.lock, torch.inference_mode():
         require_unmasked(model)
         with attach_hooks(model.sites, observer=keep):
-            model.hidden(torch.tensor([ids], device=model.device))
+            model.hidden(torch.tensor([list(ids)], device=model.device))
     return outputs
 
 

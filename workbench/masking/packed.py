@@ -115,9 +115,7 @@ class PackedPasses:
             torch.OutOfMemoryError: a single window under a single set does not fit the memory.
         """
         waiting: list[_RowLosses] = []
-        # Each text is given the outputs of another one of its own.
-        rows = self._rows(windows) if kind_of(mode) != "resample" else ([w] for w in windows)
-        for packed in rows:
+        for packed in self.rows(windows, mode):
             losses = self._row_losses(packed, sets, mode)
             if not runs_ahead(self.model.device):
                 waiting, losses = losses, []
@@ -256,8 +254,22 @@ class PackedPasses:
                 ).last_hidden_state
         return states if row_of == [*range(len(states))] else states[sent(row_of, model.device)]
 
-    def _rows(self, windows: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
-        """Consecutive windows that fit a row together; a longer one has a row to itself."""
+    def rows(
+        self, windows: Sequence[Sequence[int]], mode: Mode = "uniform"
+    ) -> Iterator[list[Sequence[int]]]:
+        """Consecutive windows that fit a row together; a longer one has a row to itself.
+
+        Args:
+            windows: token ids with the special prefix.
+            mode: what a masked head does instead: under "resample" each window is given the
+                outputs of another text of its own, and has a row to itself.
+
+        Yields:
+            The windows that share a pass.
+        """
+        if kind_of(mode) == "resample":
+            yield from ([window] for window in windows)
+            return
         packed: list[Sequence[int]] = []
         for window in windows:
             if packed and sum(map(len, packed)) + len(window) > self.row_tokens:

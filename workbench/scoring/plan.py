@@ -21,6 +21,9 @@ from workbench.core.progress import check_cancelled, progress_bar
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
 from workbench.corpus.reading import read_corpus
+from workbench.masking.losses import passes_over
+from workbench.masking.reference import windows
+from workbench.masking.reference_cost import ReferenceCost, prepared, reference_cost
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
@@ -35,12 +38,19 @@ class Plan:
     Attributes:
         domains: one row a domain with documents, bytes (UTF-8), sampled (documents scored to
             measure), tokens (that a run would read; an estimate from the sample with its 95 %
-            bootstrap interval tokens_low to tokens_high), seconds, seconds_low, seconds_high (those
-            tokens at the measured rate) and unscorable (share of the sample that cannot be scored).
+            bootstrap interval tokens_low to tokens_high), windows (with a predicted token, that
+            these are read in; each has the special tokens besides), seconds, seconds_low,
+            seconds_high (those tokens at the measured rate) and unscorable (share of the sample
+            that cannot be scored).
         skipped: one row a reason with documents, of what the reader cannot give out.
         rate: tokens a second on `device`.
         device: of the model.
         domain_from: documents by `Document.domain_from`.
+        passes: forward passes of the model in one process, those over the reference set among them.
+            Under "resample" one a window, which are packed into shared rows otherwise: their number
+            is carried over from the sample.
+        reference: what the texts cost that modes "mean" and "resample" take outputs from; None
+            where the mode takes none.
     """
 
     domains: pd.DataFrame
@@ -48,14 +58,17 @@ class Plan:
     rate: float
     device: str
     domain_from: Mapping[str, int]
+    passes: float
+    reference: ReferenceCost | None
 
     @property
     def hours(self) -> tuple[float, float, float]:
-        """Estimate, low and high in hours for all domains together.
+        """Estimate, low and high in hours for all domains together, and the reference set.
 
         The ends of the intervals are added up, which is wider than the interval of the sum.
         """
-        total = self.domains[["seconds", "seconds_low", "seconds_high"]].sum() / 3600
+        once = self.reference.seconds if self.reference else 0.0
+        total = (self.domains[["seconds", "seconds_low", "seconds_high"]].sum() + once) / 3600
         return float(total.iloc[0]), float(total.iloc[1]), float(total.iloc[2])
 
     def cost(self, price: float) -> tuple[float, float, float]:
@@ -78,7 +91,16 @@ class Plan:
             reasons[kind_of(reason)] += count
         read = int(self.domains["documents"].sum()) + reasons.total()
         both = note_on_domains(self.domain_from), note_on_skipped(read, reasons)
-        return [note for note in both if note]
+        return [note for note in (self._on_reference(), *both) if note]
+
+    def _on_reference(self) -> str | None:
+        if self.reference is None:
+            return None
+        of = self.reference
+        return (
+            f"about {self.passes:,.0f} passes, {of.passes:,.0f} of them over {of.tokens:,.0f} "
+            f"tokens of the reference set {of.name!r:.80} ({_spoken(of.seconds / 3600)} a process)"
+        )
 
     def __repr__(self) -> str:
         tokens, hours = self.domains["tokens"].sum(), self.hours
@@ -113,7 +135,7 @@ def plan_scoring(
         model: the selector.
         heads: the heads to mask.
         corpus: as in `score_corpus`; it is read once.
-        mode: as in `score_corpus`.
+        mode: as in `score_corpus`; the cost of the reference set is counted once.
         window: as in `score_corpus`.
         max_tokens: as in `score_corpus`.
         id: column of the id.
@@ -138,32 +160,50 @@ def plan_scoring(
     rng = np.random.default_rng(seed)
     census = _count(read_corpus(corpus, id=id, text=text, domain=domain), sample, rng)
     chosen = [document for some in census.drawn.values() for document in some]
-    list(scored(model, settings, chosen[:1]))  # what is done only once
-    seconds, results = _measure(model, settings, chosen)
-    lengths = {
-        name: np.array([len(model.encode(document.text)[:max_tokens]) for document in some], float)
+    read = {
+        name: [model.encode(document.text)[:max_tokens] for document in some]
         for name, some in census.drawn.items()
     }
+    cut = {
+        name: [list(windows(model, ids, settings.window)) for ids in some]
+        for name, some in read.items()
+    }
+    least = max(len(model.bos_ids), 1)  # tokens of a window in which nothing is predicted
+    known = [w for some in cut.values() for pieces in some for w in pieces if len(w) > least]
+    list(scored(model, settings, chosen[:1]))  # what is done only once
+    prepared(model, mode, known)
+    seconds, results = _measure(model, settings, chosen)
+    lengths = {name: np.array([len(ids) for ids in some], float) for name, some in read.items()}
     rate = sum(some.sum() for some in lengths.values()) / seconds
     pairs = zip(chosen, results, strict=True)
     lost = Counter(document.domain for document, result in pairs if isinstance(result, Skipped))
-    rows = []
+    rows, passes = [], 0.0
     for name in sorted(census.documents):
-        count, read = census.documents[name], lengths[name]
-        low = high = read.mean()
-        if count > len(read):  # else all were read
-            means = rng.choice(read, size=(2000, len(read))).mean(axis=1)
+        count, of_each = census.documents[name], lengths[name]
+        sampled = len(of_each)
+        low = high = of_each.mean()
+        if count > sampled:  # else all were read
+            means = rng.choice(of_each, size=(2000, sampled)).mean(axis=1)
             low, high = percentile_interval(means)
-        tokens = count * np.array([read.mean(), low, high])
-        share = lost[name] / len(read)
-        rows.append((name, count, census.size[name], len(read), *tokens, *tokens / rate, share))
+        tokens = count * np.array([of_each.mean(), low, high])
+        pieces = [window for some in cut[name] for window in some]
+        with_loss = sum(len(window) > least for window in pieces)
+        passes += count / sampled * passes_over(model, pieces, [None, heads], mode)
+        rows.append(
+            (name, count, census.size[name], sampled, *tokens, count / sampled * with_loss,
+             *tokens / rate, lost[name] / sampled)
+        )  # fmt: skip
     columns = [
-        "domain", "documents", "bytes", "sampled", "tokens", "tokens_low", "tokens_high",
+        "domain", "documents", "bytes", "sampled", "tokens", "tokens_low", "tokens_high", "windows",
         "seconds", "seconds_low", "seconds_high", "unscorable",
     ]  # fmt: skip
     skipped = pd.DataFrame(census.skipped.most_common(), columns=["reason", "documents"])
     domains = pd.DataFrame(rows, columns=columns)
-    return Plan(domains, skipped, float(rate), str(model.device), dict(census.domain_from))
+    reference = reference_cost(model, mode, float(domains["windows"].sum()), known)
+    return Plan(
+        domains, skipped, float(rate), str(model.device), dict(census.domain_from),
+        passes + (reference.passes if reference else 0), reference,
+    )  # fmt: skip
 
 
 @dataclass

@@ -112,6 +112,25 @@ def split_steps(text: str, by: Steps = "blank line") -> list[str]:
     return [text[a:b] for a, b in pairwise(cuts) if a < b]
 
 
+def step_of_tokens(pieces: Sequence[str], steps: Sequence[str]) -> np.ndarray:
+    """The step in which each token ends.
+
+    Args:
+        pieces: the text of each token, which together begin the text (`pieces_of`).
+        steps: the steps of the text (`split_steps`), at least one.
+
+    Returns:
+        Int (tokens,), numbers of steps from 0, which never fall.
+    """
+    ends = np.cumsum([len(step) for step in steps])
+    text, places, at = "".join(steps), [], 0
+    for piece in pieces:
+        if piece != CONTINUED or text[at : at + 1] == CONTINUED:
+            at += len(piece)
+        places.append(min(int(np.searchsorted(ends, max(at, 1))), len(ends) - 1))
+    return np.asarray(places, dtype=int)
+
+
 def steps_of(
     pieces: Sequence[str], before: np.ndarray, after: np.ndarray, steps: Sequence[str]
 ) -> pd.DataFrame:
@@ -127,13 +146,8 @@ def steps_of(
         One row a step, with the columns of `StepInfluence.steps` but document.
     """
     ends = np.cumsum([len(step) for step in steps])
-    text, places, at = "".join(steps), [], 0
-    for piece in pieces:
-        if piece != CONTINUED or text[at : at + 1] == CONTINUED:
-            at += len(piece)
-        places.append(min(int(np.searchsorted(ends, max(at, 1))), len(ends) - 1))
     known = np.isfinite(before) & np.isfinite(after)
-    where = np.asarray(places, dtype=int)[known]
+    where = step_of_tokens(pieces, steps)[known]
     grains = [np.round(x[known].astype(float) / GRAIN) * GRAIN for x in (before, after)]
     base, ref = (np.bincount(where, x, len(steps)) for x in grains)
     tokens = np.bincount(where, minlength=len(steps))

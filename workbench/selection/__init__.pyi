@@ -11,6 +11,7 @@ from .alternative_scores import (
 from .cascade import Cascade, select_cascade
 from .exposures import exposures
 from .funnel import Funnel, funnel
+from .funnel_judges import PatternJudge, VerdictJudge
 from .rank_agreement import agreement, agreement_along
 from .ranking import Selection, select
 from .selector_agreement import SelectorAgreement, selector_agreement
@@ -19,8 +20,10 @@ from .selector_comparison import compare_selectors, merge_score_tables
 __all__ = [
     "Cascade",
     "Funnel",
+    "PatternJudge",
     "Selection",
     "SelectorAgreement",
+    "VerdictJudge",
     "agreement",
     "agreement_along",
     "chosen_by",

@@ -52,8 +52,9 @@ class Funnel:
         rows: one row a document: source, row, doc_id, domain, text_sha256, terms (how many it
             holds), probability (of the classifier; NaN where it was not asked), stage (of STAGES,
             where it was decided), excluded, and reason.
-        settings: what decided: the number and digest of the terms, escalate, recall, and the two
-            probabilities between which the classifier is unsure.
+        settings: what decided: the number and digest of the terms, escalate, recall, the two
+            probabilities between which the classifier is unsure, and whether there was a judge, or
+            which (its `to_json`, where it has one).
     """
 
     rows: pd.DataFrame
@@ -145,7 +146,8 @@ def funnel(
             texts, and for each whether to exclude it; at least ten of either kind.
         judge: called once with the documents in doubt, gives for each True (exclude), False, or
             None where it does not know, which excludes. With `wb.judge` and a prompt of your own:
-            `lambda documents: wb.judge(documents, prompt=...)["reasoning"]`.
+            `lambda documents: wb.judge(documents, prompt=...)["reasoning"]`. `PatternJudge` and
+            `VerdictJudge` are judges that need no function of yours.
         escalate: how many terms make a document be looked at, from 1.
         recall: share of the examples to exclude that the classifier must find, in (0, 1].
         id: column of the id.
@@ -171,7 +173,7 @@ def funnel(
     listed = "\n".join(sorted(" ".join(p) for group in wanted.values() for p in group))
     settings: dict[str, Any] = {
         "terms": listed.count("\n") + 1, "terms_sha256": text_sha256(listed),
-        "escalate": escalate, "classifier": None, "judge": judge is not None,
+        "escalate": escalate, "classifier": None, "judge": _stated(judge),
     }  # fmt: skip
     rows, doubtful = [], []
     with progress_bar("counting terms", "doc", None) as done:
@@ -191,6 +193,12 @@ def funnel(
     return Funnel(pd.DataFrame(rows, columns=SCHEMA.names).astype({"terms": "int64"}), settings)
 
 
+def _stated(judge: Judge | None) -> Any:
+    """What is stated of a judge: what it says of itself, else whether there is one."""
+    own = getattr(judge, "to_json", None)
+    return own() if callable(own) else judge is not None
+
+
 def words_of(text: str) -> list[str]:
     """The words of a text as terms are counted by: case folded, what has no glyph taken out.
 
@@ -200,9 +208,21 @@ def words_of(text: str) -> list[str]:
     Returns:
         The words in order.
     """
+    return _KEPT.findall(visible_text(text).casefold())
+
+
+def visible_text(text: str) -> str:
+    """A text as it is seen: in normal form (NFKC), what has no glyph taken out.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The text without hidden joiners and soft hyphens.
+    """
     plain = unicodedata.normalize("NFKC", text)
     seen = (c for c in plain if c not in _JOINERS and unicodedata.category(c) != "Cf")
-    return _KEPT.findall("".join(seen).casefold())
+    return "".join(seen)
 
 
 def _phrases(terms: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:

@@ -24,6 +24,7 @@ from support.run_folders import HOSTILE, lay_down_manifest, run_record
 from support.run_folders import documents as scored
 
 import workbench.core.progress
+import workbench.manifest.export.shard_folders
 import workbench.manifest.export.text_shards
 from workbench.core.files import sha256_of
 from workbench.core.progress import Cancelled
@@ -32,9 +33,10 @@ from workbench.manifest.export.materialisation import (
     MaterialiseError,
     materialise,
     read_index,
-    source_folder,
 )
-from workbench.manifest.export.text_shards import COLUMNS, FORMATS
+from workbench.manifest.export.shard_columns import COLUMNS
+from workbench.manifest.export.shard_folders import source_folder
+from workbench.manifest.export.text_shards import FORMATS
 from workbench.manifest.verification.report import VerificationError
 from workbench.manifest.writing import write_manifest
 from workbench.scoring.score_table import ScoreTable
@@ -107,7 +109,7 @@ def test_the_shards_hold_the_chosen_texts_and_no_others(manifest, tmp_path, form
     texts = {document.row: document.text for document in scored()}
     assert sorted(row["row"] for row in lines) == sorted(chosen["row"])
     for row in lines:
-        assert set(row) == set(COLUMNS.names)
+        assert set(row) == {column.name for column in COLUMNS}
         assert row["text"] == texts[row["row"]]
         stated = chosen.set_index("row").loc[row["row"]]
         assert (row["score"], row["rank"]) == (stated["score"], stated["rank"])
@@ -323,16 +325,13 @@ def test_a_killed_run_is_no_finished_one_and_is_begun_again(manifest, tmp_path):
     index = materialise(manifest, scored(), out, shard_tokens=20)
     assert index == materialise(manifest, scored(), tmp_path / "whole", shard_tokens=20)
     on_disk = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
-    assert on_disk == {"index.json", ".lock"} | {
+    assert on_disk == {"index.json", "croissant.json", ".lock"} | {
         shard["path"] for source in index["sources"] for shard in source["shards"]
     }
 
 
 def test_many_domains_do_not_exhaust_the_files(tmp_path, monkeypatch):
-    module = sys.modules[
-        "workbench.manifest.export.materialisation"
-    ]  # the package's attribute is the function
-    monkeypatch.setattr(module, "_OPEN_SHARDS", 3)
+    monkeypatch.setattr(workbench.manifest.export.shard_folders, "_OPEN_SHARDS", 3)
     domains = [f"d{i % 9}" for i in range(45)]
     corpus = chosen_folder(tmp_path / "run", [f"text {i}" for i in range(45)], domains)
     index = materialise(tmp_path / "run", corpus, tmp_path / "out", repeat=2)

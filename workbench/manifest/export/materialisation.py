@@ -13,35 +13,34 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from workbench.core.files import canonical_json, read_json, resolve_inside, write_atomically
 from workbench.core.progress import check_cancelled, progress_bar
-from workbench.corpus.document import Document, Skipped
+from workbench.corpus.document import Skipped
 from workbench.corpus.moved_texts import places_of
 from workbench.corpus.reading import read_corpus, text_sha256
-from workbench.manifest.croissant import SELECTION_FILE
-from workbench.manifest.export.text_shards import FORMATS, TextShard
+from workbench.manifest.croissant import SELECTION_FILE, by_score_term, ranked_by
+from workbench.manifest.export.shard_columns import shard_columns, stated_columns
+from workbench.manifest.export.shard_dataset import CROISSANT_FILE, shard_dataset
+from workbench.manifest.export.shard_folders import MaterialiseError, Repeats, ShardFolders
+from workbench.manifest.export.text_shards import FORMATS
 from workbench.manifest.mixture import MIXTURE
 from workbench.manifest.selection_rows import SelectionRows
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import MANIFEST_FILE
 
 INDEX_FILE, STARTED_FILE, LOCK_FILE = "index.json", ".materialising", ".lock"
-FORMAT = 2  # 1: the rows had neither score nor rank
-_READ = (1, 2)
-Repeats = Literal["copies", "weight"]
+# 1: the rows had neither score nor rank; 2: the paper's score alone, whatever ranked; 3: also the
+# column that the manifest ranks by, and a statement of the columns, in the index and as Croissant
+FORMAT = 3
+_READ = (1, 2, FORMAT)
 _FOLDER = re.compile(r"\d{3,}(-[a-z0-9-]+)?")  # what source_folder gives; nothing else is removed
 _SHARD = re.compile(r"\.?shard-\d+\.[a-z.]+?(\.tmp)?")
 MOST_REPEATS = 1000
-_OPEN_SHARDS = 128  # beyond that the one that was opened first is closed early
-
-
-class MaterialiseError(ValueError):
-    """The corpus does not hold the chosen texts, or the folder is not ours to write into."""
 
 
 def materialise(
@@ -69,7 +68,9 @@ def materialise(
         corpus: what was scored, as `read_corpus` takes it: a document is found by source and row.
         out: a new or empty folder, or one that a killed run left, which is begun again; a finished
             one of the same settings is returned as it is. Nothing is written outside of it.
-        format: "jsonl", "jsonl.zst" or "parquet", with the columns of text_shards.COLUMNS.
+        format: "jsonl", "jsonl.zst" or "parquet", with the columns of shard_columns.COLUMNS: the
+            paper's score and the rank among them. Where the manifest ranks by another column, that
+            one goes along under its name.
         shard_tokens: a shard is closed once it holds so many tokens, as the scores count them.
         repeat: how often to train on each chosen document, for all or by domain; it multiplies the
             manifest's column `repeat`.
@@ -86,7 +87,9 @@ def materialise(
     Returns:
         The index (index.json), which states by source folder and by shard the documents, lines,
         tokens and sha256; the counts are those of the manifest, or nothing is published. With the
-        shares of the manifest's mixture, where it has one.
+        columns, the one that ranked with its formula (`by_score`), and the shares of the manifest's
+        mixture, where it has one. croissant.json says the same to readers of Croissant. A folder
+        that an older version finished is returned as it is.
 
     Raises:
         VerificationError: for a manifest that does not hold.
@@ -102,8 +105,12 @@ def materialise(
         raise ValueError(f"shard_tokens must be a whole number from 1, got {shard_tokens!r}")
     folder, out, columns = Path(folder), Path(out), {"id": id, "text": text, "domain": domain}
     verify_manifest(folder)
+    manifest = read_json(resolve_inside(folder, MANIFEST_FILE))
+    by_score = by_score_term(manifest["aiw:run"], ranked_by(manifest))
+    written = shard_columns(by_score, bool(carry))
     settings = {
-        "manifest_digest": _digest(resolve_inside(folder, MANIFEST_FILE)), "format": format,
+        "manifest_digest": hashlib.sha256(canonical_json(manifest).encode()).hexdigest(),
+        "format": format,
         "shard_tokens": shard_tokens, "repeats": repeats,
         "repeat": dict(repeat) if isinstance(repeat, Mapping) else repeat, "carry": list(carry),
     }  # fmt: skip
@@ -116,15 +123,20 @@ def materialise(
                 return _finished(out, settings)
             _claim(out)
             try:
-                chosen = _chosen(resolve_inside(folder, SELECTION_FILE), repeat)
-                shards = _Shards(out, format, shard_tokens, repeats, chosen.domains, bool(carry))
+                chosen = _chosen(resolve_inside(folder, SELECTION_FILE), repeat, by_score["column"])
+                shards = ShardFolders(out, format, shard_tokens, repeats, chosen.domains, written)
                 with shards:
                     _write(corpus, columns, carry, chosen, shards)
-                index = {"format": FORMAT, "settings": settings, **shards.index(chosen)}
-                stated = read_json(resolve_inside(folder, MANIFEST_FILE)).get(MIXTURE)
+                index = {
+                    "format": FORMAT, "settings": settings, "by_score": by_score,
+                    "columns": stated_columns(written), **shards.index(chosen),
+                }  # fmt: skip
+                stated = manifest.get(MIXTURE)
                 if stated is not None:
                     index["mixture"] = stated["shares"]
-                write_atomically(out / INDEX_FILE, (json.dumps(index, indent=2) + "\n").encode())
+                described = shard_dataset(manifest, index, written)
+                write_atomically(out / CROISSANT_FILE, _pretty(described))
+                write_atomically(out / INDEX_FILE, _pretty(index))
                 (out / STARTED_FILE).unlink()
             except BaseException:
                 _clear(out)
@@ -134,9 +146,8 @@ def materialise(
     return index
 
 
-def _digest(manifest: Path) -> str:
-    """SHA-256 of what a manifest says, however its JSON is formatted."""
-    return hashlib.sha256(canonical_json(read_json(manifest)).encode()).hexdigest()
+def _pretty(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def read_index(out: str | os.PathLike[str]) -> dict[str, Any]:
@@ -165,26 +176,10 @@ def read_index(out: str | os.PathLike[str]) -> dict[str, Any]:
     return index
 
 
-def source_folder(number: int, domain: str, repeat: int) -> str:
-    """A folder name for any domain whatever: its number keeps it unique, on any file system.
-
-    Args:
-        number: of the domain in the order of names.
-        domain: its name.
-        repeat: how often its documents are repeated; above 1 it is a part of the name.
-
-    Returns:
-        Such as "003-web-x2": digits, and at most 40 letters, digits and hyphens of the name.
-    """
-    slug = re.sub(r"[^a-z0-9]+", "-", domain[:60].lower()).strip("-")[:40].strip("-")
-    often = f"x{repeat}" if repeat > 1 else ""
-    return "-".join(filter(None, (f"{number:03}", slug, often)))
-
-
-def _chosen(selection: Path, repeat: int | Mapping[str, int]) -> SelectionRows:
+def _chosen(selection: Path, repeat: int | Mapping[str, int], by_score: str) -> SelectionRows:
     """The chosen rows; their column `repeat` is multiplied by what was asked for."""
-    columns = ("domain", "tokens", "score", "rank", "repeat")
-    chosen = SelectionRows(selection, columns, chosen_only=True)
+    columns = dict.fromkeys(("domain", "tokens", "score", by_score, "rank", "repeat"))
+    chosen = SelectionRows(selection, list(columns), chosen_only=True)
     factors = _factors(repeat, chosen.domains)
     chosen.columns["repeat"] = chosen.columns["repeat"] * factors[chosen.columns["domain"]]
     return chosen
@@ -207,7 +202,7 @@ def _write(
     columns: dict[str, Any],
     carry: Sequence[str],
     chosen: SelectionRows,
-    shards: _Shards,
+    shards: ShardFolders,
 ) -> None:
     """Put every chosen document of the corpus into its shards, its text checked."""
     seen = np.zeros(len(chosen), bool)
@@ -261,101 +256,6 @@ def _elsewhere(corpus: Any, columns: dict[str, Any], digest: bytes) -> str:
     )
 
 
-class _Shards:
-    """The shards by source folder. Closing publishes them, unless by an error."""
-
-    def __init__(
-        self,
-        out: Path,
-        format: str,
-        shard_tokens: int,
-        repeats: Repeats,
-        domains: list[str],
-        metadata: bool,
-    ) -> None:
-        self._out, self._format, self._most, self._repeats = out, format, shard_tokens, repeats
-        self._metadata = metadata
-        self._numbers = {name: number for number, name in enumerate(sorted(domains))}
-        self._open: dict[tuple[str, int], tuple[TextShard, dict[str, Any]]] = {}
-        self._sources: dict[str, dict[str, Any]] = {}
-
-    def __enter__(self) -> _Shards:
-        return self
-
-    def __exit__(self, failed: Any, *_: Any) -> None:
-        for key in list(self._open):
-            if failed:
-                self._open.pop(key)[0].abandon()
-            else:
-                self._close(key)
-
-    def write(self, document: Document, chosen: SelectionRows, place: int) -> None:
-        stated = {name: column[place].item() for name, column in chosen.columns.items()}
-        domain, repeat = chosen.domains[stated["domain"]], stated["repeat"]
-        row = {
-            "id": document.doc_id, "text": document.text, "domain": domain,
-            "source": document.source, "row": document.row, "tokens": stated["tokens"],
-            "score": stated["score"], "rank": stated["rank"],
-        }  # fmt: skip
-        if self._metadata:
-            row["metadata"] = document.carried
-        copies, weight = (repeat, 1) if self._repeats == "copies" else (1, repeat)
-        source = self._source(domain, weight)
-        source["documents"] += 1
-        for copy in range(copies):  # each into a shard of its own
-            key = (source["folder"], copy)
-            if key not in self._open:
-                self._open[key] = self._next_shard(source)
-            shard, _ = self._open[key]
-            shard.write(row)
-            if shard.tokens >= self._most:
-                self._close(key)
-        while len(self._open) > _OPEN_SHARDS:
-            self._close(next(iter(self._open)))
-
-    def _source(self, domain: str, repeat: int) -> dict[str, Any]:
-        folder = source_folder(self._numbers[domain], domain, repeat)
-        if folder not in self._sources:
-            (self._out / folder).mkdir()
-            self._sources[folder] = {
-                "folder": folder, "domain": domain, "repeat": repeat, "documents": 0, "shards": [],
-            }  # fmt: skip
-        return self._sources[folder]
-
-    def _next_shard(self, source: dict[str, Any]) -> tuple[TextShard, dict[str, Any]]:
-        path = f"{source['folder']}/shard-{len(source['shards']):05}.{self._format}"
-        entry = {"path": path}
-        source["shards"].append(entry)
-        return TextShard(self._out / path, self._format, self._metadata), entry
-
-    def _close(self, key: tuple[str, int]) -> None:
-        shard, entry = self._open.pop(key)
-        try:
-            entry |= shard.finish()
-        except BaseException:
-            shard.abandon()
-            raise
-
-    def index(self, chosen: SelectionRows) -> dict[str, Any]:
-        """Totals, and what lies in each folder; the totals must be those of what was chosen."""
-        sources = []
-        for _, source in sorted(self._sources.items()):
-            sums = {
-                name: sum(shard[name] for shard in source["shards"])
-                for name in ("lines", "tokens", "bytes")
-            }
-            trained = sums["tokens"] * source["repeat"]
-            sources.append({**source, **sums, "trained_tokens": trained})
-        totals = {
-            name: sum(source[name] for source in sources)
-            for name in ("documents", "lines", "tokens", "bytes", "trained_tokens")
-        }
-        due = len(chosen), int((chosen.columns["tokens"] * chosen.columns["repeat"]).sum())
-        if (totals["documents"], totals["trained_tokens"]) != due:
-            raise MaterialiseError(f"the counts do not add up: {totals}, chosen were {due}")
-        return {**totals, "sources": sources}
-
-
 def _finished(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The index of a folder that is finished already; an error unless it is the one asked for."""
     index = read_index(out)
@@ -395,7 +295,9 @@ def _clear(out: Path) -> None:
                     file.unlink()
             if not any(folder.iterdir()):
                 folder.rmdir()
-    for file in [*out.glob(f".{INDEX_FILE}.*.tmp"), *out.glob(f".{STARTED_FILE}.*.tmp")]:
-        file.unlink()
-    (out / INDEX_FILE).unlink(missing_ok=True)
+    for name in (INDEX_FILE, CROISSANT_FILE, STARTED_FILE):
+        for file in out.glob(f".{name}.*.tmp"):
+            file.unlink()
+    for name in (INDEX_FILE, CROISSANT_FILE):
+        (out / name).unlink(missing_ok=True)
     (out / STARTED_FILE).unlink(missing_ok=True)

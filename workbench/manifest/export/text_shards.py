@@ -18,21 +18,6 @@ from workbench.core.files import sha256_of
 from workbench.core.strict_json import strict
 
 FORMATS = ("jsonl", "jsonl.zst", "parquet")
-COLUMNS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("domain", pa.string()),
-        ("source", pa.string()),
-        ("row", pa.int64()),
-        ("tokens", pa.int64()),
-        ("score", pa.float64()),
-        ("rank", pa.int64()),
-    ]
-)
-# Columns of the corpus that were asked for: an object in JSON Lines, in Parquet the text of one,
-# since their types may differ from shard to shard.
-METADATA = pa.field("metadata", pa.string())
 # JSON lets these stand in a string, but readers that split lines as Python's str does break there.
 _LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
 _GROUP_CHARACTERS = 1 << 22  # of text in a row group of Parquet, about what is held in memory
@@ -44,15 +29,15 @@ class TextShard:
     Args:
         path: where it is to be published.
         format: one of FORMATS.
-        metadata: whether the rows carry METADATA besides the fields of COLUMNS.
+        schema: names and types of the columns, text and tokens among them.
 
     Attributes:
         lines: how many rows were written so far.
         tokens: how many tokens these have, as the rows state them.
     """
 
-    def __init__(self, path: Path, format: str, metadata: bool = False) -> None:
-        self._schema = COLUMNS.append(METADATA) if metadata else COLUMNS
+    def __init__(self, path: Path, format: str, schema: pa.Schema) -> None:
+        self._schema = schema
         self.path, self.lines, self.tokens = path, 0, 0
         self._temporary = path.with_name(f".{path.name}.tmp")
         self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed in finish or abandon)
@@ -68,7 +53,7 @@ class TextShard:
         """Add a row.
 
         Args:
-            row: with the fields of COLUMNS; `metadata`, if there is such, is a dict.
+            row: with the fields of the schema; `metadata`, if there is such, is a dict.
 
         Raises:
             ValueError: for a value of `metadata` that JSON does not hold.
