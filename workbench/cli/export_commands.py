@@ -9,19 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.shared import (
+from workbench.cli.options import (
     AsJson,
+    Clusters,
+    Corpus,
     DomainColumn,
     IdColumn,
+    ManifestFolder,
     TextColumn,
+)
+from workbench.cli.shared import (
     app,
     print_json,
     print_table,
     put,
     reported,
 )
-
-Corpus = Annotated[list[str], typer.Argument(help="Files or folders, or one hf:// data set.")]
 
 
 def _examples(path: Path) -> tuple[list[str], list[bool]]:
@@ -82,11 +85,9 @@ def funnel(
 
 @app.command()
 def exposures(
-    folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    folder: ManifestFolder,
     repeat: Annotated[int, typer.Option(help="How often to train on each chosen document.")] = 1,
-    clusters: Annotated[
-        Path | None, typer.Option(help="Near-duplicates, written by `workbench duplicates`.")
-    ] = None,
+    clusters: Clusters = None,
     out: Annotated[Path | None, typer.Option(help="Write a row a document there (CSV).")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -155,7 +156,7 @@ def duplicates(
 
 @app.command("materialise")
 def materialise_(
-    folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    folder: ManifestFolder,
     corpus: Corpus,
     out: Annotated[Path, typer.Option(help="New folder for the shards and their index.")] = Path(
         "materialised"
