@@ -1,8 +1,8 @@
 """The command `workbench`: thin commands over the package, in the order of the workflow.
 
 `check_commands` holds the commands around a run, `export_commands` those for trainers, `options`
-what several commands take, `shared` what else they share. A command's docstring is its help, and each
-option has a help of its own.
+the options of several commands, `shared` what else they share. A command's docstring is its help,
+and each option has a help of its own.
 """
 
 from __future__ import annotations
