@@ -97,9 +97,9 @@ from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
 from .selection.selector_agreement import SelectorAgreement, selector_agreement
 from .selection.selector_comparison import compare_selectors, merge_score_tables
+from .session.corpus.scored_corpus import ScoredCorpus
 from .session.head_colours import HeadColours
 from .session.scaling_desk import ScalingDesk
-from .session.scored_corpus import ScoredCorpus
 from .session.session import Session
 from .training.arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
 from .training.decoder import Decoder, train_tokenizer

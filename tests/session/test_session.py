@@ -11,7 +11,7 @@ import pytest
 from support.planted import planted_model, planted_probes
 
 import workbench as wb
-from workbench.session import session as session_module
+from workbench.session import head_values
 from workbench.session.head_colours import NEED, RETRIEVAL
 
 TEXT = "Toggle one head, then another."
@@ -312,7 +312,7 @@ def test_a_curve_reads_its_own_text_or_others(planted_session):
 def planted_session(monkeypatch):
     model = planted_model()
     monkeypatch.setattr(
-        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
+        head_values, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
     )
     return wb.Session(model, "what is lost?", scores=scores_of(model))
 
@@ -320,7 +320,7 @@ def planted_session(monkeypatch):
 def test_the_check_goes_on_from_the_probes_of_the_detection(monkeypatch):
     model = planted_model()
     monkeypatch.setattr(
-        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
+        head_values, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
     )
     session = wb.Session(model, "abc abc abc")
     with pytest.raises(ValueError, match="find the heads here first"):

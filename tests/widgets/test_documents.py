@@ -12,7 +12,7 @@ import workbench as wb
 from widgets import Explorer
 from widgets.views.document_table import BEGINNING
 from workbench.core.polygon import inside
-from workbench.session.scored_corpus import BEGINNING as LONGEST
+from workbench.session.corpus.scored_corpus import BEGINNING as LONGEST
 
 TEXT = "one two three one two three"
 

@@ -12,7 +12,7 @@ import workbench as wb
 from widgets import Explorer
 from widgets.views.live_figure import LiveFigure
 from workbench.figures.selection import influence_histogram
-from workbench.session.selection_pair import PARTS, SelectionPair
+from workbench.session.corpus.selection_pair import PARTS, SelectionPair
 
 TEXT = "one two three one two three"
 

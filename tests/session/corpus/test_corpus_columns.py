@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from session.test_scored_corpus import random_table
+from session.corpus.test_scored_corpus import random_table
 
 import workbench as wb
 from workbench.corpus.places import CorpusPlaces
-from workbench.session.scored_corpus import BINS, ScoredCorpus, passages_read
+from workbench.session.corpus.scored_corpus import BINS, ScoredCorpus, passages_read
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_another_ranking_keeps_the_positions(corpus, table):
 def test_confounds_are_those_of_the_package_and_of_large_domains_a_sample(corpus, monkeypatch):
     expected = wb.confounds(corpus._base)
     np.testing.assert_allclose(corpus.confounds["spearman"], expected["spearman"])
-    monkeypatch.setattr("workbench.session.scored_corpus.SAMPLED", 50)
+    monkeypatch.setattr("workbench.session.corpus.scored_corpus.SAMPLED", 50)
     again = ScoredCorpus(corpus._base.drop(columns=["rank", "repetition"])).confounds
     assert again["documents"].max() == 50
 
