@@ -14,7 +14,9 @@ from session.corpus.test_scored_corpus import random_table
 
 import workbench as wb
 from workbench.corpus.places import CorpusPlaces
-from workbench.session.corpus.scored_corpus import BINS, ScoredCorpus, passages_read
+from workbench.session.corpus.document_texts import passages_read
+from workbench.session.corpus.histogram import BINS
+from workbench.session.corpus.scored_corpus import ScoredCorpus
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def test_the_columns_are_those_with_a_value(corpus):
     names = {*corpus.numeric_columns}
     assert {"score", "margin", "rank", "tokens", "rise", "mine", "repetition"} <= names
     assert not {"nothing", "note", "row", "doc_id", "excess"} & names
-    repetition = 1 - corpus._base["predicted_novel"] / corpus._base["predicted"]
+    repetition = 1 - corpus._rows.scores["predicted_novel"] / corpus._rows.scores["predicted"]
     np.testing.assert_allclose(corpus.column("repetition"), repetition)
     assert not {"rank", "margin", "repetition"} & {*corpus.rankings}
     with pytest.raises(ValueError, match="no column of numbers 'note'"):
@@ -91,8 +93,10 @@ def test_another_ranking_keeps_the_positions(corpus, table):
         pd.testing.assert_frame_equal(selection.table, expected.table)
         assert selection.without_value == expected.without_value
         key = ["source", "row"]
-        rows = corpus._rows.merge(expected.table, on=key, how="left", suffixes=("", "_expected"))
-        assert (corpus._base[key].to_numpy() == rows[key].to_numpy()).all()
+        rows = corpus._rows.placed.merge(
+            expected.table, on=key, how="left", suffixes=("", "_expected")
+        )
+        assert (corpus._rows.scores[key].to_numpy() == rows[key].to_numpy()).all()
         np.testing.assert_array_equal(rows["rank"], rows["rank_expected"])
         assert (rows["selected"] == rows["selected_expected"].eq(True)).all()
         assert set(corpus.selected) == set(np.flatnonzero(rows["selected"]))
@@ -103,10 +107,10 @@ def test_another_ranking_keeps_the_positions(corpus, table):
 
 
 def test_confounds_are_those_of_the_package_and_of_large_domains_a_sample(corpus, monkeypatch):
-    expected = wb.confounds(corpus._base)
+    expected = wb.confounds(corpus._rows.scores)
     np.testing.assert_allclose(corpus.confounds["spearman"], expected["spearman"])
     monkeypatch.setattr("workbench.session.corpus.scored_corpus.SAMPLED", 50)
-    again = ScoredCorpus(corpus._base.drop(columns=["rank", "repetition"])).confounds
+    again = ScoredCorpus(corpus._rows.scores.drop(columns=["rank", "repetition"])).confounds
     assert again["documents"].max() == 50
 
 
@@ -136,7 +140,7 @@ def test_first_words_are_read_where_that_is_quick(tmp_path, kind):
     elif kind == "parquet":
         pq.write_table(pa.Table.from_pylist(ROWS), path)
     corpus = scored(ROWS if kind == "memory" else str(path))
-    for position, row in enumerate(corpus._base["row"]):
+    for position, row in enumerate(corpus._rows.scores["row"]):
         words = " ".join(ROWS[row]["text"].split())
         assert corpus.beginning(position) == words[:160]
 
@@ -154,7 +158,7 @@ def test_first_words_of_another_text_are_blank(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_text(lines())
     corpus = scored(str(path))
-    changed = int(corpus._base["row"].iloc[2])
+    changed = int(corpus._rows.scores["row"].iloc[2])
     rows = [row | {"text": "edited"} if i == changed else row for i, row in enumerate(ROWS)]
     path.write_text(lines(rows))
     assert corpus.beginning(2) == ""
@@ -185,7 +189,7 @@ def test_the_residual_is_that_of_the_scorer_and_no_column_to_choose_by(table):
     corpus = ScoredCorpus(table)
     known = table["compression_ratio"].notna()
     of_text = wb.scorers(table[known]).set_index("row")["residual"]
-    shown = pd.Series(corpus.column("residual"), index=corpus._base["row"])
+    shown = pd.Series(corpus.column("residual"), index=corpus._rows.scores["row"])
     np.testing.assert_allclose(shown[of_text.index], of_text)
     assert shown.drop(of_text.index).isna().all()  # compression is one of its controls
     assert "residual" not in corpus.rankings

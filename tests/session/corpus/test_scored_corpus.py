@@ -11,7 +11,8 @@ import pytest
 from support.run_folders import lay_down_run, score_table
 
 import workbench as wb
-from workbench.session.corpus.scored_corpus import COLUMNS, ScoredCorpus
+from workbench.session.corpus.columns import COLUMNS
+from workbench.session.corpus.scored_corpus import ScoredCorpus
 
 TEXTS = [
     {
