@@ -11,11 +11,11 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
-from session.test_session import scores_of
 from support.hostile import TEXTS
 from support.models import make_model
 from support.paths import ROOT
 from support.planted import planted_model, planted_probes
+from support.sessions import scores_of
 
 import workbench as wb
 from widgets import Explorer, TokenView

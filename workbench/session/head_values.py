@@ -112,7 +112,7 @@ class HeadValues:
             ValueError: the heads are not those of the model.
         """
         scores = as_head_scores(scores)
-        require_fitting(self._model, HeadSet.top(scores, allow_ties=True), self._text.mode)
+        require_fitting(self._model, HeadSet.top(scores, allow_ties=True), self._text.state.mode)
         self.palette.columns[RETRIEVAL] = HeadColours.of(scores.frame, self._model, name=RETRIEVAL)
         self.scores, self.report = scores, None
         self.probes = shipped_probes_of(scores, self._model)

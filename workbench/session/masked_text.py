@@ -53,21 +53,6 @@ class MaskedText:
         """The text, the masked heads and what they are compared with."""
         return self.history.state
 
-    @property
-    def heads(self) -> HeadSet:
-        """The masked heads."""
-        return self.state.heads
-
-    @property
-    def mode(self) -> Mode:
-        """What masked heads put out."""
-        return self.state.mode
-
-    @property
-    def text(self) -> str:
-        """The text that is looked at."""
-        return self.state.text
-
     # ---- heads ------------------------------------------------------------------------------
 
     @action
@@ -86,7 +71,7 @@ class MaskedText:
         Args:
             heads: as in `mask`.
         """
-        self._become(heads=self.heads ^ as_heads(heads, self.model))
+        self._become(heads=self.state.heads ^ as_heads(heads, self.model))
 
     @action
     def toggle_layer(self, layer: int) -> None:
@@ -96,7 +81,7 @@ class MaskedText:
             layer: its number.
         """
         line = HeadSet.of([(layer, head) for head in range(self.model.num_heads)], self.model)
-        self._become(heads=toggled(self.heads, line))
+        self._become(heads=toggled(self.state.heads, line))
 
     @action
     def toggle_head(self, head: int) -> None:
@@ -106,7 +91,7 @@ class MaskedText:
             head: the number.
         """
         line = HeadSet.of([(site.layer, head) for site in self.model.sites], self.model)
-        self._become(heads=toggled(self.heads, line))
+        self._become(heads=toggled(self.state.heads, line))
 
     @action
     def random(self, seed: int = 0) -> None:
@@ -120,13 +105,13 @@ class MaskedText:
         Raises:
             ValueError: no head is masked.
         """
-        heads = self.state.control_of or self.heads
+        heads = self.state.control_of or self.state.heads
         self._become(heads=control_for(heads, self.model, seed), control_of=heads)
 
     @action
     def invert(self) -> None:
         """Mask what is not masked, and unmask what is."""
-        self._become(heads=~self.heads)
+        self._become(heads=~self.state.heads)
 
     @action
     def clear(self) -> None:
@@ -165,7 +150,7 @@ class MaskedText:
     @property
     def windows(self) -> int:
         """How many windows of `max_tokens` tokens the text has."""
-        return self.results.windows(self.text)
+        return self.results.windows(self.state.text)
 
     @action
     def read_window(self, number: int) -> None:
@@ -207,7 +192,7 @@ class MaskedText:
         return self._step(self.history.redo)
 
     def _become(self, *, control_of: HeadSet | None = None, **changes: Any) -> None:
-        require_fitting(self.model, None, changes.get("mode", self.mode))
+        require_fitting(self.model, None, changes.get("mode", self.state.mode))
         self._step(lambda: self.history.become(control_of=control_of, **changes))
 
     def _step(self, move: Callable[[], bool]) -> bool:
@@ -229,7 +214,7 @@ class MaskedText:
         Returns:
             Token ids, without special tokens.
         """
-        return self.results.ids(self.text, self.state.window)
+        return self.results.ids(self.state.text, self.state.window)
 
     def changes(self, state: State | None = None) -> TokenChanges:
         """The losses of every token under the set compared with and under the masked heads.
@@ -258,7 +243,7 @@ class MaskedText:
             ValueError: there is no such way to cut, or the pieces are not the text.
         """
         losses = self.changes()
-        read = self.results.stretch(self.text, self.state.window)
+        read = self.results.stretch(self.state.text, self.state.window)
         return steps_of(losses.pieces, losses.before, losses.after, split_steps(read, by))
 
     def predictions(

@@ -152,17 +152,17 @@ class Session:
     @property
     def heads(self) -> HeadSet:
         """The masked heads."""
-        return self._text.heads
+        return self.state.heads
 
     @property
     def mode(self) -> Mode:
         """What masked heads put out."""
-        return self._text.mode
+        return self.state.mode
 
     @property
     def text(self) -> str:
         """The text that is looked at."""
-        return self._text.text
+        return self.state.text
 
     @property
     def windows(self) -> int:
