@@ -76,7 +76,7 @@ def test_every_order_and_filter_is_that_of_plain_python(count, fraction, by):
         assert list(row) == [*COLUMNS, "predicted", *residual]
         for name, value in row.items():
             assert type(value) in (str, int, float, bool)
-            if name == "residual":  # test_corpus_columns.py
+            if name == "residual":  # test_columns.py
                 continue
             assert value == whole[name].iloc[position] or value != value
     json.dumps(shown)
