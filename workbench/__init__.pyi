@@ -75,11 +75,11 @@ from .scaling.mixture_plans import sample_mixtures
 from .scaling.mixtures import BestMixture, MixtureFit, fit_mixture
 from .scaling.power_sum import ScalingFit
 from .scaling.run_tables import IsoFlop, decisions, isoflop, rate_sensitivity
+from .scoring.folder.reading import load_scores
 from .scoring.influence import novel_scores, score_documents
 from .scoring.plan import Plan, plan_scoring
 from .scoring.report import Failure, RunReport, ScoringFailed
 from .scoring.run import run_scoring, score_corpus
-from .scoring.run_folder import load_scores
 from .scoring.score_table import ScoreTable
 from .scoring.step_influence import StepInfluence, step_influence
 from .selection.alternative_scores import (

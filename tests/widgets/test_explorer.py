@@ -23,7 +23,7 @@ from widgets.explorer import TABS
 from widgets.grid_picture import grid_png
 from widgets.tasks.interrupt import _interrupted
 from workbench.core.text import escape_control_characters
-from workbench.scoring.corpus_folder import default_folder
+from workbench.scoring.folder.corpus_folder import default_folder
 from workbench.session import head_values
 
 TEXT = "one two three one two three"

@@ -47,7 +47,7 @@ from workbench.manifest.croissant import (
     selection_term,
 )
 from workbench.manifest.mixture import MIXTURE, Mixture, mixture_term
-from workbench.scoring.receipts import check_files, with_score_files
+from workbench.scoring.folder.receipts import check_files, with_score_files
 from workbench.scoring.schema import ADDED, columns_in, completed
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA

@@ -41,7 +41,7 @@ from workbench.manifest.writing import (
     run_files,
     tally_skipped,
 )
-from workbench.scoring.receipts import check_files, receipts_of
+from workbench.scoring.folder.receipts import check_files, receipts_of
 
 _PIECE = 1 << 22  # bytes
 _QUIET = 1 << 30  # fewer bytes than this are hashed without a bar

@@ -22,8 +22,8 @@ from workbench.corpus.notes import note_on_domains
 from workbench.manifest.writing import write_manifest
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
+from workbench.scoring.folder.reading import load_scores
 from workbench.scoring.run import score_corpus
-from workbench.scoring.run_folder import load_scores
 from workbench.scoring.score_table import run_of
 from workbench.selection.ranking import SCORE, By, Selection, rank
 from workbench.session.corpus.columns import (
