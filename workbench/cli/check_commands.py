@@ -29,15 +29,7 @@ from workbench.cli.options import (
     TrustRemoteCode,
     Window,
 )
-from workbench.cli.shared import (
-    app,
-    print_json,
-    print_table,
-    put,
-    referenced,
-    reported,
-    to_score,
-)
+from workbench.cli.shared import app, print_json, print_table, put, referenced, reported, to_score
 from workbench.manifest.verification.levels import LEVELS, spoken_levels
 
 

@@ -18,13 +18,7 @@ from workbench.cli.options import (
     ManifestFolder,
     TextColumn,
 )
-from workbench.cli.shared import (
-    app,
-    print_json,
-    print_table,
-    put,
-    reported,
-)
+from workbench.cli.shared import app, print_json, print_table, put, reported
 
 
 def _examples(path: Path) -> tuple[list[str], list[bool]]:

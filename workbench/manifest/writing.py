@@ -22,10 +22,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from workbench.core.files import (
-    sha256_of,
-    write_atomically,
-)
+from workbench.core.files import sha256_of, write_atomically
 from workbench.core.parquet_writing import scratch_folder, written
 from workbench.manifest.croissant import (
     CLUSTERS_FILE,

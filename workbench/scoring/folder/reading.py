@@ -10,10 +10,7 @@ import pyarrow as pa
 
 from workbench.core.files import lines_of, read_json, resolve_inside
 from workbench.core.parquet import read_table
-from workbench.scoring.folder.receipts import (
-    check_files,
-    score_files,
-)
+from workbench.scoring.folder.receipts import check_files, score_files
 from workbench.scoring.schema import columns_in, completed, schema_with, stored_columns
 from workbench.scoring.score_table import ScoreTable
 

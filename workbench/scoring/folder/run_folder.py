@@ -40,10 +40,7 @@ from workbench.scoring.folder.receipts import (
     shard_number,
 )
 from workbench.scoring.folder.superseded import SUPERSEDED, SetAside, keep_record, set_aside
-from workbench.scoring.schema import (
-    FORMULA,
-    RECORD_FORMAT,
-)
+from workbench.scoring.schema import FORMULA, RECORD_FORMAT
 from workbench.scoring.settings import ScoringSettings
 
 Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, from 1

@@ -16,12 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.core.files import sha256_of, write_atomically
-from workbench.scoring.folder.receipts import (
-    Receipt,
-    finished,
-    read_receipt,
-    receipt_path,
-)
+from workbench.scoring.folder.receipts import Receipt, finished, read_receipt, receipt_path
 from workbench.scoring.shards import Shard
 
 SUPERSEDED = "superseded"
