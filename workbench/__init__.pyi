@@ -76,11 +76,11 @@ from .scaling.mixture_plans import sample_mixtures
 from .scaling.mixtures import BestMixture, MixtureFit, fit_mixture
 from .scaling.power_sum import ScalingFit
 from .scaling.run_tables import IsoFlop, decisions, isoflop, rate_sensitivity
+from .scoring.folder.reading import load_scores
 from .scoring.influence import novel_scores, score_documents
 from .scoring.plan import Plan, plan_scoring
 from .scoring.report import Failure, RunReport, ScoringFailed
 from .scoring.run import run_scoring, score_corpus
-from .scoring.run_folder import load_scores
 from .scoring.score_table import ScoreTable
 from .scoring.step_influence import StepInfluence, step_influence
 from .selection.alternative_scores import (
@@ -99,9 +99,9 @@ from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
 from .selection.selector_agreement import SelectorAgreement, selector_agreement
 from .selection.selector_comparison import compare_selectors, merge_score_tables
+from .session.corpus.scored_corpus import ScoredCorpus
 from .session.head_colours import HeadColours
 from .session.scaling_desk import ScalingDesk
-from .session.scored_corpus import ScoredCorpus
 from .session.session import Session
 from .training.arms import Arms, gain, mirror_correlation, repeat_weights, task_losses, train_arms
 from .training.decoder import Decoder, train_tokenizer

@@ -15,7 +15,7 @@ import workbench as wb
 from browser.mounting import deliver, messages, mount, receive
 from browser.table_page import HOSTILE, MANY, ROW, on_screen, rest, row, scroll
 from widgets.views.document_table import DocumentTable
-from workbench.session.scored_corpus import ScoredCorpus
+from workbench.session.corpus.scored_corpus import ScoredCorpus
 
 UNSEEN = str.maketrans(
     {

@@ -28,10 +28,10 @@ explorer = Explorer(model, scores=scores)
 explorer
 """
 MANY_PROBES = """
-import workbench.session.session as session_module
-few = session_module.make_probes
+from workbench.session import head_values
+few = head_values.make_probes
 # So many that no machine is through with them when the kernel is interrupted.
-session_module.make_probes = lambda model, n, **given: few(model, n=20 * n, **given)
+head_values.make_probes = lambda model, n, **given: few(model, n=20 * n, **given)
 """
 HEATS = (
     "() => [...document.querySelectorAll('.aiw-token')]"

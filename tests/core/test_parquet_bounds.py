@@ -24,8 +24,8 @@ from support.run_folders import edit_json, failures, lay_down_manifest, lay_down
 from workbench.core import files, parquet
 from workbench.corpus.reading import CorpusError, Document, read_corpus
 from workbench.models.heads import HeadSet
-from workbench.scoring.receipts import read_receipt
-from workbench.scoring.run_folder import load_scores
+from workbench.scoring.folder.reading import load_scores
+from workbench.scoring.folder.receipts import read_receipt
 
 MB = 1 << 20
 

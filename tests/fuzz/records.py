@@ -27,8 +27,8 @@ from workbench.corpus.document import Document, Skipped
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
 from workbench.models.heads import HeadSet
-from workbench.scoring.receipts import read_receipt, receipt_path, write_scores
-from workbench.scoring.run_folder import load_scores
+from workbench.scoring.folder.reading import load_scores
+from workbench.scoring.folder.receipts import read_receipt, receipt_path, write_scores
 from workbench.scoring.shards import Piece, Shard
 from workbench.selection.ranking import select
 

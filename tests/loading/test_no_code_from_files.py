@@ -23,7 +23,7 @@ from support.paths import ROOT
 
 import workbench as wb
 from workbench.corpus.reading import CorpusError, Skipped, read_corpus
-from workbench.scoring.run_folder import load_scores
+from workbench.scoring.folder.reading import load_scores
 
 
 class Pickled:

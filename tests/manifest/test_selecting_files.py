@@ -25,7 +25,7 @@ from support.run_folders import (
 from workbench.manifest.selecting_files import select_files
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import write_manifest
-from workbench.scoring.run_folder import load_scores
+from workbench.scoring.folder.reading import load_scores
 from workbench.scoring.schema import ADDED, SCHEMA
 from workbench.selection import duckdb_scores
 from workbench.selection.duplicates import CLUSTER_SCHEMA

@@ -14,7 +14,6 @@ from support.run_folders import (
     HOSTILE,
     LISTED,
     SKIPPED,
-    edit_json,
     failures,
     lay_down_manifest,
     lay_down_run,
@@ -104,14 +103,6 @@ def test_holds_no_absolute_path_and_no_text(made):
     assert b"document number" not in (made / "selection.parquet").read_bytes()
 
 
-def test_a_hub_name_is_kept_as_given(tmp_path):
-    table = ScoreTable(score_table(), run_record(score_table()), [])
-    table.run["model"]["source"] = "owner/name"
-    path = write_manifest(select(table), tmp_path, date=DATE)
-    model = json.loads(path.read_text())["aiw:run"]["model"]
-    assert (model["source"], model["source_kind"]) == ("owner/name", "as given")
-
-
 @pytest.mark.parametrize("path", ["/data/a.jsonl", "C:\\data\\a.jsonl", "~/a.jsonl", "file:///a"])
 def test_refuses_absolute_sources_and_notes(path, tmp_path):
     table = ScoreTable(score_table(), run_record(score_table()), [])
@@ -132,17 +123,6 @@ def test_makes_the_folder_and_takes_scores_that_were_never_on_disk(tmp_path):
     unseen = report.checks[report.checks["ok"].isna()]
     assert {"run.json", "rows are the scored rows", "model identity"} <= set(unseen["check"])
     assert unseen["detail"].str.startswith("not checked: ").all()
-
-
-def test_takes_the_run_record_from_the_folder(tmp_path):
-    table = lay_down_run(tmp_path / "run")
-    write_manifest(select(table.frame), tmp_path / "run")
-    assert failures(tmp_path / "run") == []
-
-
-def test_refuses_scores_of_unknown_making(tmp_path):
-    with pytest.raises(ValueError, match=r"how these scores were made.*keep\(mask\)"):
-        write_manifest(select(score_table()), tmp_path)
 
 
 def test_documents_left_out_by_the_user_are_counted(tmp_path):
@@ -166,23 +146,6 @@ def test_refuses_rows_that_the_run_did_not_score(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_manifest(select(change(table.frame)), tmp_path / "run")
     assert not (tmp_path / "run/selection.parquet").exists()
-
-
-def test_refuses_the_folder_of_another_run(tmp_path):
-    table = lay_down_run(tmp_path / "run")
-    edit_json(tmp_path / "run/run.json", lambda run: run.update(mode="zero"))
-    with pytest.raises(ValueError, match=r"another run.*mode"):
-        write_manifest(select(table), tmp_path / "run")
-
-
-def test_refuses_a_run_with_a_score_file_missing_or_changed(tmp_path):
-    table = lay_down_run(tmp_path / "run")
-    shutil.copy(tmp_path / "run/scores/part-0.parquet", tmp_path / "run/scores/part-1.parquet")
-    with pytest.raises(ValueError, match="changed since"):
-        write_manifest(select(table), tmp_path / "run")
-    (tmp_path / "run/scores/part-1.parquet").unlink()
-    with pytest.raises(ValueError, match="1 of the run's 2 score files"):
-        write_manifest(select(table), tmp_path / "run")
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import pytest
 from documentation import __main__ as documentation
@@ -13,7 +14,9 @@ LINK = re.compile(r'href="([^"#:$]+)(?:#[^"]*)?"')
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     out = tmp_path_factory.mktemp("docs")
-    documentation.write(out)
+    with warnings.catch_warnings():  # of an annotation that cannot be evaluated
+        warnings.filterwarnings("error", message="Error parsing type annotation")
+        documentation.write(out)
     return out
 
 

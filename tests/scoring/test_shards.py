@@ -14,7 +14,7 @@ from workbench.corpus.document import CorpusError, Document
 from workbench.corpus.reading import read_corpus
 from workbench.corpus.sources import sources_of
 from workbench.scoring import shards
-from workbench.scoring.receipts import finished, read_receipt, receipt_path
+from workbench.scoring.folder.receipts import finished, read_receipt, receipt_path
 from workbench.scoring.shards import CATALOGUE, Shard, catalogue_of, cut, documents_of
 
 COLUMNS = {"id": "id", "text": "text", "domain": "domain"}

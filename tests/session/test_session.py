@@ -1,17 +1,15 @@
-"""The state of a session: what each action makes of it, tells, takes back and refuses."""
+"""The state of a session: what it refuses, who hears of it, and how threads share it."""
 
 from __future__ import annotations
 
 import sys
 import threading
 
-import numpy as np
 import pandas as pd
 import pytest
-from support.planted import planted_model, planted_probes
+from support.sessions import listen, scores_of
 
 import workbench as wb
-from workbench.session import session as session_module
 from workbench.session.head_colours import NEED, RETRIEVAL
 
 TEXT = "Toggle one head, then another."
@@ -21,22 +19,9 @@ CORPUS = [
 ]
 
 
-def scores_of(model, seed=0):
-    """Made-up scores without ties."""
-    layer, head = np.divmod(np.arange(model.num_layers * model.num_heads), model.num_heads)
-    score = np.random.default_rng(seed).permutation(len(layer)) / 100 + 0.01
-    return pd.DataFrame({"layer": layer, "head": head, "score": score})
-
-
 @pytest.fixture
 def session(tiny):
     return wb.Session(tiny, TEXT, "L0H1 L2H3", scores=scores_of(tiny))
-
-
-def listen(session):
-    heard = []
-    session.on_change(heard.append)
-    return heard
 
 
 def everything(session):
@@ -57,107 +42,6 @@ def refused(session, act, error, message):
         act(session)
     assert everything(session) == before
     assert heard == []
-
-
-# ---- heads, mode and text ---------------------------------------------------------------------
-
-ACTIONS = {
-    "mask": (lambda s: s.mask("L1H1, l2h0"), {"heads": "L1H1 L2H0"}),
-    "mask pairs": (lambda s: s.mask(iter([(1, 1)])), {"heads": "L1H1"}),
-    "toggle": (lambda s: s.toggle("L0H1 L1H1"), {"heads": "L1H1 L2H3"}),
-    "toggle a head": (lambda s: s.toggle(wb.Head(0, 1)), {"heads": "L2H3"}),
-    "toggle a set": (lambda s: s.toggle(~s.heads | s.heads), {"heads": None}),
-    "layer": (lambda s: s.toggle_layer(0), {"heads": "L0H0 L0H1 L0H2 L0H3 L2H3"}),
-    "head": (lambda s: s.toggle_head(3), {"heads": "L0H1 L0H3 L1H3 L2H3"}),
-    "top": (lambda s: s.top(2), {"heads": None}),
-    "top 0": (lambda s: s.top(0), {"heads": ""}),
-    "random": (lambda s: s.random(1), {"heads": None, "control_of": "L0H1 L2H3"}),
-    "invert": (lambda s: s.invert(), {"heads": None}),
-    "clear": (lambda s: s.clear(), {"heads": ""}),
-    "mode": (lambda s: s.set_mode("zero"), {"mode": "zero"}),
-    "against": (lambda s: s.compare_with("L1H1"), {"against": "L1H1"}),
-    "read": (lambda s: s.read("<b>another</b> text\n"), {"text": "<b>another</b> text\n"}),
-}
-
-
-@pytest.mark.parametrize("name", ACTIONS)
-def test_an_action_changes_its_part_tells_it_and_can_be_taken_back(session, name):
-    act, changes = ACTIONS[name]
-    before, heard = session.state, listen(session)
-    act(session)
-    after = session.state
-    parts = {**vars(before)}
-    for part, value in changes.items():
-        parts[part] = vars(after)[part]
-        if value is not None:
-            assert str(parts[part]) == value
-    assert vars(after) == parts  # nothing else moved
-    assert after != before
-    recoloured = ["colours"] if {"text", "mode"} & {*changes} else []
-    assert heard == ["state", *recoloured]
-    assert (session.heads, session.mode, session.text) == (after.heads, after.mode, after.text)
-
-    assert session.undo() is True
-    assert session.state == before
-    assert session.redo() is True
-    assert session.state == after
-    assert heard == 3 * ["state", *recoloured]
-    session.undo()
-    session.mask("L2H2")
-    assert session.redo() is False  # what came after is another story now
-
-
-def test_the_sets_that_have_no_name_are_right(session, tiny):
-    expected = set(session.heads)
-    session.invert()
-    assert set(session.heads) == {(a, b) for a in range(3) for b in range(4)} - expected
-    session.undo()
-    session.toggle_layer(0)
-    session.toggle_layer(0)
-    assert str(session.heads) == "L2H3"  # all of a layer masked: the whole layer goes
-    session.toggle_head(3)
-    session.toggle_head(3)
-    assert str(session.heads) == ""
-    ranked = scores_of(tiny).sort_values("score", ascending=False)[["layer", "head"]].to_numpy()
-    for count in range(12):
-        session.top(count)
-        assert set(session.heads) == {(a, b) for a, b in ranked[:count].tolist()}
-
-
-def test_random_heads_stand_for_the_set_they_replaced(session):
-    chosen, drawn = session.heads, []
-    for seed in range(6):
-        session.random(seed)
-        drawn.append(session.heads)
-        assert len(session.heads) == len(chosen)
-        assert not session.heads & chosen  # not a control for the last control
-        assert session.state.control_of == chosen
-    assert len(set(drawn)) > 3
-    session.set_mode("zero")
-    session.compare_with(chosen)
-    session.read("another text")
-    session.random(0)
-    assert session.heads == drawn[0]
-    assert session.state.control_of == chosen
-    session.toggle("L1H1")
-    assert session.state.control_of is None
-    session.random(0)
-    assert session.state.control_of == drawn[0] ^ wb.HeadSet.parse("L1H1", session.model)
-
-
-def test_what_changes_nothing_is_no_step(session):
-    heard = listen(session)
-    session.mask("l2h3 L0H1")
-    session.set_mode("uniform")
-    session.read(TEXT)
-    session.compare_with()
-    assert heard == []
-    assert session.undo() is session.redo() is False
-    assert not session.history.can_undo
-    session.clear()
-    assert session.history.can_undo
-    session.undo()
-    assert session.history.can_redo
 
 
 BAD = {
@@ -278,59 +162,3 @@ def test_two_threads_lose_no_toggle(tiny, round_):
     while session.undo():
         steps += 1
     assert (steps, str(session.heads)) == (4 * odd, "")
-
-
-# ---- detection and curve ----------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_detection_scores_and_colours_the_heads_of_the_default_model(default):
-    session = wb.Session(default, "The key is apple. Again: the key is apple.")
-    heard = listen(session)
-    scores = session.detect(probes=1, max_tokens=450)
-    expected = wb.retrieval_scores(default, wb.make_probes(default, n=1, max_tokens=450))
-    pd.testing.assert_frame_equal(scores.frame, expected.frame)
-    assert session.scores is scores
-    assert heard == ["scores", "colours"]
-    assert session.code().startswith("import workbench as wb\n\nmodel = wb.load_model()\n")
-
-
-def test_a_curve_reads_its_own_text_or_others(planted_session):
-    own = planted_session.curve(draws=1)
-    given = planted_session.curve([planted_session.text], draws=1)
-    pd.testing.assert_frame_equal(own, given)
-    other = planted_session.curve(["quite another text"], draws=1)
-    assert (other["text_loss"] != own["text_loss"]).all()
-    with pytest.raises(TypeError, match=r"texts is a list of texts, got a single string"):
-        planted_session.curve("one text")
-    planted_session.set_mode("zero")
-    zero = planted_session.curve(draws=1)
-    assert zero.loc[zero["heads"] > 0, "text_loss"].ne(own.loc[own["heads"] > 0, "text_loss"]).any()
-
-
-@pytest.fixture
-def planted_session(monkeypatch):
-    model = planted_model()
-    monkeypatch.setattr(
-        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
-    )
-    return wb.Session(model, "what is lost?", scores=scores_of(model))
-
-
-def test_the_check_goes_on_from_the_probes_of_the_detection(monkeypatch):
-    model = planted_model()
-    monkeypatch.setattr(
-        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
-    )
-    session = wb.Session(model, "abc abc abc")
-    with pytest.raises(ValueError, match="find the heads here first"):
-        session.check_heads()
-    scores = session.detect(probes=6)
-    heard = listen(session)
-    report = session.check_heads()
-    expected = wb.head_report(scores, model, session.probes, allow_ties=True)
-    assert (report.verdict, report.reasons) == (expected.verdict, expected.reasons)
-    assert session.report is report
-    assert heard == ["scores"]
-    session.use_scores(scores_of(model))
-    assert (session.report, session.probes) == (None, None)

@@ -12,7 +12,7 @@ import workbench as wb
 from widgets import Explorer
 from widgets.views.document_table import BEGINNING
 from workbench.core.polygon import inside
-from workbench.session.scored_corpus import BEGINNING as LONGEST
+from workbench.session.corpus.document_texts import BEGINNING as LONGEST
 
 TEXT = "one two three one two three"
 
@@ -149,7 +149,7 @@ def test_what_is_read_is_chosen_and_said(explorer, tmp_path):
     assert corpus.selection.run["read"] == "middle"
     assert {"excess", "read"} <= {*corpus.column_names}
     rows = shown(explorer)
-    start, end = corpus._base["read"].iloc[2].split(":")
+    start, end = corpus._rows.scores["read"].iloc[2].split(":")
     assert int(start) > 0
     assert rows[2]["read"] == f"characters {int(start):,} to {int(end):,}"
     heard(explorer.documents.table, action="open", position=2)
@@ -161,9 +161,9 @@ def test_what_is_read_is_chosen_and_said(explorer, tmp_path):
 
 
 def test_first_words_are_read_for_the_rows_on_the_screen_only(scored, monkeypatch):
-    corpus, asked = scored.session.corpus, []
-    read = corpus.document
-    monkeypatch.setattr(corpus, "document", lambda place: (asked.append(place), read(place))[1])
+    texts, asked = scored.session.corpus._texts, []
+    read = texts.document
+    monkeypatch.setattr(texts, "document", lambda place: (asked.append(place), read(place))[1])
     rows = shown(scored, 5)
     assert sorted(asked) == sorted(rows)
     for position, row in rows.items():
@@ -215,12 +215,12 @@ def test_dragging_over_a_histogram_filters(scored):
     assert table.histograms["score"]["range"] == (0, 11)
     assert sum(table.histograms["tokens"]["kept"]) == inside_it.sum()
     assert sum(table.histograms["tokens"]["all"]) == 40
-    both = (inside_it & corpus._rows["selected"]).sum()
+    both = (inside_it & corpus._rows.placed["selected"]).sum()
     words = f"{inside_it.sum()} documents of 40, {both} selected; score"
     assert words in documents.passing.value
     assert float(documents.high.value) == pytest.approx(edges[12], rel=1e-5)
     documents.only.value = True
-    assert len(table.order) == (inside_it & corpus._rows["selected"]).sum()
+    assert len(table.order) == (inside_it & corpus._rows.placed["selected"]).sum()
     documents.clear.click()
     assert table.total == 40
     assert documents.clear.disabled
@@ -268,7 +268,7 @@ def test_confounds_stand_above_the_plot(scored):
     documents, corpus = scored.documents, scored.session.corpus
     documents.plot.value = True
     settled(scored)
-    expected = wb.confounds(corpus._base)
+    expected = wb.confounds(corpus._rows.scores)
     row = expected[(expected["domain"] == "a") & (expected["confound"] == "loss_base")].iloc[0]
     line = documents.scatter.along.value
     words = f"loss_base in a {row.spearman:+.2f} ("

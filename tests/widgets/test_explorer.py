@@ -11,11 +11,11 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
-from session.test_session import scores_of
 from support.hostile import TEXTS
 from support.models import make_model
 from support.paths import ROOT
 from support.planted import planted_model, planted_probes
+from support.sessions import scores_of
 
 import workbench as wb
 from widgets import Explorer, TokenView
@@ -23,8 +23,8 @@ from widgets.explorer import TABS
 from widgets.grid_picture import grid_png
 from widgets.tasks.interrupt import _interrupted
 from workbench.core.text import escape_control_characters
-from workbench.scoring.corpus_folder import default_folder
-from workbench.session import session as session_module
+from workbench.scoring.folder.corpus_folder import default_folder
+from workbench.session import head_values
 
 TEXT = "one two three one two three"
 
@@ -283,7 +283,7 @@ def test_what_needs_scores_or_a_corpus_leads_there(explorer, tmp_path, monkeypat
     assert status.error is None
     asked = []
     monkeypatch.setattr(session, "detect", lambda: asked.append("detect"))
-    session.scores = None
+    session._values.scores = None
     status.guarded(session.top)(3)
     assert status.remedy.description == "Find the heads"
     monkeypatch.setattr(explorer.toolbar, "_found", lambda scores: None)
@@ -407,7 +407,7 @@ def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
 def test_the_curve_is_drawn(monkeypatch):
     # Probes of a size that the small model reads.
     monkeypatch.setattr(
-        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
+        head_values, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
     )
     model = planted_model()
     explorer = Explorer(model, text="what is lost?", scores=scores_of(model))

@@ -15,7 +15,7 @@ from widgets.escaping import escaped
 from widgets.explorer import TABS
 from workbench.core.text import escape_control_characters
 from workbench.models.head_scores import HeadScores
-from workbench.session import session as session_module
+from workbench.session import head_values
 from workbench.session.head_colours import ESTIMATE, EXACT, NEED, RETRIEVAL
 from workbench.session.head_table import head_table
 from workbench.session.session import Session
@@ -205,7 +205,7 @@ def test_columns_of_hostile_names_are_written_out_and_still_sort(explorer, name)
 
 def test_the_heads_are_found_first_where_no_probes_are_known_and_then_checked(monkeypatch):
     monkeypatch.setattr(
-        session_module, "make_probes", lambda model, n, **_: planted_probes(model, n=6)
+        head_values, "make_probes", lambda model, n, **_: planted_probes(model, n=6)
     )
     explorer = Explorer(planted_model(), text="abc abc abc")
     try:

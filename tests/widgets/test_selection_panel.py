@@ -12,7 +12,7 @@ import workbench as wb
 from widgets import Explorer
 from widgets.views.live_figure import LiveFigure
 from workbench.figures.selection import influence_histogram
-from workbench.session.selection_pair import PARTS, SelectionPair
+from workbench.session.corpus.selection_pair import PARTS, SelectionPair
 
 TEXT = "one two three one two three"
 
@@ -72,7 +72,7 @@ def test_documents_are_ranked_by_another_column(explorer):
     assert selection.by_score.value == "score"
     assert {"rise", "score_novel", "loss_base", "tokens"} <= {*selection.by_score.options}
     assert not {"rank", "margin", "doc_id", "repetition"} & {*selection.by_score.options}
-    positions = {doc_id: i for i, doc_id in enumerate(corpus._base["doc_id"])}
+    positions = {doc_id: i for i, doc_id in enumerate(corpus._rows.scores["doc_id"])}
     for name in selection.by_score.options:
         selection.by_score.value = name
         settled(explorer)

@@ -15,7 +15,7 @@ from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
 from workbench.figures.score_tests import response_dots
 from workbench.figures.theme import COLOURS
-from workbench.session.changed_texts import ChangedTexts
+from workbench.session.corpus.changed_texts import ChangedTexts
 from workbench.session.session import Session
 
 CHANGING = "changing texts and scoring them"

@@ -18,7 +18,7 @@ from widgets.tasks.task_queues import TaskQueues
 from widgets.views.document_table import BEGINNING, DocumentTable
 from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
-from workbench.session.scored_corpus import Extreme, ScoredCorpus
+from workbench.session.corpus.scored_corpus import Extreme, ScoredCorpus
 from workbench.session.session import Session
 
 EVERY = ""  # the value of "all domains"

@@ -16,7 +16,8 @@ from widgets.views.own_changes import OwnChanges
 from widgets.views.scatter import Scatter
 from workbench.core.polygon import inside
 from workbench.core.text import escape_control_characters
-from workbench.session.scored_corpus import BOILERPLATE, ScoredCorpus
+from workbench.session.corpus.columns import BOILERPLATE
+from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.session import Session
 
 FIRST = "loss_base"  # the confound that the score goes along with most often

@@ -14,7 +14,7 @@ from widgets.tasks.task_queues import TaskQueues
 from workbench.corpus.columns import Columns
 from workbench.corpus.document import MissingColumn
 from workbench.corpus.environment import environment_corpus
-from workbench.scoring.corpus_folder import default_folder
+from workbench.scoring.folder.corpus_folder import default_folder
 from workbench.session.session import Session
 
 SAMPLE = 96  # documents of the environment corpus

@@ -16,7 +16,7 @@ from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
 from workbench.figures.selection import influence_histogram
 from workbench.selection.ranking import By, Selection
-from workbench.session.selection_pair import PARTS, SelectionPair
+from workbench.session.corpus.selection_pair import PARTS, SelectionPair
 from workbench.session.session import Session
 
 HEAD = ("domain", "documents", "tokens", "threshold")

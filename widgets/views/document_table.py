@@ -9,7 +9,9 @@ import numpy as np
 
 from widgets.escaping import Report, raises
 from widgets.views.row_table import RowTable, column
-from workbench.session.scored_corpus import Histogram, ScoredCorpus, passages_read
+from workbench.session.corpus.document_texts import passages_read
+from workbench.session.corpus.histogram import Histogram
+from workbench.session.corpus.scored_corpus import ScoredCorpus
 
 KEPT = 5000  # beginnings
 BEGINNING = "beginning"  # key of the first words, which the owner hands over later

@@ -8,39 +8,36 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.shared import (
+from workbench.cli.options import (
     AsJson,
     Context,
+    CorpusIfAny,
     Device,
     DomainColumn,
     Dtype,
+    Environment,
+    HeadNames,
     IdColumn,
+    ManifestFolder,
+    MaxTokens,
     ModelName,
+    ModeName,
     Reference,
     Revision,
     Simulate,
     TextColumn,
     TrustRemoteCode,
-    app,
-    print_json,
-    print_table,
-    put,
-    referenced,
-    reported,
-    to_score,
+    Window,
 )
+from workbench.cli.shared import app, print_json, print_table, put, referenced, reported, to_score
 from workbench.manifest.verification.levels import LEVELS, spoken_levels
 
 
 @app.command()
 def plan(
-    corpus: Annotated[
-        list[str] | None, typer.Argument(help="Files or folders, or one hf:// data set.")
-    ] = None,
-    heads: Annotated[str, typer.Option(help="heads.json, or names such as 'L17H3 L18H6'.")] = "",
-    environment: Annotated[
-        int | None, typer.Option(help="Plan for this many documents of the Python environment.")
-    ] = None,
+    corpus: CorpusIfAny = None,
+    heads: HeadNames = "",
+    environment: Environment = None,
     model: ModelName = None,
     revision: Revision = None,
     device: Device = "auto",
@@ -48,11 +45,9 @@ def plan(
     simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
-    mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
-    window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Read only the first tokens of each document.")
-    ] = None,
+    mode: ModeName = "uniform",
+    window: Window = None,
+    max_tokens: MaxTokens = None,
     reference: Reference = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
@@ -115,7 +110,7 @@ def plan(
     + spoken_levels()
 )
 def verify(
-    folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    folder: ManifestFolder,
     level: Annotated[
         str | None, typer.Option(help=f"The last level to go to: {', '.join(LEVELS)}.")
     ] = None,
@@ -186,7 +181,7 @@ def verify(
 
 @app.command()
 def compare(
-    one: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    one: ManifestFolder,
     other: Annotated[Path, typer.Argument(help="Another.")],
     as_json: AsJson = False,
 ) -> None:

@@ -9,19 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.shared import (
+from workbench.cli.options import (
     AsJson,
+    Clusters,
+    Corpus,
     DomainColumn,
     IdColumn,
+    ManifestFolder,
     TextColumn,
-    app,
-    print_json,
-    print_table,
-    put,
-    reported,
 )
-
-Corpus = Annotated[list[str], typer.Argument(help="Files or folders, or one hf:// data set.")]
+from workbench.cli.shared import app, print_json, print_table, put, reported
 
 
 def _examples(path: Path) -> tuple[list[str], list[bool]]:
@@ -135,11 +132,9 @@ def funnel(
 
 @app.command()
 def exposures(
-    folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    folder: ManifestFolder,
     repeat: Annotated[int, typer.Option(help="How often to train on each chosen document.")] = 1,
-    clusters: Annotated[
-        Path | None, typer.Option(help="Near-duplicates, written by `workbench duplicates`.")
-    ] = None,
+    clusters: Clusters = None,
     out: Annotated[Path | None, typer.Option(help="Write a row a document there (CSV).")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -208,7 +203,7 @@ def duplicates(
 
 @app.command("materialise")
 def materialise_(
-    folder: Annotated[Path, typer.Argument(help="Folder with manifest.json.")],
+    folder: ManifestFolder,
     corpus: Corpus,
     out: Annotated[Path, typer.Option(help="New folder for the shards and their index.")] = Path(
         "materialised"

@@ -1,7 +1,8 @@
 """The command `workbench`: thin commands over the package, in the order of the workflow.
 
-`check_commands` holds the commands around a run, `export_commands` those for trainers, `shared`
-what all of them share. A command's docstring is its help, and each option has a help of its own.
+`check_commands` holds the commands around a run, `export_commands` those for trainers, `options`
+the options of several commands, `shared` what else they share. A command's docstring is its help,
+and each option has a help of its own.
 """
 
 from __future__ import annotations
@@ -12,19 +13,29 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.shared import (
+from workbench.cli.options import (
     AsJson,
+    Clusters,
     Context,
+    CorpusIfAny,
     Device,
     DomainColumn,
     Dtype,
+    Environment,
+    HeadNames,
     IdColumn,
+    MaxTokens,
     ModelName,
+    ModeName,
+    Overwrite,
     Reference,
     Revision,
     Simulate,
     TextColumn,
     TrustRemoteCode,
+    Window,
+)
+from workbench.cli.shared import (
     app,
     ended_by_sigterm,
     messages,
@@ -48,7 +59,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path(
         "demo-run"
     ),
-    overwrite: Annotated[bool, typer.Option(help="Replace scores of other settings.")] = False,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole workflow once, from the embedded model to a verified manifest."""
@@ -167,16 +178,12 @@ def detect(
 
 @app.command()
 def score(
-    corpus: Annotated[
-        list[str] | None, typer.Argument(help="Files or folders, or one hf:// data set.")
-    ] = None,
-    heads: Annotated[str, typer.Option(help="heads.json, or names such as 'L17H3 L18H6'.")] = "",
+    corpus: CorpusIfAny = None,
+    heads: HeadNames = "",
     out: Annotated[
         Path, typer.Option(help="Folder for scores; an interrupted run continues in it.")
     ] = Path("run"),
-    environment: Annotated[
-        int | None, typer.Option(help="Score this many documents of the Python environment.")
-    ] = None,
+    environment: Environment = None,
     model: ModelName = None,
     revision: Revision = None,
     device: Device = "auto",
@@ -184,12 +191,10 @@ def score(
     simulate: Simulate = None,
     context: Context = None,
     trust_remote_code: TrustRemoteCode = False,
-    mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
+    mode: ModeName = "uniform",
     reference: Reference = None,
-    window: Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Read only so many tokens of each document.")
-    ] = None,
+    window: Window = None,
+    max_tokens: MaxTokens = None,
     read: Annotated[
         str, typer.Option(help="Which tokens of longer documents: start, middle or spread.")
     ] = "start",
@@ -226,9 +231,7 @@ def score(
         ),
     ] = None,
     progress: Annotated[str, typer.Option(help="bar, or json: lines on standard error.")] = "bar",
-    overwrite: Annotated[
-        bool, typer.Option(help="Move scores of other settings or another corpus aside.")
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Score every document of a corpus."""
@@ -272,10 +275,8 @@ def score(
 
 @app.command()
 def steps(
-    corpus: Annotated[
-        list[str] | None, typer.Argument(help="Files or folders, or one hf:// data set.")
-    ] = None,
-    heads: Annotated[str, typer.Option(help="heads.json, or names such as 'L17H3 L18H6'.")] = "",
+    corpus: CorpusIfAny = None,
+    heads: HeadNames = "",
     out: Annotated[Path, typer.Option(help="Where to write the weights (JSON Lines).")] = Path(
         "steps.jsonl"
     ),
@@ -284,10 +285,8 @@ def steps(
     device: Device = "auto",
     dtype: Dtype = "auto",
     simulate: Simulate = None,
-    mode: Annotated[str, typer.Option(help="uniform, zero, mean or resample.")] = "uniform",
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Read only so many tokens of each document.")
-    ] = None,
+    mode: ModeName = "uniform",
+    max_tokens: MaxTokens = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
@@ -322,9 +321,7 @@ def select_(
     cap: Annotated[
         int | None, typer.Option(help="With --duplicates cap: how many of a group to take.")
     ] = None,
-    clusters: Annotated[
-        Path | None, typer.Option(help="Near-duplicates, written by `workbench duplicates`.")
-    ] = None,
+    clusters: Clusters = None,
     by_score: Annotated[
         str, typer.Option(help="Column of the scores to rank by, such as contrast or excess.")
     ] = "score",

@@ -1,4 +1,4 @@
-"""What the commands share: their options, how they report, and how they print.
+"""What the commands share: how they report, read what their options say, and print.
 
 Progress and messages go to standard error, results to standard output; with --json the output is
 one JSON object and nothing else. The exit code is 0 only on success.
@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -42,44 +42,6 @@ app = Command(
     help="Find the retrieval heads of a small language model, mask them, and select pretraining "
     "documents by what the model then loses (AttentionInfluence, arXiv 2505.07293).",
 )
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
-ModelName = Annotated[
-    str | None,
-    typer.Option("--model", help="Folder, .gguf file or Hugging Face id [default: embedded]."),
-]
-TrustRemoteCode = Annotated[
-    bool,
-    typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint."),
-]
-Context = Annotated[
-    int | None, typer.Option(min=1, help="Most tokens of a pass [default: the model's own].")
-]
-Revision = Annotated[str | None, typer.Option(help="Revision of a Hugging Face id.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")]
-Simulate = Annotated[
-    str | None, typer.Option(help="Round the weights as a quantised model has them: nf4 or int8.")
-]
-Reference = Annotated[
-    str | None,
-    typer.Option(
-        help="A corpus whose texts modes mean and resample take outputs from, named as its file "
-        "[default: the Python environment]."
-    ),
-]
-IdColumn = Annotated[
-    str, typer.Option(help="Column with the document id; a dot looks into nested ones.")
-]
-TextColumn = Annotated[str, typer.Option("--text", help="Column with the text.")]
-DomainColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--domain",
-        callback=lambda name: name or None,
-        help="Column with the domain; 'domain' is the sub-folder where there is no such column, "
-        "/ always the sub-folder, and an empty name one domain for all.",
-    ),
-]
 
 
 def referenced(mode: str, path: str | None, **columns: Any) -> str:

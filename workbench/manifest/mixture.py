@@ -5,20 +5,34 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias, get_args
 
 from workbench.core.files import mentions_absolute
 
-if TYPE_CHECKING:
-    from workbench.scaling.mixtures import BestMixture
-
 MIXTURE = "aiw:mixture"
-Mixture: TypeAlias = "BestMixture | Mapping[str, Any]"  # the latter of `BestMixture.to_json`
 _SUM = 1e-9  # how far sums of shares and of weights may be from 1
 _KEYS = {
     "shares", "seen", "form", "weights", "runs", "runs_sha256", "validation", "predicted", "low",
     "high", "distance", "nearest_run", "tool",
 }  # fmt: skip
+
+
+class StatesMixture(Protocol):
+    """A best mixture, which can state itself: `workbench.scaling.mixtures.BestMixture`.
+
+    Named by what it can do, since its own module loads scikit-learn.
+    """
+
+    def to_json(self) -> dict[str, Any]:
+        """The mixture as a manifest states it.
+
+        Returns:
+            A JSON object.
+        """
+        ...
+
+
+Mixture: TypeAlias = StatesMixture | Mapping[str, Any]  # the latter of `BestMixture.to_json`
 
 
 def mixture_term(mixture: Mixture | None, domains: Iterable[str]) -> dict[str, Any] | None:

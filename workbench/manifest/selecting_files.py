@@ -27,8 +27,9 @@ from workbench.manifest.croissant import (
     selection_term,
 )
 from workbench.manifest.mixture import Mixture, mixture_term
-from workbench.manifest.writing import RUN_FILE, RunBeside, publish, run_beside, write_excluded
-from workbench.scoring.receipts import check_files
+from workbench.manifest.run_record import RUN_FILE, RunBeside, run_beside
+from workbench.manifest.writing import publish, write_excluded
+from workbench.scoring.folder.receipts import check_files
 from workbench.scoring.schema import columns_in
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles

@@ -2,11 +2,11 @@
 
 from .columns.controls import control_sets
 from .columns.own_columns import Column, score_column
+from .folder.reading import load_scores
 from .influence import novel_scores, score_documents
 from .plan import Plan, plan_scoring
 from .report import Failure, RunReport, ScoringFailed
 from .run import run_scoring, score_corpus
-from .run_folder import load_scores
 from .score_table import ScoreTable
 from .settings import ScoringSettings
 from .step_influence import StepInfluence, split_steps, step_influence

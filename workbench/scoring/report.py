@@ -14,8 +14,8 @@ import pandas as pd
 
 from workbench.core.progress import Done, Progress, progress_bar
 from workbench.corpus.notes import kind_of, note_on_domains, note_on_skipped
-from workbench.scoring.receipts import Receipt
-from workbench.scoring.run_folder import SetAside
+from workbench.scoring.folder.receipts import Receipt
+from workbench.scoring.folder.superseded import SetAside
 from workbench.scoring.schema import DOMAIN_SUMS
 
 OnProgress = Callable[[dict[str, Any]], object]

@@ -27,13 +27,16 @@ from workbench.corpus.reading import read_corpus
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.scoring import run_folder as runs
 from workbench.scoring.columns.own_columns import Column, Function
-from workbench.scoring.corpus_folder import checked, held_by, require_same
 from workbench.scoring.drivers.dispatch import Driver, Work, Workers, drive, require_workers
 from workbench.scoring.drivers.stuck import require_timeout
+from workbench.scoring.folder import run_folder as runs
+from workbench.scoring.folder.corpus_folder import checked, held_by, require_same
+from workbench.scoring.folder.reading import load_scores
+from workbench.scoring.folder.receipts import Receipt, finished, receipt_path, shard_number
+from workbench.scoring.folder.run_folder import Part
+from workbench.scoring.folder.superseded import done_before
 from workbench.scoring.passages import Read
-from workbench.scoring.receipts import Receipt, finished, receipt_path, shard_number
 from workbench.scoring.report import (
     Failure,
     OnProgress,
@@ -44,7 +47,6 @@ from workbench.scoring.report import (
     report_of,
     run_progress,
 )
-from workbench.scoring.run_folder import Part
 from workbench.scoring.score_table import ScoreTable
 from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import CATALOGUE, Catalogue, catalogue_of, cut, is_current
@@ -177,7 +179,7 @@ def score_corpus(
             shard_size=shard_size, workers=workers, driver=driver, shard_timeout=shard_timeout,
             overwrite=overwrite,
         )  # fmt: skip
-        table = runs.load_scores(folder)
+        table = load_scores(folder)
     if out is None:  # nothing is left on disk that could be listed
         table.run.update({"receipts_file": None, "skipped_file": None})
     # What gives its documents once is at its end.
@@ -240,7 +242,7 @@ def run_scoring(
     Raises:
         ScoringFailed: some shards are not done at the end; the others are kept.
         ValueError: settings that cannot be, or a folder that holds scores of other settings or of
-            another corpus (`workbench.scoring.corpus_folder`).
+            another corpus (`workbench.scoring.folder.corpus_folder`).
         CorpusError: as `read_corpus`.
         NotCertified: as `score_corpus`.
         RuntimeError: another run writes to the folder, or workers cannot start.
@@ -333,7 +335,7 @@ def _score_shards(
             check_cancelled()
             tally.names.append(shard.name(job.fingerprint))
             tally.domain_from.update(shard.domain_from)
-            receipt = runs.done_before(job.folder, shard, job.fingerprint)
+            receipt = done_before(job.folder, shard, job.fingerprint)
             if receipt is None:
                 yield shard, documents
             else:

@@ -16,11 +16,11 @@ from workbench.corpus.document import CorpusError, Document
 from workbench.corpus.sources import sources_of
 from workbench.masking.references import ReferenceSet, reference_of, register
 from workbench.models.model import Model
-from workbench.scoring import run_folder
 from workbench.scoring.columns.own_columns import columns_from_json
 from workbench.scoring.drivers.shared_model import open_stored
+from workbench.scoring.folder import run_folder
+from workbench.scoring.folder.receipts import Receipt, write_scores
 from workbench.scoring.influence import scored
-from workbench.scoring.receipts import Receipt, write_scores
 from workbench.scoring.schema import columns_in, schema_with
 from workbench.scoring.settings import ScoringSettings
 from workbench.scoring.shards import Shard, documents_of
@@ -47,7 +47,7 @@ class Job:
 
     Attributes:
         settings: how to score, resolved for the model of the run.
-        fingerprint: of the run (`workbench.scoring.run_folder.fingerprint`).
+        fingerprint: of the run (`workbench.scoring.folder.run_folder.fingerprint`).
         corpus: paths, as the worker's machine sees them; empty for a corpus in memory.
         columns: names of the columns of id, text and domain.
         folder: of the run, absolute.

@@ -1,8 +1,8 @@
 """The names of `workbench.session`."""
 
+from .corpus.scored_corpus import ScoredCorpus
 from .head_colours import HeadColours
 from .scaling_desk import ScalingDesk
-from .scored_corpus import ScoredCorpus
 from .session import Session
 
 __all__ = [

@@ -47,9 +47,13 @@ class Listeners:
 
 
 class HasListeners(Protocol):
-    """An object whose actions are heard of."""
+    """An object whose actions are heard of.
 
-    _listeners: Listeners
+    Attributes:
+        listeners: who hears of them.
+    """
+
+    listeners: Listeners
 
 
 def action(
@@ -58,7 +62,7 @@ def action(
     """One action at a time: a cell and a click of JupyterLab come on different threads.
 
     Args:
-        method: of a session.
+        method: of a part of a session.
 
     Returns:
         The method under the lock of the session.
@@ -66,7 +70,7 @@ def action(
 
     @wraps(method)
     def alone(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._listeners.lock:
+        with self.listeners.lock:
             return method(self, *args, **kwargs)
 
     return alone

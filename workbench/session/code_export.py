@@ -9,7 +9,7 @@ from typing import Any
 from workbench.corpus.readers.remote import shown
 from workbench.models.model import Model
 from workbench.selection.ranking import SCORE
-from workbench.session.scored_corpus import ScoredCorpus
+from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.state import State
 from workbench.session.text_results import MAX_TOKENS
 

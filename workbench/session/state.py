@@ -34,6 +34,17 @@ class State:
     control_of: HeadSet | None = None
     window: int = 0
 
+    def has_effects_of(self, other: State) -> bool:
+        """Whether each head, masked alone, has the same effect as in another state.
+
+        Args:
+            other: the other state.
+
+        Returns:
+            True if text, window and mode are the same, whatever is masked.
+        """
+        return (self.text, self.window, self.mode) == (other.text, other.window, other.mode)
+
 
 class History:
     """The present state with what came before it and what was undone.

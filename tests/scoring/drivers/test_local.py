@@ -20,7 +20,7 @@ import workbench as wb
 from workbench.core.progress import Cancelled, watched
 from workbench.scoring.drivers import local as local_driver
 from workbench.scoring.drivers.shared_model import open_stored, store
-from workbench.scoring.run_folder import acquire_run_folder, run_record
+from workbench.scoring.folder.run_folder import acquire_run_folder, run_record
 from workbench.scoring.shards import catalogue_of
 from workbench.scoring.worker import Job
 

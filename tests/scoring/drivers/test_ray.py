@@ -24,10 +24,10 @@ from support.pipes_of_sources import Pipe
 
 import workbench as wb
 from workbench.core.progress import Cancelled, watched
-from workbench.scoring import run_folder
 from workbench.scoring.drivers import ray as ray_driver
 from workbench.scoring.drivers import ray_cluster
-from workbench.scoring.receipts import Receipt
+from workbench.scoring.folder import run_folder
+from workbench.scoring.folder.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.run import run_scoring
 from workbench.scoring.shards import catalogue_of

@@ -16,10 +16,10 @@ from support.corpora import FIFTY, write
 from support.pipes_of_sources import Pipe
 
 import workbench as wb
-from workbench.scoring import run_folder
 from workbench.scoring.drivers import local as local_driver
 from workbench.scoring.drivers import stuck
-from workbench.scoring.receipts import Receipt
+from workbench.scoring.folder import run_folder
+from workbench.scoring.folder.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import catalogue_of
 from workbench.scoring.worker import Job, ProgressDelta

@@ -33,15 +33,10 @@ from workbench.manifest.croissant import (
     same_statement,
 )
 from workbench.manifest.mixture import MIXTURE, check_mixture
+from workbench.manifest.run_record import RUN_FILE, public_record, run_files, tally_skipped
 from workbench.manifest.verification.report import Failed, NotChecked, require
-from workbench.manifest.writing import (
-    MANIFEST_FILE,
-    RUN_FILE,
-    public_record,
-    run_files,
-    tally_skipped,
-)
-from workbench.scoring.receipts import check_files, receipts_of
+from workbench.manifest.writing import MANIFEST_FILE
+from workbench.scoring.folder.receipts import check_files, receipts_of
 
 _PIECE = 1 << 22  # bytes
 _QUIET = 1 << 30  # fewer bytes than this are hashed without a bar

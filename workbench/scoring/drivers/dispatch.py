@@ -11,7 +11,7 @@ from typing import Literal
 from workbench.corpus.document import Document
 from workbench.models.model import Model
 from workbench.scoring.drivers import local, ray
-from workbench.scoring.receipts import Receipt
+from workbench.scoring.folder.receipts import Receipt
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
 from workbench.scoring.worker import Job, ProgressDelta, ShardWorker

@@ -31,7 +31,7 @@ from workbench.models.model import Model
 from workbench.scoring.drivers.attempts import ATTEMPTS, OpenShards
 from workbench.scoring.drivers.shared_model import store
 from workbench.scoring.drivers.stuck import Limit, stuck_for
-from workbench.scoring.receipts import Receipt, read_receipt, receipt_path
+from workbench.scoring.folder.receipts import Receipt, read_receipt, receipt_path
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
 from workbench.scoring.worker import Job, ProgressDelta

@@ -26,7 +26,7 @@ from workbench.scoring.drivers.attempts import ATTEMPTS, OpenShards
 from workbench.scoring.drivers.ray_cluster import cluster, import_ray
 from workbench.scoring.drivers.shared_model import store
 from workbench.scoring.drivers.stuck import Limit, Watchdog, stuck_reason
-from workbench.scoring.receipts import Receipt, finished
+from workbench.scoring.folder.receipts import Receipt, finished
 from workbench.scoring.report import Failure
 from workbench.scoring.shards import Shard
 from workbench.scoring.worker import Job, ProgressDelta, ShardWorker, ends_all, is_permanent_error

@@ -22,10 +22,10 @@ from workbench.evaluation.counterfactuals import (
     paired_response,
 )
 from workbench.models.model import Model
+from workbench.scoring.folder.reading import load_scores
 from workbench.scoring.run import run_scoring
-from workbench.scoring.run_folder import load_scores
 from workbench.scoring.settings import ScoringSettings
-from workbench.session.scored_corpus import ScoredCorpus
+from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.state import State
 
 LEAST = 2  # documents: a mean of fewer has no interval

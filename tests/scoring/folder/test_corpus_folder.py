@@ -10,8 +10,8 @@ from support.corpora import FIFTY, write
 
 import workbench as wb
 from workbench.corpus.reading import text_sha256
-from workbench.scoring import corpus_folder
-from workbench.scoring.corpus_folder import default_folder
+from workbench.scoring.folder import corpus_folder
+from workbench.scoring.folder.corpus_folder import default_folder
 
 OTHER = [
     {"id": f"o{i}", "text": f"quite another text about topic {i * i}", "domain": "other"}

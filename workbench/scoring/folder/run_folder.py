@@ -2,128 +2,48 @@
 
     run.json                 what was run on what, with counts once it is finished
     scores/part-*.parquet    one score file a shard
-    receipts/part-*.json     one receipt a shard (see `workbench.scoring.receipts`)
-    receipts.sha256          the receipts of a finished run (see `workbench.scoring.receipts`)
+    receipts/part-*.json     one receipt a shard (see `folder.receipts`)
+    receipts.sha256          the receipts of a finished run (see `folder.receipts`)
     skipped.jsonl            documents without a score, each with its reason
     failures.jsonl           shards that could not be scored, while there are any
     catalogue.jsonl          the shards, where several workers share them (see `scoring.shards`)
-    superseded/              scores of earlier texts or settings
+    superseded/              scores of earlier texts or settings (see `folder.superseded`)
 
 Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
 and a folder takes scores of one fingerprint only. The certificate stands in the record but not in
 the fingerprint, since what its checks measure may differ in the last digits.
-
-Scores that a run no longer speaks of are set aside in `superseded/`, never deleted: those of a
-document that was edited or went away, of another corpus, of other settings. Their score files and
-receipts move to `superseded/scores` and `superseded/receipts`, and the record that spoke of them is
-kept beside them. When a shard is asked for again as it was, under the settings of then, it is taken
-back from there and not scored again. The folder may be removed by whoever needs the space.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import filelock
-import pyarrow as pa
 
-from workbench.core.files import lines_of, read_json, resolve_inside, sha256_of, write_atomically
-from workbench.core.parquet import read_table
+from workbench.core.files import write_atomically
 from workbench.core.progress import progress_bar
 from workbench.loading.certificate import Certificate
 from workbench.models.model import Model
-from workbench.scoring.receipts import (
+from workbench.scoring.folder.receipts import (
     SHARD_NAME,
-    Receipt,
-    check_files,
     describe,
-    finished,
     list_receipts,
     read_receipt,
     receipt_path,
-    score_files,
     shard_number,
 )
-from workbench.scoring.schema import (
-    FORMULA,
-    RECORD_FORMAT,
-    columns_in,
-    completed,
-    schema_with,
-    stored_columns,
-)
-from workbench.scoring.score_table import ScoreTable
+from workbench.scoring.folder.superseded import SUPERSEDED, SetAside, keep_record, set_aside
+from workbench.scoring.schema import FORMULA, RECORD_FORMAT
 from workbench.scoring.settings import ScoringSettings
-from workbench.scoring.shards import Shard
 
-SUPERSEDED = "superseded"
 Part = tuple[int, int]  # (i, n): the i-th of n calls that share the shards, from 1
-
-
-def load_scores(folder: str | Path) -> ScoreTable:
-    """The table that `score_corpus(out=folder)` returned, read again from its files.
-
-    Args:
-        folder: the run folder.
-
-    Returns:
-        The table of `score_corpus`: its rows, the record of its run and its skipped documents. Of a
-        run of an older version, whose files have fewer columns, those that came later are null,
-        but for the rise.
-
-    Raises:
-        FileNotFoundError: no run was written to the folder.
-        ValueError: the run is not finished, or its files were changed since.
-    """
-    folder = Path(folder)
-    where = folder / "run.json"
-    if not where.exists():
-        raise FileNotFoundError(
-            f"{folder} holds no run.json: expected a folder written by score_corpus(out=...)"
-        )
-    try:
-        run = read_json(resolve_inside(folder, "run.json"))
-    except ValueError as error:
-        raise ValueError(f"{where} is not the record of a run: {error!s:.300}") from error
-    try:
-        if run["documents"] is None:
-            raise ValueError(
-                f"the run in {folder} is not finished: call score_corpus again with the same "
-                "settings and it goes on where it stopped"
-            )
-        of_user = columns_in(run)
-        columns = [*stored_columns(run["format"]), *(column.name for column in of_user)]
-        files, listed = score_files(folder, run), run["skipped_file"]
-        paths, (skipped,) = check_files(folder, files), check_files(folder, [listed])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{where} is not the record of a run: {error!r:.300}") from error
-    tables, schema = [], schema_with(of_user)
-    for path in paths:
-        stored = read_table(path)
-        if lacking := set(columns) - set(stored.column_names):
-            raise ValueError(f"{path} lacks the columns {sorted(lacking)} of scores")
-        tables.append(completed(stored.select(columns), schema))
-    rows = pa.concat_tables(tables) if tables else schema.empty_table()
-    return ScoreTable(rows.to_pandas(), run, _json_lines(skipped))
-
-
-def _json_lines(path: Path) -> list[Any]:
-    rows = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines_of(lines), 1):
-            try:
-                rows.append(json.loads(line or b""))
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"line {number} of {path} is not JSON: {error!s:.200}") from error
-    return rows
 
 
 def run_record(model: Model, settings: ScoringSettings, certificate: Certificate) -> dict[str, Any]:
@@ -345,86 +265,3 @@ def _is_finished(path: Path) -> bool:
 
 def _json_bytes(value: dict[str, Any]) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
-
-
-# ---- superseded scores --------------------------------------------------------------------------
-
-
-class SetAside(NamedTuple):
-    """What was set aside.
-
-    Attributes:
-        shards: how many shards.
-        documents: how many documents were scored in them.
-    """
-
-    shards: int
-    documents: int
-
-
-def set_aside(folder: Path, keep: Collection[str]) -> SetAside:
-    """Move the files of shards to `superseded/`.
-
-    Args:
-        folder: the run folder.
-        keep: names of the shards that stay.
-
-    Returns:
-        How much was moved.
-    """
-    names, documents = set(), 0
-    for path in [*folder.glob("receipts/part-*.json"), *folder.glob("scores/part-*.parquet")]:
-        if path.stem in keep:
-            continue
-        if path.parent.name == "receipts":
-            with contextlib.suppress(OSError, ValueError):  # a damaged one
-                documents += read_receipt(path).scored
-        with contextlib.suppress(FileNotFoundError):  # another part is finishing the same run
-            _move(path, folder / SUPERSEDED / path.parent.name / path.name)
-            names.add(path.stem)
-    return SetAside(len(names), documents)
-
-
-def done_before(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Receipt | None:
-    """Whether an earlier call has finished a shard, be it set aside since.
-
-    Args:
-        folder: the run folder.
-        shard: the shard.
-        fingerprint: of the run.
-
-    Returns:
-        Its receipt, the files of which lie in the folder (again); None if it has to be scored.
-    """
-    return finished(folder, shard, fingerprint) or _taken_back(folder, shard, fingerprint)
-
-
-def _taken_back(folder: Path, shard: Shard, fingerprint: Mapping[str, Any]) -> Receipt | None:
-    """The receipt of a shard that was set aside and is whole, moved back; else None."""
-    aside = folder / SUPERSEDED
-    name = shard.name(fingerprint)
-    if not receipt_path(aside, name).exists():
-        return None
-    receipt = finished(aside, shard, fingerprint)
-    if receipt is None:
-        return None
-    for path in (f"scores/{name}.parquet", f"receipts/{name}.json"):  # the receipt last, as ever
-        _move(aside / path, folder / path)
-    return receipt
-
-
-def keep_record(folder: Path) -> None:
-    """Keep a copy of the record, where another one is about to replace it.
-
-    Args:
-        folder: the run folder; the copy goes to its `superseded/`.
-    """
-    path = folder / "run.json"
-    aside = folder / SUPERSEDED
-    aside.mkdir(exist_ok=True)
-    write_atomically(aside / f"run-{sha256_of(path)[:16]}.json", path.read_bytes())
-
-
-def _move(path: Path, to: Path) -> None:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(path, to)

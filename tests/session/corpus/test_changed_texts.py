@@ -8,7 +8,7 @@ from support.models import make_model
 
 import workbench as wb
 from workbench.evaluation.counterfactuals import KINDS
-from workbench.session.changed_texts import COLUMNS
+from workbench.session.corpus.changed_texts import COLUMNS
 
 HEADS = "L0H1 L2H3"
 LINES = (

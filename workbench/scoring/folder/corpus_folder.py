@@ -25,7 +25,7 @@ from workbench.core.parquet import read_table
 from workbench.core.progress import check_cancelled
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.reading import read_corpus, text_sha256
-from workbench.scoring.run_folder import SUPERSEDED
+from workbench.scoring.folder.superseded import SUPERSEDED
 
 SHARE = 0.1  # of the texts compared
 AHEAD = 1_000  # rows of a corpus that can be read only once

@@ -13,7 +13,7 @@ from support.run_folders import edit_json, failures, lay_down_manifest, of_older
 
 import workbench as wb
 from workbench.core.files import sha256_of
-from workbench.scoring import receipts
+from workbench.scoring.folder import receipts
 
 
 @pytest.fixture(scope="module")

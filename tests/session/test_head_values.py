@@ -1,0 +1,64 @@
+"""What a session finds out about its heads: detection, check, curve."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from support.planted import planted_model, planted_probes
+from support.sessions import listen, scores_of
+
+import workbench as wb
+from workbench.session import head_values
+
+
+@pytest.mark.slow
+def test_detection_scores_and_colours_the_heads_of_the_default_model(default):
+    session = wb.Session(default, "The key is apple. Again: the key is apple.")
+    heard = listen(session)
+    scores = session.detect(probes=1, max_tokens=450)
+    expected = wb.retrieval_scores(default, wb.make_probes(default, n=1, max_tokens=450))
+    pd.testing.assert_frame_equal(scores.frame, expected.frame)
+    assert session.scores is scores
+    assert heard == ["scores", "colours"]
+    assert session.code().startswith("import workbench as wb\n\nmodel = wb.load_model()\n")
+
+
+@pytest.fixture
+def planted_session(monkeypatch):
+    model = planted_model()
+    monkeypatch.setattr(
+        head_values, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
+    )
+    return wb.Session(model, "what is lost?", scores=scores_of(model))
+
+
+def test_a_curve_reads_its_own_text_or_others(planted_session):
+    own = planted_session.curve(draws=1)
+    given = planted_session.curve([planted_session.text], draws=1)
+    pd.testing.assert_frame_equal(own, given)
+    other = planted_session.curve(["quite another text"], draws=1)
+    assert (other["text_loss"] != own["text_loss"]).all()
+    with pytest.raises(TypeError, match=r"texts is a list of texts, got a single string"):
+        planted_session.curve("one text")
+    planted_session.set_mode("zero")
+    zero = planted_session.curve(draws=1)
+    assert zero.loc[zero["heads"] > 0, "text_loss"].ne(own.loc[own["heads"] > 0, "text_loss"]).any()
+
+
+def test_the_check_goes_on_from_the_probes_of_the_detection(monkeypatch):
+    model = planted_model()
+    monkeypatch.setattr(
+        head_values, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
+    )
+    session = wb.Session(model, "abc abc abc")
+    with pytest.raises(ValueError, match="find the heads here first"):
+        session.check_heads()
+    scores = session.detect(probes=6)
+    heard = listen(session)
+    report = session.check_heads()
+    expected = wb.head_report(scores, model, session.probes, allow_ties=True)
+    assert (report.verdict, report.reasons) == (expected.verdict, expected.reasons)
+    assert session.report is report
+    assert heard == ["scores"]
+    session.use_scores(scores_of(model))
+    assert (session.report, session.probes) == (None, None)
