@@ -126,7 +126,7 @@ _LOSS = [
         {"E": 1.69, "A": 406.4, "a": 0.34, "B": 410.7, "b": 0.28},
         _CHINCHILLA, _CHINCHILLA_TEXT,
         "arXiv 2203.15556, equation 10 (approach 3)",
-        conditions="Over 400 runs, cosine decay over the length of each; ranges as in the abstract.",
+        conditions="Over 400 runs, cosine decay over the length of each; ranges of the abstract.",
         notes="The constants as printed answer 50 to 93 tokens a parameter, not the 20 by which "
         "Chinchilla was trained: they are rounded, and the fit stopped early. See besiroglu.",
         checks=[
