@@ -83,6 +83,16 @@ def test_another_quantity_brings_its_laws(explorer):
     assert "take more than" in explorer.laws.table.value
 
 
+def test_the_panel_says_in_which_units_the_laws_count(explorer):
+    said = explorer.laws.table.value
+    assert "Counted in: L = loss: nats a token of MassiveText; N = params: parameters, all;" in said
+    assert "D = tokens: tokens of training." in said
+    explorer.desk.choose(["step law", "deepseek"])  # which take different inputs
+    said = explorer.laws.table.value
+    assert "N = params: parameters, without embeddings (step law)" in said
+    assert "C = compute: FLOP of training, without embeddings (deepseek)" in said
+
+
 def test_runs_are_held_out_and_the_fit_says_whether_they_lie_inside(explorer):
     explorer.runs.held.value = (11,)
     explorer.runs.refit.click()
