@@ -118,9 +118,10 @@ class MixturePanel(w.VBox):
         )
 
     def _set_sliders(self) -> None:
+        """Rounded as sliders are: they would answer with the rounded value, as if it was chosen."""
         with self._ours.made():
             for domain, share in self.mix.items():
-                self.shares[str(domain)].value = float(share)
+                self.shares[str(domain)].value = round(float(share), 2)
 
     def _moved(self, domain: str, change: Mapping[str, float]) -> None:
         """One share was set: the others keep their ratios, and the sum stays 1."""
@@ -180,6 +181,6 @@ class MixturePanel(w.VBox):
 def _slider(name: str, value: float, tooltip: str, most: float = 1.0) -> w.FloatSlider:
     return w.FloatSlider(
         description=escape_control_characters(str(name)), description_allow_html=False, min=0,
-        max=most, step=0.01 * most, value=min(value, most), tooltip=tooltip, readout_format=".2f",
+        max=most, step=0.01 * most, value=round(min(value, most), 2), tooltip=tooltip, readout_format=".2f",
         layout={"width": "100%"}, style={"description_width": "84px"},
     )  # fmt: skip

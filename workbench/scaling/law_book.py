@@ -216,6 +216,12 @@ _LOSS = [
                       "2.57 C^-.048 of arXiv 2005.14165, figure 3.1, at the PF-days of GPT-3"),
             ]),
             ("math", 0.14, 1.4e-5, 0.17, [_recomputed(0.289569, 1e-5, compute=PF_DAY)]),
+            ("image 8x8", 3.13, 1.8e-08, 0.19, [_recomputed(3.163768, 1e-6, compute=PF_DAY)]),
+            ("image 16x16", 2.64, 1.6e-08, 0.16, [_recomputed(2.696580, 1e-6, compute=PF_DAY)]),
+            ("image 32x32", 2.21, 3.6e-09, 0.1, [_recomputed(2.353097, 1e-6, compute=PF_DAY)]),
+            ("image VQ 16x16", 4.09, 6.1e-07, 0.11, [_recomputed(4.297198, 1e-6, compute=PF_DAY)]),
+            ("image VQ 32x32", 3.17, 2.6e-06, 0.12, [_recomputed(3.383696, 1e-6, compute=PF_DAY)]),
+            ("video", 0.95, 2.2e-05, 0.14, [_recomputed(1.172812, 1e-6, compute=PF_DAY)]),
         )
     ),
 ]  # fmt: skip
