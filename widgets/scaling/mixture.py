@@ -57,7 +57,9 @@ class MixturePanel(w.VBox):
         runs = desk.mixtures.runs
         self.mix = runs.mean().rename(index=str)
         self.shares = {
-            domain: _slider(domain, share, "share of the training tokens; the others follow")
+            str(domain): _slider(
+                str(domain), share, "share of the training tokens; the others follow"
+            )
             for domain, share in self.mix.items()
         }
         self.weights = {
@@ -181,6 +183,7 @@ class MixturePanel(w.VBox):
 def _slider(name: str, value: float, tooltip: str, most: float = 1.0) -> w.FloatSlider:
     return w.FloatSlider(
         description=escape_control_characters(str(name)), description_allow_html=False, min=0,
-        max=most, step=0.01 * most, value=round(min(value, most), 2), tooltip=tooltip, readout_format=".2f",
+        max=most, step=0.01 * most, value=round(min(value, most), 2), tooltip=tooltip,
+        readout_format=".2f",
         layout={"width": "100%"}, style={"description_width": "84px"},
     )  # fmt: skip

@@ -81,7 +81,7 @@ class OwnRuns(w.VBox):
     def _refit(self) -> None:
         law = self.law.value
         if law is None:
-            have = [] if self.desk.runs is None else self.desk.runs.columns
+            have = () if self.desk.runs is None else tuple(self.desk.runs)
             raise ValueError(
                 "the runs lack the columns of every law (params, tokens and loss for most of "
                 f"them): they have {', '.join(map(str, have)) or 'none'}"

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import ipywidgets as w
 
 from widgets.status_line import Note, StatusLine
+from workbench.scaling.run_text import runs_as_text
 from workbench.session.scaling_desk import ScalingDesk
 from workbench.training.run_records import runs_from_text
-from workbench.training.run_text import runs_as_text
 
 MOST_BYTES = 2_000_000  # of a file that is sent through the page
 EXAMPLE = (

@@ -14,7 +14,7 @@ from workbench.core.text import escape_control_characters
 from workbench.figures.theme import themed
 from workbench.scaling.law import Law
 from workbench.scaling.law_fit import REFITTED
-from workbench.training.run_text import runs_as_text
+from workbench.scaling.run_text import runs_as_text
 
 if TYPE_CHECKING:
     from workbench.session.scaling_desk import ScalingDesk

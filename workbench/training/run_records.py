@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from workbench.scaling.power_sum import measured
+from workbench.scaling.run_text import RUN_COLUMNS, parse_runs
 from workbench.training.arms import Arms
 from workbench.training.checkpointing import RESUME, stored_run
 from workbench.training.pretraining import Training
-from workbench.training.run_text import RUN_COLUMNS, parse_runs
 
 EMBEDDINGS = ("embed_tokens", "lm_head")  # weights that do not count as params
 

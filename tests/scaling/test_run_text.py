@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import workbench as wb
-from workbench.training.run_text import parse_runs, runs_as_text
+from workbench.scaling.run_text import parse_runs, runs_as_text
 
 ROWS = [["Params", "tokens", "LOSS"], ["1e7", "2e8", "3.91"], ["20000000", "4e8", "3.52"]]
 
