@@ -121,7 +121,7 @@ from .training.planted_world import (
 from .training.pretraining import Training, pretrain
 from .training.proxies import ProxyRuns, proxy_runs
 from .training.recipe import Recipe
-from .training.run_records import training_runs
+from .training.run_records import runs_from_text, training_runs
 
 __version__: str
 
@@ -293,6 +293,7 @@ __all__ = [
     "repeat_weights",
     "retrieval_scores",
     "run_scoring",
+    "runs_from_text",
     "sample_mixtures",
     "scaling",
     "score_corpus",

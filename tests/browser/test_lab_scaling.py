@@ -68,11 +68,76 @@ def test_laws_runs_and_mixtures_on_one_screen(chromium, tmp_path, size):
             }"""
         )
         assert page.locator("img[onerror]").count() == 0
+        # By keyboard: one share up, and the others make room for it.
+        before = lab.ask("explorer.mixture.mix.iloc[0]")
+        page.locator(".aiw-shares .noUi-handle").first.focus()
+        page.keyboard.press("ArrowRight")
+        lab.until(f"explorer.mixture.mix.iloc[0] > {before}", "True")
+        lab.until(
+            "f'{explorer.mixture.mix.sum():.9f}', explorer.status.error", "('1.000000000', None)"
+        )
         for title in ("IsoFLOP", "Rate and batch", "Masks", "Book", "Code"):
             tab(page, title)
             assert page.evaluate(SIDEWAYS) == [], title
         page.locator(".aiw-scaling", has_text="wb.ScalingDesk").wait_for()
         assert errors == []
+    finally:
+        page.close()
+        lab.close()
+
+
+MARKERS = "document.querySelectorAll('.aiw-scaling .points path.point')"
+CELLS = "params\ttokens\tloss\n" + "".join(
+    f"{1e7 * 2**i}\t{2e8 * 4**j}\t{2 + 400 / (1e7 * 2**i) ** 0.34 + 400 / (2e8 * 4**j) ** 0.28}\n"
+    for i in range(4)
+    for j in range(3)
+)
+
+
+@pytest.mark.slow
+def test_runs_are_pasted_chosen_clicked_and_kept_without_python(chromium, tmp_path):
+    lab = Lab(tmp_path)
+    page = chromium.new_page(viewport={"width": 1100, "height": 700})
+    page.set_default_timeout(PATIENCE)
+    try:
+        empty = "from widgets import ScalingExplorer\nexplorer = ScalingExplorer()\nexplorer"
+        lab.notebook("own.ipynb", empty)
+        lab.open(page, "own.ipynb")
+        lab.run_all(page)
+        page.locator(".aiw-scaling .js-plotly-plot .main-svg").first.wait_for()
+        into_view(page)
+        page.locator(".aiw-cells textarea").fill(CELLS.replace("tokens", "tokns"))
+        button(page, "Take these runs").click()
+        page.locator(".aiw-scaling", has_text="lacks the columns tokens").wait_for()
+        page.locator(".aiw-cells textarea").fill(CELLS)
+        button(page, "Take these runs").click()
+        lab.until("len(explorer.desk.runs), explorer.desk.brought", "(12, 'pasted cells')")
+        with page.expect_file_chooser() as chooser:
+            page.locator(".aiw-scaling button", has_text="File of runs").click()
+        content = CELLS.replace("\t", ",").encode()
+        chosen = {"name": "mine.csv", "mimeType": "text/csv", "buffer": content}
+        chooser.value.set_files([chosen])
+        lab.until("explorer.desk.brought, explorer.status.error", "('mine.csv', None)")
+        assert page.evaluate(SIDEWAYS) == []
+        button(page, "File or table").click()  # away with the field
+
+        button(page, "Fit to my runs").click()
+        lab.until(IDLE, "(True, None)")
+        page.locator(".aiw-scaling", has_text="is taken to be in nats a token").wait_for()
+        # A click on a run holds it out, and the fit follows.
+        page.wait_for_function(f"{MARKERS}.length === 12")
+        box = page.evaluate(f"() => {MARKERS}[0].getBoundingClientRect().toJSON()")
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x - 30, y - 30)
+        page.mouse.move(x, y, steps=4)
+        page.locator(".aiw-scaling .hoverlayer .hovertext").first.wait_for()
+        page.mouse.click(x, y)
+        lab.until("len(explorer.desk.held_out)", "1")
+        lab.until("explorer.wait(60), len(explorer.desk.fit.runs)", "(True, 11)")
+        assert page.locator('.modebar-btn[data-title^="Download plot"]').count() > 0
+        button(page, "Save as HTML").first.click()
+        page.locator(".aiw-status", has_text="scaling-loss.html is written").wait_for()
+        assert "arXiv 2404.10102" in (lab.folder / "scaling-loss.html").read_text("utf-8")
     finally:
         page.close()
         lab.close()

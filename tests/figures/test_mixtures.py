@@ -62,6 +62,26 @@ def test_runs_are_dots_and_the_best_is_a_star(made):
     assert "best" not in traces(figures.mixture_simplex(fit))
 
 
+def test_a_cross_stands_at_the_shares_that_are_asked_for(made):
+    fit, best = made
+    three = DOMAINS[:3]
+    at = pd.Series(1 / len(fit.runs.columns), index=fit.runs.columns)
+    drawn = traces(figures.mixture_simplex(fit, best, three, weights={"two": 1}, at=at))
+    cross = drawn["the sliders"]
+    assert (cross.a[0], cross.b[0], cross.c[0]) == pytest.approx([1 / 3] * 3, abs=1e-4)
+    loss = float(fit.predict(at.to_frame().T, {"two": 1}).iloc[0])
+    assert f"{loss:.4f} nats predicted" in cross.text[0]
+    # The heat is over what the three share there, the others as they are asked for.
+    heat = drawn["inside the shares run"]
+    points = pd.DataFrame([at] * len(heat.a)).reset_index(drop=True)
+    for name, side in zip(three, (heat.a, heat.b, heat.c), strict=True):
+        points[name] = np.asarray(side) * at[three].sum()
+    np.testing.assert_allclose(heat.marker.color, fit.predict(points, {"two": 1}), atol=2e-3)
+    nothing = at.mask(at.index.isin(three), 0.0)
+    with pytest.raises(ValueError, match="have no share between them"):
+        figures.mixture_simplex(fit, best, three, at=nothing)
+
+
 def test_names_are_shown_as_they_are(made):
     fit, best = made
     for figure in (

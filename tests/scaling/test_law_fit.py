@@ -71,6 +71,33 @@ def test_a_fitted_law_is_a_law():
     assert law.optimum(compute=1e19).value > law.optimum(compute=1e21).value
 
 
+@pytest.mark.parametrize("key", RANGES)
+def test_a_fit_keeps_the_units_of_the_published_law(key):
+    """Runs are put in as the table of runs has them; constants come out in the law's own units."""
+    law = wb.LAWS[key]
+    fit = wb.refit(key, drawn(key), resamples=0)
+    assert fit.law.output == law.output
+    assert [(q.name, q.symbol, q.unit) for q in fit.law.inputs] == [
+        (q.name, q.symbol, q.unit) for q in law.inputs
+    ]
+    assert fit.law.text == law.text
+    point = {name: np.sqrt(low * high) for name, (low, high) in RANGES[key].items()}
+    assert fit.law.evaluate(**point) == pytest.approx(law.evaluate(**point), rel=1e-3)
+    said = fit.units
+    assert said.startswith(f"{law.output.name} is taken to be in {law.output.unit}; ")
+    for quantity in law.inputs:
+        assert f"{quantity.symbol} = {quantity.name}: {quantity.unit}" in said
+
+
+def test_constants_of_a_fit_count_in_the_billions_of_the_source():
+    fit = wb.refit("minicpm", drawn("minicpm"), resamples=0)
+    assert fit.law.formula.units == {"params": 1e9, "tokens": 1e9}
+    plain = wb.refit("besiroglu", drawn("minicpm"), resamples=0).law.constants  # counts in ones
+    c = fit.law.constants
+    assert c["A"] == pytest.approx(plain["A"] / 1e9 ** plain["a"], rel=1e-2)
+    assert c["B"] == pytest.approx(plain["B"] / 1e9 ** plain["b"], rel=1e-2)
+
+
 def test_what_the_runs_do_not_tell_is_called_so():
     tied = drawn("step law", NOISE).assign(tokens=lambda runs: runs["params"] * 20)
     fit = wb.refit("step law", tied)
@@ -125,14 +152,20 @@ def test_the_largest_runs_of_gemstones_lie_in_the_interval_of_a_run():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", ["step law", "besiroglu", "g_stack"])
-def test_95_percent_intervals_hold_constants_and_runs_in_about_95_percent(key):
-    """200 draws, one kind of fit each: a line in logs, a sum of powers, any other formula."""
+@pytest.mark.parametrize(
+    ("key", "draws"), [("step law", 200), ("besiroglu", 200), ("g_stack", 200), ("kaplan", 400)]
+)
+def test_95_percent_intervals_hold_constants_and_runs_in_about_95_percent(key, draws):
+    """One kind of fit each: a line in logs, a sum of powers, any other formula, an implicit one.
+
+    The band is 93 to 97 %. Kaplan's law has most constants, and so most counts that may leave it
+    by chance: 400 draws tell more.
+    """
     law = wb.LAWS[key]
     point = pd.DataFrame({name: [np.sqrt(a * b) * 2] for name, (a, b) in RANGES[key].items()})
     truth = float(law.evaluate(**{name: point[name][0] for name in point}))
     held = dict.fromkeys([*law.constants, "law", "run"], 0)
-    for seed in range(200):
+    for seed in range(draws):
         fit = wb.refit(law, drawn(key, NOISE, seed), resamples=199, seed=seed)
         table, at = fit.parameters, fit.predict(point).iloc[0]
         run = truth * np.exp(NOISE * np.random.default_rng([seed, 1]).normal())
@@ -141,7 +174,7 @@ def test_95_percent_intervals_hold_constants_and_runs_in_about_95_percent(key):
         held["law"] += at["low"] <= truth <= at["high"]
         held["run"] += at["run_low"] <= run <= at["run_high"]
     print(key, held)
-    assert all(186 <= count <= 194 for count in held.values()), held
+    assert all(0.93 * draws <= count <= 0.97 * draws for count in held.values()), held
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -96,6 +96,26 @@ def test_the_code_rebuilds_the_desk(runs):
     pd.testing.assert_frame_equal(again.says(), desk.says())
 
 
+def test_a_fit_of_runs_that_are_gone_is_not_put_on_the_desk(runs, monkeypatch):
+    desk = wb.ScalingDesk(runs)
+    really = wb.refit
+
+    def meanwhile(*args, **options):
+        desk.hold_out([0])
+        return really(*args, **options)
+
+    monkeypatch.setattr("workbench.session.scaling_desk.refit", meanwhile)
+    assert len(desk.refit(resamples=5).runs) == 48
+    assert desk.fit is None
+
+
+def test_runs_without_a_value_of_the_axis_are_not_drawn(runs):
+    runs = runs.assign(loss=runs["loss"].where(runs.index != 3))
+    desk = wb.ScalingDesk(runs)
+    _, _, rest = desk.drawn("params")
+    assert list(rest.index) == [row for row in range(48) if row != 3]
+
+
 def test_a_mixture_needs_what_is_not_there():
     desk = wb.ScalingDesk()
     for ask, words in ((desk.find_mixture, "no mixtures are on the desk"),

@@ -152,6 +152,21 @@ def test_the_same_long_work_is_not_begun_twice():
         queues.close()
 
 
+def test_long_work_may_be_begun_anew_and_then_the_old_answer_is_dropped():
+    queues = TaskQueues(StatusLine())
+    started, go = threading.Event(), threading.Event()
+    results: list = []
+    try:
+        queues.begin("fitting", busy(started, go), lambda _: results.append("old"))
+        assert started.wait(PATIENCE)
+        queues.begin("fitting", lambda: "new", results.append, anew=True)
+        go.set()
+        assert queues.wait(PATIENCE)
+        assert results == ["new"]
+    finally:
+        queues.close()
+
+
 def test_urgent_work_comes_between_the_passes_of_a_map():
     """The map is left in the middle of a pass, and is the same in the end."""
     model = make_model()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
@@ -75,7 +79,17 @@ class ScalingExplorer(w.VBox):
         ))  # fmt: skip
         self.across.observe(guarded(lambda _: self._draw_loss(), self.loss_note), "value")
         self.runs = OwnRuns(desk, self.status, self.queues)
-        self.loss, self.sizes, self.rates, self.masks = (LiveFigure() for _ in range(4))
+        self._beside: list[int] = []  # the runs that the figure shows beside those of the fit
+        self.loss = LiveFigure("scaling-loss", guarded(self._clicked, self.loss_note))
+        self.sizes, self.rates, self.masks = (
+            LiveFigure(f"scaling-{name}") for name in ("isoflop", "rates", "masks")
+        )
+        self.save = w.Button(
+            description="Save as HTML", icon="save", layout={"width": "auto"},
+            tooltip="Write this figure with its data, formulas, sources and code into one file "
+            "beside the notebook (a PNG: the camera in the figure)",
+        )  # fmt: skip
+        self.save.on_click(guarded(lambda _: self._save()))
         self.optima = w.HTML()
         self.initial = w.BoundedFloatText(
             description="loss of an untrained model", value=10.8, min=0.1, max=50, step=0.1,
@@ -83,12 +97,13 @@ class ScalingExplorer(w.VBox):
             tooltip="Runs that end above it count as diverged; ln of the vocabulary, in nats",
         )  # fmt: skip
         self.initial.observe(guarded(lambda _: self._draw_rates()), "value")
-        self.mixture = MixturePanel(desk, self.status, self.queues)
+        self.mixture = MixturePanel(desk, self.status, self.queues, [self.save])
         self.masking = w.Button(
             description="Measure", icon="line-chart", layout={"width": "auto"},
             tooltip="Mask more and more heads of the session's model: minutes on a laptop",
         )  # fmt: skip
         self.masks_note = Note()
+        self._mask_tables: dict[str, pd.DataFrame] = {}
         self.masking.on_click(guarded(lambda _: self._measure_masks(), self.masks_note))
         self.entry = named(w.Dropdown(
             description="Entry of the book", options=list(LAWS), tooltip="An entry of the book",
@@ -99,11 +114,11 @@ class ScalingExplorer(w.VBox):
         self._show_entry(self.entry.value)
         self.tabs = w.Tab(
             [
-                w.VBox([w.HBox([self.across, self.loss_note]), self.loss, self.runs]),
-                w.VBox([self.sizes_note, self.optima, self.sizes]),
-                w.VBox([w.HBox([self.initial, self.rates_note]), self.rates]),
+                w.VBox([w.HBox([self.across, self.save, self.loss_note]), self.loss, self.runs]),
+                w.VBox([w.HBox([self.save, self.sizes_note]), self.optima, self.sizes]),
+                w.VBox([w.HBox([self.initial, self.save, self.rates_note]), self.rates]),
                 self.mixture,
-                w.VBox([w.HBox([self.masking, self.masks_note]), self.masks]),
+                w.VBox([w.HBox([self.masking, self.save, self.masks_note]), self.masks]),
                 w.VBox([self.entry, self.book]),
                 self.code,
             ],
@@ -120,7 +135,7 @@ class ScalingExplorer(w.VBox):
         self.add_class("aiw-scaling")
         self._leave = (desk.on_change(self._changed), on_interrupt(self.queues.cancel))
         self.status.suggest(
-            "Move a slider; choose laws; Fit to my runs; hold a run out and fit again"
+            "Move a slider; choose laws; Fit to my runs; click a run to hold it out"
         )
         self._draw()
 
@@ -157,11 +172,21 @@ class ScalingExplorer(w.VBox):
         if self.across.options != tuple(axes):
             self.across.options = axes
         laws, inputs, runs = desk.drawn(self.across.value)
+        self._beside = [] if runs is None else list(runs.index)
         self.loss.show(law_curves(laws, self.across.value, inputs, runs))
         others = [name for name in axes if name != self.across.value]
         at = ", ".join(f"{name} {inputs[name]:.3g}" for name in others)
         if at:
             self.loss_note.say(f"curves at {at}; each run stands at its own")
+
+    def _clicked(self, name: str, point: int) -> None:
+        """A run in the figure was clicked: it is held out, or taken back."""
+        fitted = set(range(0 if self.desk.runs is None else len(self.desk.runs)))
+        rows = {"runs": self._beside}.get(name, [])
+        if name.startswith("runs of "):
+            rows = sorted(fitted - self.desk.held_out)
+        if point < len(rows):
+            self.runs.toggle(rows[point])
 
     def _draw_sizes(self) -> None:
         desk = self.desk
@@ -172,13 +197,15 @@ class ScalingExplorer(w.VBox):
         try:
             found = desk.isoflop()
         except ValueError as error:  # the table below holds all the same
+            self.sizes.clear()
             self.sizes_note.fail(error)
             return
         self.sizes.show(isoflop_curves(found, desk.laws_of_size()), anew=True)
 
     def _draw_rates(self) -> None:
         desk, initial = self.desk, self.initial.value
-        if desk.runs is None or "learning_rate" not in desk.runs:
+        if desk.runs is None or "learning_rate" not in desk.runs.dropna(axis="columns", how="all"):
+            self.rates.clear()
             self.rates_note.say(
                 "No runs with a learning_rate are on the desk; choose rates on the left"
             )
@@ -203,7 +230,36 @@ class ScalingExplorer(w.VBox):
     def _show_masks(self, curve: pd.DataFrame) -> None:
         assert self.desk.session is not None
         fit = fit_retention(curve, self.desk.session.model.head_count)
+        self._mask_tables = {"Share of heads at half": fit.halves, "Measured": fit.points}
         self.masks.show(retention_curve(fit), anew=True)
+
+    def _save(self) -> None:
+        """Keep the figure in front beside the notebook, under a name that is not taken."""
+        desk, tab = self.desk, TABS[self.tabs.selected_index or 0]
+        ways: dict[str, Callable[[], tuple[LiveFigure, dict[str, pd.DataFrame], Sequence[str]]]] = {
+            "Loss": lambda: (self.loss, {"What each law says": desk.says()}, desk.laws),
+            "IsoFLOP": lambda: (
+                self.sizes, {"Best size at each compute": desk.isoflop().table,
+                             "Best model by each law": desk.optima()},
+                [law for law in desk.laws_of_size() if isinstance(law, str)],
+            ),
+            "Rate and batch": lambda: (
+                self.rates, {"Best rates": desk.sensitivity(self.initial.value)}, list(desk.rates())
+            ),
+            "Mixture": lambda: (self.mixture.figure, self.mixture.tables(), ()),
+            "Masks": lambda: (self.masks, self._mask_tables, ()),
+        }  # fmt: skip
+        if tab not in ways:
+            raise ValueError(f"there is no figure in {tab}: open one of {', '.join(ways)}")
+        figure, tables, laws = ways[tab]()
+        if figure.figure is None:
+            raise ValueError(f"there is no figure in {tab} yet: draw one, then save it")
+        stem = f"scaling-{tab.split()[0].lower()}"
+        names = (f"{stem}{f'-{count}' if count else ''}.html" for count in itertools.count())
+        path = next(Path(name) for name in names if not Path(name).exists())
+        title = html.unescape(figure.caption.value)
+        desk.write_html(path, figure.figure, title=title, tables=tables, laws=laws)
+        self.status.say(f"{path} is written, beside the notebook")
 
     def _show_entry(self, key: str) -> None:
         self.book.value = f"<pre>{escaped(LAWS[key].describe())}</pre>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ipywidgets as w
 import pandas as pd
@@ -11,6 +11,7 @@ from widgets.escaping import escaped
 from widgets.panels.named import named
 from widgets.status_line import StatusLine
 from widgets.views.own_changes import OwnChanges
+from workbench.scaling.law import Law
 from workbench.scaling.law_book import LAWS
 from workbench.session.scaling_desk import LINKED, ScalingDesk
 
@@ -95,7 +96,7 @@ class LawChooser(w.VBox):
             self.lock.value = desk.locked
             for name, slider in self.sliders.items():
                 slider.value = min(max(desk.inputs[name], 10**slider.min), 10**slider.max)
-        self.table.value = _says(desk.says())
+        self.table.value = _says(desk.says()) + _counted([LAWS[key] for key in desk.laws])
 
     def _unit_chosen(self, unit: str) -> None:
         self.desk.choose([key for key, law in LAWS.items() if law.output.unit == unit])
@@ -117,6 +118,20 @@ def _units() -> list[tuple[str, str]]:
         name = law.output.name.replace("_", " ")
         units.setdefault(law.output.unit, f"{name}: {law.output.unit}")
     return [(words, unit) for unit, words in units.items()]
+
+
+def _counted(laws: Sequence[Law]) -> str:
+    """In which units the laws count what goes in, and what comes out: papers differ."""
+    told: dict[str, list[str]] = {}
+    for law in laws:
+        for quantity in (law.output, *law.inputs):
+            words = f"{quantity.symbol} = {quantity.name.replace('_', ' ')}: {quantity.unit}"
+            told.setdefault(words, []).append(law.key)
+    lines = [
+        words + ("" if len(keys) == len(laws) else f" ({', '.join(keys)})")
+        for words, keys in told.items()
+    ]
+    return f"<p>Counted in: {escaped('; '.join(lines))}.</p>"
 
 
 def _says(table: pd.DataFrame) -> str:

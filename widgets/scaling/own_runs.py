@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import ipywidgets as w
 
 from widgets.escaping import escaped
 from widgets.panels.named import named
+from widgets.scaling.run_table import RunTable
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.own_changes import OwnChanges
 from workbench.scaling.law_book import LAWS
+from workbench.scaling.law_fit import REFITTED
 from workbench.session.scaling_desk import ScalingDesk
 
 FITTING = "fitting the law"
+EMPTY = (
+    "<p>No runs are on the desk: choose a file, or paste cells of a spreadsheet; in Python, "
+    "<code>ScalingExplorer(runs=wb.training_runs('arms/'))</code>.</p>"
+)
 SHOWN = 8  # runs that are held out whose predictions are listed
 
 
 class OwnRuns(w.VBox):
-    """Chooses the law that is fitted and the runs that are kept from it."""
+    """Chooses the law that is fitted and the runs that are kept from it.
+
+    Once a law was fitted, it is fitted again whenever runs are held out, taken back or edited.
+    """
 
     def __init__(self, desk: ScalingDesk, status: StatusLine, queues: TaskQueues) -> None:
-        """The controls; without runs, a sentence that says how to bring some.
+        """The controls; without runs, those that bring some.
 
         Args:
             desk: whose runs are fitted.
@@ -31,47 +42,97 @@ class OwnRuns(w.VBox):
         self.note = Note()
         self.found = w.HTML()
         self.law = named(w.Dropdown(
-            description="Law to fit", options=_fitting(desk), tooltip="The law to fit",
-            layout={"width": "170px"},
+            description="Law to fit", tooltip="The law to fit", layout={"width": "170px"},
         ))  # fmt: skip
         self.refit = w.Button(
             description="Fit to my runs", icon="refresh", layout={"width": "auto"},
             tooltip="Fit the law to the runs that are not held out, with intervals (200 resamples)",
         )  # fmt: skip
         self.held = named(w.SelectMultiple(
-            description="Runs to hold out", rows=4, options=_runs(desk),
-            layout={"width": "100%"},
-            tooltip="Runs that are kept from the fit (Ctrl+click or Shift+arrows for several)",
+            description="Runs to hold out", rows=4, layout={"width": "100%"},
+            tooltip="Runs that are kept from the fit (Ctrl+click or Shift+arrows for several; or "
+            "click a point of the figure)",
         ))  # fmt: skip
+        self.bring = w.ToggleButton(
+            description="File or table", icon="table", layout={"width": "auto"},
+            value=desk.runs is None,
+            tooltip="Bring runs from a file or a spreadsheet, or edit those that are here",
+        )  # fmt: skip
+        self.table = RunTable(desk, status, before=self._remember)
+        self._follows: str | None = None  # the law that is fitted again when the runs change
+        self._known: object = None  # the table of runs that the controls were made for
         self.refit.on_click(status.guarded(lambda _: self._refit(), self.note))
-        hold_out = status.guarded(desk.hold_out, self.note)
+        hold_out = status.guarded(self._hold_out, self.note)
         self.held.observe(
             lambda change: None if self._ours.under_way else hold_out(change["new"]), "value"
         )
-        if desk.runs is None:
-            words = (
-                "<p>No runs are on the desk. <code>ScalingExplorer(runs=wb.training_runs("
-                "'arms/'))</code> puts yours here: a table with params, tokens and loss.</p>"
-            )
-            super().__init__([w.HTML(words)])
-        else:
-            line = w.HBox([self.law, self.refit, self.note])
-            super().__init__([line, self.held, self.found])
+        self.bring.observe(lambda _: self._arrange(), "value")
+        super().__init__([])
+        self.follow()
+
+    def _arrange(self) -> None:
+        """Show what there is something to do with."""
+        here = self.desk.runs is not None
+        first = [self.law, self.refit] if here else [w.HTML(EMPTY)]
+        line = w.HBox([*first, self.bring, self.note])
+        table = [self.table] if self.bring.value else []
+        self.children = [line, *table, *([self.held, self.found] if here else [])]
 
     def _refit(self) -> None:
         law = self.law.value
-        self._queues.begin(FITTING, lambda: self.desk.refit(law), note=self.note)
+        if law is None:
+            have = () if self.desk.runs is None else tuple(self.desk.runs)
+            raise ValueError(
+                "the runs lack the columns of every law (params, tokens and loss for most of "
+                f"them): they have {', '.join(map(str, have)) or 'none'}"
+            )
+        self._follows = law
+        work = lambda: self.desk.refit(law)  # noqa: E731
+        self._queues.begin(FITTING, work, note=self.note, anew=True)
+
+    def _remember(self) -> None:
+        """Before the desk forgets its fit: which law it was of."""
+        if self.desk.fit is not None:
+            self._follows = self.desk.fit.law.key.removesuffix(REFITTED)
+
+    def _hold_out(self, rows: Collection[int]) -> None:
+        self._remember()
+        self.desk.hold_out(rows)
+        self._again()
+
+    def _again(self) -> None:
+        if self._follows in self.law.options:
+            self.law.value = self._follows
+            self._refit()
+
+    def toggle(self, row: int) -> None:
+        """Hold a run out, or take it back; where a law was fitted, it is fitted again.
+
+        Args:
+            row: its number in the runs of the desk.
+        """
+        self._hold_out(self.desk.held_out ^ {row})
 
     def follow(self) -> None:
         """Show which runs are held out, and what the fit to the others says of them."""
         desk = self.desk
+        if self._known is not desk.runs or not self.children:
+            before, self._known = self._known, desk.runs
+            with self._ours.made():
+                self.held.value = ()
+                chosen, laws = self.law.value, _fitting(desk)
+                self.law.options, self.held.options = laws, _runs(desk)
+                self.law.value = chosen if chosen in laws else next(iter(laws), None)
+            self._arrange()
+            if before is not None:
+                self._again()
         with self._ours.made():
             self.held.value = tuple(sorted(desk.held_out))
         fit = desk.fit
         if fit is None:
             self.found.value = ""
             return
-        lines = [f"<pre>{escaped(fit.describe())}</pre>"]
+        lines = [f"<pre>{escaped(fit.describe())}</pre>", f"<p>{escaped(fit.units)}</p>"]
         held = desk.held()
         for row in held.head(SHOWN).itertuples():
             seen = getattr(row, fit.output)
@@ -87,7 +148,7 @@ class OwnRuns(w.VBox):
 
 def _fitting(desk: ScalingDesk) -> list[str]:
     """Laws whose inputs and output the runs have."""
-    columns = set() if desk.runs is None else set(desk.runs)
+    columns = set() if desk.runs is None else set(desk.runs.dropna(axis="columns", how="all"))
     able = [
         key
         for key, law in LAWS.items()

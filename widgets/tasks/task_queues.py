@@ -51,6 +51,8 @@ class TaskQueues:
         work: Callable[[], Any],
         then: Callable[[Any], object] = lambda result: None,
         note: Note | None = None,
+        *,
+        anew: bool = False,
     ) -> None:
         """Do long work.
 
@@ -60,11 +62,12 @@ class TaskQueues:
             then: is called with it.
             note: beside the control that begins it, where its error is shown as well; None: there
                 is none.
+            anew: give the same work up if it is under way, since it would answer an old question.
 
         Raises:
-            ValueError: the same is under way, since minutes may lie in it.
+            ValueError: the same is under way, since minutes may lie in it, and not `anew`.
         """
-        if title in self.long.keys:
+        if title in self.long.keys and not anew:
             raise ValueError(f"{title} is under way already: wait for it, or cancel it first")
         if note is not None:
             self._status.beside(title, note)

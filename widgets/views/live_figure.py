@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as w
 import plotly.graph_objects as go
@@ -15,6 +17,10 @@ TITLE = 60  # px that the title takes, which stands above the figure here
 TALLEST = 420  # px
 AXIS = 64  # px that one of several axes needs at least
 CONFIG = {"responsive": True, "displayModeBar": False}
+CAMERA = {  # at the upper right of the figure, while the mouse is over it
+    "responsive": True, "displayModeBar": "hover", "displaylogo": False,
+    "modeBarButtons": [["toImage"]],
+}  # fmt: skip
 
 
 class LiveFigure(w.VBox):
@@ -29,8 +35,22 @@ class LiveFigure(w.VBox):
         caption: what the figure shows, in words.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, camera: str = "", on_point: Callable[[str, int], object] | None = None
+    ) -> None:
+        """Without a figure until one is shown.
+
+        Args:
+            camera: name of the PNG that plotly's camera button keeps; empty: there is no button.
+            on_point: is called with the name of a trace and the number of its marker that was
+                clicked; None: clicks do nothing.
+        """
         self.theme = "light"
+        self._on_point = on_point
+        self._config: dict[str, Any] = CONFIG
+        if camera:
+            image = {"format": "png", "filename": camera, "scale": 2}
+            self._config = CAMERA | {"toImageButtonOptions": image}
         self.figure: go.FigureWidget | None = None
         self.caption = w.HTML()
         self.caption.add_class("aiw-caption")
@@ -54,7 +74,12 @@ class LiveFigure(w.VBox):
             return
         with live.batch_update():
             for old, new in zip(live.data, figure.data, strict=True):
-                old.x, old.y, old.name = new.x, new.y, new.name
+                if new.type == "scatterternary":
+                    old.update(
+                        a=new.a, b=new.b, c=new.c, text=new.text, marker=new.marker, name=new.name
+                    )
+                else:
+                    old.x, old.y, old.name = new.x, new.y, new.name
             live.layout.shapes = figure.layout.shapes
             live.layout.annotations = figure.layout.annotations
 
@@ -82,10 +107,18 @@ class LiveFigure(w.VBox):
 
     def _put(self, figure: go.Figure) -> None:
         before, self.figure = self.figure, go.FigureWidget(figure)
-        self.figure._config = CONFIG
+        self.figure._config = self._config
+        if self._on_point is not None:
+            for trace in self.figure.data:
+                trace.on_click(self._clicked)
         self.children = (self._watch, self.caption, self.figure)
         if before is not None:
             before.close()
+
+    def _clicked(self, trace: Any, points: Any, _: object) -> None:
+        """Of all traces, the one that holds the point is called with its number."""
+        if self._on_point is not None and len(points.point_inds) and "markers" in str(trace.mode):
+            self._on_point(str(trace.name), int(points.point_inds[0]))
 
 
 def _fit(figure: go.Figure) -> None:
@@ -103,4 +136,11 @@ def _fit(figure: go.Figure) -> None:
 
 def _kinds(figure: go.Figure | go.FigureWidget) -> list[tuple[str, ...]]:
     titles = (str(figure.layout.xaxis.title.text), str(figure.layout.yaxis.title.text))
-    return [titles, *((trace.type, str(getattr(trace, "yaxis", ""))) for trace in figure.data)]
+    told = ("yaxis", "mode", "fill")
+    return [
+        titles,
+        *(
+            (trace.type, *(str(getattr(trace, name, None)) for name in told))
+            for trace in figure.data
+        ),
+    ]

@@ -21,6 +21,7 @@ def mixture_simplex(
     domains: Sequence[str] | None = None,
     *,
     weights: Weights | None = None,
+    at: pd.Series | None = None,
 ) -> go.Figure:
     """The predicted loss over three domains, where their shares were run; grey elsewhere.
 
@@ -33,18 +34,26 @@ def mixture_simplex(
         best: a star is drawn there. None: no star.
         domains: three of the fit's; None: those that get most of `best`, or of the runs.
         weights: of the losses, as in `MixtureFit.predict`; None: those of `best`, or all the same.
+        at: shares of all domains, summing to 1: a cross is drawn there, and the other domains keep
+            its shares in place of those of `best`. None: no cross.
 
     Returns:
         The figure, a ternary plot.
 
     Raises:
-        ValueError: there are not three different domains of the fit.
+        ValueError: there are not three different domains of the fit, or they have no share.
     """
-    centre = fit.runs.mean() if best is None else best.shares
-    three = list(centre.nlargest(3).index) if domains is None else list(domains)
+    middle = fit.runs.mean() if best is None else best.shares
+    three = list(middle.nlargest(3).index) if domains is None else list(domains)
+    centre = middle if at is None else at
     if len(set(three)) != 3 or not set(three) <= set(fit.runs.columns):
         raise ValueError(
             f"three domains of {list(fit.runs.columns)!r:.300} make a triangle, got {three!r:.200}"
+        )
+    if not centre[three].sum() > 0:
+        raise ValueError(
+            f"{', '.join(map(str, three))} have no share between them, so there is nothing to draw "
+            "over them: give one of them some"
         )
     steps = [(i, j) for i in range(STEPS + 1) for j in range(STEPS + 1 - i)]
     corner = np.array([(i, j, STEPS - i - j) for i, j in steps]) / STEPS
@@ -85,6 +94,11 @@ def mixture_simplex(
         star = {"symbol": "star", "size": 16, "color": COLOURS[1], "line": {"width": 1}}
         share = best.shares[three].to_numpy()[None]
         add(share / share.sum(), "best", star, [f"{best.predicted:.4f} nats"])
+    if at is not None:
+        cross = {"symbol": "cross", "size": 13, "color": COLOURS[3], "line": {"width": 1}}
+        loss = float(fit.predict(at.to_frame().T, weights).iloc[0])
+        add((at[three] / at[three].sum()).to_numpy()[None], "the sliders", cross,
+            [f"{loss:.4f} nats predicted"])  # fmt: skip
     rest = 1 - centre[three].sum()
     title = f"Predicted loss over {', '.join(names)}; {len(fit.runs)} runs"
     if len(centre) > 3:

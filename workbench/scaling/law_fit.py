@@ -75,6 +75,17 @@ class LawFit:
         best = _log_output(self.law, self.law.constants, inputs, (len(self.runs),))
         return float(np.sqrt(((best - np.log(self.runs[self.output].to_numpy(float))) ** 2).mean()))
 
+    @property
+    def units(self) -> str:
+        """In which units the runs were taken to be: those of the published law, kept by the fit."""
+        counted = "; ".join(
+            f"{quantity.symbol} = {quantity.name}: {quantity.unit}" for quantity in self.law.inputs
+        )
+        return (
+            f"{self.output} is taken to be in {self.law.output.unit}; {counted}. Nothing was "
+            "converted: levels compare with the published law only if the runs were measured so."
+        )
+
     def predict(self, runs: pd.DataFrame) -> pd.DataFrame:
         """What the law gives for each row of `runs`, with 95 % intervals of the law and of a run.
 

@@ -6,19 +6,23 @@ does it again.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
+from workbench.figures.scaling import law_curves
 from workbench.scaling.law import Law
 from workbench.scaling.law_book import LAWS
 from workbench.scaling.law_comparison import compare_laws, compare_optima
-from workbench.scaling.law_fit import REFITTED, LawFit, refit
+from workbench.scaling.law_fit import LawFit, refit
 from workbench.scaling.mixtures import BestMixture, MixtureFit
 from workbench.scaling.run_tables import IsoFlop, isoflop, rate_sensitivity
 from workbench.session.actions import Listeners
+from workbench.session.scaling_code import desk_code, desk_page
 from workbench.session.session import Session
 
 LINKED = ("params", "tokens", "compute")  # compute = 6 params tokens
@@ -31,6 +35,7 @@ class ScalingDesk:
 
     Attributes:
         runs: one row a run (`training_runs`), or None.
+        brought: where the runs came from if `bring` put them here, or None.
         mixtures: a fit of mixtures, or None.
         session: whose corpus is exported with the mixture, or None.
         laws: keys of the laws that are looked at; their outputs have one unit.
@@ -62,19 +67,8 @@ class ScalingDesk:
             TypeError: the runs are no frame.
             ValueError: the laws have different units, or the runs lack params or tokens.
         """
-        if runs is not None:
-            if not isinstance(runs, pd.DataFrame):
-                raise TypeError(
-                    f"runs are a table with one row a run, got {type(runs).__name__}: "
-                    "wb.training_runs makes one of folders, results or a CSV file"
-                )
-            lacking = [name for name in ("params", "tokens") if name not in runs]
-            if lacking:
-                raise ValueError(
-                    f"the table of runs lacks {', '.join(lacking)}: it has "
-                    f"{', '.join(map(str, runs)) or 'no columns'}"
-                )
-        self.runs = None if runs is None else runs.reset_index(drop=True)
+        self.brought: str | None = None
+        self.runs = None if runs is None else _checked(runs)
         self.mixtures, self.session = mixtures, session
         self.held_out: frozenset[int] = frozenset()
         self.fit: LawFit | None = None
@@ -189,7 +183,7 @@ class ScalingDesk:
 
         Returns:
             The laws that take it, the law fitted to the runs among them; all inputs; and the runs
-            that the fit does not bring: those held out, or all.
+            that the fit does not bring: those held out, or all; by their numbers.
 
         Raises:
             ValueError: none of the laws takes the input.
@@ -211,7 +205,9 @@ class ScalingDesk:
         runs = self.runs
         if runs is not None:
             rest = runs.loc[sorted(self.held_out)] if laws[-1] is self.fit else runs
-            runs = rest if {across, unit.name} <= set(runs) and len(rest) else None
+            known = {across, unit.name} <= set(runs)
+            rest = rest.dropna(subset=[across, unit.name]) if known else rest
+            runs = rest if known and len(rest) else None
         return laws, self._known(), runs
 
     def laws_of_size(self) -> list[str | LawFit]:
@@ -254,6 +250,21 @@ class ScalingDesk:
 
     # ---- one's own runs ---------------------------------------------------------------------
 
+    def bring(self, runs: pd.DataFrame, origin: str = "pasted cells") -> None:
+        """Put other runs on the desk; none of them is held out, and nothing is fitted to them yet.
+
+        Args:
+            runs: one row a run, as `training_runs` and `runs_from_text` make it.
+            origin: where they come from, such as the name of a file; `code` writes them out.
+
+        Raises:
+            TypeError: the runs are no frame.
+            ValueError: the runs lack params or tokens.
+        """
+        self.runs, self.brought = _checked(runs), origin
+        self.held_out, self.fit = frozenset(), None
+        self._listeners.notify("runs")
+
     def hold_out(self, rows: Collection[int]) -> None:
         """Keep runs from the fit, to see whether it predicts them; the fit is made anew by `refit`.
 
@@ -283,10 +294,12 @@ class ScalingDesk:
         Raises:
             ValueError: there are no runs, or too few.
         """
-        runs = self._runs()
-        self.fit = refit(law, runs.drop(index=list(self.held_out)), resamples=resamples)
-        self._listeners.notify("runs")
-        return self.fit
+        runs, held = self._runs(), self.held_out
+        fit = refit(law, runs.drop(index=list(held)), resamples=resamples)
+        if runs is self.runs and held == self.held_out:  # else it is of runs that are gone
+            self.fit = fit
+            self._listeners.notify("runs")
+        return fit
 
     def held(self) -> pd.DataFrame:
         """The runs that are held out, and whether the fit predicts them.
@@ -410,32 +423,66 @@ class ScalingDesk:
         Returns:
             The lines; a comment names what only this process holds.
         """
-        laws = list(self.laws)
-        names = [name for name in ("params", "tokens", "batch_tokens")]
-        lines = ["import workbench as wb", ""]
-        given = []
+        return desk_code(self)
+
+    def write_html(
+        self,
+        path: str | Path,
+        figure: go.Figure | None = None,
+        *,
+        title: str = "",
+        tables: Mapping[str, pd.DataFrame] | None = None,
+        laws: Sequence[str] | None = None,
+    ) -> Path:
+        """Keep a figure with its data, the laws' formulas and sources, and the code, in one file.
+
+        The file holds all that it shows: it opens without a network.
+
+        Args:
+            path: of the HTML file, which is written anew.
+            figure: any figure; None: the laws and runs across the first input, as `axes` names it.
+            title: of the page; empty: that of the figure.
+            tables: heading to a table under the figure; None: what each law says. The runs follow
+                in any case.
+            laws: keys of `LAWS` whose entries stand under the figure; None: those looked at.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: there is no figure, and none of the laws can be drawn.
+        """
+        if figure is None:
+            across = next(iter(self.axes()), "params")
+            chosen, inputs, runs = self.drawn(across)
+            figure = law_curves(chosen, across, inputs, runs)
+        shown = {"What each law says": self.says()} if tables is None else dict(tables)
         if self.runs is not None:
-            lines.append(
-                f"# runs: your table of {len(self.runs)} runs, as wb.training_runs makes it"
+            known = self.runs.dropna(axis="columns", how="all")
+            shown["Runs"] = known.assign(
+                held_out=["held out" if row in self.held_out else "" for row in known.index]
             )
-            given.append("runs")
-        if self.mixtures is not None:
-            count, domains = self.mixtures.runs.shape
-            lines.append(
-                f"# mixtures: your fit of {count} runs of {domains} domains (wb.fit_mixture)"
-            )
-            given.append("mixtures=mixtures")
-        lines.append(f"desk = wb.ScalingDesk({', '.join([*given, f'laws={laws!r}'])})")
-        lines += [f"desk.change({name!r}, {self.inputs[name]!r})" for name in names]
-        if self.held_out:
-            lines.append(f"desk.hold_out({sorted(self.held_out)!r})")
-        if self.fit is not None:
-            lines.append(f"desk.refit({self.fit.law.key.removesuffix(REFITTED)!r})")
-        if self.best is not None:
-            weights = {name: float(value) for name, value in self.best.weights.items()}
-            lines.append(f"desk.find_mixture({weights!r})")
-        lines.append("desk.says()")
-        return "\n".join(lines) + "\n"
+        words = title or html.unescape(figure.layout.title.text or "Scaling laws")
+        entries = [LAWS[key] for key in (self.laws if laws is None else laws)]
+        path = Path(path)
+        path.write_text(desk_page(self, figure, words, shown, entries), encoding="utf-8")
+        return path
+
+
+def _checked(runs: pd.DataFrame) -> pd.DataFrame:
+    """A table of runs with rows counted from 0, if it is one."""
+    if not isinstance(runs, pd.DataFrame):
+        raise TypeError(
+            f"runs are a table with one row a run, got {type(runs).__name__}: "
+            "wb.training_runs makes one of folders, results or a CSV file"
+        )
+    lacking = [name for name in ("params", "tokens") if name not in runs]
+    if lacking:
+        raise ValueError(
+            f"the table of runs lacks {', '.join(lacking)}: it has "
+            f"{', '.join(map(str, runs)) or 'no columns'}"
+        )
+    return runs.reset_index(drop=True)
 
 
 def _of_size(law: Law) -> bool:

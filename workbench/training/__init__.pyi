@@ -18,7 +18,7 @@ from .planted_world import (
 from .pretraining import Training, pretrain
 from .proxies import ProxyRuns, proxy_runs
 from .recipe import Recipe
-from .run_records import training_runs
+from .run_records import runs_from_text, training_runs
 
 __all__ = [
     "Arms",
@@ -47,6 +47,7 @@ __all__ = [
     "pretrain",
     "proxy_runs",
     "repeat_weights",
+    "runs_from_text",
     "task_losses",
     "train_arms",
     "train_tokenizer",

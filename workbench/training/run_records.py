@@ -10,14 +10,11 @@ from typing import Any
 import pandas as pd
 
 from workbench.scaling.power_sum import measured
+from workbench.scaling.run_text import RUN_COLUMNS, parse_runs
 from workbench.training.arms import Arms
 from workbench.training.checkpointing import RESUME, stored_run
 from workbench.training.pretraining import Training
 
-COLUMNS = (
-    "run", "params", "params_all", "tokens", "batch_tokens", "learning_rate", "seed", "loss",
-    "finished",
-)  # fmt: skip
 EMBEDDINGS = ("embed_tokens", "lm_head")  # weights that do not count as params
 
 Source = str | Path | Training | Arms | pd.DataFrame
@@ -28,8 +25,9 @@ def training_runs(source: Source | Sequence[Source] | Mapping[str, Training]) ->
 
     Args:
         source: a folder that `pretrain` wrote, or one that holds such folders; the result of
-            `pretrain`, or several by name; that of `train_arms`; a CSV file; a frame; or a list of
-            these. A file or frame has the columns params, tokens and loss, and any of the others.
+            `pretrain`, or several by name; that of `train_arms`; a CSV or TSV file; a frame; or a
+            list of these. A file (read as `runs_from_text` does) or frame has the columns params,
+            tokens and loss, and any of the others.
 
     Returns:
         One row a run: run (its name), params (without embeddings and output layer), params_all,
@@ -56,10 +54,33 @@ def training_runs(source: Source | Sequence[Source] | Mapping[str, Training]) ->
     elif Path(source).is_dir():
         table = pd.DataFrame(_of_folder(Path(source)))
     else:
-        table = _of_frame(pd.read_csv(source))
+        table = _of_frame(parse_runs(Path(source).read_bytes()))
+    return _ordered(table)
+
+
+def runs_from_text(content: str | bytes) -> pd.DataFrame:
+    """Training runs from text: the content of a CSV file, or cells copied from a spreadsheet.
+
+    Args:
+        content: lines of cells between tabs, semicolons or commas; the first names the columns,
+            params, tokens and loss among them, in any case and order. A loss that is missing is
+            that of a run that diverged. Bytes are UTF-8, or UTF-16 with its mark.
+
+    Returns:
+        As `training_runs`.
+
+    Raises:
+        ValueError: it is no such table, or a value is not a positive number; what was found and
+            what was expected are named.
+    """
+    return _ordered(_of_frame(parse_runs(content)))
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     if not len(table):
         raise ValueError("there is no training run: pass what `pretrain` wrote, or a table of runs")
-    return table.reindex(columns=[*COLUMNS, *(name for name in table if name not in COLUMNS)])
+    others = [name for name in table if name not in RUN_COLUMNS]
+    return table.reindex(columns=[*RUN_COLUMNS, *others])
 
 
 def _of_folder(folder: Path) -> list[dict[str, Any]]:
