@@ -22,8 +22,8 @@ SIDE_BY_SIDE = $(EACH_CORE) --dist worksteal
 NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(EACH_CORE) --dist loadfile \
 	--no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600
 # Those that take longest come first, so that no process waits long for another at the end.
-SHORT_NOTEBOOKS = $(foreach number,03 04 02 01,$(wildcard notebooks/$(number)_*.ipynb))
-LONGEST = $(wildcard notebooks/09_*.ipynb)
+SHORT_NOTEBOOKS = $(foreach number,04 05 03 01,$(wildcard notebooks/$(number)_*.ipynb))
+LONGEST = $(wildcard notebooks/11_*.ipynb)
 START = $(wildcard notebooks/00_*.ipynb) # holds no code
 LONG_NOTEBOOKS = $(LONGEST) $(filter-out $(START) $(SHORT_NOTEBOOKS) $(LONGEST),$(wildcard notebooks/*.ipynb))
 
@@ -113,7 +113,7 @@ clean: ## remove the environment, the demo's output and every cache
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # Each stamp is newer than what it was installed from, so a second run installs nothing. A larger
-# install satisfies the smaller ones. Notebook 5 reads its public tasks out of lm-eval, notebook 10
+# install satisfies the smaller ones. Notebook 6 reads its public tasks out of lm-eval, notebook 12
 # scores with Ray.
 DEMO = .
 LAB = .[eval,ray,scale]

@@ -24,19 +24,19 @@ from nbformat import NotebookNode
 # them are asked for when the folder is run, and those named on the command line otherwise.
 MINIMUM = {
     "01_find_the_heads.ipynb": 8,
-    "02_mask_and_see.ipynb": 8,
-    "03_score_and_select.ipynb": 14,
-    "04_explore.ipynb": 10,
-    "05_does_it_need_those_heads.ipynb": 10,
-    "06_what_gets_chosen.ipynb": 9,
-    "07_watch_heads_appear.ipynb": 5,
-    "08_weak_to_strong.ipynb": 4,
-    "09_scaling_curves.ipynb": 10,
-    "10_scale_out.ipynb": 9,
-    "11_right_and_real.ipynb": 4,
-    "12_from_shares_to_a_mixture.ipynb": 4,
-    "13_beside_the_ranking.ipynb": 8,
-    "14_what_it_follows.ipynb": 8,
+    "02_right_and_real.ipynb": 4,
+    "03_mask_and_see.ipynb": 8,
+    "04_score_and_select.ipynb": 14,
+    "05_explore.ipynb": 10,
+    "06_does_it_need_those_heads.ipynb": 10,
+    "07_what_gets_chosen.ipynb": 9,
+    "08_what_it_follows.ipynb": 8,
+    "09_watch_heads_appear.ipynb": 5,
+    "10_weak_to_strong.ipynb": 4,
+    "11_scaling_curves.ipynb": 10,
+    "12_scale_out.ipynb": 9,
+    "13_from_shares_to_a_mixture.ipynb": 4,
+    "14_beside_the_ranking.ipynb": 8,
 }
 
 HERE = Path(__file__).resolve().parent

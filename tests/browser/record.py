@@ -1,4 +1,4 @@
-"""Record the moving picture of the README: heads are toggled in the Explorer of notebook 4.
+"""Record the moving picture of the README: heads are toggled in the Explorer of notebook 5.
 
 `python -m browser.record`, run in `tests/`, writes `notebooks/images/explorer.webp`. It drives a
 real JupyterLab with the default model, and needs a Chromium and Pillow (in the dev extra). With
@@ -22,7 +22,7 @@ from support.paths import ROOT
 from browser.conftest import QUIET, find_browser
 from browser.lab import PATIENCE, Lab, button, cell
 
-NOTEBOOK = ROOT / "notebooks" / "04_explore.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "05_explore.ipynb"
 PICTURE = ROOT / "notebooks" / "images" / "explorer.webp"
 MOST_BYTES = 3_000_000
 LONG, SHORT = 1_800, 700  # ms that a frame stands: a result to read, a step on the way

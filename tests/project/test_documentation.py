@@ -32,7 +32,7 @@ def test_every_page_can_be_reached_and_no_link_is_dead(site):
 
 @pytest.mark.slow
 def test_a_notebook_page_folds_solutions_and_leaves_tests_out(site):
-    page = (site / "notebooks" / "09_scaling_curves.html").read_text(encoding="utf-8")
+    page = (site / "notebooks" / "11_scaling_curves.html").read_text(encoding="utf-8")
     assert "celltag_solution" in page
     assert "celltag_test" not in page
     assert not re.search(r'href="\w+\.ipynb', page)

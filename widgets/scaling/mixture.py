@@ -19,7 +19,7 @@ from workbench.session.scaling_desk import ScalingDesk
 MOST_WEIGHT = 10.0  # of a loss; each begins at 1
 SEARCHING = "searching the best mixture"
 EMPTY = (
-    "<p>No mixtures are on the desk. Train small models on several mixtures (notebook 12), then "
+    "<p>No mixtures are on the desk. Train small models on several mixtures (notebook 13), then "
     "<code>ScalingExplorer(mixtures=wb.fit_mixture(plan, losses))</code>.</p>"
 )
 

@@ -330,7 +330,7 @@ def select_(
     ] = None,
     mixture: Annotated[
         Path | None,
-        typer.Option(help="Shares to train the domains in: JSON of best.to_json() (notebook 12)."),
+        typer.Option(help="Shares to train the domains in: JSON of best.to_json() (notebook 13)."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
