@@ -16,7 +16,7 @@ QUIET = HF_HUB_OFFLINE=1 TQDM_DISABLE=1 HF_HUB_DISABLE_PROGRESS_BARS=1
 CORES = $$(getconf _NPROCESSORS_ONLN)
 PYTEST = $(QUIET) $(BIN)/python -m pytest
 # One process a core, each with one thread. Tests go to whichever process is free; the cells of a
-# notebook stay together in one.
+# notebook stay together in one, and so do the slow tests of a file that share a browser or a clone.
 EACH_CORE = --numprocesses $(CORES)
 SIDE_BY_SIDE = $(EACH_CORE) --dist worksteal
 NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(EACH_CORE) --dist loadfile \
@@ -67,7 +67,7 @@ test: .venv/.test-installed browser fetch ## what a change must pass, besides `m
 
 test-slow: .venv/.test-installed browser fetch ## the rest: more models, faults, Ray, long notebooks
 	@echo "== slow tests in a browser"
-	@$(PYTEST) -m slow tests/browser
+	@$(PYTEST) -m slow $(EACH_CORE) --dist loadfile tests/browser
 	@echo "== other slow tests"
 	@OMP_NUM_THREADS=1 $(PYTEST) -m slow $(SIDE_BY_SIDE) tests --ignore tests/browser
 	@echo "== long notebooks: run again and compared with what they show"

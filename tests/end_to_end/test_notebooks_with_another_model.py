@@ -18,8 +18,8 @@ from support.paths import ROOT
 
 import workbench as wb
 
-# Not run here: the curve at the end of the first is of the answers that a model gets right, and this
-# one gets none; the second trains twenty models whatever MODEL is, and takes it as the others do.
+# Not run here: the curve at the end of the first is of the answers that a model gets right, and
+# this one gets none; the second trains twenty models whatever MODEL is.
 LEFT_OUT = {"11_scaling_curves", "13_from_shares_to_a_mixture"}
 NOTEBOOKS = sorted(
     path
