@@ -30,7 +30,7 @@ MINIMUM = {
     "05_explore.ipynb": 10,
     "06_does_it_need_those_heads.ipynb": 10,
     "07_what_gets_chosen.ipynb": 9,
-    "08_what_it_follows.ipynb": 8,
+    "08_what_it_follows.ipynb": 7,
     "09_watch_heads_appear.ipynb": 5,
     "10_weak_to_strong.ipynb": 4,
     "11_scaling_curves.ipynb": 10,
