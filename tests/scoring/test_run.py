@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from faults.gate import Gate, environment
+from support.corpora import corpus_of
 from support.models import make_model
 from support.paths import TESTS
 
@@ -27,18 +28,6 @@ COLUMNS = [
     "contrast", "rise_controls", "spread_controls", "excess", "excess_relative",
     "compression_ratio", "text_sha256",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def heads(tiny):
-    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
-
-
-def corpus_of(count, start=0):
-    return [
-        {"id": f"d{i}", "text": f"document number {i}: " + "word " * (i % 7), "domain": "ab"[i % 2]}
-        for i in range(start, start + count)
-    ]
 
 
 def test_the_score_is_the_relative_rise_of_the_mean_token_loss(tiny, heads):

@@ -11,11 +11,6 @@ import workbench as wb
 from workbench.scoring import ScoringSettings
 
 
-@pytest.fixture(scope="module")
-def heads(tiny):
-    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
-
-
 def test_the_window_is_that_of_the_model_unless_one_is_asked_for(tiny, heads):
     assert ScoringSettings(heads).resolved(tiny) == ScoringSettings(heads, window=tiny.context)
     asked = ScoringSettings(heads, "zero", 40, 9, require_certificate=False)

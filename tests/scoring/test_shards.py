@@ -20,11 +20,6 @@ from workbench.scoring.shards import CATALOGUE, Shard, catalogue_of, cut, docume
 COLUMNS = {"id": "id", "text": "text", "domain": "domain"}
 
 
-@pytest.fixture(scope="module")
-def heads(tiny):
-    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
-
-
 @pytest.fixture
 def corpus(tmp_path):
     """Three files with blank lines, rows that give no document, and an id of two documents."""

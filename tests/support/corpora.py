@@ -24,6 +24,14 @@ FIFTY = [
 ]
 
 
+def corpus_of(count: int, start: int = 0) -> list[dict]:
+    """So many short documents of two domains, the numbers in their texts from `start` on."""
+    return [
+        {"id": f"d{i}", "text": f"document number {i}: " + "word " * (i % 7), "domain": "ab"[i % 2]}
+        for i in range(start, start + count)
+    ]
+
+
 def jsonl(rows: list) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 

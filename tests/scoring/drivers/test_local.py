@@ -27,11 +27,6 @@ from workbench.scoring.worker import Job
 ROOT = Path.cwd()
 
 
-@pytest.fixture(scope="module")
-def heads(tiny):
-    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
-
-
 @pytest.fixture
 def corpus(tmp_path):
     write(tmp_path / "corpus/a.jsonl", [*FIFTY[:20], {"id": "x", "text": " "}, {"id": "y"}])

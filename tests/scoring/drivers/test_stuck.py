@@ -54,11 +54,6 @@ def pipes_at(patched, path, number, readers):
     return pipes
 
 
-@pytest.fixture(scope="module")
-def heads(tiny):
-    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
-
-
 @pytest.fixture
 def given(tiny, heads, tmp_path):
     """The job, with the files of a corpus and the shards of it, one a file."""

@@ -19,11 +19,6 @@ OTHER = [
 ]
 
 
-@pytest.fixture(scope="module")
-def heads(tiny):
-    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
-
-
 @pytest.fixture
 def scored(tiny, heads, tmp_path):
     """Scores FIFTY, of a file, into the folder `run`; the call and its first report."""

@@ -17,11 +17,6 @@ from workbench.scoring.folder import receipts
 
 
 @pytest.fixture(scope="module")
-def heads(tiny):
-    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
-
-
-@pytest.fixture(scope="module")
 def whole(tiny, heads, tmp_path_factory):
     """A run of a few shards with a skipped document, and its manifest; no test changes it."""
     folder = tmp_path_factory.mktemp("whole") / "run"

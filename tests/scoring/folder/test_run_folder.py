@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from support.corpora import corpus_of
 from support.models import make_model
 
 import workbench as wb
-
-
-@pytest.fixture(scope="module")
-def heads(tiny):
-    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
-
-
-def corpus_of(count, start=0):
-    return [
-        {"id": f"d{i}", "text": f"document number {i}: " + "word " * (i % 7), "domain": "ab"[i % 2]}
-        for i in range(start, start + count)
-    ]
 
 
 def test_scores_of_other_settings_are_refused_with_the_difference(tiny, heads, tmp_path):

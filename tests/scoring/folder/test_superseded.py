@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 import pyarrow.parquet as pq
-import pytest
+from support.corpora import corpus_of
 
 import workbench as wb
-
-
-@pytest.fixture(scope="module")
-def heads(tiny):
-    return wb.HeadSet.of([(0, 1), (1, 3)], tiny)
-
-
-def corpus_of(count, start=0):
-    return [
-        {"id": f"d{i}", "text": f"document number {i}: " + "word " * (i % 7), "domain": "ab"[i % 2]}
-        for i in range(start, start + count)
-    ]
 
 
 def test_a_changed_text_is_scored_anew(tiny, heads, tmp_path):

@@ -5,20 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from support.score_tables import wide_table
 
 import workbench as wb
 from workbench.session.corpus.scored_corpus import ScoredCorpus
-
-
-@pytest.fixture(scope="module")
-def table():
-    return wide_table()
-
-
-@pytest.fixture
-def corpus(table):
-    return ScoredCorpus(table)
 
 
 def test_the_columns_are_those_with_a_value(corpus):

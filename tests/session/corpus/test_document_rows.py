@@ -7,21 +7,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from support.score_tables import random_table, wide_table
+from support.score_tables import random_table
 
 import workbench as wb
 from workbench.session.corpus.columns import COLUMNS
 from workbench.session.corpus.scored_corpus import ScoredCorpus
-
-
-@pytest.fixture(scope="module")
-def table():
-    return wide_table()
-
-
-@pytest.fixture
-def corpus(table):
-    return ScoredCorpus(table)
 
 
 def plain(table, by, ascending, domain, contains, only_selected):

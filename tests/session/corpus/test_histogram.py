@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.score_tables import random_table, wide_table
+from support.score_tables import random_table
 
 from workbench.session.corpus.histogram import BINS
 from workbench.session.corpus.scored_corpus import ScoredCorpus
-
-
-@pytest.fixture(scope="module")
-def table():
-    return wide_table()
-
-
-@pytest.fixture
-def corpus(table):
-    return ScoredCorpus(table)
 
 
 @pytest.mark.parametrize("name", ["score", "mine", "tokens", "compression_ratio", "margin"])

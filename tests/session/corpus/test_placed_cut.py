@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
-from support.score_tables import random_table, wide_table
+from support.score_tables import random_table
 
 import workbench as wb
 from workbench.session.corpus.scored_corpus import ScoredCorpus
-
-
-@pytest.fixture(scope="module")
-def table():
-    return wide_table()
-
-
-@pytest.fixture
-def corpus(table):
-    return ScoredCorpus(table)
 
 
 def test_another_ranking_keeps_the_positions(corpus, table):

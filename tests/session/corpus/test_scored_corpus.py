@@ -6,20 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.run_folders import score_table
-from support.score_tables import random_table, wide_table
+from support.score_tables import random_table
 
 import workbench as wb
 from workbench.session.corpus.scored_corpus import ScoredCorpus
-
-
-@pytest.fixture(scope="module")
-def table():
-    return wide_table()
-
-
-@pytest.fixture
-def corpus(table):
-    return ScoredCorpus(table)
 
 
 def test_extremes_are_the_best_the_worst_and_the_nearest_to_their_cut():
