@@ -95,6 +95,23 @@ def test_wrong_input_is_named_with_what_was_expected(workdir, monkeypatch, words
     assert says in as_json(*words, code=1)["error"]
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["funnel", "a.jsonl", "--terms", "no.txt"], "--terms: no.txt: No such file or directory. "
+      "Expected: a file with a word or phrase a line"),
+     (["funnel", "a.jsonl", "--terms", "run"], "--terms: run: Is a directory"),
+     (["funnel", "a.jsonl", "--terms", "a.jsonl", "--examples", "no.txt"], "--examples: no.txt: "),
+     (["funnel", "a.jsonl", "--terms", "a.jsonl", "--verdicts", "no.csv"], "--verdicts: no.csv: "),
+     (["select", "run", "--mixture", "no.json"], "--mixture: no.json: No such file"),
+     (["select", "run", "--exclude", "no.parquet"], "'no.parquet' is not the file of a funnel"),
+     (["exposures", "run", "--clusters", "no.parquet"], "the file that `workbench dupl")],
+)  # fmt: skip
+def test_a_file_that_the_system_refuses_is_named_with_its_option(workdir, monkeypatch, words, says):
+    monkeypatch.chdir(workdir)
+    assert says in as_json(*words, code=1)["error"]
+    assert says in " ".join(run(*words, code=1).stderr.split())
+
+
 def test_skipped_rows_are_counted(workdir):
     with (workdir / "a.jsonl").open("a") as corpus:
         corpus.write('\n{"key": "x", "content": "", "part": "code"}\n')

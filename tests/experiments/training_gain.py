@@ -150,10 +150,11 @@ def gains(runs: pd.DataFrame, loss: str = "lookup", baseline: str = RANDOM) -> p
     all arms. Seeds that lack an arm are left out.
 
     Returns:
-        One row a size and arm: size, arm, lookups (share of the choice), gain (nats a token), low
-        and high (95 %, Student's t), least and most (over seeds), share_of_oracle with its low and
-        high (the oracle's gain taken as it is), seeds, spread (pooled, nats), and smallest: the
-        true gain that such an experiment finds four times in five.
+        One row a size and arm: size, arm, lookups (share of the choice, where runs have it), gain
+        (nats a token), low and high (95 %, Student's t), least and most (over seeds),
+        share_of_oracle with its low and high (the oracle's gain taken as it is), seeds, spread
+        (pooled, nats), and smallest: the true gain that such an experiment finds four times in
+        five.
     """
     rows = []
     for size, of_size in runs.groupby("size", sort=False):
@@ -170,12 +171,13 @@ def gains(runs: pd.DataFrame, loss: str = "lookup", baseline: str = RANDOM) -> p
         smallest = reach + stats.t.ppf(POWER, freedom) * error
         paired = wide.rsub(wide[baseline], axis=0)
         oracle = paired[ORACLE].mean() if ORACLE in paired else np.nan
-        lookups = of_size.groupby("arm")["lookups"].mean()
+        share = of_size.groupby("arm")["lookups"].mean() if "lookups" in of_size else None
         for arm in of_size["arm"].unique():
             if arm != baseline and arm in paired:
                 gain = paired[arm].mean()
                 rows.append({
-                    "size": size, "arm": arm, "lookups": lookups[arm], "gain": gain,
+                    "size": size, "arm": arm,
+                    **({} if share is None else {"lookups": share[arm]}), "gain": gain,
                     "low": gain - reach, "high": gain + reach,
                     "least": paired[arm].min(), "most": paired[arm].max(),
                     "share_of_oracle": gain / oracle, "share_low": (gain - reach) / oracle,

@@ -40,11 +40,13 @@ def passes_of(model):
 
 @pytest.mark.parametrize("mode", [MINE.resample, MINE.mean, "uniform"])
 @pytest.mark.parametrize("bos", [False, True])
-def test_passes_and_tokens_are_those_of_the_scoring(mode, bos):
+@pytest.mark.parametrize("controls", [0, 2])
+def test_passes_and_tokens_are_those_of_the_scoring(mode, bos, controls):
     """All documents are sampled, so nothing is estimated; a new model has nothing at hand."""
     model = make_model(bos=bos)
     heads = wb.HeadSet.parse("L1H1 L2H0", model)
     options = {"mode": mode, "domain": None, "window": 32, "max_tokens": 70}
+    options["controls"] = controls
     plan = wb.plan_scoring(model, heads, corpus(), sample=100, **options)
     fresh = make_model(bos=bos)
     wb.certify(fresh)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import workbench as wb
 from workbench.cli.main import app
+from workbench.scoring import plan
 
 MODEL = make_model()
 HEADS = wb.HeadSet.parse("L1H1 L2H0", MODEL)
@@ -57,6 +58,38 @@ def test_a_sample_of_all_gives_the_tokens_exactly():
     assert found.cost(2.0) == tuple(2.0 * hour for hour in found.hours)
 
 
+@pytest.mark.parametrize("read", ["middle", "spread"])
+def test_the_tokens_are_those_that_are_read(read, tmp_path):
+    settings = wb.scoring.ScoringSettings.of(HEADS, max_tokens=41, read=read, window=16)
+    found = wb.plan_scoring(MODEL, settings, corpus(), sample=100).domains
+    table = wb.score_corpus(
+        MODEL, HEADS, corpus(), out=tmp_path, max_tokens=41, read=read, window=16
+    )
+    tokens = table.frame["tokens"].clip(upper=41).groupby(table.frame["domain"]).sum()
+    assert found.set_index("domain")["tokens"].to_dict() == pytest.approx(tokens.to_dict())
+
+
+def test_controls_for_a_share_cost_that_share(monkeypatch):
+    """Seconds by the number of masked sets, so that no clock is asked."""
+    monkeypatch.setattr(
+        plan, "_measure", lambda model, how, rows: (1.0 + len(how.controls), [{}] * len(rows))
+    )
+
+    def rate(**controls):
+        return wb.plan_scoring(MODEL, HEADS, corpus(), sample=2, **controls).rate
+
+    assert rate(controls=4) == pytest.approx(rate() / 5)
+    assert rate(controls=4, controls_share=0.25) == pytest.approx(rate() / 2)
+
+
+def test_settings_are_given_once():
+    settings = wb.scoring.ScoringSettings.of(HEADS, max_tokens=20)
+    with pytest.raises(TypeError, match="mode given beside a ScoringSettings"):
+        wb.plan_scoring(MODEL, settings, corpus(), mode="zero")
+    with pytest.raises(TypeError, match="tokens_max"):
+        wb.plan_scoring(MODEL, HEADS, corpus(), tokens_max=3)
+
+
 def test_the_interval_holds_the_tokens_of_the_corpus():
     inside = 0
     for seed in range(20):
@@ -67,9 +100,7 @@ def test_the_interval_holds_the_tokens_of_the_corpus():
     assert inside >= 33  # of 40; a percentile interval of 16 documents holds about 92 %
 
 
-def test_every_document_is_as_likely_in_the_sample(monkeypatch):
-    from workbench.scoring import plan
-
+def test_every_document_is_as_likely_in_the_sample():
     seen = np.zeros(30)
     documents = [wb.Document(str(i), "text", "a", "memory", i) for i in range(30)]
     for seed in range(600):
@@ -115,6 +146,10 @@ def test_the_command(tmp_path):
     assert stated["memory"]["parameters"] == sum(p.numel() for p in MODEL.hf.parameters())
     assert stated["memory"]["peak"] == stated["memory"]["weights"] + stated["memory"]["row"]
     assert stated["cost"] == pytest.approx([2.5 * hours for hours in stated["hours"]])
+    more = [*command, "--controls", "2", "--read", "middle", "--max-tokens", "30", "--json"]
+    cut = json.loads(CliRunner().invoke(app, more).stdout)
+    tokens = [sum(domain["tokens"] for domain in given["domains"]) for given in (cut, stated)]
+    assert tokens[0] < tokens[1]
     plain = CliRunner().invoke(app, [*command, "--price", "2.5"])
     assert plain.exit_code == 0
     assert "58 documents" in plain.stdout

@@ -11,6 +11,8 @@ import typer
 from workbench.cli.options import (
     AsJson,
     Context,
+    Controls,
+    ControlsShare,
     CorpusIfAny,
     Device,
     DomainColumn,
@@ -22,6 +24,8 @@ from workbench.cli.options import (
     MaxTokens,
     ModelName,
     ModeName,
+    OwnColumns,
+    Read,
     Reference,
     Revision,
     Simulate,
@@ -49,6 +53,10 @@ def plan(
     window: Window = None,
     max_tokens: MaxTokens = None,
     reference: Reference = None,
+    read: Read = "start",
+    controls: Controls = 0,
+    controls_share: ControlsShare = 1.0,
+    columns: OwnColumns = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
@@ -72,8 +80,9 @@ def plan(
         )
         mode = referenced(mode, reference, id=id, text=text, domain=domain)
         made = wb.plan_scoring(
-            loaded, chosen, documents, mode=mode,  # type: ignore[arg-type]
-            window=window, max_tokens=max_tokens, id=id, text=text, domain=domain, sample=sample,
+            loaded, chosen, documents, mode=mode, window=window, max_tokens=max_tokens, read=read,
+            controls=controls, controls_share=controls_share, columns=columns or (),
+            id=id, text=text, domain=domain, sample=sample,
         )  # fmt: skip
         cost = None if price is None else made.cost(price)
         if as_json:

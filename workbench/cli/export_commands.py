@@ -18,7 +18,7 @@ from workbench.cli.options import (
     ManifestFolder,
     TextColumn,
 )
-from workbench.cli.shared import app, print_json, print_table, put, reported
+from workbench.cli.shared import app, given_as, print_json, print_table, put, reported
 
 
 def _examples(path: Path) -> tuple[list[str], list[bool]]:
@@ -55,7 +55,8 @@ def _judge(
             "--verdicts FILE"
         )
     if verdicts is not None:
-        return VerdictJudge.read(verdicts, column or "exclude", least)
+        with given_as("--verdicts", "a table with a verdict on each document"):
+            return VerdictJudge.read(verdicts, column or "exclude", least)
     return None if pattern is None else PatternJudge(pattern)
 
 
@@ -107,8 +108,12 @@ def funnel(
                 "a judge is asked where a classifier is unsure: give --examples FILE (JSON Lines "
                 "with text and exclude) too, or leave --judge-pattern and --verdicts out"
             )
-        known = None if examples is None else _examples(examples)
-        words = terms.read_text(encoding="utf-8").splitlines()
+        known = None
+        if examples is not None:
+            with given_as("--examples", "JSON Lines with text and exclude"):
+                known = _examples(examples)
+        with given_as("--terms", "a file with a word or phrase a line"):
+            words = terms.read_text(encoding="utf-8").splitlines()
         made = wb.funnel(
             corpus, words, known, judge, escalate, recall=recall, id=id, text=text, domain=domain
         )  # fmt: skip

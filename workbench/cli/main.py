@@ -17,6 +17,8 @@ from workbench.cli.options import (
     AsJson,
     Clusters,
     Context,
+    Controls,
+    ControlsShare,
     CorpusIfAny,
     Device,
     DomainColumn,
@@ -28,6 +30,8 @@ from workbench.cli.options import (
     ModelName,
     ModeName,
     Overwrite,
+    OwnColumns,
+    Read,
     Reference,
     Revision,
     Simulate,
@@ -38,6 +42,7 @@ from workbench.cli.options import (
 from workbench.cli.shared import (
     app,
     ended_by_sigterm,
+    given_as,
     messages,
     part_of,
     print_domains,
@@ -195,19 +200,10 @@ def score(
     reference: Reference = None,
     window: Window = None,
     max_tokens: MaxTokens = None,
-    read: Annotated[
-        str, typer.Option(help="Which tokens of longer documents: start, middle or spread.")
-    ] = "start",
-    controls: Annotated[
-        int, typer.Option(min=0, help="Mask so many random head sets too, to compare with.")
-    ] = 0,
-    controls_share: Annotated[
-        float, typer.Option(help="Of which share of the documents, drawn by their text.")
-    ] = 1.0,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="A score column of your own, as module:function; may be repeated."),
-    ] = None,
+    read: Read = "start",
+    controls: Controls = 0,
+    controls_share: ControlsShare = 1.0,
+    columns: OwnColumns = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
@@ -246,7 +242,7 @@ def score(
         mode = referenced(mode, reference, id=id, text=text, domain=domain)
         settings = wb.scoring.ScoringSettings.of(
             chosen, mode=mode, window=window, max_tokens=max_tokens, read=read, controls=controls,
-            controls_share=controls_share, columns=column or (),
+            controls_share=controls_share, columns=columns or (),
         )  # fmt: skip
         report = wb.run_scoring(
             loaded, settings, documents, out, id=id, text=text, domain=domain,
@@ -339,10 +335,14 @@ def select_(
         import workbench as wb
         from workbench.core.files import read_json
 
+        shares = None
+        if mixture is not None:
+            with given_as("--mixture", "JSON of best.to_json() (notebook 13)"):
+                shares = read_json(mixture, any_unicode=True)
         made = wb.select_files(
             folder, fraction, by, duplicates=duplicates,  # type: ignore[arg-type]
             cap=cap, clusters=clusters, by_score=by_score, exclude=exclude,
-            mixture=read_json(mixture, any_unicode=True) if mixture else None,
+            mixture=shares,
         )  # fmt: skip
         domains: list[dict[str, Any]] = made.domains.to_dict("records")  # type: ignore[assignment]
         if as_json:

@@ -59,6 +59,21 @@ HeadNames = Annotated[str, typer.Option(help="heads.json, or names such as 'L17H
 ModeName = Annotated[str, typer.Option(help="uniform, zero, mean or resample.")]
 Window = Annotated[int | None, typer.Option(help="Tokens of a pass [default: context].")]
 MaxTokens = Annotated[int | None, typer.Option(help="Read only so many tokens of each document.")]
+Read = Annotated[
+    str, typer.Option(help="Which tokens of longer documents: start, middle or spread.")
+]
+Controls = Annotated[
+    int, typer.Option(min=0, help="Mask so many random head sets too, to compare with.")
+]
+ControlsShare = Annotated[
+    float, typer.Option(help="Of which share of the documents, drawn by their text.")
+]
+OwnColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column", help="A score column of your own, as module:function; may be repeated."
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option(help="Move scores of other settings or another corpus aside.")
 ]

@@ -96,6 +96,28 @@ def reported(as_json: bool) -> Iterator[None]:
             raise typer.Exit(1) from None
 
 
+@contextmanager
+def given_as(option: str, expected: str) -> Iterator[None]:
+    """Inside the block, a file that the system refuses is named with the option that gave it.
+
+    Args:
+        option: such as "--terms".
+        expected: what it should hold.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: a file could not be opened or read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"{option}: {error.filename}: {error.strerror}. Expected: {expected}"
+        ) from None
+
+
 class _Terminated(KeyboardInterrupt):
     """SIGTERM came."""
 
@@ -222,10 +244,11 @@ def heads_of(text: str, model: Any) -> HeadSet:
         return HeadSet.parse(text, model)
     try:
         return HeadSet.from_json(read_json(text, any_unicode=True))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(
-            f"{text}: {error}. Give a file that `workbench detect --out` wrote, or names such as "
-            "'L17H3 L18H6'"
+            f"--heads: {text}: {reason}. Give a file that `workbench detect --out` wrote, or names "
+            "such as 'L17H3 L18H6'"
         ) from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,10 @@ from workbench.corpus.reading import read_corpus
 from workbench.masking.losses import passes_over
 from workbench.masking.reference import windows
 from workbench.masking.reference_cost import ReferenceCost, prepared, reference_cost
-from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
 from workbench.scoring.influence import scored
+from workbench.scoring.passages import passages
 from workbench.scoring.settings import ScoringSettings
 
 
@@ -115,17 +115,15 @@ class Plan:
 
 def plan_scoring(
     model: Model,
-    heads: HeadSet,
+    heads: HeadSet | ScoringSettings,
     corpus: Any,
     *,
-    mode: Mode = "uniform",
-    window: int | None = None,
-    max_tokens: int | None = None,
     id: str = "id",
     text: str = "text",
     domain: str | None = "domain",
     sample: int = 6,
     seed: int = 0,
+    **settings: Any,
 ) -> Plan:
     """Count a corpus and measure on a small sample what `score_corpus` with these settings takes.
 
@@ -133,17 +131,18 @@ def plan_scoring(
 
     Args:
         model: the selector.
-        heads: the heads to mask.
+        heads: the heads to mask, or all settings as one object.
         corpus: as in `score_corpus`; it is read once.
-        mode: as in `score_corpus`; the cost of the reference set is counted once.
-        window: as in `score_corpus`.
-        max_tokens: as in `score_corpus`.
         id: column of the id.
         text: column of the text.
         domain: column of the domain, "/" for the sub-folder, None for one domain.
         sample: documents of each domain that are scored to measure, at least 2; more make the
             intervals narrower.
         seed: of the drawing of the sample and of the bootstrap.
+        **settings: mode, window, max_tokens, read, controls, controls_share, columns and
+            require_certificate, as in `score_corpus`, where `heads` is no `ScoringSettings`. The
+            cost of a reference set is counted once. With controls for a share of the documents, the
+            sample is measured without them and with them, and the plan lies between in that share.
 
     Returns:
         The plan.
@@ -152,28 +151,35 @@ def plan_scoring(
         ValueError: where `score_corpus` would, a sample below 2, or no document to score.
         NotCertified: the model fails a check of its certificate.
         CorpusError: the corpus cannot be read.
+        TypeError: there is no such setting, or it is given beside a `ScoringSettings`.
     """
     if sample < 2:
         raise ValueError(f"a plan measures two documents of a domain or more, got sample={sample}")
-    settings = ScoringSettings(heads, mode, window, max_tokens).resolved(model)
-    settings.certified(model)
+    how = ScoringSettings.given(heads, settings).resolved(model)
+    how.certified(model)
     rng = np.random.default_rng(seed)
     census = _count(read_corpus(corpus, id=id, text=text, domain=domain), sample, rng)
     chosen = [document for some in census.drawn.values() for document in some]
     read = {
-        name: [model.encode(document.text)[:max_tokens] for document in some]
+        name: [_passages(model, document, how) for document in some]
         for name, some in census.drawn.items()
     }
     cut = {
-        name: [list(windows(model, ids, settings.window)) for ids in some]
+        name: [w for parts in some for ids in parts for w in windows(model, ids, how.window)]
         for name, some in read.items()
     }
     least = max(len(model.bos_ids), 1)  # tokens of a window in which nothing is predicted
-    known = [w for some in cut.values() for pieces in some for w in pieces if len(w) > least]
-    list(scored(model, settings, chosen[:1]))  # what is done only once
-    prepared(model, mode, known)
-    seconds, results = _measure(model, settings, chosen)
-    lengths = {name: np.array([len(ids) for ids in some], float) for name, some in read.items()}
+    known = [window for pieces in cut.values() for window in pieces if len(window) > least]
+    list(scored(model, how, chosen[:1]))  # what is done only once
+    prepared(model, how.mode, known)
+    variants = _variants(how)
+    measured = [_measure(model, variant, chosen) for _, variant in variants]
+    seconds = sum(share * took for (share, _), (took, _) in zip(variants, measured, strict=True))
+    results = measured[0][1]
+    lengths = {
+        name: np.array([sum(map(len, parts)) for parts in some], float)
+        for name, some in read.items()
+    }
     rate = sum(some.sum() for some in lengths.values()) / seconds
     pairs = zip(chosen, results, strict=True)
     lost = Counter(document.domain for document, result in pairs if isinstance(result, Skipped))
@@ -186,9 +192,15 @@ def plan_scoring(
             means = rng.choice(of_each, size=(2000, sampled)).mean(axis=1)
             low, high = percentile_interval(means)
         tokens = count * np.array([of_each.mean(), low, high])
-        pieces = [window for some in cut[name] for window in some]
-        with_loss = sum(len(window) > least for window in pieces)
-        passes += count / sampled * passes_over(model, pieces, [None, heads], mode)
+        with_loss = sum(len(window) > least for window in cut[name])
+        passes += (
+            count
+            / sampled
+            * sum(
+                share * passes_over(model, cut[name], [None, v.heads, *v.controls], v.mode)
+                for share, v in variants
+            )
+        )
         rows.append(
             (name, count, census.size[name], sampled, *tokens, count / sampled * with_loss,
              *tokens / rate, lost[name] / sampled)
@@ -199,11 +211,25 @@ def plan_scoring(
     ]  # fmt: skip
     skipped = pd.DataFrame(census.skipped.most_common(), columns=["reason", "documents"])
     domains = pd.DataFrame(rows, columns=columns)
-    reference = reference_cost(model, mode, float(domains["windows"].sum()), known)
+    reference = reference_cost(model, how.mode, float(domains["windows"].sum()), known)
     return Plan(
         domains, skipped, float(rate), str(model.device), dict(census.domain_from),
         passes + (reference.passes if reference else 0), reference,
     )  # fmt: skip
+
+
+def _passages(model: Model, document: Document, how: ScoringSettings) -> list[list[int]]:
+    """The token ids that are read of a document, a list a passage."""
+    ids = model.encode(document.text)
+    return [ids[start:end] for start, end in passages(len(ids), how.max_tokens, how.read)]
+
+
+def _variants(how: ScoringSettings) -> list[tuple[float, ScoringSettings]]:
+    """What all documents are scored with, each with the share of them."""
+    share = how.controls_share
+    if not how.controls or share == 1:
+        return [(1.0, how)]
+    return [(1 - share, replace(how, controls=())), (share, replace(how, controls_share=1.0))]
 
 
 @dataclass

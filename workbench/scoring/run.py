@@ -257,14 +257,7 @@ def run_scoring(
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
     require_timeout(shard_timeout)
-    if not isinstance(heads, ScoringSettings):
-        heads = ScoringSettings.of(heads, **settings)
-    elif settings:
-        raise TypeError(
-            f"{', '.join(settings)} given beside a ScoringSettings, which holds it: change that "
-            "object, as dataclasses.replace does"
-        )
-    resolved = heads.resolved(model)
+    resolved = ScoringSettings.given(heads, settings).resolved(model)
     require_workers(model, workers, driver, shard_timeout)
     if not 1 <= part[0] <= part[1]:
         raise ValueError(f"part must be (i, n) with i from 1 to n, got {part}")

@@ -77,6 +77,30 @@ class ScoringSettings:
             heads, controls=_controls_of(heads, controls), columns=columns_named(columns), **others
         )
 
+    @classmethod
+    def given(cls, heads: HeadSet | ScoringSettings, others: Mapping[str, Any]) -> ScoringSettings:
+        """Settings as a function gets them: as one object, or heads and further fields.
+
+        Args:
+            heads: the heads to mask, or all settings.
+            others: further fields as in `of`; none beside all settings.
+
+        Returns:
+            The settings.
+
+        Raises:
+            ValueError: as `of`.
+            TypeError: as `of`, or there are fields beside all settings.
+        """
+        if not isinstance(heads, ScoringSettings):
+            return cls.of(heads, **others)
+        if others:
+            raise TypeError(
+                f"{', '.join(others)} given beside a ScoringSettings, which holds it: change that "
+                "object, as dataclasses.replace does"
+            )
+        return heads
+
     def resolved(self, model: Model) -> ScoringSettings:
         """These settings with the window that they come to on a model.
 
