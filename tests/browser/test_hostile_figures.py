@@ -12,7 +12,7 @@ from workbench.core.text import escape_control_characters
 
 CHUNK = 6
 CHUNKS = [
-    pytest.param(TEXTS[i : i + CHUNK], marks=pytest.mark.slow if i >= 2 * CHUNK else ())
+    pytest.param(TEXTS[i : i + CHUNK], marks=pytest.mark.slow if i >= CHUNK else ())
     for i in range(0, len(TEXTS), CHUNK)
 ]
 

@@ -114,6 +114,7 @@ def test_an_axis_may_be_logarithmic(page):
     assert "tokens" in labels
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_points_are_drawn_and_chosen(page):
     random = np.random.default_rng(0)
     x, y = random.uniform(0, 10, 100_000), random.uniform(-1, 1, 100_000)

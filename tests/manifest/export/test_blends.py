@@ -95,7 +95,10 @@ def test_datasets_interleaves_tokens_in_these_shares(made, tmp_path, monkeypatch
         assert drawn[source.domain] / drawn.total() == pytest.approx(source.share, abs=0.04)
 
 
-@pytest.mark.parametrize("format", ["jsonl", "jsonl.zst", "parquet"])
+@pytest.mark.parametrize(
+    "format",
+    ["jsonl", *(pytest.param(n, marks=pytest.mark.slow) for n in ("jsonl.zst", "parquet"))],
+)
 def test_datasets_stops_after_all_documents(made, tmp_path, monkeypatch, format):
     out = made(format)
     write_blends(out, ["datasets"])
