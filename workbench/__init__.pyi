@@ -53,6 +53,7 @@ from .manifest.export.materialisation import materialise
 from .manifest.export.shard_checks import verify_materialised
 from .manifest.selecting_files import FileSelection, select_files
 from .manifest.verification.report import Verification, VerificationError
+from .manifest.verification.step_weights import verify_steps
 from .manifest.verification.verify import verify_manifest
 from .manifest.writing import write_manifest
 from .masking.attention_rows import AttentionRow, attention_row
@@ -320,6 +321,7 @@ __all__ = [
     "training_runs",
     "verify_manifest",
     "verify_materialised",
+    "verify_steps",
     "word_overlap",
     "write_blends",
     "write_manifest",

@@ -112,7 +112,7 @@ def test_the_command_writes_sample_weights(tmp_path):
     [
         ({"by": "line"}, "blank line, sentence or a function"),
         ({"by": lambda text: text.split()}, "must be the whole text"),
-        ({"heads": None}, "no heads to mask"),
+        ({"heads": wb.HeadSet.of([], make_model())}, "no heads to mask"),
         ({"max_tokens": 1}, "at least 2"),
         ({"documents": [wb.Skipped("a", None, "a", 0, "empty")]}, "none of 0 documents"),
     ],

@@ -278,26 +278,49 @@ def steps(
     ),
     by: Annotated[str, typer.Option(help="'blank line' or sentence.")] = "blank line",
     model: ModelName = None,
+    revision: Revision = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     simulate: Simulate = None,
+    context: Context = None,
+    trust_remote_code: TrustRemoteCode = False,
     mode: ModeName = "uniform",
+    reference: Reference = None,
     max_tokens: MaxTokens = None,
     id: IdColumn = "id",
     text: TextColumn = "text",
     domain: DomainColumn = "domain",
+    verify: Annotated[
+        bool, typer.Option(help="Check the file at --out against this corpus and model instead.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Weight the steps of worked solutions by what masking costs each of them."""
     with reported(as_json):
         import workbench as wb
 
-        loaded, chosen, documents = to_score(
-            corpus, heads, None, model, device=device, dtype=dtype, simulate=simulate
-        )
+        columns: dict[str, Any] = {"id": id, "text": text, "domain": domain}
+        loading: dict[str, Any] = {
+            "revision": revision, "device": device, "dtype": dtype, "simulate": simulate,
+            "context": context, "trust_remote_code": trust_remote_code,
+        }  # fmt: skip
+        if verify:
+            if not corpus:
+                raise ValueError("give the corpus whose steps were weighted")
+            referenced("mean", reference, **columns)
+            loaded = wb.load_model(model, **loading)
+            found = wb.verify_steps(out, loaded, wb.read_corpus(corpus, **columns))
+            if as_json:
+                print_json(found)
+                return
+            put(f"{found['steps']:,} steps of {found['documents']:,} documents are as written; "
+                f"{found['scored_again']} documents scored again")  # fmt: skip
+            return
+        loaded, chosen, documents = to_score(corpus, heads, None, model, **loading)
         made = wb.step_influence(
-            loaded, chosen, wb.read_corpus(documents, id=id, text=text, domain=domain),
-            by=by, mode=mode, max_tokens=max_tokens,  # type: ignore[arg-type]
+            loaded, chosen, wb.read_corpus(documents, **columns), by=by,  # type: ignore[arg-type]
+            mode=referenced(mode, reference, **columns),  # type: ignore[arg-type]
+            max_tokens=max_tokens,
         )  # fmt: skip
         made.write(out)
         if as_json:

@@ -247,7 +247,7 @@ def heads_of(text: str, model: Any) -> HeadSet:
     except (ValueError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(
-            f"--heads: {text}: {reason}. Give a file that `workbench detect --out` wrote, or names "
+            f"{text}: {reason}. Give a file that `workbench detect --out` wrote, or names "
             "such as 'L17H3 L18H6'"
         ) from None
 

@@ -6,6 +6,7 @@ from .export.materialisation import materialise
 from .export.shard_checks import verify_materialised
 from .selecting_files import FileSelection, select_files
 from .verification.report import Verification, VerificationError
+from .verification.step_weights import verify_steps
 from .verification.verify import verify_manifest
 from .writing import write_manifest
 
@@ -19,6 +20,7 @@ __all__ = [
     "select_files",
     "verify_manifest",
     "verify_materialised",
+    "verify_steps",
     "write_blends",
     "write_manifest",
 ]

@@ -7,9 +7,10 @@ the document.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,11 +24,13 @@ from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.reading import text_sha256
 from workbench.masking.losses import losses_of_ids
-from workbench.masking.reference import require_max_tokens
 from workbench.masking.token_changes import CONTINUED, aligned, pieces_of
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
+from workbench.scoring.columns.own_columns import source_sha256
+from workbench.scoring.folder.run_folder import run_record
+from workbench.scoring.settings import ScoringSettings
 
 Steps = Literal["blank line", "sentence"] | Callable[[str], Sequence[str]]
 _ENDS = {
@@ -54,13 +57,17 @@ class StepInfluence:
         documents: one row a document: doc_id, domain, source, row, text_sha256, steps, tokens,
             loss_base, loss_ref, change, and score (change / loss_base: equation 5 of
             arXiv 2505.07293, by which to pick documents).
+        settings: what the weights depend on, as the record of a scoring run has it (model,
+            certificate, heads, mode, reference, max_tokens, software), and steps_by: name, or
+            function and the source_sha256 of its text.
     """
 
     steps: pd.DataFrame
     documents: pd.DataFrame
+    settings: Mapping[str, Any]
 
     def write(self, path: str | Path) -> Path:
-        """Write sample weights for a trainer, a JSON object a line.
+        """Write sample weights for a trainer, a JSON object a line, and the settings beside them.
 
         Args:
             path: of the file.
@@ -68,7 +75,8 @@ class StepInfluence:
         Returns:
             The path. A line has id, source, row, text_sha256, score, and steps: a list of [start,
             end, weight], the characters that a step covers and what to multiply its tokens' loss
-            by. Texts are not in it.
+            by. Texts are not in it. The settings, with the SHA-256 of the file, stand in
+            `settings_path(path)`; `verify_steps` holds the file to them.
         """
         lines = []
         by_document = {n: part for n, part in self.steps.groupby("document")}
@@ -78,10 +86,26 @@ class StepInfluence:
             keys = {key: row[key] for key in ("source", "row", "text_sha256", "score")}
             steps = [[int(start), int(end), float(weight)] for start, end, weight in spans]
             lines.append(json.dumps({"id": row["doc_id"], **keys, "steps": steps}) + "\n")
-        return write_atomically(Path(path), "".join(lines).encode())
+        data = "".join(lines).encode()
+        written = write_atomically(Path(path), data)
+        beside = {"sha256": hashlib.sha256(data).hexdigest(), "settings": dict(self.settings)}
+        write_atomically(settings_path(path), json.dumps(beside, indent=2).encode())
+        return written
 
     def __repr__(self) -> str:
         return f"StepInfluence: {len(self.steps):,} steps of {len(self.documents):,} documents"
+
+
+def settings_path(path: str | Path) -> Path:
+    """Where the settings of a file of step weights stand.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The path beside it: "steps.jsonl.settings.json" for "steps.jsonl".
+    """
+    return Path(f"{path}.settings.json")
 
 
 def split_steps(text: str, by: Steps = "blank line") -> list[str]:
@@ -187,11 +211,13 @@ def step_influence(
     Raises:
         ValueError: nothing is masked, a setting does not fit the model, or there is no document
             with a prediction.
+        NotCertified: the model fails a check of its certificate.
         TypeError: `heads` is no HeadSet.
     """
-    if not heads:
-        raise ValueError("no heads to mask: every change would be 0. Give at least one head")
-    require_max_tokens(max_tokens)
+    settings = ScoringSettings(heads, mode, max_tokens=max_tokens).resolved(model)
+    record = run_record(model, settings, settings.certified(model))
+    counts = ("documents", "receipts_file", "skipped_file")
+    stated = {key: value for key, value in record.items() if key not in counts}
     given = [document for document in documents if isinstance(document, Document)]
     cut = [split_steps(document.text, by) for document in given]
     ids = [model.encode(document.text)[:max_tokens] for document in given]
@@ -215,4 +241,14 @@ def step_influence(
             })  # fmt: skip
     if not rows:
         raise ValueError(f"none of {len(given)} documents has a token that is predicted")
-    return StepInfluence(pd.concat(tables, ignore_index=True), pd.DataFrame(rows))
+    return StepInfluence(
+        pd.concat(tables, ignore_index=True), pd.DataFrame(rows), stated | {"steps_by": _stated(by)}
+    )
+
+
+def _stated(by: Steps) -> dict[str, str | None]:
+    """How steps were cut, as the settings state it."""
+    if isinstance(by, str):
+        return {"name": by, "function": None, "source_sha256": None}
+    named = f"{by.__module__}:{getattr(by, '__qualname__', type(by).__name__)}"
+    return {"name": None, "function": named, "source_sha256": source_sha256(by)}

@@ -134,11 +134,23 @@ def column_of(function: Function, name: str, formula: str) -> Column:
         raise ValueError(f"{name!r} is a column of every score table: give yours another name")
     if not formula.strip():
         raise ValueError(f"column {name!r} needs a formula in words, which manifests state")
+    reference = f"{function.__module__}:{function.__qualname__}"
+    return Column(name, formula, function, reference, source_sha256(function))
+
+
+def source_sha256(function: Callable[..., Any]) -> str | None:
+    """Digest of a function's source text.
+
+    Args:
+        function: any.
+
+    Returns:
+        64 hexadecimal digits; None where Python cannot say.
+    """
     try:
-        source = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
+        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
     except (OSError, TypeError):
-        source = None
-    return Column(name, formula, function, f"{function.__module__}:{function.__qualname__}", source)
+        return None
 
 
 def columns_named(columns: Iterable[str | Function | Column]) -> tuple[Column, ...]:
