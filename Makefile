@@ -16,9 +16,11 @@ QUIET = HF_HUB_OFFLINE=1 TQDM_DISABLE=1 HF_HUB_DISABLE_PROGRESS_BARS=1
 CORES = $$(getconf _NPROCESSORS_ONLN)
 PYTEST = $(QUIET) $(BIN)/python -m pytest
 # One process a core, each with one thread. Tests go to whichever process is free; the cells of a
-# notebook stay together in one, and so do the slow tests of a file that share a browser or a clone.
+# notebook stay together in one, and so do the slow tests of a file that share a browser
+# (`tests/browser/conftest.py` groups them).
 EACH_CORE = --numprocesses $(CORES)
 SIDE_BY_SIDE = $(EACH_CORE) --dist worksteal
+IN_GROUPS = $(EACH_CORE) --dist loadgroup
 NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(EACH_CORE) --dist loadfile \
 	--no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600
 # Those that take longest come first, so that no process waits long for another at the end.
@@ -66,10 +68,8 @@ test: .venv/.test-installed browser fetch ## what a change must pass, besides `m
 	@$(NBVAL) $(SHORT_NOTEBOOKS)
 
 test-slow: .venv/.test-installed browser fetch ## the rest: more models, faults, Ray, long notebooks
-	@echo "== slow tests in a browser"
-	@$(PYTEST) -m slow $(EACH_CORE) --dist loadfile tests/browser
-	@echo "== other slow tests"
-	@OMP_NUM_THREADS=1 $(PYTEST) -m slow $(SIDE_BY_SIDE) tests --ignore tests/browser
+	@echo "== slow tests"
+	@OMP_NUM_THREADS=1 $(PYTEST) -m slow $(IN_GROUPS) tests
 	@echo "== long notebooks: run again and compared with what they show"
 	@$(NBVAL) $(LONG_NOTEBOOKS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +20,13 @@ QUIET = [
     "--disable-domain-reliability", "--disable-extensions", "--metrics-recording-only",
 ]  # fmt: skip
 HERE = ("127.0.0.1", "localhost")
+
+
+def pytest_collection_modifyitems(items):
+    """With `--dist loadgroup`, the tests of a file stay in one process, so that few share a core."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def find_browser():

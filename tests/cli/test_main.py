@@ -96,7 +96,10 @@ def test_detect_writes_heads_that_score_reads(default, folder, tmp_path):
         (["score", "nowhere.jsonl", "--heads", "L0H0"], "nowhere.jsonl"),
         (["score", "--heads", "L0H0"], "either files to score, or --environment"),
         (["score", "x.jsonl"], "which heads to mask"),
-        (["score", "x.jsonl", "--heads", "no.json"], "no.json: No such file or directory. Give a file"),
+        (
+            ["score", "x.jsonl", "--heads", "no.json"],
+            "no.json: No such file or directory. Give a file",
+        ),
         (["score", "x.jsonl", "--heads", "L0H0", "--model", "./no-model"], "no model at"),
         (["select", "nowhere"], "holds no run.json"),
         (["detect", "--model", "./no-model"], "no model at"),

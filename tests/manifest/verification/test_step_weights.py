@@ -14,7 +14,10 @@ from workbench.scoring.step_influence import settings_path
 
 MODEL = make_model(bos=True)
 HEADS = wb.HeadSet.of([(0, 1), (1, 3), (2, 2)], MODEL)
-TEXTS = ["Let x be 3.\n\nThen y is 5.\n\nThe sum is 8.", "One step. It goes on.\n\nAnd another, longer one."]
+TEXTS = [
+    "Let x be 3.\n\nThen y is 5.\n\nThe sum is 8.",
+    "One step. It goes on.\n\nAnd another, longer one.",
+]
 
 
 def documents():
