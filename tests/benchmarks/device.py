@@ -113,6 +113,7 @@ def measure(case: Case, device: torch.device, dtype: torch.dtype, budget: float)
     import workbench as wb
     from workbench.masking.losses import losses_of_ids
     from workbench.masking.packed import packed_passes
+    from workbench.masking.row_size import is_out_of_memory
 
     end = time.monotonic() + budget
     gc.collect()  # the model of the shape before
@@ -148,7 +149,9 @@ def measure(case: Case, device: torch.device, dtype: torch.dtype, budget: float)
                 continue
             try:
                 seconds[name].append(timed(device, lambda way=way: way(texts)))
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 absent[name] = "out of memory"
             if device.type == "cuda":
                 peak = torch.cuda.max_memory_allocated(device) / 2**30

@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+import weakref
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from support.models import make_hf, make_model, make_tokenizer
@@ -16,6 +18,7 @@ from support.planted import COPYING, planted_model, planted_probes
 import workbench as wb
 from workbench.detection.probe_controls import shortened, shuffled_keys
 from workbench.detection.probes import INSTRUCTION, Probe, Probes
+from workbench.masking.packed import PackedPasses
 
 PROSE = [  # short sentences: the tokenizer of the tests has one token a byte
     f"The {a} {b} saw a {c}."
@@ -55,6 +58,28 @@ def test_one_of_two_copying_heads_suffices_and_its_sibling_is_no_help(planted):
     sets = [wb.HeadSet.of([head], planted) for head in COPYING]
     accuracy = wb.lookup_losses(planted, probes, sets).groupby("column")["accuracy"].mean()
     assert (accuracy == 1.0).all()
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_short_memory_takes_one_head_set_at_a_time(planted, device, monkeypatch):
+    probes = planted_probes(planted)
+    sets = [None, wb.HeadSet.of(COPYING, planted), wb.HeadSet.of([(0, 2)], planted)]
+    expected = wb.lookup_losses(planted, probes, sets)
+    true, failed = PackedPasses.hidden, []
+
+    def short(self, windows, sets, mode):
+        assert not any(states() is not None for states in failed)  # else it would fail again
+        if len(sets) > 1:
+            states = torch.zeros(8)
+            failed.append(weakref.ref(states))
+            if device == "cpu":
+                torch.empty(1 << 60, dtype=torch.uint8)
+            raise torch.OutOfMemoryError("planted")
+        return true(self, windows, sets, mode)
+
+    monkeypatch.setattr(PackedPasses, "hidden", short)
+    pd.testing.assert_frame_equal(wb.lookup_losses(planted, probes, sets), expected, atol=1e-4)
+    assert len(failed) == len(probes)
 
 
 def test_a_copy_from_outside_the_value_does_not_count(planted):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -97,17 +99,23 @@ def test_where_texts_must_stand_alone_nothing_branches(monkeypatch):
     require_equal(continuation_logits(model, *args), plain_continuation_logits(model, *args), 0)
 
 
-def test_short_memory_takes_one_head_set_at_a_time_and_then_the_plain_way(monkeypatch):
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_short_memory_takes_one_head_set_at_a_time_and_then_the_plain_way(device, monkeypatch):
     model = make_model()
     args = sample(model)
     expected = list(plain_continuation_logits(model, *args))
     list(continuation_logits(model, *args))  # the check of the model, with memory for all
-    true, asked = PackedPasses.branched, []
+    true, asked, failed = PackedPasses.branched, [], []
     for most in (1, 0):
 
         def short(self, shared, branches, sets, mode, most=most):
             asked.append(len(sets))
+            assert not any(states() is not None for states in failed)  # else it would fail again
             if len(sets) > most:
+                states = torch.zeros(8)
+                failed.append(weakref.ref(states))
+                if device == "cpu":
+                    torch.empty(1 << 60, dtype=torch.uint8)
                 raise torch.OutOfMemoryError("planted")
             return true(self, shared, branches, sets, mode)
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 import workbench as wb
 from workbench.masking.packed import PackedPasses
-from workbench.masking.row_size import device_row_tokens, token_bytes
+from workbench.masking.row_size import device_row_tokens, is_out_of_memory, token_bytes
 
 
 class Live(TorchDispatchMode):
@@ -77,3 +77,16 @@ def test_every_head_set_takes_its_part():
     config = make_model().hf.config
     assert token_bytes(config, torch.float32, 3) * 2 == token_bytes(config, torch.float32) * 3
     assert token_bytes(config, torch.bfloat16) * 2 == token_bytes(config, torch.float32)
+
+
+def test_every_device_may_say_that_memory_does_not_do():
+    with pytest.raises(RuntimeError) as cpu:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert not isinstance(cpu.value, torch.OutOfMemoryError)
+    assert is_out_of_memory(cpu.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8.88 GiB)"))
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: not enough memory: you tried to"))
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("shape '[2, 3]' is invalid for input of size 5"))
+    assert not is_out_of_memory(ValueError("out of memory"))

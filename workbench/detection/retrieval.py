@@ -18,6 +18,7 @@ from workbench.core.progress import preemptible, track
 from workbench.detection.probes import Probe, Probes
 from workbench.masking.masks import masked, replacements, require_unmasked
 from workbench.masking.packed import packed_passes
+from workbench.masking.row_size import is_out_of_memory
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import AttentionCall, Mode
 from workbench.models.attention_weights import hidden_keys
@@ -202,11 +203,13 @@ def _logits(
     """Logits (positions, vocabulary) in float32 of one row of ids, for each head set in turn."""
     batches = packed_passes(model)
     if batches is not None and model.head is not None:
+        every = None
         try:
             every = batches.hidden(ids.tolist(), heads, mode)
-        except torch.OutOfMemoryError:
-            if len(heads) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if len(heads) == 1 or not is_out_of_memory(error):
                 raise
+        if every is None:
             for head_set in heads:  # one after the other takes less
                 yield from _logits(model, ids, positions, [head_set], mode)
             return

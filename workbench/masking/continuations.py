@@ -15,6 +15,7 @@ from workbench.masking.fast_path import fast_path
 from workbench.masking.masks import masked, replacements
 from workbench.masking.packed import PackedPasses, packed_passes
 from workbench.masking.references import kind_of
+from workbench.masking.row_size import is_out_of_memory
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.install import vocabulary_size
@@ -108,10 +109,13 @@ def _packed_logits(
     mode: Mode,
 ) -> Logits:
     """`continuation_logits` in one pass; in smaller parts where the memory does not do."""
-    model = batches.model
+    model, states = batches.model, None
     try:
         states = batches.branched(shared, continuations, heads, mode)
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if states is None:
         if model.device.type == "cuda":
             torch.cuda.empty_cache()
         if len(heads) == 1:

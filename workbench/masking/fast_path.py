@@ -6,8 +6,7 @@ import warnings
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
-import torch
-
+from workbench.masking.row_size import is_out_of_memory
 from workbench.models.attached_hooks import MaskNotSeen
 from workbench.models.model import Model
 
@@ -41,9 +40,11 @@ def fast_path(
         try:
             made = make()
             problem = difference(made)
-        except (torch.OutOfMemoryError, MaskNotSeen):
+        except MaskNotSeen:
             raise  # says nothing about the way
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise  # nor does this
             problem = f"{type(error).__name__}: {error}"
         if problem is None:
             return made

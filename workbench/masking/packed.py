@@ -35,7 +35,7 @@ from workbench.masking.masks import (
 )
 from workbench.masking.reference import plain_losses
 from workbench.masking.references import kind_of
-from workbench.masking.row_size import device_row_tokens, token_bytes
+from workbench.masking.row_size import device_row_tokens, is_out_of_memory, token_bytes
 from workbench.models import attention_hook as attention
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import Mode, Override
@@ -132,7 +132,9 @@ class PackedPasses:
         """`losses` of windows that share a row; in smaller parts where the memory does not do."""
         try:
             return [self._whole_row_losses(packed, sets, mode)]
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             if len(packed) == 1 and len(sets) == 1:
                 raise torch.OutOfMemoryError(
                     f"one window of {len(packed[0])} tokens does not fit the memory of "

@@ -1,4 +1,4 @@
-"""How much memory a row of packed texts takes, and how long a row may be for it."""
+"""How much memory a row of packed texts takes, how long a row may be, and when it was too long."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 LONGEST = 32  # rows of a device are at most so many times as long as those of a CPU
+# What torch says where only CUDA's allocator has an error of its own: MPS, and the CPU's allocator.
+_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def token_bytes(config: Any, dtype: torch.dtype, sets: int = 2) -> int:
@@ -37,3 +39,18 @@ def device_row_tokens(free: int, token: int, least: int) -> int:
     """
     times = min(max(1, free // (2 * token * least)), LONGEST)
     return least << (times.bit_length() - 1)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not do, on any device.
+
+    Whoever computes less at a time then must leave the `except` block first: the error holds the
+    frames of the pass that failed, and they its tensors.
+
+    Args:
+        error: what was raised. torch has a class for it on CUDA; on MPS and on the CPU it is a
+            plain RuntimeError, and only its message tells.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
