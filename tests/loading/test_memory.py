@@ -10,6 +10,7 @@ from support.models import COMMON, make_hf, make_tokenizer
 
 import workbench as wb
 from workbench.loading import memory
+from workbench.masking.row_size import token_bytes
 
 
 @pytest.fixture(params=COMMON)
@@ -58,6 +59,28 @@ def test_a_card_says_what_is_free(tmp_path, monkeypatch):
     assert found.fits is False
     assert "it does not fit" in str(found)
     assert found.row_tokens == 1024
+
+
+def test_controls_take_a_part_of_the_row_on_a_card_and_more_memory_on_a_cpu(tmp_path, monkeypatch):
+    make_hf("llama").save_pretrained(tmp_path)
+    monkeypatch.setattr(memory, "pick_device", lambda device: device)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 34, 1 << 36))
+    card = {n: memory_on(tmp_path, "cuda:0", n) for n in (0, 1, 5, 10)}
+    assert {n: found.row_tokens for n, found in card.items()} == {
+        0: 32768, 1: 32768 * 2 // 3, 5: 32768 * 2 // 7, 10: 32768 * 2 // 12,
+    }  # fmt: skip
+    # So many tokens less under so many sets more: what is needed stays.
+    assert all(0.99 < found.row / card[0].row <= 1 for found in card.values())
+    here, five = (memory_on(tmp_path, "cpu", n) for n in (0, 5))
+    assert here.row_tokens == five.row_tokens
+    token = token_bytes(make_hf("llama").config, torch.float16)
+    assert five.row - here.row == 5 * token // 2 * here.row_tokens
+    with pytest.raises(ValueError, match="controls is a whole number from 0, got -1"):
+        memory_on(tmp_path, "cpu", -1)
+
+
+def memory_on(folder, device, controls):
+    return wb.memory_needed(folder, device=device, dtype="float16", controls=controls)
 
 
 def test_what_cannot_be_told_is_an_error(tmp_path):

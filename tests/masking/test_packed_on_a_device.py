@@ -116,6 +116,40 @@ def test_the_next_row_is_begun_before_the_last_one_is_read(monkeypatch):
     assert order == ["begin 7", "begin 8", "read 7", "begin 9", "read 8", "read 9"]
 
 
+def test_more_head_sets_than_two_share_the_memory_of_a_row(monkeypatch):
+    """As with controls: base, masked and ten others in a sixth of the tokens."""
+    passes = PackedPasses(make_model())
+    passes.row_tokens = 600
+    windows = windows_of([50] * 24)
+
+    def longest(sets):
+        return max(sum(map(len, row)) for row in passes.rows(windows, sets=sets))
+
+    assert [longest(n) for n in (1, 2, 3, 12)] == [600] * 4  # on a CPU
+    monkeypatch.setattr(transfer, "AHEAD", ("cpu",))
+    assert [longest(n) for n in (1, 2, 3, 12)] == [600, 600, 400, 100]
+
+
+def test_with_many_head_sets_a_row_that_does_not_fit_halves_the_later_ones_once(monkeypatch):
+    model = make_model()
+    passes, sets = PackedPasses(model), [None, *[wb.HeadSet.of([(1, h)], model) for h in range(4)]]
+    windows = windows_of([40] * 20)
+    monkeypatch.setattr(transfer, "AHEAD", ("cpu",))
+    tried = []
+
+    def whole(self, packed, sets, mode):
+        tried.append(sum(map(len, packed)))
+        if tried[-1] > 200:
+            torch.empty(1 << 60, dtype=torch.uint8)  # the allocator of the CPU refuses it
+        return SimpleNamespace(read=lambda: [[None] * len(sets) for _ in packed])
+
+    monkeypatch.setattr(PackedPasses, "_whole_row_losses", whole)
+    passes.row_tokens = 1000
+    list(passes.losses(windows, sets))
+    assert tried == [400, 200, 200, 200, 200]
+    assert list(map(len, passes.rows(windows, sets=len(sets)))) == [5] * 4
+
+
 @pytest.mark.parametrize("limit", [200, 100, 30])
 def test_a_device_whose_memory_holds_so_many_tokens_goes_on_in_halves(limit, monkeypatch):
     """All that is done for a device, with numbers: one call a layer, a row ahead, little memory."""

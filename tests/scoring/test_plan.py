@@ -150,6 +150,7 @@ def test_the_command(tmp_path):
     cut = json.loads(CliRunner().invoke(app, more).stdout)
     tokens = [sum(domain["tokens"] for domain in given["domains"]) for given in (cut, stated)]
     assert tokens[0] < tokens[1]
+    assert cut["memory"]["row"] > 1.4 * stated["memory"]["row"]  # four head sets instead of two
     plain = CliRunner().invoke(app, [*command, "--price", "2.5"])
     assert plain.exit_code == 0
     assert "58 documents" in plain.stdout

@@ -72,7 +72,7 @@ def plan(
             "revision": revision, "device": device, "dtype": dtype, "context": context,
             "trust_remote_code": trust_remote_code,
         }  # fmt: skip
-        memory = wb.memory_needed(model, window=window, **loading)
+        memory = wb.memory_needed(model, window=window, controls=controls, **loading)
         if not as_json:
             put(memory)  # before anything is loaded, which may be what fails
         loaded, chosen, documents = to_score(

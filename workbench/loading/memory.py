@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from workbench.loading import adapters, default_model
 from workbench.loading.load import pick_device, pick_dtype, place_of
 from workbench.masking.packed import ROW_TOKENS
-from workbench.masking.row_size import device_row_tokens, token_bytes
+from workbench.masking.row_size import device_row_tokens, row_of_sets, token_bytes
 from workbench.models.lm_head import DEVICE_POSITIONS, DEVICE_TILE, POSITIONS, TILE
 
 
@@ -28,7 +28,7 @@ class MemoryNeed:
         weights: bytes of the weights. On their way to a GPU they pass through the memory of the
             CPU, which must hold them too.
         row_tokens: tokens of the longest row of texts.
-        row: bytes more while such a row is scored with and without the mask.
+        row: bytes more while such a row is scored without a mask, with it, and under the controls.
         free: bytes that nothing takes on the device now; None where torch does not say.
     """
 
@@ -68,6 +68,7 @@ def memory_needed(
     dtype: str | torch.dtype = "auto",
     context: int | None = None,
     window: int | None = None,
+    controls: int = 0,
     trust_remote_code: bool = False,
 ) -> MemoryNeed:
     """What scoring with a model would take of memory; only its configuration is read.
@@ -79,6 +80,7 @@ def memory_needed(
         dtype: as in `load_model`.
         context: as in `load_model`.
         window: as in `score_corpus`; a text of so many tokens has a row to itself.
+        controls: as in `score_corpus`: how many head sets are masked beside the one.
         trust_remote_code: as in `load_model`.
 
     Returns:
@@ -87,8 +89,11 @@ def memory_needed(
     Raises:
         FileNotFoundError: as in `load_model`.
         RuntimeError: as in `load_model`.
-        ValueError: the device or the dtype is not there, or the configuration cannot be read.
+        ValueError: the device or the dtype is not there, the configuration cannot be read, or the
+            number of controls is below 0.
     """
+    if controls < 0:
+        raise ValueError(f"controls is a whole number from 0, got {controls}")
     place, name = place_of(source)
     device = pick_device(device)
     wanted = pick_dtype(dtype, device)
@@ -112,12 +117,14 @@ def memory_needed(
     numbers = wanted if isinstance(wanted, torch.dtype) else own
     count = sum(parameter.numel() for parameter in hf.parameters())
     weights = count * torch.finfo(numbers).bits // 8
-    token = token_bytes(text, numbers)
+    sets = 2 + controls
+    token = token_bytes(text, numbers, sets)
     free, tokens = None, ROW_TOKENS
     positions, tile = POSITIONS, TILE
     if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)
-        tokens = device_row_tokens(max(free - weights, 0), token, ROW_TOKENS)
+        pair = token_bytes(text, numbers)
+        tokens = row_of_sets(device_row_tokens(max(free - weights, 0), pair, ROW_TOKENS), sets)
         positions, tile = DEVICE_POSITIONS, DEVICE_TILE
     longest = window or context or getattr(text, "max_position_embeddings", None) or tokens
     tokens = max(tokens, longest)

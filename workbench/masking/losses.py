@@ -122,4 +122,5 @@ def passes_over(
     least = max(len(model.bos_ids), 1)  # what predicts nothing is not read
     if batches is None:
         return len(heads) * sum(len(window) > least for window in windows)
-    return sum(any(len(w) > least for w in row) for row in batches.rows(windows, mode))
+    rows = batches.rows(windows, mode, len(heads))
+    return sum(any(len(w) > least for w in row) for row in rows)

@@ -35,7 +35,12 @@ from workbench.masking.masks import (
 )
 from workbench.masking.reference import plain_losses
 from workbench.masking.references import kind_of
-from workbench.masking.row_size import device_row_tokens, is_out_of_memory, token_bytes
+from workbench.masking.row_size import (
+    device_row_tokens,
+    is_out_of_memory,
+    row_of_sets,
+    token_bytes,
+)
 from workbench.models import attention_hook as attention
 from workbench.models.attached_hooks import attach_hooks
 from workbench.models.attention_hook import Mode, Override
@@ -82,7 +87,7 @@ class PackedPasses:
     Attributes:
         model: the model.
         blocks: its decoder layers.
-        row_tokens: about how many tokens of windows share a row of the batch.
+        row_tokens: about how many tokens of windows share a row of the batch, for two head sets.
         alone: whether every text needs a row to itself.
 
     Args:
@@ -115,7 +120,7 @@ class PackedPasses:
             torch.OutOfMemoryError: a single window under a single set does not fit the memory.
         """
         waiting: list[_RowLosses] = []
-        for packed in self.rows(windows, mode):
+        for packed in self.rows(windows, mode, len(sets)):
             losses = self._row_losses(packed, sets, mode)
             if not runs_ahead(self.model.device):
                 waiting, losses = losses, []
@@ -144,7 +149,10 @@ class PackedPasses:
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
         if len(packed) > 1:
-            self.row_tokens = max(1, sum(map(len, packed)) // 2)  # later rows: the same would come
+            most = max(1, sum(map(len, packed)) // 2)  # of later rows: the same would come
+            if runs_ahead(self.model.device):
+                most = most * max(len(sets), 2) // 2  # which `rows` divides by
+            self.row_tokens = most
             half = len(packed) // 2
             parts = (packed[:half], packed[half:])
             return [row for part in parts for row in self._row_losses(part, sets, mode)]
@@ -257,7 +265,7 @@ class PackedPasses:
         return states if row_of == [*range(len(states))] else states[sent(row_of, model.device)]
 
     def rows(
-        self, windows: Sequence[Sequence[int]], mode: Mode = "uniform"
+        self, windows: Sequence[Sequence[int]], mode: Mode = "uniform", sets: int = 2
     ) -> Iterator[list[Sequence[int]]]:
         """Consecutive windows that fit a row together; a longer one has a row to itself.
 
@@ -265,6 +273,8 @@ class PackedPasses:
             windows: token ids with the special prefix.
             mode: what a masked head does instead: under "resample" each window is given the
                 outputs of another text of its own, and has a row to itself.
+            sets: head sets that are computed side by side, no mask among them. On a device, whose
+                memory rows are made for, those of more than two are shorter.
 
         Yields:
             The windows that share a pass.
@@ -272,9 +282,12 @@ class PackedPasses:
         if kind_of(mode) == "resample":
             yield from ([window] for window in windows)
             return
+        ahead = runs_ahead(self.model.device)
         packed: list[Sequence[int]] = []
         for window in windows:
-            if packed and sum(map(len, packed)) + len(window) > self.row_tokens:
+            # Asked anew: a row that did not fit has made all later ones shorter.
+            most = row_of_sets(self.row_tokens, sets) if ahead else self.row_tokens
+            if packed and sum(map(len, packed)) + len(window) > most:
                 yield packed
                 packed = []
             packed.append(window)

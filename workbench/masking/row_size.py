@@ -41,6 +41,16 @@ def device_row_tokens(free: int, token: int, least: int) -> int:
     return least << (times.bit_length() - 1)
 
 
+def row_of_sets(tokens: int, sets: int) -> int:
+    """Tokens of a row of a device for more than two head sets, which share its memory.
+
+    Args:
+        tokens: of a row for two sets, one of them without a mask.
+        sets: head sets that are computed side by side, no mask among them.
+    """
+    return max(1, 2 * tokens // max(sets, 2))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory did not do, on any device.
 
