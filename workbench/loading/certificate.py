@@ -24,7 +24,7 @@ from workbench.loading.certificate_passes import CertificatePasses
 from workbench.masking.fast_path import key_of
 from workbench.masking.masks import require_unmasked
 from workbench.masking.packed import PACKED
-from workbench.models.identity import state_of
+from workbench.models.identity import float32_matmul, state_of
 from workbench.models.model import Model
 
 Bound = Literal["at most", "at least"]
@@ -100,6 +100,7 @@ class Certificate:
         fast_path: whether its token losses come from packed batches (`workbench.masking.packed`),
             or from one window and one head set at a time.
         simulate: the quantisation that its weights were rounded by; None: none.
+        float32_matmul: what torch was told to round float32 products to; None: nothing.
     """
 
     checks: tuple[Check, ...]
@@ -108,6 +109,7 @@ class Certificate:
     kernel: str
     fast_path: bool
     simulate: str | None = None
+    float32_matmul: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -129,10 +131,17 @@ class Certificate:
         reasons = {check.measured for check in failed}
         if len(reasons) == 1 < len(failed) and isinstance(failed[0].measured, str):
             lines = [f"{', '.join(self.failed)}: {failed[0].measured}"]  # the same for all
+        precisely = (
+            "torch.set_float32_matmul_precision('highest') (float32 products are computed in "
+            f"{self.float32_matmul} now), "
+            if self.float32_matmul
+            else ""
+        )
         return (
             f"{len(failed)} of {len(self.checks)} checks of this model failed, so its scores could "
-            "be wrong:\n  " + "\n  ".join(lines) + "\nDo not score with it: try dtype='float32', "
-            "another version of transformers, or another model. certify(model) shows all checks"
+            "be wrong:\n  " + "\n  ".join(lines) + "\nDo not score with it: try "
+            f"{precisely}dtype='float32', another version of transformers, or another model. "
+            "certify(model) shows all checks"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -142,8 +151,9 @@ class Certificate:
             The fields and `ok` as plain JSON values; all numbers are finite.
         """
         fields = {"ok": self.ok, **asdict(self), "checks": [asdict(check) for check in self.checks]}
-        if self.simulate is None:  # as ever
-            del fields["simulate"]
+        for name in ("simulate", "float32_matmul"):
+            if fields[name] is None:  # as ever
+                del fields[name]
         return fields
 
     @classmethod
@@ -206,7 +216,8 @@ class Certificate:
         passed = len(self.checks) - len(self.failed)
         return (
             f"Certificate: {'ok' if self.ok else 'FAILED'}, {passed} of {len(self.checks)} checks "
-            f"passed ({self.dtype}{f' rounded as {self.simulate}' if self.simulate else ''} on "
+            f"passed ({self.dtype}{f' rounded as {self.simulate}' if self.simulate else ''}"
+            f"{f', products in {self.float32_matmul},' if self.float32_matmul else ''} on "
             f"{self.device}, kernel {self.kernel}, losses by the "
             f"{'fast' if self.fast_path else 'plain'} path)"
         )
@@ -217,8 +228,9 @@ def certify(model: Model) -> Certificate:
     """Check on `model` itself that masking, losses and detection do what they should.
 
     Takes a dozen short passes, and the result is kept: a second call returns the same certificate,
-    unless weights, dtype, device or attention kernel have changed since. The model is left as it
-    was. A check that cannot be run has failed, with the reason as what was measured.
+    unless weights, dtype, device, attention kernel or the precision of float32 products have
+    changed since. The model is left as it was. A check that cannot be run has failed, with the
+    reason as what was measured.
 
     Args:
         model: the model, from `load_model` or `from_transformers`.
@@ -269,6 +281,7 @@ def _certified(model: Model) -> Certificate:
         kernel=str(model.hf.config._attn_implementation).removeprefix("workbench_"),
         fast_path=model.cache.get(key_of(model, PACKED)) is not None,
         simulate=model.simulate,
+        float32_matmul=float32_matmul(model.device),
     )
 
 

@@ -23,8 +23,8 @@ def state_of(model: Model) -> tuple[Any, ...]:
         model: the model.
 
     Returns:
-        A tuple to be compared with `==`: dtype, device, attention implementation, training mode,
-        versions of the weights, adapters in use.
+        A tuple to be compared with `==`: dtype, device, what torch rounds float32 products to,
+        attention implementation, training mode, versions of the weights, adapters in use.
     """
     weights = tuple(
         (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
@@ -32,7 +32,38 @@ def state_of(model: Model) -> tuple[Any, ...]:
     )
     implementation = str(model.hf.config._attn_implementation)
     adapters = tuple(adapters_of(model.hf).items())
-    return model.dtype, model.device, implementation, model.hf.training, weights, adapters
+    rounded = float32_matmul(model.device)
+    return model.dtype, model.device, rounded, implementation, model.hf.training, weights, adapters
+
+
+def float32_matmul(device: torch.device) -> str | None:
+    """What torch may round the factors of a float32 matrix product to, on a kind of device.
+
+    A setting of the whole process (`torch.set_float32_matmul_precision`, `allow_tf32`,
+    `fp32_precision`), which changes scores and is no part of any model. It matters in half
+    precision too, where some products are float32 (rotary embeddings).
+
+    Args:
+        device: where the model computes.
+
+    Returns:
+        "tf32" or "bf16"; None where they stay float32 ("highest", torch's default). Whether the
+        machine then has an instruction for it is not asked.
+    """
+    backend = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
+    # Not torch.get_float32_matmul_precision(), which raises where one backend alone was set.
+    precision = backend.matmul.fp32_precision
+    return None if precision in ("none", "ieee") else str(precision)
+
+
+def set_float32_matmul(rounded: str | None) -> None:
+    """Let this process compute float32 matrix products as another one does.
+
+    Args:
+        rounded: what `float32_matmul` gave there; None leaves things as they are.
+    """
+    if rounded is not None:
+        torch.set_float32_matmul_precision("high" if rounded == "tf32" else "medium")
 
 
 def adapters_of(hf: torch.nn.Module) -> dict[str, str]:

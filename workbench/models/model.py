@@ -19,7 +19,12 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from workbench.models.attached_hooks import is_overridden
 from workbench.models.attention_hook import AttentionLayer
-from workbench.models.identity import state_of, tokenizer_sha256, weights_sha256
+from workbench.models.identity import (
+    float32_matmul,
+    state_of,
+    tokenizer_sha256,
+    weights_sha256,
+)
 from workbench.models.install import (
     inside_adapters,
     install,
@@ -282,11 +287,13 @@ class Model:
 
         weights_sha256 covers names, shapes, dtypes and values of all parameters and buffers as they
         are in memory, so it does not depend on the file format; tokenizer_sha256 covers the
-        vocabulary and, for fast tokenizers, the whole pipeline. Computed anew when weights changed.
+        vocabulary and, for fast tokenizers, the whole pipeline. float32_matmul is there where torch
+        was told to round float32 products. Computed anew when weights or that changed.
         """
         return self.cache.kept("identity", self._identified, state=state_of(self))
 
     def _identified(self) -> dict[str, Any]:
+        rounded = float32_matmul(self.device)
         return {
             "source": self.source,
             "revision": self.revision,
@@ -298,6 +305,7 @@ class Model:
             "heads": self.num_heads,
             "special_tokens_prepended": self.bos_ids,
             **({} if self.simulate is None else {"simulate": self.simulate}),
+            **({} if rounded is None else {"float32_matmul": rounded}),
         }
 
 

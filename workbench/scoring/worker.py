@@ -133,7 +133,8 @@ class ShardWorker:
         model = open_stored(job.model, device)
         run = run_folder.run_record(model, job.settings, job.settings.certified(model))
         here = json.loads(json.dumps(run_folder.fingerprint(run)))
-        wrong = [key for key in here if here[key] != job.fingerprint.get(key)]
+        there = job.fingerprint
+        wrong = [key for key in {**here, **there} if here.get(key) != there.get(key)]
         if wrong:
             raise ValueError(
                 f"this worker would score with other settings than the run: {', '.join(wrong)} "

@@ -52,8 +52,9 @@ def certificate(record: dict[str, Any], manifest: dict[str, Any]) -> tuple[bool,
     known = {claim.name for claim in CHECKS if _ADDED.get(claim.name, 0) <= format}
     missing = known - {check.name for check in certificate.checks}
     require(not missing, f"it lacks the checks {sorted(missing)}")
-    stated = {key: record["model"].get(key) for key in ("dtype", "device")}
-    made_for = {"dtype": certificate.dtype, "device": certificate.device}
+    keys = ("dtype", "device", "float32_matmul")
+    stated = {key: record["model"].get(key) for key in keys}
+    made_for = {key: getattr(certificate, key) for key in keys}
     require(made_for == stated, f"it was made for {made_for}, the scores with {stated!r:.100}")
     require(certificate.ok, _complaint(certificate))
     return True, f"all {len(certificate.checks)} checks of the model passed when it scored"
@@ -90,7 +91,7 @@ def _complaint(certificate: Any) -> str:
 
 
 def identity(record: dict[str, Any], model: Any) -> tuple[bool, str]:
-    """The given model has the stated dtype, weights and tokenizer.
+    """The given model has the stated dtype, precision of products, weights and tokenizer.
 
     Args:
         record: the manifest's record of the run.
@@ -107,6 +108,13 @@ def identity(record: dict[str, Any], model: Any) -> tuple[bool, str]:
         rounded == stated,
         f"the given model was loaded with simulate={rounded!r:.20}, that of the manifest with "
         f"simulate={stated!r:.20}",
+    )
+    rounded, stated = (given.get("float32_matmul") for given in (model.identity, record["model"]))
+    require(
+        rounded == stated,
+        f"float32_matmul is {rounded!r:.20} here and {stated!r:.20} in the manifest: torch rounds "
+        "float32 products otherwise. Call torch.set_float32_matmul_precision first, with 'highest' "
+        "for None, 'high' for 'tf32', 'medium' for 'bf16'",
     )
     for key in ("dtype", "weights_sha256", "tokenizer_sha256"):  # another dtype, other digests
         actual, stated = model.identity.get(key), record["model"].get(key)

@@ -15,6 +15,7 @@ from accelerate import init_empty_weights
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from workbench.models.identity import float32_matmul, set_float32_matmul
 from workbench.models.model import Model, from_transformers
 
 
@@ -66,12 +67,13 @@ def _store(model: Model, folder: Path) -> None:
         "source": model.source, "revision": model.revision, "context": model.context,
         "kernel": kernel, "dtype": str(model.dtype), "tied": tied,
         "from_nowhere": model.from_nowhere, "simulate": model.simulate,
+        "float32_matmul": float32_matmul(model.device),
     }  # fmt: skip
     (folder / "workbench.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def open_stored(folder: Path, device: str = "cpu") -> Model:
-    """Open the model that `store` laid down.
+    """Open the model that `store` laid down, and compute as the process that did.
 
     Args:
         folder: where it lies.
@@ -103,6 +105,7 @@ def open_stored(folder: Path, device: str = "cpu") -> Model:
         context=about["context"],
     )
     model.simulate = about["simulate"]
+    set_float32_matmul(about["float32_matmul"])
     given = about["from_nowhere"]
     model.from_nowhere = None if given is None else tuple(given)
     return model

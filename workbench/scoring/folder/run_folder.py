@@ -10,8 +10,10 @@
     superseded/              scores of earlier texts or settings (see `folder.superseded`)
 
 Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
-and a folder takes scores of one fingerprint only. The certificate stands in the record but not in
-the fingerprint, since what its checks measure may differ in the last digits.
+and a folder takes scores of one fingerprint only. What torch rounds float32 products to is part of
+it where it rounds them at all (`workbench.models.identity.float32_matmul`). The certificate stands
+in the record but not in the fingerprint, since what its checks measure may differ in the last
+digits.
 """
 
 from __future__ import annotations
@@ -191,13 +193,20 @@ def _start(folder: Path, run: dict[str, Any], overwrite: bool, alone: bool) -> N
                 ) from error
             before = {}
         now = fingerprint(run)
-        changed = [key for key in now if before.get(key) != now[key]]
+        changed = [key for key in {**now, **before} if before.get(key) != now.get(key)]
         if not changed:
             return
         if not overwrite or not alone:
-            differences = "; ".join(f"{k}: {before.get(k)!r} then, {now[k]!r} now" for k in changed)
+            differences = "; ".join(
+                f"{k}: {before.get(k)!r} then, {now.get(k)!r} now" for k in changed
+            )
+            rounded = (
+                " float32_matmul is what torch rounds float32 products to: None after "
+                "torch.set_float32_matmul_precision('highest'), its default, 'tf32' after 'high'."
+            )
             raise ValueError(
-                f"{folder} holds scores made with other settings ({differences}). Scores of "
+                f"{folder} holds scores made with other settings ({differences})."
+                f"{rounded if 'model.float32_matmul' in changed else ''} Scores of "
                 "different settings are not mixed: give another folder, or overwrite=True, which "
                 f"sets them aside in {folder / SUPERSEDED}"
             )
