@@ -71,6 +71,27 @@ def install(hf: PreTrainedModel) -> tuple[AttentionLayer, ...]:
         raise
 
 
+def require_one_device(hf: PreTrainedModel) -> None:
+    """Require that all weights of a model lie on one device, as far as its `device_map` says.
+
+    Args:
+        hf: the transformers model.
+
+    Raises:
+        ValueError: it was spread over several devices, or some of it lies on disk or nowhere.
+    """
+    given = getattr(hf, "hf_device_map", None) or {}
+    places = {f"cuda:{at}" if isinstance(at, int) else str(at) for at in given.values()}
+    if len(places) > 1 or places & {"disk", "meta"}:
+        raise ValueError(
+            f"the device_map of this {type(hf).__name__} has parts of it on "
+            f"{', '.join(sorted(places))}; expected a model that lies whole on one device. Load it "
+            "without device_map, or with device_map={'': 0} for the first card, and with "
+            "dtype='bfloat16' where it would not fit otherwise: memory_needed(folder) and "
+            "`workbench plan` say what it takes"
+        )
+
+
 def inside_adapters(hf: Any) -> PreTrainedModel:
     """The transformers model that a PEFT model wraps, adapters in place.
 

@@ -29,6 +29,7 @@ from workbench.models.install import (
     inside_adapters,
     install,
     layer_count,
+    require_one_device,
     uninstall,
     vocabulary_size,
 )
@@ -336,9 +337,11 @@ def from_transformers(
     Raises:
         CannotMask: attention that cannot be masked head by head.
         TypeError: `hf` is no transformers model.
-        ValueError: the context or the tokenizer does not fit. On any error the model is as it was.
+        ValueError: the context or the tokenizer does not fit, or the model does not lie on one
+            device. On any error the model is as it was.
     """
     hf = inside_adapters(hf)
+    require_one_device(hf)
     sites = install(hf)
     try:
         return _wrapped(hf, tokenizer, sites, source, revision, context)
