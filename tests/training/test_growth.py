@@ -9,6 +9,7 @@ from support.models import COMMON, make_model
 from training.test_pretraining import RECIPE, TOKENIZER, train
 
 import workbench as wb
+from workbench.loading.simulation import simulate_quantisation
 from workbench.models.install import decoder_layers
 
 
@@ -35,6 +36,16 @@ def test_layer_i_is_layer_i_modulo_l_bit_for_bit(name, times):
     with torch.no_grad():  # nothing is shared between them
         next(large.hf.parameters()).add_(1)
     assert all(torch.equal(model.hf.state_dict()[key], before[key]) for key in before)
+
+
+def test_rounded_weights_are_still_said_to_be_rounded():
+    model = make_model("llama")
+    simulate_quantisation(model.hf, "int8")
+    model.simulate = "int8"
+    large = wb.grown(model, 2)
+    assert (large.simulate, large.identity["simulate"]) == ("int8", "int8")
+    assert "rounded as int8" in wb.certify(large).heading
+    assert "simulate" not in wb.grown(make_model("llama"), 2).identity
 
 
 def test_a_grown_model_is_trained_on_and_masked():

@@ -55,7 +55,9 @@ def grown(model: Model, times: int = 4) -> Model:
                 number, rest = name.removeprefix(prefix).split(".", 1)
                 source = f"{prefix}{int(number) % layers}.{rest}"
             weight.copy_(old[source])
-    return from_transformers(
+    made = from_transformers(
         large.to(model.device), model.tokenizer, source=f"{model.source}, stacked {times} times",
         context=model.context,
     )  # fmt: skip
+    made.simulate = model.simulate  # the weights are those, rounded as they were
+    return made
