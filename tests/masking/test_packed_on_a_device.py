@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import transformers as tr
-from support.models import TINY, make_model, make_tokenizer
+from support.models import TINY, make_model, make_tokenizer, with_means
 from support.pretend import pretend_device
 from support.varlen import on_the_cpu
 
 import workbench as wb
-from workbench.masking import packed
+from workbench.masking import masks, packed
 from workbench.masking.packed import PackedPasses
 from workbench.models.packing import transfer
 
@@ -35,9 +35,11 @@ def windows_of(lengths=LENGTHS):
     return [[64 + (i * i + n) % 250 for i in range(n)] for n in lengths]
 
 
-@pytest.mark.parametrize("mode", ["uniform", "zero"])
+@pytest.mark.parametrize("mode", ["uniform", "zero", "mean"])
 def test_a_row_is_computed_without_a_wait_and_its_losses_come_back_in_one_copy(mode, monkeypatch):
     model = model_of_head_size_64()
+    means = torch.randn(model.num_layers, model.num_heads, 64)
+    monkeypatch.setattr(packed, "replacements", lambda *_: means if mode == "mean" else None)
     sets = [None, wb.HeadSet.of([(1, 0), (1, 2), (3, 3)], model), wb.HeadSet.of([(0, 1)], model)]
     passes = PackedPasses(model)
     with pretend_device(model, monkeypatch) as seen:
@@ -82,6 +84,12 @@ def test_what_looks_at_a_number_is_caught(monkeypatch):
         states[:, [1, 2]] = 0
         states.cpu()
         assert (len(seen.waits), seen.back) == (4, 1)
+        # From memory that is not page-locked, or into another dtype, no copy runs ahead.
+        torch.ones(3).to("meta", non_blocking=True)
+        transfer.sent(torch.ones(3), torch.device("meta"))
+        locked = transfer._pinned(torch.ones(3), torch.device("meta"))
+        locked.to("meta", torch.bfloat16, non_blocking=True)
+        assert len(seen.waits) == 6
         # transformers looks for packed texts in the positions: one wait a pass.
         with pytest.raises(RuntimeError, match="meta tensors"):
             model.hidden(torch.zeros(1, 8, dtype=torch.long, device="meta"))
@@ -148,6 +156,32 @@ def test_with_many_head_sets_a_row_that_does_not_fit_halves_the_later_ones_once(
     list(passes.losses(windows, sets))
     assert tried == [400, 200, 200, 200, 200]
     assert list(map(len, passes.rows(windows, sets=len(sets)))) == [5] * 4
+
+
+@pytest.mark.parametrize("mode", ["mean", "resample:on_a_device"])
+def test_what_is_put_in_goes_there_once_a_row_and_is_what_it_was(mode, monkeypatch):
+    model = with_means(make_model())
+    wb.reference_set("on_a_device", ["another text", "and one more of them"])
+    windows, sets = windows_of([40, 7, 30]), sets_of(model)
+    expected = list(PackedPasses(model).losses(windows, sets, mode))
+    on_the_cpu(monkeypatch)
+    monkeypatch.setattr(transfer, "AHEAD", ("cpu",))
+    event = SimpleNamespace(synchronize=lambda: None)
+    stream = SimpleNamespace(record_event=lambda: event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    copies, true = [], masks.sent_together
+
+    def counted(tensors, device):
+        copies.append(len(tensors))
+        return true(tensors, device)
+
+    monkeypatch.setattr(masks, "sent_together", counted)
+    found = list(PackedPasses(model).losses(windows, sets, mode))
+    # Three layers of the two sets; under "resample" every text has a row to itself.
+    assert copies == [3] * (1 if mode == "mean" else len(windows))
+    for columns, others in zip(found, expected, strict=True):
+        for one, other in zip(columns, others, strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("limit", [200, 100, 30])

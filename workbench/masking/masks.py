@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import get_args
 
 import torch
@@ -17,6 +18,7 @@ from workbench.models.geometry import geometry_of
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.model import Model
+from workbench.models.packing.transfer import runs_ahead, sent_together
 
 DONORS = 2**29  # bytes of outputs of other texts that a model keeps for mode "resample"
 
@@ -189,6 +191,28 @@ def overrides_of(
             )
         ]
         for layer, inside in (heads.by_layer() if heads else {}).items()
+    }
+
+
+def overrides_on(model: Model, overrides: dict[int, list[Override]]) -> dict[int, list[Override]]:
+    """Overrides whose outputs to put in lie where the model computes.
+
+    Args:
+        model: the model, for its device and its dtype.
+        overrides: by layer, as `overrides_of` gives them.
+
+    Returns:
+        The same, all that they put in sent in one copy where the device would be waited for in
+        every layer else.
+    """
+    if not runs_ahead(model.device):
+        return overrides
+    put_in = [load.means for loads in overrides.values() for load in loads]
+    own = [means.to(model.dtype) for means in put_in if means is not None]
+    there = iter(sent_together(own, model.device))
+    return {
+        layer: [load if load.means is None else replace(load, means=next(there)) for load in loads]
+        for layer, loads in overrides.items()
     }
 
 

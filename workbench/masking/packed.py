@@ -29,6 +29,7 @@ from workbench.core.progress import preemptible
 from workbench.masking.fast_path import fast_path
 from workbench.masking.masks import (
     overrides_of,
+    overrides_on,
     replacements,
     require_fitting,
     require_unmasked,
@@ -391,4 +392,4 @@ def _plan(
         rows = slice(row_of[i], row_of[i] + 1)
         for layer, loads in overrides_of(head_set, mode, means, rows).items():
             overrides.setdefault(layer, []).extend(loads)
-    return overrides, copies, row_of
+    return overrides_on(model, overrides), copies, row_of

@@ -40,6 +40,16 @@ def test_a_copy_to_a_card_is_pinned_on_that_card_and_not_waited_for(monkeypatch)
     assert used == [second, "pinned"]
 
 
+def test_many_tensors_go_in_one_copy(monkeypatch):
+    given = [torch.randn(2, 3), torch.randn(4), torch.randn(5, 2, 2)]
+    copies = []
+    monkeypatch.setattr(transfer, "sent", lambda values, device: copies.append(values) or values)
+    found = transfer.sent_together(given, CPU)
+    assert len(copies) == 1
+    assert all(torch.equal(one, other) for one, other in zip(found, given, strict=True))
+    assert transfer.sent_together([], CPU) == []
+
+
 @pytest.mark.cuda
 def test_what_arrives_is_what_was_sent():
     found = transfer.sent(list(range(1000)), torch.device("cuda"))

@@ -150,7 +150,7 @@ def override_at_once(
         rows.index_fill_(2, heads, 0)
     elif override.mode == "mean":
         assert override.means is not None
-        means = override.means.to(device, output.dtype, non_blocking=True)
+        means = override.means.to(output)  # it is there already, see `overrides_on`
         rows.index_copy_(2, heads, means.expand(*rows.shape[:2], -1, -1))
     elif override.mode == "uniform" and all(part is None for part in packed.masks(mask)):
         group = output.shape[2] // value.shape[1]

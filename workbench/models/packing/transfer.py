@@ -40,6 +40,23 @@ def sent(
     return _pinned(tensor, device).to(device, non_blocking=True)
 
 
+def sent_together(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
+    """Tensors of this side on the device, all in one copy.
+
+    Args:
+        tensors: tensors of one dtype on the CPU.
+        device: where they shall be.
+
+    Returns:
+        Tensors of the same shapes, which share one memory.
+    """
+    if not tensors:
+        return []
+    parts = sent(torch.cat([tensor.flatten() for tensor in tensors]), device)
+    sizes = [tensor.numel() for tensor in tensors]
+    return [part.view(like.shape) for part, like in zip(parts.split(sizes), tensors, strict=True)]
+
+
 def _pinned(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if not torch.cuda.is_available():
         return tensor
