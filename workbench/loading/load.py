@@ -20,6 +20,7 @@ from workbench.core.cpu_count import cores
 from workbench.core.folders import standing_folder
 from workbench.loading import adapters, default_model
 from workbench.loading.certificate import certify as certificate_of
+from workbench.loading.fast_bfloat16 import say_if_faster
 from workbench.loading.simulation import (
     Simulation,
     require_simulation,
@@ -57,7 +58,8 @@ def load_model(
         device: a torch device such as "cpu" or "cuda:1"; "auto" takes CUDA, then Apple's MPS, then
             the CPU.
         dtype: "float32", "bfloat16" or "float16", or the torch dtype; "auto" takes the checkpoint's
-            own on an accelerator and float32 on a CPU.
+            own on an accelerator and float32 on a CPU, and a warning says so where the CPU has AMX
+            and would be faster in bfloat16.
         context: the largest number of tokens in one pass (default: the model's own limit).
         trust_remote_code: whether Python code that comes with the checkpoint may run.
         certify: whether to check that masks and losses are right on this model (a dozen short
@@ -81,6 +83,7 @@ def load_model(
     place, name = place_of(source)
     device = pick_device(device)
     keep_torch_within_cores()
+    is_own_choice = dtype != "auto"
     dtype = pick_dtype(dtype, device)
     try:
         if isinstance(place, Path) and place.suffix.lower() == ".gguf":
@@ -108,6 +111,8 @@ def load_model(
     model.loaded_by, model.simulate = call, simulate
     if not default_model.of_unknown_wholeness(place):
         model.from_nowhere = ()
+    if not is_own_choice:
+        say_if_faster(model)
     if certify:
         _warn_unless_certified(model)
     return model
