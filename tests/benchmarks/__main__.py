@@ -46,6 +46,7 @@ def main() -> int:
     settings = Settings(
         model=None if on_device else default_model.ensure(),
         device=asked.device or "cpu",
+        price=asked.price,
         quick=asked.quick,
         contestants=tuple(asked.contestants),
         **{**quick, **chosen},
@@ -86,9 +87,15 @@ def _arguments() -> argparse.Namespace:
         "--device", help="cuda, cuda:1: measure this device alone, with random weights"
     )
     parser.add_argument(
+        "--price", type=float, help="with --device, of an hour of it: what 241 B tokens would cost"
+    )
+    parser.add_argument(
         "--render", action="store_true", help="measure nothing, write RESULTS.md from results.json"
     )
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.price is not None and not (asked.device and 0 < asked.price < float("inf")):
+        parser.error("--price is a number above 0, of an hour of the --device that is measured")
+    return asked
 
 
 def _listed(known: Iterable[str]) -> Callable[[str], list[str]]:

@@ -98,6 +98,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
         "dtype": str(dtype).removeprefix("torch."),
         "peak": next((rate for name, rate in PEAKS.items() if name in name_of(device)), None),
         "gemm": gemm(device, dtype, 512 if settings.quick else 8192),
+        "price": settings.price,
         "cases": {},
     }
     for name, case in chosen.items():
@@ -343,7 +344,9 @@ def render(data: dict[str, Any]) -> str:
         seconds = case["seconds"]["workbench"]
         if seconds and peak is not None:
             hours = CORPUS / (case["tokens"] / median(seconds)) / 3600
-            corpus.append(f"{name} {significant(hours)} hours of such a card")
+            price = data.get("price")
+            cost = "" if price is None else f", {significant(hours * price)} at {price:g} an hour"
+            corpus.append(f"{name} {significant(hours)} hours of such a card{cost}")
     head = [
         "shape, path", "tokens/s", "times the padded passes", "of the card's peak",
         "of its matrix product", "memory (GiB)", "launches a row", "loss error (nats)",
@@ -365,7 +368,7 @@ def render(data: dict[str, Any]) -> str:
             "count only what cannot be left out (one pass, a second from the first masked layer "
             "on), for both ways. Padded passes: texts by length, no mask, all logits. Errors: "
             "largest over 8 documents, against the same weights in float32.",
-            f"241 B tokens, the paper's corpus: {', '.join(corpus) or unknown}.",
+            f"241 B tokens, the paper's corpus: {'; '.join(corpus) or unknown}.",
             "TransformerLens and nnsight on a GPU: not measured.",
         ]
     )

@@ -40,7 +40,7 @@ def cores() -> int:
 class Settings:
     """model: its folder; rounds, documents and longest (tokens): of the scoring section; rows: of
     the selection section; quick: a run of a few minutes that shows only that everything works;
-    device: of the device section."""
+    device: of the device section; price: of an hour of it, in any currency."""
 
     model: Path | None
     rounds: int = 7
@@ -49,6 +49,7 @@ class Settings:
     rows: int = 2_000_000
     quick: bool = False
     device: str = "cpu"
+    price: float | None = None
     contestants: tuple[str, ...] = tuple(NAMES)
     threads: int = cores()
 

@@ -1,4 +1,4 @@
-"""That bfloat16 is faster is said on processors with AMX, of models that take time, nowhere else."""
+"""That bfloat16 is faster is said where it is: on processors with AMX, of models that take time."""
 
 from __future__ import annotations
 

@@ -218,6 +218,19 @@ def test_what_a_card_would_take_for_the_papers_corpus():
     assert "| x, workbench | 100,000 | - | 40 % | 50 % | 30.0 | 900 | 1.0e-03 | 1.0e-04 |" in text
     assert "241 B tokens, the paper's corpus: x 669 hours of such a card." in text
     assert "| x, two padded passes | out of memory |" in text
+    priced = device.render({**data, "price": 2.5, "cases": {"x": case, "y": case}})
+    each = "669 hours of such a card, 1,674 at 2.5 an hour"  # 241,000 times 10 s
+    assert f"241 B tokens, the paper's corpus: x {each}; y {each}." in priced
+
+
+@pytest.mark.parametrize(
+    "words", ["--price 2.5", "--device cuda --price 0", "--device cuda --price nan"]
+)
+def test_a_price_is_of_an_hour_of_a_measured_device(words, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["benchmarks", *words.split()])
+    with pytest.raises(SystemExit):
+        __main__.main()
+    assert "--price is a number above 0" in capsys.readouterr().err
 
 
 def test_cases_have_the_sizes_that_they_are_named_after():
