@@ -92,7 +92,6 @@ from .selection.alternative_scores import (
     scorers,
     selected_only_by,
 )
-from .selection.cascade import Cascade, select_cascade
 from .selection.exposures import exposures
 from .selection.funnel import Funnel, funnel
 from .selection.funnel_judges import PatternJudge, VerdictJudge
@@ -133,7 +132,6 @@ __all__ = [
     "BestMixture",
     "CannotMask",
     "CannotSplit",
-    "Cascade",
     "Certificate",
     "Check",
     "CorpusError",
@@ -303,7 +301,6 @@ __all__ = [
     "scorers",
     "scoring",
     "select",
-    "select_cascade",
     "select_files",
     "selected_only_by",
     "selection",

@@ -230,5 +230,4 @@ HERE: dict[str, Callable[[Spec], Perform]] = {
     "detect-matrices": _detection(whole=True),
     "toggles": _task("toggles"),
     "maps": _task("maps"),
-    "cascade": _task("cascade"),
 }

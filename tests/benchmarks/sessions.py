@@ -1,4 +1,4 @@
-"""What a session of toggles, a map of all heads and the cascade cost against plain passes."""
+"""What a session of toggles and a map of all heads cost against plain passes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from benchmarks import documents
 from benchmarks.figures import ratios, significant, spread, table
 from benchmarks.processes import WorkerDied, fresh
 from benchmarks.progress import Progress
-from benchmarks.settings import HEADS, Settings
+from benchmarks.settings import Settings
 
 NAME = "sessions"
-TITLE = "Toggles, maps of all heads, and the cascade"
+TITLE = "Toggles, and maps of all heads"
 LAYERS, ROUNDS = [0, 5, 15, 20, 25, 29], 9
 
 
@@ -21,12 +21,10 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
     from transformers import AutoTokenizer
 
     text = documents.long_document(AutoTokenizer.from_pretrained(settings.model), 128)
-    rounds, every, corpus = (2, 27, 40) if settings.quick else (ROUNDS, 9, 480)
-    reading = 96 if settings.quick else 512
+    rounds, every = (2, 27) if settings.quick else (ROUNDS, 9)
     asked: dict[str, dict[str, Any]] = {
         "toggles": {"document": text, "layers": LAYERS, "rounds": rounds},
         "maps": {"document": text[: 24 if settings.quick else 128], "every": every},
-        "cascade": {"documents": corpus, "tokens": reading, "every": 4, "heads": HEADS},
     }
     data: dict[str, Any] = {"absent": {}}
     progress = Progress(NAME, len(asked))
@@ -73,37 +71,5 @@ def render(data: dict[str, Any]) -> str:
             f"rank correlation with it {found['rank_correlation']:.2f}. Largest difference of an "
             f"exact effect from the plain one {found['difference']:.1e} nats."
         )
-    if "cascade" in data:
-        parts.append(_cascade(data["cascade"]))
     parts += [f"{name} is missing: {why}" for name, why in data["absent"].items()]
     return "\n\n".join(parts)
-
-
-def _cascade(found: dict[str, Any]) -> str:
-    times = {name: median(values) for name, values in found["times"].items()}
-    naive = times["naive"] * found["naive_share"]
-    rows = [
-        ["naive eager", significant(naive), "1", "-"],
-        ["exact (`score_documents`)", significant(times["exact"]),
-         f"{naive / times['exact']:.2f}", f"all {found['documents']}"],
-        ["cascade (`select_cascade`)", significant(times["cascade"]),
-         f"{naive / times['cascade']:.2f}", f"{found['rescored']} of {found['documents']}"],
-    ]  # fmt: skip
-    how = (
-        f"Scores in bfloat16 against float32, documents not scored exactly: rank correlation in "
-        f"each domain {', '.join(f'{rank:.4f}' for rank in found['rank_correlation'])}; log(1 + "
-        f"score) moved by at most {found['moved']:.4f}."
-        if found["reason"] is None
-        else f"Everything was scored exactly: {found['reason']}."
-    )
-    return "\n\n".join(
-        [
-            f"Top 20 % of each domain of {found['documents']} documents ({found['tokens']:,} "
-            f"tokens), confidence 0.99. Naive was timed on every fourth document, before and "
-            f"after, and scaled by tokens.",
-            table(["way", "seconds", "times as fast as naive", "scored exactly"], rows),
-            f"The cascade chose {found['same']} of the {found['chosen']} documents that exact "
-            f"scores choose; it stated a risk of at most {found['risk']:.2g} that the sets differ "
-            f"at all. {how}",
-        ]
-    )

@@ -1,4 +1,4 @@
-"""Measurements that compare two ways inside one process: sessions of toggles, maps, the cascade.
+"""Measurements that compare two ways inside one process: sessions of toggles, maps.
 
 Each task is a contestant of its own (see `contestants.load`) that is asked once and takes turns
 between the ways by itself, since they share a model and its caches.
@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 if TYPE_CHECKING:
     import workbench as wb
@@ -98,83 +96,6 @@ def maps(model: wb.Model) -> Callable[..., dict[str, Any]]:
             "tried": len(pairs),
             "difference": worst,
             "rank_correlation": float(rank),
-        }
-
-    return perform
-
-
-def cascade(model: wb.Model) -> Callable[..., dict[str, Any]]:
-    """The selection by the cascade, by exact scores, and what the naive way takes for a part."""
-    import numpy as np
-    from scipy.stats import spearmanr
-
-    import workbench as wb
-    from workbench.scoring.influence import score_documents
-    from workbench.selection.ranking import select
-
-    def perform(
-        documents: int, tokens: int, every: int, heads: Heads, seed: int = 0
-    ) -> dict[str, Any]:
-        some = wb.environment_corpus(max_documents=documents, seed=seed)
-        masked = wb.HeadSet.of([(a, b) for a, b in heads], model)
-        sizes = [min(len(model.encode(document.text)), tokens) for document in some]
-        kept: dict[str, Any] = {}
-
-        def naive() -> None:
-            for document in some[::every]:
-                ids = torch.tensor([model.encode(document.text)[:tokens]])
-                for heads_or_none in (None, masked):
-                    with wb.masked(model, heads_or_none), torch.inference_mode():
-                        logits = model.hf(input_ids=ids, use_cache=False).logits
-                        torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:])
-
-        def narrowed() -> None:
-            kept["cascade"] = wb.select_cascade(model, masked, some, max_tokens=tokens)
-
-        def exact() -> None:
-            import pandas as pd
-
-            rows = score_documents(model, masked, some, max_tokens=tokens)
-            kept["exact"] = pd.DataFrame(rows)
-
-        wb.certify(model)
-        score_documents(model, masked, some[:4], max_tokens=tokens)  # warm
-        measured: dict[str, list[float]] = {"naive": [], "cascade": [], "exact": []}
-        model.hf.set_attn_implementation("workbench_eager")
-        measured["naive"].append(seconds(naive))
-        model.hf.set_attn_implementation("workbench_sdpa")
-        measured["cascade"].append(seconds(narrowed))
-        measured["exact"].append(seconds(exact))
-        model.hf.set_attn_implementation("workbench_eager")
-        measured["naive"].append(seconds(naive))
-        model.hf.set_attn_implementation("workbench_sdpa")
-
-        found = kept["cascade"]
-        table = found.selection.table.set_index("doc_id")
-        truth = select(kept["exact"], 0.2)
-        chosen = set(truth.chosen["doc_id"])
-        quick = table[~table["exact"]]
-        score = kept["exact"].set_index("doc_id")["score"]
-        inside = [
-            float(spearmanr(group["score"], score[group.index]).statistic)
-            for _, group in quick.groupby("domain")
-        ]
-        share = sum(sizes) / sum(sizes[::every])
-        return {
-            "times": measured,
-            "naive_share": share,
-            "documents": len(some),
-            "tokens": sum(sizes),
-            "chosen": len(chosen),
-            "same": len(chosen & set(found.selection.chosen["doc_id"])),
-            "rescored": found.rescored,
-            "risk": found.risk,
-            "reason": found.reason,
-            "parts": found.seconds,
-            "rank_correlation": inside,
-            "moved": float(np.abs(np.log1p(quick["score"]) - np.log1p(score[quick.index])).max())
-            if len(quick)
-            else 0.0,
         }
 
     return perform

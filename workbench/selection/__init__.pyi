@@ -8,7 +8,6 @@ from .alternative_scores import (
     scorers,
     selected_only_by,
 )
-from .cascade import Cascade, select_cascade
 from .exposures import exposures
 from .funnel import Funnel, funnel
 from .funnel_judges import PatternJudge, VerdictJudge
@@ -18,7 +17,6 @@ from .selector_agreement import SelectorAgreement, selector_agreement
 from .selector_comparison import compare_selectors, merge_score_tables
 
 __all__ = [
-    "Cascade",
     "Funnel",
     "PatternJudge",
     "Selection",
@@ -36,7 +34,6 @@ __all__ = [
     "merge_score_tables",
     "scorers",
     "select",
-    "select_cascade",
     "selected_only_by",
     "selector_agreement",
 ]
