@@ -13,7 +13,7 @@ import pytest
 import workbench as wb
 from workbench.evaluation import chains
 from workbench.evaluation.chains import reasoning_chains
-from workbench.evaluation.other_texts import ENVIRONMENT, other_texts
+from workbench.evaluation.comparison_texts import ENVIRONMENT, other_texts
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from widgets.views.browser_files import module, stylesheet
 from workbench.core.text import escape_control_characters
 from workbench.masking.attention_rows import AttentionRow
 from workbench.masking.token_changes import TokenChanges, TokenPrediction
-from workbench.scoring.step_influence import Steps
+from workbench.scoring.step_scores import Steps
 from workbench.session.step_bands import bands_of, in_words
 
 NOTHING = np.zeros(0, np.float32).tobytes()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.detection.lookup_test import LookupTest
+from workbench.detection.lookup_need import LookupTest
 from workbench.models.heads import HeadSet, heads_in
 
 # The thresholds of the verdict. Public score files of larger models show halves that agree at 0.88

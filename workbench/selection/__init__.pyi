@@ -9,13 +9,13 @@ from .alternative_scores import (
     selected_only_by,
 )
 from .cascade import Cascade, select_cascade
-from .exposures import exposures
-from .funnel import Funnel, funnel
+from .exposure_counts import exposures
+from .filter_funnel import Funnel, funnel
 from .funnel_judges import PatternJudge, VerdictJudge
 from .rank_agreement import agreement, agreement_along
 from .ranking import Selection, select
-from .selector_agreement import SelectorAgreement, selector_agreement
 from .selector_comparison import compare_selectors, merge_score_tables
+from .selector_overlap import SelectorAgreement, selector_agreement
 
 __all__ = [
     "Cascade",

@@ -19,7 +19,7 @@ from workbench.scoring.columns.built_in import WHY_MISSING
 from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import ALONE, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
-from workbench.selection.funnel import Funnel, excluded_rows, without_excluded
+from workbench.selection.filter_funnel import Funnel, excluded_rows, without_excluded
 
 TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
 INTEGER_COLUMNS = ("row", "tokens", "predicted")

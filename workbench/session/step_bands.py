@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.masking.token_changes import CONTINUED, TokenChanges
-from workbench.scoring.step_influence import Steps, split_steps, step_of_tokens, steps_of
+from workbench.scoring.step_scores import Steps, split_steps, step_of_tokens, steps_of
 
 
 class StepBand(NamedTuple):
