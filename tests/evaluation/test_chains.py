@@ -90,7 +90,7 @@ def few(monkeypatch):
             for i in range(min(max_documents, 20))
         ]
 
-    monkeypatch.setattr(sys.modules[other_texts.__module__], "environment_corpus", made)
+    monkeypatch.setattr("workbench.evaluation.comparison_texts.environment_corpus", made)
 
 
 def like(lengths):
