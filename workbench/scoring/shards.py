@@ -26,7 +26,7 @@ from workbench.corpus.columns import Columns, Named
 from workbench.corpus.document import CorpusError, Document, Skipped
 from workbench.corpus.readers.rows import read_source, row_offsets
 from workbench.corpus.reading import read_corpus, text_sha256, to_document
-from workbench.corpus.sources import Source, sources_of, stamp
+from workbench.corpus.sources import Source, file_signature, sources_of
 
 CATALOGUE = "catalogue.jsonl"
 _FORMAT = 3  # of the catalogue; in 1, an id that came before was refused
@@ -256,7 +256,7 @@ def _catalogue_of(
             return before
     if why is not None:
         notes.append(f"the catalogue of the shards was made anew: {why}")
-    stamps = list(map(stamp, sources))
+    signatures = list(map(file_signature, sources))
     title = "looking through the corpus" + (f" again, since {why}" if why else "")
     with progress_bar(title, "doc", None) as done:
         shards = []
@@ -266,8 +266,8 @@ def _catalogue_of(
     made = _with_offsets(shards, sources, cut_by)
     moved = [
         source.name
-        for source, before in zip(sources, stamps, strict=True)
-        if stamp(source) != before
+        for source, before in zip(sources, signatures, strict=True)
+        if file_signature(source) != before
     ]
     if moved:
         raise CorpusError(
@@ -344,7 +344,7 @@ def _outdated(
     with progress_bar("comparing the corpus with its catalogue", "file", len(sources)) as done:
         for source in sources:
             size, digest = before.files[source.name]
-            present_size = stamp(source)[0]
+            present_size = file_signature(source)[0]
             if present_size != size or (part[1] == 1 and row_offsets(source, ())[0] != digest):
                 return f"{source.name} was changed"
             done(1)

@@ -17,7 +17,7 @@ import pandas as pd
 from workbench.core.frames import TableLike, frame_of
 from workbench.scoring.columns.built_in import WHY_MISSING
 from workbench.scoring.score_table import run_of
-from workbench.selection.domain_quota import ALONE, By, DomainQuota, check_by, share_of
+from workbench.selection.domain_quota import NO_GROUP, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
 from workbench.selection.filter_funnel import Funnel, excluded_rows, without_excluded
 
@@ -261,8 +261,8 @@ def _near(ranked: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
 
 
 def _codes(groups: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Number the groups with two members or more; ALONE elsewhere. Also an empty count of each."""
-    codes = np.full(len(groups), ALONE, dtype="int64")
+    """Number the groups of two members or more; NO_GROUP elsewhere. Also an empty count of each."""
+    codes = np.full(len(groups), NO_GROUP, dtype="int64")
     shared = (groups.duplicated(keep=False) & groups.notna()).to_numpy()
     codes[shared], names = pd.factorize(groups[shared])
     return codes, np.zeros(len(names), dtype="int32")

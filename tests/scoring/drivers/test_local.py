@@ -17,7 +17,7 @@ from support.corpora import FIFTY, write
 from support.models import make_model
 
 import workbench as wb
-from workbench.core.progress import Cancelled, watched
+from workbench.core.progress import Cancelled, cancellable
 from workbench.scoring.drivers import local as local_driver
 from workbench.scoring.drivers.shared_model import open_stored, store
 from workbench.scoring.folder.run_folder import acquire_run_folder, run_record
@@ -156,7 +156,7 @@ def test_cancel_ends_the_workers_and_keeps_what_is_done(tiny, heads, corpus, tmp
         if progress.title == "scoring" and progress.done:
             stop.set()
 
-    with pytest.raises(Cancelled), watched(hear, stop):
+    with pytest.raises(Cancelled), cancellable(hear, stop):
         wb.run_scoring(tiny, heads, corpus, tmp_path, shard_size=2, workers=1)
     assert not [
         child for child in psutil.Process().children() if "local_process" in str(child.cmdline())

@@ -23,7 +23,7 @@ from support.paths import TESTS
 from support.pipes_of_sources import Pipe
 
 import workbench as wb
-from workbench.core.progress import Cancelled, watched
+from workbench.core.progress import Cancelled, cancellable
 from workbench.scoring.drivers import ray as ray_driver
 from workbench.scoring.drivers import ray_cluster
 from workbench.scoring.folder import run_folder
@@ -271,7 +271,7 @@ def test_stopped_work_leaves_no_actor(cluster, faulty, model, heads, corpus, tmp
         stop.set()
 
     presser = alone(press)
-    with pytest.raises(Cancelled), watched(lambda progress: None, stop):
+    with pytest.raises(Cancelled), cancellable(lambda progress: None, stop):
         run_scoring(model, heads, corpus, tmp_path / "run", workers=1, driver="ray", shard_size=1)
     presser.join()
     gate.open()

@@ -127,8 +127,10 @@ def acquire_run_folder(
     own = folder / (".lock" if count == 1 else f".lock-{index}{same_division}")
     held = filelock.FileLock(own, timeout=0)
     try:
-        # One at a time looks who is there, so that no two look past each other.
-        with filelock.FileLock(folder / ".door"):
+        # One at a time looks who is there, so that no two look past each other. (The file's name is
+        # older than the variable's: versions side by side must mean the same file.)
+        lock_of_locks = filelock.FileLock(folder / ".door")
+        with lock_of_locks:
             held.acquire()
             alone = True
             for other in set(folder.glob(".lock*")) - {own}:
