@@ -108,7 +108,7 @@ class TokenView(anywidget.AnyWidget):
             self.tokens = [escape_control_characters(piece) for piece in changes.pieces]
             self.before = changes.before.astype(np.float32).tobytes()
             self.after = changes.after.astype(np.float32).tobytes()
-            self._fitting = changes.reach if reach is None else reach
+            self._fitting = changes.colour_max if reach is None else reach
             if not self.locked:
                 self.color_max = self._fitting
             self.summary = changes.describe()

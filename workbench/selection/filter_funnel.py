@@ -325,8 +325,8 @@ def _judge(unsure: list[tuple[dict[str, Any], Document]], judge: Judge) -> None:
     for (row, _), verdict in zip(unsure, verdicts, strict=True):
         known = not pd.isna(verdict)
         row |= {"stage": "judge", "excluded": bool(verdict) if known else True}
-        said = ("exclude" if verdict else "keep") if known else "no verdict, so excluded"
-        row["reason"] += f"; judge: {said}"
+        decision = ("exclude" if verdict else "keep") if known else "no verdict, so excluded"
+        row["reason"] += f"; judge: {decision}"
 
 
 def excluded_rows(exclude: Funnel | str | Path) -> tuple[Funnel, pd.DataFrame]:
