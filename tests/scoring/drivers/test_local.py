@@ -21,7 +21,7 @@ from workbench.core.progress import Cancelled, cancellable
 from workbench.scoring.drivers import local as local_driver
 from workbench.scoring.drivers.shared_model import open_stored, store
 from workbench.scoring.folder.run_folder import acquire_run_folder, run_record
-from workbench.scoring.shards import catalogue_of
+from workbench.scoring.folder.shard_index import shard_index_of
 from workbench.scoring.worker import Job
 
 ROOT = Path.cwd()
@@ -194,7 +194,7 @@ def test_a_worker_that_would_score_otherwise_refuses(tiny, heads, corpus, tmp_pa
     columns = {"id": "id", "text": "text", "domain": "domain"}
     prints = {"mode": "zero"}
     job = Job(settings, prints, [str(corpus)], columns, tmp_path)
-    shards = catalogue_of([str(corpus)], columns, 40, tmp_path).shards
+    shards = shard_index_of([str(corpus)], columns, 40, tmp_path).shards
     with pytest.raises(RuntimeError, match=r"other settings than the run: .*mode"):
         list(local_driver.drive(tiny, job, shards, 1))
 

@@ -28,9 +28,9 @@ from workbench.scoring.drivers import ray as ray_driver
 from workbench.scoring.drivers import ray_cluster
 from workbench.scoring.folder import run_folder
 from workbench.scoring.folder.receipts import Receipt
+from workbench.scoring.folder.shard_index import shard_index_of
 from workbench.scoring.report import Failure
 from workbench.scoring.run import run_scoring
-from workbench.scoring.shards import catalogue_of
 from workbench.scoring.worker import Job, ProgressDelta
 
 ray = pytest.importorskip("ray")
@@ -120,7 +120,7 @@ def job_of(model, heads, corpus, folder):
     settings = wb.scoring.ScoringSettings(heads).resolved(model)
     record = run_folder.run_record(model, settings, settings.certified(model))
     job = Job(settings, run_folder.fingerprint(record), [str(corpus)], COLUMNS, folder)
-    return job, catalogue_of([str(corpus)], COLUMNS, 6, folder).shards
+    return job, shard_index_of([str(corpus)], COLUMNS, 6, folder).shards
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@
     receipts.sha256          the receipts of a finished run (see `folder.receipts`)
     skipped.jsonl            documents without a score, each with its reason
     failures.jsonl           shards that could not be scored, while there are any
-    catalogue.jsonl          the shards, where several workers share them (see `scoring.shards`)
+    catalogue.jsonl          the shards, where several workers share them (see `shard_index`)
     superseded/              scores of earlier texts or settings (see `folder.superseded`)
 
 Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
