@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from workbench.core.files import write_atomically
 from workbench.core.parquet import read_table
 from workbench.core.progress import progress_bar
+from workbench.core.text import counted
 from workbench.corpus.document import Document
 from workbench.corpus.reading import read_corpus, text_sha256
 
@@ -248,13 +249,12 @@ def _count(words: list[str], phrases: dict[str, list[tuple[str, ...]]]) -> int:
 
 def _row(document: Document, count: int, escalate: int) -> dict[str, Any]:
     stage = "no term" if not count else "few terms" if count < escalate else "terms"
-    noun = "term" if count == 1 else "terms"
     bound = "at least" if stage == "terms" else "fewer than"
     return {
         "source": document.source, "row": document.row, "doc_id": document.doc_id,
         "domain": document.domain, "text_sha256": text_sha256(document.text), "terms": count,
         "probability": np.nan, "stage": stage, "excluded": stage == "terms",
-        "reason": f"{count} {noun}" + (f", {bound} {escalate}" if count else ""),
+        "reason": counted(count, "term") + (f", {bound} {escalate}" if count else ""),
     }  # fmt: skip
 
 
