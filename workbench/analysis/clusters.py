@@ -78,8 +78,13 @@ def cluster_documents(
         raise ValueError(
             f"expected one embedding a row of the table, ({len(table)}, width); got {vectors.shape}"
         )
-    if not np.isfinite(vectors).all():
-        raise ValueError("an embedding is not finite: leave that document out")
+    odd = ~np.isfinite(vectors).all(axis=1)
+    if odd.any():
+        raise ValueError(
+            f"{int(odd.sum())} embeddings are not finite (first: document "
+            f"{table['doc_id'].iloc[int(odd.argmax())]!r:.100}): leave these documents out of the "
+            "table and of the embeddings"
+        )
     if not 2 <= k <= len(table):
         raise ValueError(f"k must lie between 2 and the {len(table)} documents, got {k}")
     vectors = vectors - vectors.mean(axis=0)

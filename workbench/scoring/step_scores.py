@@ -23,6 +23,7 @@ from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.reading import text_sha256
 from workbench.masking.losses import losses_of_ids
+from workbench.masking.masks import require_heads
 from workbench.masking.reference import require_max_tokens
 from workbench.masking.token_changes import CONTINUED, aligned, pieces_of
 from workbench.models.attention_hook import Mode
@@ -189,8 +190,7 @@ def step_influence(
             with a prediction.
         TypeError: `heads` is no HeadSet.
     """
-    if not heads:
-        raise ValueError("no heads to mask: every change would be 0. Give at least one head")
+    require_heads(heads)
     require_max_tokens(max_tokens)
     given = [document for document in documents if isinstance(document, Document)]
     cut = [split_steps(document.text, by) for document in given]

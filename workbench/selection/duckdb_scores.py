@@ -39,6 +39,7 @@ from workbench.selection.ranking import (
     SCORE_COLUMNS,
     TEXT_COLUMNS,
 )
+from workbench.selection.schema import lacks_tokens, lacks_value
 
 BATCH_ROWS = 200_000
 # Domains are sorted in groups of about so many rows: the sort then needs that much less disk.
@@ -221,13 +222,15 @@ class ScoreFiles:
         for name in (*TEXT_COLUMNS, *INTEGER_COLUMNS):
             if self._rows(f"SELECT sum(no_{name}) FROM domains")[0][0]:
                 kind = "text" if name in TEXT_COLUMNS else "integers"
-                raise ValueError(f"column {name!r} must hold {kind} in every row")
+                where = f"SELECT source, row FROM files WHERE {name} IS NULL LIMIT 1"
+                raise ValueError(lacks_value(name, kind, *self._rows(where)[0]))
         totals = self._rows("SELECT min(least), sum(bad), bool_and(hex) FROM domains")[0]
         if totals[0] is None:
             what = "" if self.by_score == SCORE else f" with a value of {self.by_score!r}"
             raise ValueError(f"there are no rows{what}, so there is nothing to rank")
         if totals[0] < 1:
-            raise ValueError("a scored document has at least one token, but 'tokens' holds less")
+            where = "SELECT doc_id, tokens FROM files WHERE tokens < 1 LIMIT 1"
+            raise ValueError(lacks_tokens(*self._rows(where)[0]))
         if totals[1]:
             example = self._rows(f"SELECT doc_id FROM files WHERE {bad} LIMIT 1")
             raise ValueError(

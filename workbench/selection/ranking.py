@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import NO_GROUP, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
 from workbench.selection.filter_funnel import Funnel, excluded_rows, without_excluded
+from workbench.selection.schema import lacks_tokens, lacks_value
 
 TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
 INTEGER_COLUMNS = ("row", "tokens", "predicted")
@@ -301,6 +303,25 @@ def with_values(frame: pd.DataFrame, by_score: str) -> pd.DataFrame:
     return frame.assign(**{by_score: column})[there]
 
 
+def _check_column(
+    table: pd.DataFrame,
+    column: str,
+    kind: str,
+    holds: Callable[[Any], bool],
+    complete: bool = True,
+) -> None:
+    """Refuse a column of another type, or, unless `complete` is False, with a gap."""
+    gaps = table[column].isna()
+    if complete and gaps.any():
+        raise ValueError(lacks_value(column, kind, *table.loc[gaps, ["source", "row"]].iloc[0]))
+    if not holds(table[column]):
+        (first,) = table[column].iloc[:1].tolist()
+        raise ValueError(
+            f"column {column!r} must hold {kind}, got {table[column].dtype} (first: {first!r:.99}): "
+            "convert it, or give the table of score_corpus"
+        )
+
+
 def _check(table: pd.DataFrame) -> None:
     """Refuse a table that could not be ranked, or whose ranking would mean nothing."""
     missing = [column for column in SCORE_COLUMNS if column not in table.columns]
@@ -312,16 +333,14 @@ def _check(table: pd.DataFrame) -> None:
     if table.empty:
         raise ValueError("the score table has no rows, so there is nothing to rank")
     for column in TEXT_COLUMNS:
-        if not pd.api.types.is_string_dtype(table[column]) or table[column].isna().any():
-            raise ValueError(f"column {column!r} must hold text in every row")
+        _check_column(table, column, "text", pd.api.types.is_string_dtype)
     for column in INTEGER_COLUMNS:
-        if not pd.api.types.is_integer_dtype(table[column]) or table[column].isna().any():
-            raise ValueError(f"column {column!r} must hold integers, got {table[column].dtype}")
-    if (table["tokens"] < 1).any():
-        raise ValueError("a scored document has at least one token, but 'tokens' holds less")
+        _check_column(table, column, "integers", pd.api.types.is_integer_dtype)
+    less = table["tokens"] < 1
+    if less.any():
+        raise ValueError(lacks_tokens(*table.loc[less, ["doc_id", "tokens"]].iloc[0]))
     for column in FLOAT_COLUMNS:
-        if not pd.api.types.is_float_dtype(table[column]):
-            raise ValueError(f"column {column!r} must hold floats, got {table[column].dtype}")
+        _check_column(table, column, "floats", pd.api.types.is_float_dtype, complete=False)
     bad = ~np.isfinite(table["score"].to_numpy("float64", na_value=np.nan))
     if bad.any():
         example = table.loc[bad, "doc_id"].iloc[0]
