@@ -191,6 +191,9 @@ class ResidualCache:
     Args:
         model: the model whose streams are stored.
         memory: bytes that stored residual streams may take.
+
+    Raises:
+        ValueError: `memory` is less than 0.
     """
 
     def __init__(self, model: Model, memory: int = 1 << 30) -> None:

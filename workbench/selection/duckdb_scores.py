@@ -90,7 +90,9 @@ class ScoreFiles:
         left_out: how many of them are in `excluded`.
         all_rows: whether all rows of the files are ranked, or those alone that are in `ranked`.
 
-    Raises ValueError when a file has other columns or a setting is out of range.
+    Raises:
+        ValueError: a file has other columns, files are of runs of two versions, a setting is out of
+            range, or a document has another text in `excluded`.
     """
 
     def __init__(
@@ -345,6 +347,9 @@ class ScoreFiles:
         Returns:
             Keys, uint64 (groups,), ascending; a key is the hash of (domain, `column`) that `ranked`
             gives.
+
+        Raises:
+            RuntimeError: two groups share a key, whatever hash is taken.
         """
         kind = {"text_sha256": "f.text_sha256", "cluster": "n.cluster"}[column]
         source = "files f" if column == "text_sha256" else self._joined

@@ -317,8 +317,8 @@ def _check_column(
     if not holds(table[column]):
         (first,) = table[column].iloc[:1].tolist()
         raise ValueError(
-            f"column {column!r} must hold {kind}, got {table[column].dtype} (first: {first!r:.99}): "
-            "convert it, or give the table of score_corpus"
+            f"column {column!r} must hold {kind}, got {table[column].dtype} (first: {first!r:.90})"
+            ": convert it, or give the table of score_corpus"
         )
 
 

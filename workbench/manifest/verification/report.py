@@ -177,6 +177,9 @@ class Steps:
 
         Returns:
             The value, or None when the check failed or was not made.
+
+        Raises:
+            Cancelled: the verification was cancelled; nothing else gets out.
         """
         check_cancelled()
         value: Any = None

@@ -97,6 +97,13 @@ class _Pool:
         self.limit, self.looked = Limit(job.shard_timeout), monotonic()
 
     def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure | ProgressDelta]:
+        """The outcomes of the shards, as workers on the devices give them.
+
+        Raises:
+            RuntimeError: a worker cannot start.
+            OSError: the system refuses what every shard would need, such as room on the disk.
+            Cancelled: the work was cancelled.
+        """
         open_shards = OpenShards(self.job, shards)
         starts = 0  # of workers killed before they were ready, no shard done in between
         try:
