@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from workbench.analysis.words import word_counts
-from workbench.core.frames import TableLike, frame_of
+from workbench.core.frames import TableLike, as_html, frame_of
 from workbench.core.intervals import percentile_interval
 from workbench.core.progress import check_cancelled
 from workbench.corpus.alignment import documents_of
@@ -47,9 +47,7 @@ class DocumentClusters:
         return f"{self._heading()}\n{self.frame!r}"
 
     def _repr_html_(self) -> str:
-        # Ids and domain names are text from the web, so pandas' escaping is asked for by name.
-        rows = self.frame.to_html(escape=True, max_rows=pd.get_option("display.max_rows"))
-        return f"<p>{self._heading()}</p>{rows}"
+        return as_html(self._heading(), self.frame, index=True)
 
 
 def cluster_documents(

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workbench.core.frames import as_html
 from workbench.core.intervals import percentile_interval
 from workbench.core.progress import check_cancelled, progress_bar
 from workbench.corpus.document import Document, Skipped
@@ -111,6 +112,9 @@ class Plan:
             f"({_spoken(hours[1])} to {_spoken(hours[2])})"
             + "".join(f"\n{note}" for note in self.notes)
         )
+
+    def _repr_html_(self) -> str:
+        return as_html(repr(self), self.domains)
 
 
 def plan_scoring(

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.core.files import write_atomically
+from workbench.core.frames import as_html
 from workbench.core.parquet import read_table
 from workbench.core.progress import progress_bar
 from workbench.core.text import counted
@@ -115,9 +116,14 @@ class Funnel:
             ) from error
 
     def __repr__(self) -> str:
+        return f"{self._heading()}\n{self.stages.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._heading(), self.stages)
+
+    def _heading(self) -> str:
         out = int(self.rows["excluded"].sum())
-        heading = f"Funnel: {out:,} of {len(self.rows):,} documents excluded"
-        return f"{heading}\n{self.stages.to_string(index=False)}"
+        return f"Funnel: {out:,} of {len(self.rows):,} documents excluded"
 
 
 def funnel(

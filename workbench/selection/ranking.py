@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.core.frames import TableLike, frame_of
+from workbench.core.frames import TableLike, as_html, frame_of
 from workbench.scoring.columns.built_in import WHY_MISSING
 from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import NO_GROUP, By, DomainQuota, check_by, share_of
@@ -86,8 +86,7 @@ class Selection:
         return f"{selection_heading(self)}\n{self.domains.to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        # Domain names are text from the web, so pandas' escaping is asked for by name.
-        return f"<p>{selection_heading(self)}</p>{self.domains.to_html(index=False, escape=True)}"
+        return as_html(selection_heading(self), self.domains)
 
 
 def selection_heading(selection: Any) -> str:
