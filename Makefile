@@ -61,7 +61,7 @@ NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false",
 lab: .venv/.lab-installed ## open the notebooks in JupyterLab
 	@mkdir -p $(LAB_SETTINGS)
 	@echo '$(NO_NEWS)' >$(LAB_SETTINGS)/overrides.json
-	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_find_the_heads.ipynb
+	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/00_start_here.ipynb
 
 test: .venv/.test-installed browser fetch ## what a change must pass, besides `make check`: 10 minutes on 2 cores
 	@echo "== tests"

@@ -193,7 +193,7 @@ class Explorer(w.VBox):
 
     def _show_losses(self, result: list[tuple[State, TokenChanges]]) -> None:
         self._shown = result[-1]
-        reach = max(changes.reach for _, changes in result)  # colours of both mean the same
+        reach = max(changes.colour_max for _, changes in result)  # colours of both mean the same
         views = (self.text.other, self.text.tokens)[-len(result) :]
         for view, (state, changes) in zip(views, result, strict=True):
             before, after = map(_in_words, (state.against, state.heads))

@@ -44,7 +44,7 @@ def snapshot(model: Model, state: State, colours: HeadColours, changes: TokenCha
         HTML of the grid and of the text, without a script.
     """
     masked = escaped(str(state.heads)) or "none"
-    reach = f"{changes.reach:g}"
+    reach = f"{changes.colour_max:g}"
     scale = _scale(
         f"easier, -{reach}", f"{FALL},{STRENGTH}", f"{RISE},{STRENGTH}",
         f"+{reach} nats, harder to predict",
@@ -102,7 +102,7 @@ def _text(changes: TokenChanges) -> str:
     spans = []
     for piece, change in zip(changes.pieces, changes.change, strict=True):
         known = bool(np.isfinite(change))
-        share = min(abs(float(change)) / changes.reach, 1.0) * STRENGTH if known else 0.0
+        share = min(abs(float(change)) / changes.colour_max, 1.0) * STRENGTH if known else 0.0
         words = f"{float(change):+.2f} nats" if known else "not predicted"
         colour = f"rgba({RISE if change >= 0 else FALL},{share:.2f})"
         spans.append(

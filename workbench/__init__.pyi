@@ -28,7 +28,7 @@ from .corpus.document import CorpusError, Document, Skipped
 from .corpus.environment import environment_corpus
 from .corpus.reading import read_corpus
 from .detection.locos import CannotSplit, locos_scores
-from .detection.lookup_test import LookupTest, lookup_test
+from .detection.lookup_need import LookupTest, lookup_test
 from .detection.masking_curves import masking_curve
 from .detection.probes import Probe, Probes, make_probes
 from .detection.report import HeadReport
@@ -37,11 +37,11 @@ from .detection.retention_fit import RetentionFit, fit_retention
 from .detection.retrieval import lookup_losses, lookup_summary, retrieval_scores
 from .detection.shipped import default_probes, default_scores
 from .evaluation.chains import reasoning_chains
-from .evaluation.counterfactuals import PairedResponse, counterfactuals, paired_response
+from .evaluation.changed_documents import PairedResponse, counterfactuals, paired_response
+from .evaluation.comparison_texts import other_texts
 from .evaluation.few_shot import few_shot_tasks
 from .evaluation.lm_harness import Evaluation, evaluate, evaluation_items
 from .evaluation.mirror_effect import mirror, mirror_items, mirror_summary
-from .evaluation.other_texts import other_texts
 from .evaluation.score_tests import ScoreTests, judge_scores
 from .evaluation.tasks import Item, Task, built_in_tasks
 from .loading.certificate import Certificate, NotCertified, certify
@@ -83,7 +83,7 @@ from .scoring.plan import Plan, plan_scoring
 from .scoring.report import Failure, RunReport, ScoringFailed
 from .scoring.run import run_scoring, score_corpus
 from .scoring.score_table import ScoreTable
-from .scoring.step_influence import StepInfluence, step_influence
+from .scoring.step_scores import StepInfluence, step_influence
 from .selection.alternative_scores import (
     chosen_by,
     compare_scorers,
@@ -92,13 +92,13 @@ from .selection.alternative_scores import (
     scorers,
     selected_only_by,
 )
-from .selection.exposures import exposures
-from .selection.funnel import Funnel, funnel
+from .selection.exposure_counts import exposures
+from .selection.filter_funnel import Funnel, funnel
 from .selection.funnel_judges import PatternJudge, VerdictJudge
 from .selection.rank_agreement import agreement, agreement_along
 from .selection.ranking import Selection, select
-from .selection.selector_agreement import SelectorAgreement, selector_agreement
 from .selection.selector_comparison import compare_selectors, merge_score_tables
+from .selection.selector_overlap import SelectorAgreement, selector_agreement
 from .session.corpus.scored_corpus import ScoredCorpus
 from .session.head_colours import HeadColours
 from .session.scaling_desk import ScalingDesk
@@ -111,7 +111,7 @@ from .training.held_out import HeldOutSplit, held_out_split
 from .training.lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
 from .training.mask_schedule import MaskSchedule
 from .training.memorisation import MemorisationAudit, memorisation_audit
-from .training.planted_world import (
+from .training.planted_documents import (
     planted_kinds,
     planted_probes,
     planted_selector,

@@ -121,8 +121,11 @@ def test_what_cannot_be_clustered_is_refused(planted):
         cluster_documents(table, vectors[1:], 3)
     with pytest.raises(ValueError, match="between 2 and the 12 documents, got 13"):
         cluster_documents(table, vectors, 13)
-    with pytest.raises(ValueError, match="not finite"):
-        cluster_documents(table, vectors * np.inf, 3)
+    odd = vectors.copy()
+    odd[[4, 9], 0] = np.inf, np.nan
+    named = table["doc_id"].iloc[4]
+    with pytest.raises(ValueError, match=rf"2 embeddings are not .* document '{named}'"):
+        cluster_documents(table, odd, 3)
     clusters = cluster_documents(table, vectors, 3)
     with pytest.raises(ValueError, match="chooses none"):
         coverage(clusters, {"none": picked(table, [])})

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.settings import HERE, ROOM
+from benchmarks.settings import HERE, WORKDIR
 
 PEERS = ("transformer-lens", "nnsight")
 
@@ -27,7 +27,7 @@ def python_of(contestant: str) -> str:
     if contestant not in PEERS:
         return sys.executable
     wanted = HERE / "requirements" / f"{contestant}.txt"
-    folder, mark = ROOM / contestant, ROOM / contestant / "made-from"
+    folder, mark = WORKDIR / contestant, WORKDIR / contestant / "made-from"
     digest = hashlib.sha256(wanted.read_bytes()).hexdigest()
     python = folder / "bin" / "python"
     if mark.is_file() and mark.read_text(encoding="ascii") == digest and python.exists():

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from benchmarks.environments import Unavailable, python_of, without_places
-from benchmarks.settings import HERE, ROOM
+from benchmarks.settings import HERE, WORKDIR
 
 
 class WorkerDied(RuntimeError):
@@ -25,14 +25,14 @@ class Worker:
     def __init__(self, contestant: str, spec: dict[str, Any]) -> None:
         self.contestant = contestant
         python = python_of(contestant)
-        self.log = ROOM / "logs" / f"{contestant}.txt"
+        self.log = WORKDIR / "logs" / f"{contestant}.txt"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("w", encoding="utf-8") as complaints:
+        with self.log.open("w", encoding="utf-8") as errors:
             self.process = subprocess.Popen(
                 [python, "-m", "benchmarks.worker", contestant, json.dumps(spec)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=complaints,
+                stderr=errors,
                 text=True,
                 env=_environment(spec["threads"]),
             )
@@ -48,7 +48,7 @@ class Worker:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
         except OSError:
-            raise WorkerDied(self._complaint()) from None
+            raise WorkerDied(self._last_error()) from None
         return self._answer()
 
     def cpu_seconds(self) -> float:
@@ -71,10 +71,10 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise WorkerDied(self._complaint())
+            raise WorkerDied(self._last_error())
         return json.loads(line)
 
-    def _complaint(self) -> str:
+    def _last_error(self) -> str:
         code = self.process.wait()
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = without_places(lines[-1])[-300:] if lines else "it said nothing"

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.figures import significant, table
 from benchmarks.progress import Progress
-from benchmarks.settings import ROOM, Settings, cores
+from benchmarks.settings import WORKDIR, Settings, cores
 from benchmarks.worker import peak
 
 NAME = "selection"
@@ -41,9 +41,9 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
     sizes = sorted({min(PANDAS_ROWS, largest), largest})
     data: dict[str, Any] = {"threads": min(2, cores()), "memory": MEMORY, "lines": []}
     progress = Progress(NAME, sum(2 * rows if rows > PANDAS_ROWS else 5 * rows for rows in sizes))
-    ROOM.mkdir(exist_ok=True)
+    WORKDIR.mkdir(exist_ok=True)
     for rows in sizes:
-        with tempfile.TemporaryDirectory(dir=ROOM, prefix="selection-") as folder:
+        with tempfile.TemporaryDirectory(dir=WORKDIR, prefix="selection-") as folder:
             lay_down(Path(folder), rows)
             ways = [("files", "keep one"), ("files, verified", "keep one")]
             if rows <= PANDAS_ROWS:
@@ -123,7 +123,6 @@ def render(data: dict[str, Any]) -> str:
         "table": "chosen by pandas (`select`)",
         "files": "chosen by DuckDB (`select_files`)",
         "files, verified": "verified by DuckDB",
-        "table, verified": "verified by pandas",  # in results of the time when that was a way
     }
     rows = [
         [f"{row['rows']:,}", names[row["way"]], row["duplicates"], significant(row["seconds"]),

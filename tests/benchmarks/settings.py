@@ -14,9 +14,10 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-ROOM = ROOT / ".bench"  # environments of the peers, logs, quick results; git ignores it
+WORKDIR = ROOT / ".bench"  # environments of the peers, logs, quick results; git ignores it
 
-# METHOD section 5: the heads (5 %) that the lookup probes find in the default model, best first.
+# The heads (5 %) that the lookup probes find in the default model, best first (workbench/METHOD.md,
+# "Retrieval score" and "Head choice").
 HEADS = (
     (18, 6), (17, 3), (20, 6), (17, 4), (23, 2), (18, 7), (23, 7), (22, 7), (23, 8), (21, 8),
     (20, 5), (24, 4), (23, 1), (24, 2),
@@ -56,7 +57,7 @@ class Settings:
     @property
     def out(self) -> Path:
         """Where results go: quick ones are noise and must not replace the real ones."""
-        return ROOM / "quick" if self.quick else HERE
+        return WORKDIR / "quick" if self.quick else HERE
 
     def spec(self, **more: Any) -> dict[str, Any]:
         """What a worker is told when it starts."""

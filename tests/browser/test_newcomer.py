@@ -79,7 +79,8 @@ def is_end_of_save(response):
     return response.request.method == "POST" and response.url.split("?")[0].endswith("/checkpoints")
 
 
-def test_make_lab_opens_the_first_notebook_and_leaves_no_trace_in_git(fresh, page, tmp_path):
+def test_make_lab_renders_the_first_results_and_leaves_no_trace_in_git(fresh, page, tmp_path):
+    """Of notebook 01: notebook 00, which `make lab` opens beside it, holds no code."""
     with lab_of(fresh, tmp_path) as server:
         page.goto(f"{server['url']}lab/tree/01_find_the_heads.ipynb?token={server['token']}",
                   timeout=PATIENCE)  # fmt: skip

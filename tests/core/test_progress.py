@@ -1,4 +1,4 @@
-"""Watched work: it tells how far it is, stops where it is, and steps aside for what is urgent."""
+"""Cancellable work: it tells how far it is, stops when asked, and steps aside for urgent work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from support.planted import planted_model, planted_probes
 
 import workbench as wb
 from workbench.core import progress
-from workbench.core.progress import Cancelled, Progress, preemptible, progress_bar, track, watched
+from workbench.core.progress import (
+    Cancelled,
+    Progress,
+    cancellable,
+    preemptible,
+    progress_bar,
+    track,
+)
 from workbench.masking.reference import plain_losses
 from workbench.models import attention_hook
 from workbench.models.attached_hooks import is_overridden
@@ -25,11 +32,11 @@ SECONDS = 30  # after which a thread is taken to hang
 
 
 class Work(threading.Thread):
-    """`compute` as watched work in a thread, with what it told and how it ended."""
+    """`compute` as cancellable work in a thread, with what it told and how it ended."""
 
-    def __init__(self, compute, urgent=False, on_progress=lambda state: None):
+    def __init__(self, compute, high_priority=False, on_progress=lambda state: None):
         super().__init__(daemon=True)
-        self.compute, self.urgent, self.on_progress = compute, urgent, on_progress
+        self.compute, self.high_priority, self.on_progress = compute, high_priority, on_progress
         self.stop, self.states, self.result, self.error = threading.Event(), [], None, None
 
     def run(self):
@@ -38,7 +45,7 @@ class Work(threading.Thread):
             self.on_progress(state)
 
         try:
-            with watched(keep, self.stop, urgent=self.urgent):
+            with cancellable(keep, self.stop, high_priority=self.high_priority):
                 self.result = self.compute()
         except BaseException as error:
             self.error = error
@@ -150,27 +157,29 @@ def test_stopped_in_the_middle_of_a_pass_it_leaves_the_stock_model(name, again):
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("name", WORK)
 def test_urgent_work_goes_first_and_changes_no_number(name, again):
-    """Also while the model is tried out: who waits for urgent work must hold no lock."""
+    """Also while the model is tried out: who waits for pressing work must hold no lock."""
     expected, model, counts = undisturbed(name)
     model = model if again else fresh(name)
     waits = threading.Event()
-    urgent = Work(lambda: waits.set() or plain_losses(model, [*range(70, 110)]), urgent=True)
+    pressing = Work(
+        lambda: waits.set() or plain_losses(model, [*range(70, 110)]), high_priority=True
+    )
     work = Work(lambda: WORK[name](model))
 
     def come():
-        urgent.start()
+        pressing.start()
         assert waits.wait(SECONDS)
 
     with on_pass(model, (counts[again] + 1) // 2, come) as passes:
         work.start()
         assert waits.wait(SECONDS)
-        urgent.finish()
+        pressing.finish()
         work.finish()
         assert passes() > counts[again] + 1  # the pass that was left was begun again
-    assert (urgent.error, work.error) == (None, None)
-    np.testing.assert_array_equal(urgent.result, trace(model))
+    assert (pressing.error, work.error) == (None, None)
+    np.testing.assert_array_equal(pressing.result, trace(model))
     np.testing.assert_array_equal(work.result, expected)
-    assert progress._urgent == 0
+    assert progress._high_priority == 0
 
 
 def test_a_kept_stream_is_begun_again_whole():
@@ -180,19 +189,19 @@ def test_a_kept_stream_is_begun_again_whole():
     heads = wb.HeadSet.parse(HEADS, model)
     cache.losses(TEXT)
     waits = threading.Event()
-    urgent = Work(lambda: waits.set() or cache.losses("another text"), urgent=True)
+    pressing = Work(lambda: waits.set() or cache.losses("another text"), high_priority=True)
 
     def come():
-        urgent.start()
+        pressing.start()
         assert waits.wait(SECONDS)
 
     work = Work(lambda: cache.losses(TEXT, heads))
     with on_pass(model, 1, come) as passes:
         work.start()
         assert waits.wait(SECONDS)
-        urgent.finish()
+        pressing.finish()
         work.finish()
-        assert passes() == 3  # the one that was left, the urgent one, the repeated one
+        assert passes() == 3  # the one that was left, the pressing one, the repeated one
     np.testing.assert_array_equal(work.result, wb.ResidualCache(model).losses(TEXT, heads))
     assert [state.done for state in work.states] == [0, 1, 2, 0, 1, 2, 3]  # layers, anew
     assert cache.computed_layers == 9
@@ -201,9 +210,9 @@ def test_a_kept_stream_is_begun_again_whole():
 def test_what_waits_for_urgent_work_can_be_stopped():
     model = make_model()
     entered, leave = threading.Event(), threading.Event()
-    urgent = Work(lambda: entered.set() or leave.wait(SECONDS), urgent=True)
+    pressing = Work(lambda: entered.set() or leave.wait(SECONDS), high_priority=True)
     work = Work(lambda: wb.head_effects(model, TEXT))
-    with on_pass(model, 3, lambda: urgent.start() or entered.wait(SECONDS)):
+    with on_pass(model, 3, lambda: pressing.start() or entered.wait(SECONDS)):
         work.start()
         assert entered.wait(SECONDS)
         work.join(0.3)
@@ -211,14 +220,14 @@ def test_what_waits_for_urgent_work_can_be_stopped():
     trace(model)  # it waits, and holds nothing
     work.stop.set()
     work.finish()
-    assert urgent.is_alive()
+    assert pressing.is_alive()
     assert isinstance(work.error, Cancelled)
     leave.set()
-    urgent.finish()
+    pressing.finish()
 
 
 def test_two_pieces_of_urgent_work_do_not_wait_for_each_other(tiny):
-    both = [Work(lambda: wb.head_effects(tiny, TEXT).effect, urgent=True) for _ in range(2)]
+    both = [Work(lambda: wb.head_effects(tiny, TEXT).effect, high_priority=True) for _ in range(2)]
     for task in both:
         task.start()
     for task in both:
@@ -285,7 +294,7 @@ def test_units_are_named_as_so_many_of_them_are_called(unit, total, words):
 def test_who_watches_hears_every_unit_and_nobody_else_does(capfd, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     states = []
-    with watched(states.append, threading.Event()):
+    with cancellable(states.append, threading.Event()):
         assert list(track("abc", "letters", "letter")) == ["a", "b", "c"]
         with progress_bar("more", "bit", None, bar=False) as done:
             done(4)
@@ -307,7 +316,7 @@ def test_who_watches_hears_every_unit_and_nobody_else_does(capfd, monkeypatch):
 def test_what_was_kept_counts_as_done_and_not_for_the_rate(capfd, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     states = []
-    with watched(states.append, threading.Event()), progress_bar("more", "bit", 100) as done:
+    with cancellable(states.append, threading.Event()), progress_bar("more", "bit", 100) as done:
         done(80, kept=True)
         done(10)
     assert [(state.done, state.kept) for state in states] == [(0, 0), (80, 80), (90, 80)]
@@ -327,7 +336,7 @@ def test_a_stop_ends_a_loop_at_its_next_unit_and_is_no_error():
             if item == 3:
                 stop.set()
 
-    with watched(lambda state: None, stop), pytest.raises(Cancelled):
+    with cancellable(lambda state: None, stop), pytest.raises(Cancelled):
         loop()
     assert seen == [0, 1, 2, 3]
     assert list(track(range(3), "counting", "one")) == [0, 1, 2]  # nobody watches any more
@@ -342,17 +351,17 @@ def test_only_the_watched_pass_is_patient(monkeypatch):
         progress.check_cancelled()
         return value
 
-    monkeypatch.setattr(progress, "_urgent", 1)  # urgent work of another thread
+    monkeypatch.setattr(progress, "_high_priority", 1)  # pressing work of another thread
     assert inner(1) == 1  # a cell of the user: it does not wait
-    with watched(lambda state: None, threading.Event(), urgent=True):
+    with cancellable(lambda state: None, threading.Event(), high_priority=True):
         assert inner(2) == 2
-    with watched(lambda state: None, threading.Event()):
+    with cancellable(lambda state: None, threading.Event()):
         progress.check_cancelled()  # outside of a pass nothing can be begun again
 
         def urgent_ends():
-            monkeypatch.setattr(progress, "_urgent", 0)
-            with progress._NOTHING_URGENT:
-                progress._NOTHING_URGENT.notify_all()
+            monkeypatch.setattr(progress, "_high_priority", 0)
+            with progress._NONE_WAITING:
+                progress._NONE_WAITING.notify_all()
 
         threading.Timer(0.2, urgent_ends).start()
         assert inner(3) == 3

@@ -1,4 +1,4 @@
-"""Text made visible: nothing acts, nothing is lost that could be seen."""
+"""Text made visible: nothing acts, nothing is lost that could be seen; counts in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.core.text import escape_control_characters
+from workbench.core.text import counted, escape_control_characters
 from workbench.figures.heads import shown
 
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -44,3 +44,8 @@ def test_each_kind_is_written_out():
 
 def test_figures_escape_their_markup_besides():
     assert shown("<b>&\u202e\n") == "&lt;b&gt;&amp;\\u202e↵"
+
+
+def test_counts_in_words():
+    found = [counted(number, "head") for number in (0, 1, 2, 1024)]
+    assert found == ["0 heads", "1 head", "2 heads", "1,024 heads"]

@@ -282,7 +282,7 @@ def test_cancel_stops_it_and_leaves_nothing(phase, tmp_path, monkeypatch):
         if progress.title == phase:
             stop.set()
 
-    with workbench.core.progress.watched(hear, stop), pytest.raises(Cancelled):
+    with workbench.core.progress.cancellable(hear, stop), pytest.raises(Cancelled):
         near_duplicates(planted(random.Random(7)), out=tmp_path / "out.parquet")
     assert heard[-1] == phase
     assert list(tmp_path.iterdir()) == []

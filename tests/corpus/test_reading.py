@@ -16,7 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.corpora import documents, only_reason, read, row, write
 
-from workbench.corpus.reading import CorpusError, Document, Skipped, read_corpus, text_sha256
+from workbench.corpus.reading import (
+    CorpusError,
+    Document,
+    Skipped,
+    read_corpus,
+    row_count,
+    text_sha256,
+)
 
 # ---- columns ------------------------------------------------------------------------------------
 
@@ -26,6 +33,18 @@ def test_columns_can_be_named(tmp_path):
     for corpus in (write(tmp_path / "c.jsonl", rows), rows, pd.DataFrame(rows)):
         (document,) = documents(corpus, id="key", text="body", domain="topic")
         assert (document.doc_id, document.text, document.domain) == ("k", "b", "t")
+
+
+def test_rows_are_counted_where_a_look_through_them_is_cheap(tmp_path):
+    named = {"id": "id", "text": "text", "domain": "domain"}
+    rows = [{"text": "a"}, {"text": None}, {"text": "b"}]
+    path = write(tmp_path / "c.jsonl", rows)
+    for corpus in (rows, path, str(path), [path, rows], pd.DataFrame(rows)):
+        assert row_count(corpus, named) == len(read(corpus))
+    stream = iter(rows)
+    assert row_count(stream, named) is None
+    assert len(list(stream)) == 3  # it gives its rows only once
+    assert row_count("https://example.org/c.jsonl", named) is None  # nothing is fetched for it
 
 
 def test_one_column_can_serve_twice():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +10,7 @@ from support.models import make_model
 from support.planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
+from workbench.detection import masking_curves
 from workbench.detection.masking_curves import default_sizes, masking_curve
 from workbench.masking.reference import plain_losses
 
@@ -36,14 +35,13 @@ def scores(model, probes):
 @pytest.fixture
 def asked(monkeypatch):
     """The head sets of every pass over a probe, in order."""
-    module = sys.modules["workbench.detection.masking_curves"]  # `wb.masking_curve` is the function
-    sets, really = [], module.answered
+    sets, really = [], masking_curves.answered
 
     def answered(model, probe, heads, mode):
         sets.append((probe, list(heads)))
         return really(model, probe, heads, mode)
 
-    monkeypatch.setattr(module, "answered", answered)
+    monkeypatch.setattr(masking_curves, "answered", answered)
     return sets
 
 

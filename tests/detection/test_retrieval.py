@@ -280,7 +280,7 @@ def test_probes_as_drawn_keep_the_digest_that_they_had_before_variants(planted, 
 
 @pytest.mark.slow
 def test_the_default_model_needs_its_detected_heads_and_not_random_ones(default):
-    """METHOD section 5: detected 5 % against five random draws of the same size."""
+    """The detected 5 % against five random draws of the same size."""
     texts = [document.text for document in wb.environment_corpus(max_documents=120)]
     probes = wb.make_probes(default, n=8, max_tokens=600, seed=0, texts=texts)
     scores = wb.retrieval_scores(default, probes)

@@ -13,7 +13,7 @@ import pytest
 import workbench as wb
 from workbench.evaluation import chains
 from workbench.evaluation.chains import reasoning_chains
-from workbench.evaluation.other_texts import ENVIRONMENT, other_texts
+from workbench.evaluation.comparison_texts import ENVIRONMENT, other_texts
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def few(monkeypatch):
             for i in range(min(max_documents, 20))
         ]
 
-    monkeypatch.setattr(sys.modules[other_texts.__module__], "environment_corpus", made)
+    monkeypatch.setattr("workbench.evaluation.comparison_texts.environment_corpus", made)
 
 
 def like(lengths):

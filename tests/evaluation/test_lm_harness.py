@@ -17,7 +17,7 @@ from support.models import make_tokenizer
 from support.planted import COPYING, planted_model
 
 import workbench as wb
-from workbench.core.progress import Cancelled, watched
+from workbench.core.progress import Cancelled, cancellable
 from workbench.evaluation.lm_harness import FOLDER, documents, graded
 from workbench.evaluation.mirror_effect import mirror_sets
 from workbench.evaluation.tasks import Item, Task, asked, built_in_tasks
@@ -221,7 +221,7 @@ def test_it_can_be_cancelled_between_and_inside_head_sets(planted, heads, copyin
         if progress.done:
             stop.set()
 
-    with pytest.raises(Cancelled), watched(hear, stop):
+    with pytest.raises(Cancelled), cancellable(hear, stop):
         wb.evaluate(planted, heads, [as_lm_eval(copying)], controls=2)
     assert heard == [(0, 4), (1, 4)]
 
@@ -232,7 +232,7 @@ def test_it_can_be_cancelled_between_and_inside_head_sets(planted, heads, copyin
     stop.clear()
     heard.clear()
     config = as_lm_eval(copying, process_results=cut_short)
-    with pytest.raises(Cancelled), watched(lambda progress: heard.append(progress.done), stop):
+    with pytest.raises(Cancelled), cancellable(lambda progress: heard.append(progress.done), stop):
         wb.evaluate(planted, heads, [config], controls=2)
     assert heard[-1] <= 1
     with wb.masked(planted, heads):

@@ -21,7 +21,7 @@ import workbench as wb
 from experiments.candidate_columns import COLUMNS, earlier_matches
 from workbench.masking.losses import losses_of_ids
 from workbench.training.decoder import Decoder
-from workbench.training.planted_world import planted_kinds
+from workbench.training.planted_documents import planted_kinds
 
 FOURTEEN = "L17H3 L17H4 L17H5 L18H6 L18H7 L20H5 L20H6 L21H8 L22H7 L23H1 L23H2 L23H7 L23H8 L24H2"
 CHAINS = ("BBH", "MMLU", "GSM8K", "MATH")

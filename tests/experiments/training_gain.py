@@ -27,7 +27,7 @@ from experiments.candidate_columns import COLUMNS
 from experiments.score_columns import planted_table, planted_tests
 from workbench.masking.losses import losses_of_ids
 from workbench.training.decoder import Decoder
-from workbench.training.planted_world import planted_kinds, planted_tokenizer
+from workbench.training.planted_documents import planted_kinds, planted_tokenizer
 
 SIZES = {
     f"{layers}x{width}": Decoder(layers=layers, width=width, heads=4, context=128)

@@ -100,7 +100,7 @@ def _trace_shards(trace: str) -> None:
 
     def traced(worker: ShardWorker, shard: Any, documents: Any = None) -> Any:
         with open(trace, "a", encoding="utf-8") as lines:
-            lines.write(f"{os.getpid()} {shard.pieces[-1].source}\n")
+            lines.write(f"{os.getpid()} {shard.row_ranges[-1].source}\n")
         return real(worker, shard, documents)
 
     ShardWorker.score = traced  # type: ignore[method-assign]

@@ -101,15 +101,15 @@ def test_a_damaged_catalogue_is_made_anew(runs, job, moments, tmp_path):
     folder = tmp_path / "run"
     for part in ((1, 2), (2, 2)):
         runs.run(job.corpus, folder, part=part)
-    catalogue = folder / "catalogue.jsonl"
-    raw = catalogue.read_bytes()
+    shard_index = folder / "catalogue.jsonl"
+    raw = shard_index.read_bytes()
     digit = moments.choice([at for at, byte in enumerate(raw) if chr(byte) in "123456"])
     damages = (b"", raw[: len(raw) // 2], raw[:-80], raw[:digit] + b"7" + raw[digit + 1 :])
     for damage in damages:
-        catalogue.write_bytes(damage)
+        shard_index.write_bytes(damage)
         report = runs.run(job.corpus, folder, part=(2, 2))
         assert (report["kept"], report["tokens"], report["finished"]) == (10, 0, True)
-        assert catalogue.read_bytes() == raw
+        assert shard_index.read_bytes() == raw
     require_whole(runs, job.corpus, folder, job.reference, job.places)
 
 

@@ -62,7 +62,7 @@ def test_killed_workers_cost_a_shard_each_at_most(runs, job, moments, tmp_path):
 
 def test_a_shard_that_kills_and_a_text_that_changes_while_the_run_goes(runs, job, tmp_path):
     """Two runs side by side. In one every worker that writes a certain shard is killed; in the
-    other a source is changed after the catalogue was made. All other shards are done, and the
+    other a source is changed after the shard index was made. All other shards are done, and the
     next call does the rest."""
     deadly = tmp_path / "deadly"
     run = runs.start(job.corpus, deadly, workers=1, faults={"deadly": ["17.jsonl"]})

@@ -29,7 +29,7 @@ from workbench.manifest.writing import write_manifest
 from workbench.models.heads import HeadSet
 from workbench.scoring.folder.reading import load_scores
 from workbench.scoring.folder.receipts import read_receipt, receipt_path, write_scores
-from workbench.scoring.shards import Piece, Shard
+from workbench.scoring.shards import RowRange, Shard
 from workbench.selection.ranking import select
 
 _LONGEST_ROW = 1000  # characters of one row of a report
@@ -256,7 +256,7 @@ def _receipt() -> tuple[str, Any]:
     """The name and the contents of a receipt, as a run writes it."""
     documents = [Document(f"d{i}", f"text {i}", "xy"[i % 2], "a.jsonl", i) for i in range(6)]
     refused = (Skipped(None, None, "a.jsonl", 6, "not JSON"),)
-    shard = Shard(0, (Piece("a.jsonl", 0, 7),), 6, "f" * 64, refused)
+    shard = Shard(0, (RowRange("a.jsonl", 0, 7),), 6, "f" * 64, refused)
     row = {"tokens": 9, "predicted": 8, "loss_base": 2.0, "loss_ref": 3.0, "score": 0.5}
     row |= {"compression_ratio": 1.0, "text_sha256": "a" * 64}
     rows = [

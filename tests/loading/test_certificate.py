@@ -13,7 +13,7 @@ from transformers import AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 import workbench as wb
-from workbench.core.progress import watched
+from workbench.core.progress import cancellable
 from workbench.detection import retrieval
 from workbench.loading import certificate_passes
 from workbench.loading.certificate import Certificate
@@ -303,7 +303,7 @@ def test_it_is_made_once_and_again_after_a_change(tiny, monkeypatch):
 
 def test_it_tells_how_far_it_is(tiny):
     heard = []
-    with watched(heard.append, threading.Event()):
+    with cancellable(heard.append, threading.Event()):
         wb.certify(make_model())
     assert heard[-1].title == "trying out llama"
     assert [state.done for state in heard if state.unit == "check"] == list(range(len(NAMES) + 1))

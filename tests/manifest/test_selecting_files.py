@@ -30,7 +30,7 @@ from workbench.scoring.schema import ADDED, SCHEMA
 from workbench.selection import duckdb_scores
 from workbench.selection.duplicates import CLUSTER_SCHEMA
 from workbench.selection.ranking import SCORE_COLUMNS, select
-from workbench.selection.schema import SELECTION_SCHEMA
+from workbench.selection.schema import schema_of
 
 STORED = pa.schema([field for field in SCHEMA if field.name not in ADDED])  # as of format 1
 ODD = ["", "a'b", 'x"); DROP TABLE files; --', "é\U0001f600", "z\0y", HOSTILE, "Z"]
@@ -228,8 +228,11 @@ def test_verification_finds_other_clusters_and_another_policy(tmp_path):
         ({"score": [0.1, np.nan]}, "not finite"),
         ({"score": [0.1, np.inf]}, "not finite"),
         ({"row": [0, 0]}, "repeat a"),
-        ({"tokens": [0, 1]}, "at least one token"),
-        ({"domain": ["a", None]}, "text in every row"),
+        (
+            {"tokens": [1, 0], "doc_id": ["a", "b"]},
+            "one token.*document 'b' with 0.*leave",
+        ),
+        ({"domain": ["a", None]}, "text in every row; the document of source 's', row 0 has none"),
         ({"source": ["/home/x/a", "b"]}, "absolute"),
     ],
 )
@@ -289,7 +292,7 @@ def test_refuses_a_table_that_is_none_of_clusters(clusters, message, tmp_path):
 
 def test_the_columns_of_the_score_files_are_those_of_a_selection():
     assert {*SCORE_COLUMNS, *ADDED} == set(SCHEMA.names)
-    assert set(SCHEMA.names) < set(SELECTION_SCHEMA.names)
+    assert set(SCHEMA.names) < set(schema_of().names)
 
 
 def test_the_command_writes_what_the_functions_write(tmp_path):

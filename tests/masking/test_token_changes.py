@@ -141,7 +141,7 @@ def test_means_and_rise_in_words():
     nothing = changes([nan], [nan])
     assert nothing.describe() == "nothing in this text is predicted"
     assert np.isnan(nothing.rise)
-    assert nothing.reach == 1
+    assert nothing.colour_max == 1
     assert np.isnan(changes([0, 0], [1, 1]).rise)
 
 
@@ -149,8 +149,9 @@ def test_means_and_rise_in_words():
 def test_the_scale_is_the_least_step_that_holds_nearly_all_tokens(values):
     shown = changes([0] * len(values), values)
     inside = [
-        np.mean(np.abs(np.float32(values)) <= reach) for reach in (shown.reach, shown.reach / 1.5)
+        np.mean(np.abs(np.float32(values)) <= reach)
+        for reach in (shown.colour_max, shown.colour_max / 1.5)
     ]
     assert inside[0] >= 0.99
-    assert shown.reach == 1 or inside[1] < 0.99
-    assert np.log2(shown.reach) % 1 == 0 or np.log2(shown.reach / 1.5) % 1 == 0
+    assert shown.colour_max == 1 or inside[1] < 0.99
+    assert np.log2(shown.colour_max) % 1 == 0 or np.log2(shown.colour_max / 1.5) % 1 == 0

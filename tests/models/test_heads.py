@@ -119,8 +119,10 @@ def test_incomplete_score_frames_are_refused():
         HeadSet.top(scores.iloc[1:])
     with pytest.raises(ValueError, match="score"):
         HeadSet.top(scores.drop(columns="score"))
-    with pytest.raises(ValueError, match="not finite"):
-        HeadSet.top(scores.assign(score=np.nan))
+    odd = scores["score"].where(~scores.index.isin([3, 7]))
+    first = Head(*scores.loc[3, ["layer", "head"]].astype(int))
+    with pytest.raises(ValueError, match=rf"2 of 20 scores are not finite \(first: {first}\)"):
+        HeadSet.top(scores.assign(score=odd))
     with pytest.raises(ValueError, match="no rows"):
         HeadSet.top(scores.iloc[:0])
 

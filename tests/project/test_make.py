@@ -56,6 +56,13 @@ def test_a_shell_can_read_what_a_target_runs_in_a_fresh_clone(fresh, target):
     assert read.returncode == 0, read.stderr
 
 
+def test_make_lab_opens_the_notebook_that_is_the_start(fresh):
+    opened = made(fresh, "--dry-run", "lab").stdout.split()[-1]
+    assert (fresh / opened).is_file()
+    assert opened == "notebooks/00_start_here.ipynb"
+    assert f"]({opened})" in README  # which calls it the start
+
+
 EXTRAS = {
     "demo": ".",
     "lab": ".[eval,ray,scale]",

@@ -234,6 +234,26 @@ def test_no_folder_of_the_packages_shows_more_than_fifteen_entries():
     assert loose == ["workbench/__init__.py"]
 
 
+def test_no_module_has_the_name_of_a_public_function():
+    """Else `import workbench.selection.funnel as f` gives the function and not the module."""
+    hidden, looked_at = [], 0
+    for stub in sorted((ROOT / "workbench").rglob("__init__.pyi")):
+        (names,) = (
+            ast.literal_eval(node.value)
+            for node in ast.parse(stub.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        )
+        folder = stub.parent
+        inside = {path.stem for path in folder.glob("*.py")}
+        inside |= {path.parent.name for path in folder.glob("*/__init__.py")}
+        if folder.name == "workbench":  # `wb.scoring` is the package itself
+            names = [name for name in names if not (folder / name / "__init__.py").is_file()]
+        hidden += [f"{folder.name}.{name}" for name in sorted(inside & set(names))]
+        looked_at += len(names)
+    assert hidden == []
+    assert looked_at > 400
+
+
 def test_this_python_is_one_the_project_takes():
     assert Version(".".join(map(str, sys.version_info[:3]))) in SpecifierSet(
         PROJECT["requires-python"]

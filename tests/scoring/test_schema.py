@@ -18,7 +18,7 @@ from workbench.manifest.verification.report import Failed
 from workbench.manifest.verification.row_checks import formula
 from workbench.scoring.schema import ADDED, NULLABLE, SCHEMA, completed
 from workbench.selection.duckdb_scores import ScoreFiles
-from workbench.selection.schema import SELECTION_SCHEMA, schema_of
+from workbench.selection.schema import schema_of
 
 TEXTS = [
     {"id": f"d{i}", "text": f"text number {i}, text number {i % 3}", "domain": "ab"[i % 2]}
@@ -55,7 +55,7 @@ def test_other_columns_are_not_filled_in():
 @pytest.mark.parametrize("format", [2, 3, 4])
 def test_manifests_of_an_older_format_hold(tmp_path, format):
     folder = lay_down_manifest(tmp_path / "run")
-    assert pq.read_schema(folder / "selection.parquet").equals(SELECTION_SCHEMA)
+    assert pq.read_schema(folder / "selection.parquet").equals(schema_of())
     of_older_format(folder, format)
     assert pq.read_schema(folder / "selection.parquet").equals(schema_of(format))
     assert wb.verify_manifest(folder).ok
@@ -86,7 +86,7 @@ def test_a_run_of_today_is_selected_and_verified_with_them(scored, tmp_path):
     assert (folder / "selection.parquet").read_bytes() == in_memory
     assert wb.verify_manifest(folder, corpus=TEXTS, model=model).ok
     fields = json.loads((folder / "manifest.json").read_text())["recordSet"][0]["field"]
-    assert [field["name"] for field in fields] == SELECTION_SCHEMA.names
+    assert [field["name"] for field in fields] == schema_of().names
 
 
 def test_a_folder_of_an_older_run_is_not_scored_on(scored, tmp_path):

@@ -198,12 +198,18 @@ def test_refuses_an_unknown_unit():
         (lambda table: table.iloc[:0], "no rows"),
         (lambda table: table.assign(score=[0.1, math.nan]), "not finite"),
         (lambda table: table.assign(score=[0.1, math.inf]), "not finite"),
-        (lambda table: table.assign(score=["0.1", "0.2"]), "floats"),
+        (lambda table: table.assign(score=["0.1", "0.2"]), "must hold floats, got .*convert"),
         (lambda table: table.assign(row=[0, 0]), "repeat a"),
-        (lambda table: table.assign(row=[0.0, 1.5]), "integers"),
-        (lambda table: table.assign(tokens=[0, 1]), "at least one token"),
-        (lambda table: table.assign(domain=["a", None]), "text in every row"),
-        (lambda table: table.assign(source=[1, 2]), "text in every row"),
+        (
+            lambda table: table.assign(row=[0.0, 1.5]),
+            r"integers.*, got float64 \(first: 0",
+        ),
+        (
+            lambda table: table.assign(tokens=[1, 0]),
+            "one token.* with 0.*score them again",
+        ),
+        (lambda table: table.assign(domain=["a", None]), "source '.*', row 1 has none: leave such"),
+        (lambda table: table.assign(source=[1, 2]), r"hold text, got int64 \(first: 1"),
     ],
 )
 def test_refuses_a_table_that_cannot_be_ranked(change, message):

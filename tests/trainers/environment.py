@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ROOM = HERE.parent.parent / ".bench"
+WORKDIR = HERE.parent.parent / ".bench"
 
 
 class Unavailable(RuntimeError):
@@ -26,11 +26,11 @@ def packages() -> Path:
     """The folder with the packages of requirements.txt; made (about 10 seconds) if not there."""
     wanted = HERE / "requirements.txt"
     digest = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    folder = ROOM / f"trainers-{digest}"
+    folder = WORKDIR / f"trainers-{digest}"
     if folder.is_dir():
         return folder
-    ROOM.mkdir(exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix="trainers-", dir=ROOM))
+    WORKDIR.mkdir(exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix="trainers-", dir=WORKDIR))
     try:
         command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile", "--quiet"]
         done = subprocess.run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import sys
 import weakref
 
 import numpy as np
@@ -15,6 +14,7 @@ from scipy import stats
 
 import workbench as wb
 from workbench.figures.training import gain_bars, mirror_scatter, training_curve
+from workbench.training import arms as arms_module
 from workbench.training.arms import MEAN, t_interval
 from workbench.training.data import middle
 
@@ -59,8 +59,7 @@ def models(arms):
 @pytest.mark.slow
 def test_one_model_is_in_memory_at_a_time(monkeypatch):
     alive, most = weakref.WeakSet(), []
-    module = sys.modules["workbench.training.arms"]
-    train = module.pretrain
+    train = arms_module.pretrain
 
     def counting(*args, **kwargs):
         gc.collect()
@@ -69,7 +68,7 @@ def test_one_model_is_in_memory_at_a_time(monkeypatch):
         alive.add(run.model.hf)
         return run
 
-    monkeypatch.setattr(module, "pretrain", counting)
+    monkeypatch.setattr(arms_module, "pretrain", counting)
     short = dataclasses.replace(RECIPE, steps=1)
     result = wb.train_arms(
         DOCUMENTS, ARMS, short, tokenizer=TOKENIZER, held_out=HELD_OUT, seeds=(0, 1)
@@ -220,9 +219,7 @@ def test_comparisons_that_compare_nothing(wrong):
 
 
 def test_a_task_that_does_not_fit_is_said_before_the_training(monkeypatch):
-    monkeypatch.setattr(
-        sys.modules["workbench.training.arms"], "pretrain", lambda *_, **__: pytest.fail("trained")
-    )
+    monkeypatch.setattr("workbench.training.arms.pretrain", lambda *_, **__: pytest.fail("trained"))
     long = wb.Task("long", (wb.Item("word " * 200, "end"), wb.Item("a", "b")), True)
     with pytest.raises(ValueError, match="longer than the model's context"):
         wb.train_arms(DOCUMENTS, ARMS, RECIPE, tokenizer=TOKENIZER, held_out=HELD_OUT, tasks=[long])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import sys
 
 import numpy as np
 import pandas as pd
@@ -122,7 +121,7 @@ def test_revisions_are_loaded_and_the_last_is_certified(stages, monkeypatch):
         calls.append((source, revision, certify))
         return stages[int(revision[4:])]
 
-    monkeypatch.setattr(sys.modules["workbench.training.head_evolution"], "load_model", load)
+    monkeypatch.setattr("workbench.training.head_evolution.load_model", load)
     named = {step: f"step{step}" for step in stages}
     wb.evolution(named, planted_probes, fraction=0.25, revision_of="owner/name")
     assert calls == [("owner/name", f"step{step}", step == 150) for step in stages]

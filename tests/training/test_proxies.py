@@ -103,7 +103,7 @@ def test_a_law_is_fitted_to_the_runs_as_they_are(made):
     [
         (PLAN.rename(columns={"words": "prose"}), r"odd: \['prose', 'words'\]"),
         (PLAN.set_axis(list("aabcd")), "unique"),
-        (PLAN * 2, "sum to 1"),
+        (PLAN * 2, "which sum to 2: divide each row"),
         (PLAN - 0.1, "shares of 0 or more"),
         (PLAN.replace(0.8, np.nan), "shares of 0 or more"),
         (PLAN.head(1), "a comparison needs two arms"),

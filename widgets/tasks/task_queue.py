@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.core.progress import Cancelled, Progress, watched
+from workbench.core.progress import Cancelled, Progress, cancellable
 
 Watcher = Callable[[str, Progress | None], object]
 
@@ -143,7 +143,7 @@ class TaskQueue:
         self._watch(task.key, None)
         on_progress = lambda progress: self._watch(task.key, progress)  # noqa: E731
         try:
-            with watched(on_progress, task.stop, urgent=self._urgent):
+            with cancellable(on_progress, task.stop, high_priority=self._urgent):
                 result = task.work()
         except Cancelled:
             return

@@ -15,7 +15,7 @@ from widgets.views.browser_files import module, stylesheet
 from workbench.core.text import escape_control_characters
 from workbench.masking.attention_rows import AttentionRow
 from workbench.masking.token_changes import TokenChanges, TokenPrediction
-from workbench.scoring.step_influence import Steps
+from workbench.scoring.step_scores import Steps
 from workbench.session.step_bands import bands_of, in_words
 
 NOTHING = np.zeros(0, np.float32).tobytes()
@@ -108,7 +108,7 @@ class TokenView(anywidget.AnyWidget):
             self.tokens = [escape_control_characters(piece) for piece in changes.pieces]
             self.before = changes.before.astype(np.float32).tobytes()
             self.after = changes.after.astype(np.float32).tobytes()
-            self._fitting = changes.reach if reach is None else reach
+            self._fitting = changes.colour_max if reach is None else reach
             if not self.locked:
                 self.color_max = self._fitting
             self.summary = changes.describe()

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from workbench.analysis.words import word_counts
-from workbench.core.frames import TableLike, frame_of
+from workbench.core.frames import TableLike, as_html, frame_of
 from workbench.core.intervals import percentile_interval
 from workbench.core.progress import check_cancelled
 from workbench.corpus.alignment import documents_of
@@ -47,9 +47,7 @@ class DocumentClusters:
         return f"{self._heading()}\n{self.frame!r}"
 
     def _repr_html_(self) -> str:
-        # Ids and domain names are text from the web, so pandas' escaping is asked for by name.
-        rows = self.frame.to_html(escape=True, max_rows=pd.get_option("display.max_rows"))
-        return f"<p>{self._heading()}</p>{rows}"
+        return as_html(self._heading(), self.frame, index=True)
 
 
 def cluster_documents(
@@ -78,8 +76,13 @@ def cluster_documents(
         raise ValueError(
             f"expected one embedding a row of the table, ({len(table)}, width); got {vectors.shape}"
         )
-    if not np.isfinite(vectors).all():
-        raise ValueError("an embedding is not finite: leave that document out")
+    odd = ~np.isfinite(vectors).all(axis=1)
+    if odd.any():
+        raise ValueError(
+            f"{int(odd.sum())} embeddings are not finite (first: document "
+            f"{table['doc_id'].iloc[int(odd.argmax())]!r:.100}): leave these documents out of the "
+            "table and of the embeddings"
+        )
     if not 2 <= k <= len(table):
         raise ValueError(f"k must lie between 2 and the {len(table)} documents, got {k}")
     vectors = vectors - vectors.mean(axis=0)

@@ -76,6 +76,9 @@ def reported(as_json: bool) -> Iterator[None]:
 
     Yields:
         Nothing.
+
+    Raises:
+        typer.Exit: with the code of the command, once the message is printed.
     """
     with results_alone():
         try:

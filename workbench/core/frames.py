@@ -1,10 +1,13 @@
-"""Tables of results: a pandas frame, or a dataclass with one inside."""
+"""Tables of results: a pandas frame, or a dataclass with one inside, and how it looks in HTML."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from html import escape
+from typing import Any, Protocol
 
 import pandas as pd
+
+from workbench.core.text import escape_control_characters
 
 
 class HasFrame(Protocol):
@@ -38,3 +41,35 @@ def frame_of(table: TableLike) -> pd.DataFrame:
             f"its columns; got a {type(table).__name__}"
         )
     return frame
+
+
+def as_html(text: str, table: pd.DataFrame | None = None, *, index: bool = False) -> str:
+    """How a result shows in a notebook; ids, domains and reasons are text from the web.
+
+    Args:
+        text: its lines, a paragraph each.
+        table: what stands below them; None: nothing. Long ones are shortened as pandas does.
+        index: whether the index of the table is shown.
+
+    Returns:
+        HTML in which all of that is text.
+    """
+    lines = "".join(f"<p>{escape(_visible(line), quote=False)}</p>" for line in text.splitlines())
+    if table is None:
+        return lines
+    most = pd.get_option("display.max_rows") or len(table)
+    if len(table) > 2 * most:  # more than is shown, and not all of a million
+        table = pd.concat([table.head(most), table.tail(most)])
+    shown = table.apply(_visible_column).rename(columns=_visible) if len(table) else table
+    rows: str = shown.to_html(escape=True, index=index, max_rows=most)
+    return lines + rows
+
+
+def _visible_column(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    return pd.Series([_visible(value) for value in column], column.index, dtype=object)
+
+
+def _visible(value: Any) -> Any:
+    return escape_control_characters(value) if isinstance(value, str) else value

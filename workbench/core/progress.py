@@ -1,8 +1,8 @@
 """Progress with time left for long loops, and the way to stop them.
 
 In a notebook cell or a terminal a loop shows a tqdm bar, and Ctrl-C or Interrupt stops it. Work
-that runs in a thread on somebody's behalf is `watched` instead: it reports its progress to whoever
-watches, ends with `Cancelled` once its stop event is set, and steps aside for work of high
+that runs in a thread on somebody's behalf is `cancellable` instead: it reports its progress to
+whoever watches, ends with `Cancelled` once its stop event is set, and steps aside for work of high
 priority. TQDM_DISABLE=1 in the environment silences the bars (notebook tests do that: a bar cannot
 be compared).
 """
@@ -82,26 +82,26 @@ class Done(Protocol):
 class _Watch:
     on_progress: Callable[[Progress], object]
     stop: threading.Event
-    urgent: bool
+    high_priority: bool
     sign: Callable[[], object] | None
 
 
 class _Preempted(BaseException):
-    """A pass was preempted by urgent work; it is begun again afterwards."""
+    """A pass was preempted by work of high priority; it is begun again afterwards."""
 
 
 _WATCH: ContextVar[_Watch | None] = ContextVar("workbench_watch", default=None)
 _PREEMPTIBLE: ContextVar[bool] = ContextVar("workbench_preemptible", default=False)
-_NOTHING_URGENT = threading.Condition()
-_urgent = 0  # pieces of urgent work that run or wait for the model
+_NONE_WAITING = threading.Condition()
+_high_priority = 0  # blocks of high priority that run or wait for the model
 
 
 @contextmanager
-def watched(
+def cancellable(
     on_progress: Callable[[Progress], object],
     stop: threading.Event,
     *,
-    urgent: bool = False,
+    high_priority: bool = False,
     sign: Callable[[], object] | None = None,
 ) -> Iterator[None]:
     """Report the progress of this thread's loops inside the block, and let them be cancelled.
@@ -112,21 +112,21 @@ def watched(
     Args:
         on_progress: called with the progress of each loop, at each unit of work.
         stop: the event that cancels the work.
-        urgent: whether other watched work leaves the pass that it is in, and repeats it after the
-            block.
+        high_priority: whether other cancellable work leaves the pass that it is in, and repeats it
+            after the block.
         sign: called each time that the work looks whether it is to stop, which is a sign that it
             goes on.
     """
-    global _urgent
-    token = _WATCH.set(_Watch(on_progress, stop, urgent, sign))
-    with _NOTHING_URGENT:
-        _urgent += urgent
+    global _high_priority
+    token = _WATCH.set(_Watch(on_progress, stop, high_priority, sign))
+    with _NONE_WAITING:
+        _high_priority += high_priority
     try:
         yield
     finally:
-        with _NOTHING_URGENT:
-            _urgent -= urgent
-            _NOTHING_URGENT.notify_all()
+        with _NONE_WAITING:
+            _high_priority -= high_priority
+            _NONE_WAITING.notify_all()
         _WATCH.reset(token)
 
 
@@ -145,12 +145,12 @@ def check_cancelled() -> None:
         watch.sign()
     if watch.stop.is_set():
         raise Cancelled
-    if _urgent and not watch.urgent and _PREEMPTIBLE.get():
+    if _high_priority and not watch.high_priority and _PREEMPTIBLE.get():
         raise _Preempted
 
 
 def preemptible(compute: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a pass that may be preempted by urgent work and is then begun again.
+    """Decorate a pass that may be preempted by work of high priority and is then begun again.
 
     The pass takes the model's lock itself, and repeating it costs nothing but time.
 
@@ -171,9 +171,9 @@ def preemptible(compute: Callable[P, T]) -> Callable[P, T]:
                 pass
             finally:
                 _PREEMPTIBLE.reset(token)
-            with _NOTHING_URGENT:
-                while _urgent and not watch.stop.is_set():
-                    _NOTHING_URGENT.wait(0.1)  # nobody notifies of a stop
+            with _NONE_WAITING:
+                while _high_priority and not watch.stop.is_set():
+                    _NONE_WAITING.wait(0.1)  # nobody notifies of a stop
             check_cancelled()
 
     return repeated

@@ -1,6 +1,7 @@
-"""Text from the web made visible: nothing in it can act on a terminal, a page or its direction.
+"""Text that is shown: what comes from the web made visible, and counts in words.
 
-The one place for this. Whoever writes markup escapes the result for that markup besides.
+Nothing in a text may act on a terminal, a page or its direction, and this is the one place for
+that. Whoever writes markup escapes the result for that markup besides.
 """
 
 from __future__ import annotations
@@ -29,3 +30,16 @@ def escape_control_characters(
         else c
         for c in text
     )  # fmt: skip
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words.
+
+    Args:
+        number: how many there are.
+        noun: what one of them is called; its plural ends in s.
+
+    Returns:
+        Such as "0 heads", "1 head" and "1,024 heads".
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

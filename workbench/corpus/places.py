@@ -13,7 +13,7 @@ from workbench.corpus.readers.line_index import LineIndex
 from workbench.corpus.readers.remote import is_remote
 from workbench.corpus.readers.rows import open_corpus, paths_of, read_source
 from workbench.corpus.reading import read_corpus, to_document
-from workbench.corpus.sources import Source, sources_of, stamp
+from workbench.corpus.sources import Source, file_signature, sources_of
 
 
 class CorpusPlaces:
@@ -95,7 +95,7 @@ class CorpusPlaces:
         """Where to begin to read, as far as that is known; None if the file ends before the row."""
         if not is_plain_lines(source):
             return 0
-        now = stamp(source)
+        now = file_signature(source)
         before, index = self._indexes.get(source.name, (None, None))
         if index is None or before != now:  # the file is another one by now
             index = LineIndex(source)

@@ -48,7 +48,7 @@ class CorpusHandle:
         if (paths := paths_of(corpus)) is not None:
             sources = {source.name: source for source in sources_of(paths)}
             if all(
-                source.kind in ("jsonl", "csv", "parquet", "text", "stray")
+                source.kind in ("jsonl", "csv", "parquet", "text", "unsupported")
                 for source in sources.values()
             ):
                 self.files = sources
@@ -77,7 +77,7 @@ def reaches(source: Source, row: int) -> bool:
         source: the source.
         row: the number of the row, from 0; of JSON Lines, of the line.
     """
-    if source.kind == "stray":
+    if source.kind == "unsupported":
         return False
     if source.kind == "text":
         return row == 0

@@ -12,10 +12,13 @@ import bisect
 import hashlib
 import numbers
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from workbench.corpus.columns import Columns, RawRow
+from workbench.core.progress import check_cancelled
+from workbench.corpus.columns import Columns, Named, RawRow
 from workbench.corpus.document import CorpusError, Document, DomainFrom, Skipped
+from workbench.corpus.readers.remote import is_remote
 from workbench.corpus.readers.rows import Rows, open_corpus, paths_of
 
 __all__ = ["CorpusError", "Document", "Skipped", "read_corpus", "text_sha256"]
@@ -146,6 +149,33 @@ class _Places:
             starts.insert(after, row)
             stops.insert(after, row + 1)
         return True
+
+
+def row_count(corpus: Any, columns: Named) -> int | None:
+    """How many rows a corpus has, if a look through it is cheap.
+
+    A first look through the text costs little beside scoring it, and gives the time left. What may
+    give its documents only once, or has to fetch them, is not looked through.
+
+    Args:
+        corpus: as for `read_corpus`.
+        columns: names of the columns of id, text and domain.
+
+    Returns:
+        Documents and skipped rows; None where nobody looked.
+
+    Raises:
+        CorpusError: the corpus cannot be read.
+    """
+    items = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
+    remote = any(isinstance(item, str) and is_remote(item) for item in items)
+    if remote or not (isinstance(corpus, Path) or hasattr(corpus, "__len__")):
+        return None
+    total = 0
+    for _ in read_corpus(corpus, **columns):
+        check_cancelled()
+        total += 1
+    return total
 
 
 def to_document(raw: RawRow, default_domain: str = "all") -> Document | Skipped:

@@ -33,7 +33,7 @@ from workbench.corpus.readers.formats import (
 from workbench.corpus.readers.remote import is_remote, opened, shown
 from workbench.corpus.readers.saved_dataset import is_saved_dataset, splits
 
-__all__ = ["Source", "is_remote", "opened", "sources_of", "stamp", "utf8_name"]
+__all__ = ["Source", "file_signature", "is_remote", "opened", "sources_of", "utf8_name"]
 
 HUB = re.compile(r"hf://([\w.-]+(?:/[\w.-]+)?)(?:@([^:]*)(?::(.+))?)?")
 _HUB_FILES = re.compile(
@@ -57,16 +57,16 @@ class Source(NamedTuple):
     Attributes:
         name: its name in rows, receipts and manifests.
         path: where it is opened; may hold a credential, and is never written down.
-        kind: how it is read; a "stray" is of no supported format and is not read, for `reason`.
+        kind: how it is read; "unsupported": of no format that is read, see `reason`.
         domain: the domain of a file by the sub-folder that it lies in.
         split: the split of a saved data set.
         compression: the compression of the file as a whole.
-        reason: why a stray is not read.
+        reason: why an unsupported file is not read.
     """
 
     name: str
     path: str
-    kind: RowKind | Literal["text", "stray", "dataset", "hub"]
+    kind: RowKind | Literal["text", "unsupported", "dataset", "hub"]
     domain: str | None = None
     split: str | None = None
     compression: Compression | None = None
@@ -168,7 +168,7 @@ def _matching(pattern: str) -> tuple[str, _Given]:
     return utf8_name(os.path.basename(root)) or "files", _Given(root, files)
 
 
-def stamp(source: Source) -> tuple[int | None, str]:
+def file_signature(source: Source) -> tuple[int | None, str]:
     """The signature of a source's file, which differs when the file was changed.
 
     Args:
@@ -181,7 +181,7 @@ def stamp(source: Source) -> tuple[int | None, str]:
     if source.kind in ("hub", "dataset"):
         return None, ""
     if is_remote(source.path):
-        return remote.stamp(source.path)
+        return remote.file_signature(source.path)
     state = os.stat(source.path)
     return state.st_size, f"{state.st_ino} {state.st_mtime_ns} {state.st_ctime_ns}"
 
@@ -225,7 +225,9 @@ def _remote(name: str, path: str, prefix: str) -> Iterator[Source]:
 
 
 def _folder(root: str, prefix: str, places: list[str], given: bool = False) -> Iterator[Source]:
-    """The files at `places`, relative to `root`: all of them texts, or shards and strays.
+    """The files at `places`, relative to `root`: all of them texts, or all shards of rows.
+
+    What is of the other kind, or of none, is given as unsupported.
 
     given: whether they were given by a pattern, and not just all that lies there.
     """
@@ -245,10 +247,10 @@ def _folder(root: str, prefix: str, places: list[str], given: bool = False) -> I
         name, path = utf8_name(prefix + place), _below(root, place)
         domain = folder_domain(utf8_name(place).split("/")[:-1])
         if isinstance(form, str):
-            yield Source(name, path, "stray", reason=form)
+            yield Source(name, path, "unsupported", reason=form)
         elif shards and form.kind == "text":
             reason = "not a JSONL, CSV or Parquet file, in a folder of such shards"
-            yield Source(name, path, "stray", reason=reason)
+            yield Source(name, path, "unsupported", reason=reason)
         elif form.kind == "text":
             yield Source(name, path, "text", domain)
         elif shards:
@@ -256,7 +258,7 @@ def _folder(root: str, prefix: str, places: list[str], given: bool = False) -> I
         else:
             what = KIND_NAMES[form.kind]
             reason = f"a file of {what} in a folder of texts: give it by itself"
-            yield Source(name, path, "stray", reason=reason)
+            yield Source(name, path, "unsupported", reason=reason)
 
 
 def _are_shards(places: list[str], formats: list[Format | str]) -> bool:

@@ -1,7 +1,7 @@
 """The names of `workbench.detection`."""
 
 from .locos import CannotSplit, locos_scores
-from .lookup_test import LookupTest, lookup_test
+from .lookup_need import LookupTest, lookup_test
 from .masking_curves import masking_curve
 from .probes import Probe, Probes, make_probes
 from .report import HeadReport

@@ -14,7 +14,7 @@ import pandas as pd
 from workbench.core.progress import progress_bar
 from workbench.detection.probes import Probes
 from workbench.detection.retrieval import answered, require_tokenizer
-from workbench.masking.losses import losses_of_ids
+from workbench.masking.losses import losses_of_ids, require_texts
 from workbench.masking.masks import require_fitting
 from workbench.models.attention_hook import Mode
 from workbench.models.head_scores import HeadScores, as_head_scores
@@ -65,12 +65,11 @@ def masking_curve(
     Raises:
         ValueError: sizes or draws outside their range, scores of another model, or probes of
             another tokenizer.
-        TypeError: `texts` is a single string.
+        TypeError: `texts` is a single text or holds anything else.
     """
     require_tokenizer(model, probes)
     require_fitting(model, HeadSet.top(scores, allow_ties=True), mode)
-    if isinstance(texts, str):
-        raise TypeError("texts is a list of texts, got a single string: pass [text]")
+    require_texts(texts)
     every = model.head_count
     sizes = default_sizes(every) if sizes is None else sorted({int(k) for k in sizes})
     if not sizes or sizes[0] < 0 or 2 * sizes[-1] > every:

@@ -39,6 +39,9 @@ class Probe:
         answer: positions [start, stop) of the answer in ids.
         value: positions [start, stop) of the same value inside the JSON object.
         pairs: how many pairs the object holds.
+
+    Raises:
+        ValueError: the value does not stand before the answer, or one of them not in `ids`.
     """
 
     ids: tuple[int, ...]

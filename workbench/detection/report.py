@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.detection.lookup_test import LookupTest
+from workbench.core.text import counted
+from workbench.detection.lookup_need import LookupTest
 from workbench.models.heads import HeadSet, heads_in
 
 # The thresholds of the verdict. Public score files of larger models show halves that agree at 0.88
@@ -107,7 +108,7 @@ class HeadReport:
         elif not edge:
             sure = "stable"
         else:
-            between = f"{edge} head{'s' * (edge > 1)} between 5 % and 95 % membership"
+            between = f"{counted(edge, 'head')} between 5 % and 95 % membership"
             sure = f"stable core, uncertain edge ({core} of {size} heads sure, {between})"
         if self.lookup is None:
             return sure

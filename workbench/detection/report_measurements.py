@@ -18,7 +18,7 @@ from scipy.stats import poisson, spearmanr
 from workbench.core.intervals import bootstrap_weights, percentile_interval
 from workbench.detection import stability
 from workbench.detection.locos import CannotSplit, locos_scores
-from workbench.detection.lookup_test import lookup_test
+from workbench.detection.lookup_need import lookup_test
 from workbench.detection.probe_controls import shortened, shuffled_keys
 from workbench.detection.probes import Probes
 from workbench.detection.report import HeadReport

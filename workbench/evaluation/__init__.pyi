@@ -1,11 +1,11 @@
 """The names of `workbench.evaluation`."""
 
 from .chains import reasoning_chains
-from .counterfactuals import PairedResponse, counterfactuals, paired_response
+from .changed_documents import PairedResponse, counterfactuals, paired_response
+from .comparison_texts import other_texts
 from .few_shot import few_shot_tasks
 from .lm_harness import Evaluation, evaluate, evaluation_items
 from .mirror_effect import mirror, mirror_items, mirror_summary
-from .other_texts import other_texts
 from .score_tests import ScoreTests, judge_scores
 from .tasks import Item, Task, built_in_tasks
 

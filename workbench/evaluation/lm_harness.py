@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workbench.core.frames import as_html
 from workbench.core.progress import progress_bar
 from workbench.evaluation.few_shot import lm_eval_folder
 from workbench.evaluation.mirror_effect import mirror_sets
@@ -62,8 +63,7 @@ class Evaluation:
         return f"{self._heading()}\n{self.frame!r}"
 
     def _repr_html_(self) -> str:
-        rows = self.frame.to_html(escape=True, max_rows=pd.get_option("display.max_rows"))
-        return f"<p>{self._heading()}</p>{rows}"
+        return as_html(self._heading(), self.frame, index=True)
 
     def _heading(self) -> str:
         tasks = self.frame["task"].nunique()

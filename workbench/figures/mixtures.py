@@ -66,11 +66,11 @@ def mixture_simplex(
     names = [shown(str(domain)) for domain in three]
     figure = go.Figure()
 
-    def add(shares: np.ndarray, name: str, marker: dict, said: Sequence[str]) -> None:
+    def add(shares: np.ndarray, name: str, marker: dict, notes: Sequence[str]) -> None:
         text = [
             ", ".join(f"{who} {share:.2f}" for who, share in zip(names, row, strict=True))
             + f": {what}"
-            for row, what in zip(shares, said, strict=True)
+            for row, what in zip(shares, notes, strict=True)
         ]
         a, b, c = shares.round(4).T
         figure.add_scatterternary(

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.evaluation.counterfactuals import PairedResponse
+from workbench.evaluation.changed_documents import PairedResponse
 from workbench.figures.theme import COLOURS, error_bar, shown, styled
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.core.files import read_json, resolve_inside
+from workbench.core.frames import as_html
 from workbench.core.parquet import read_table
 from workbench.manifest.croissant import FUNNEL, SELECTION_FILE, ranked_by
 from workbench.manifest.mixture import MIXTURE
@@ -49,12 +50,19 @@ class ManifestComparison:
     moved: pd.DataFrame
 
     def __repr__(self) -> str:
+        differ, moved = self._in_words()
+        return f"{differ}\n{self.domains.to_string(index=False)}\n{moved}"
+
+    def _repr_html_(self) -> str:
+        return as_html("\n".join(self._in_words()), self.domains)
+
+    def _in_words(self) -> tuple[str, str]:
         differ = ", ".join(self.settings["setting"]) or "no setting"
         counts = self.moved["why"].value_counts()
         moved = ", ".join(f"{why} {count}" for why, count in counts.items()) or "none"
         return (
-            f"two selections that differ in {differ}\n{self.domains.to_string(index=False)}\n"
-            f"documents that only one chose: {len(self.moved)} ({moved})"
+            f"two selections that differ in {differ}",
+            f"documents that only one chose: {len(self.moved)} ({moved})",
         )
 
 

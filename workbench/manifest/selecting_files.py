@@ -34,7 +34,7 @@ from workbench.scoring.schema import columns_in
 from workbench.selection.domain_quota import By, check_by, share_of
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA, Duplicates, limit_of
-from workbench.selection.funnel import Funnel, excluded_rows
+from workbench.selection.filter_funnel import Funnel, excluded_rows
 from workbench.selection.ranking import SCORE, selection_heading
 from workbench.selection.streaming import QUIET, StreamingSelection
 

@@ -8,7 +8,7 @@ The `aiw:` terms are JSON literals: `aiw:format` (int), `aiw:run` (see `run_reco
 `aiw:documents` (counts), `aiw:skippedReasons` (list of reason, documents; or null), `aiw:corpus`
 (note, sources, text_digest), `aiw:selection` (see `selection_term`), `aiw:domains` (the rows of
 `Selection.domains`) and, where one was given, `aiw:mixture` (see `workbench.manifest.mixture`) and
-`aiw:funnel` (see `workbench.selection.funnel.Funnel.to_json`).
+`aiw:funnel` (see `workbench.selection.filter_funnel.Funnel.to_json`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from workbench.scoring.folder.receipts import check_files
 from workbench.scoring.schema import ADDED, columns_in, completed
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.duplicates import CLUSTER_SCHEMA
-from workbench.selection.funnel import SCHEMA, Funnel, excluded_rows
+from workbench.selection.filter_funnel import SCHEMA, Funnel, excluded_rows
 from workbench.selection.ranking import Selection
 from workbench.selection.schema import schema_of
 from workbench.selection.text_digest import text_digest

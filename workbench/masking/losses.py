@@ -51,16 +51,28 @@ def token_losses(
         ValueError: a window or number of tokens that the model cannot read, heads of another model,
             or heads that are masked already.
     """
-    if isinstance(texts, str):
-        raise TypeError("texts is a list of texts, got a single string: pass [text]")
+    require_texts(texts)
     if heads is None or isinstance(heads, HeadSet):
         raise TypeError("heads is a list with one entry a column, e.g. [None, heads]; got one set")
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"texts[{number}] is not a text but of type {type(text).__name__}")
     require_max_tokens(max_tokens, least=0)
     ids = [ids[:max_tokens] for ids in model.encode_all(texts)]
     return list(losses_of_ids(model, ids, heads, mode=mode, window=window))
+
+
+def require_texts(texts: Sequence[str]) -> None:
+    """Require a list of texts, and not one text, whose characters would be taken for texts.
+
+    Args:
+        texts: what was given.
+
+    Raises:
+        TypeError: it is a single text or holds anything else.
+    """
+    if isinstance(texts, str):
+        raise TypeError("texts is a list of texts, got a single string: pass [text]")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{number}] is not a text but of type {type(text).__name__}")
 
 
 def losses_of_ids(

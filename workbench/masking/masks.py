@@ -102,6 +102,21 @@ def require_fitting(model: Model, heads: HeadSet | None, mode: Mode) -> None:
         )
 
 
+def require_heads(heads: HeadSet | None) -> None:
+    """Require a set with a head in it, where nothing is measured without.
+
+    Args:
+        heads: a head set; None is none.
+
+    Raises:
+        ValueError: there is no head.
+    """
+    if not heads:
+        raise ValueError(
+            "no heads to mask: every score and every change would be 0. Give at least one head"
+        )
+
+
 def require_unmasked(model: Model) -> None:
     """Require that no head of a model is masked; waits while another thread masks some.
 

@@ -206,8 +206,8 @@ def donor(of: ReferenceSet, ids: Sequence[int], rows: Sequence[Sequence[int]]) -
     Raises:
         ValueError: every text of the set begins as this one does.
     """
-    said = f"{of.seed} {' '.join(map(str, ids[:BEGINNING]))}".encode()
-    start = int(hashlib.sha256(said).hexdigest()[:8], 16)
+    key = f"{of.seed} {' '.join(map(str, ids[:BEGINNING]))}".encode()
+    start = int(hashlib.sha256(key).hexdigest()[:8], 16)
     for step in range(len(rows)):
         row = rows[(start + step) % len(rows)]
         same = bool(ids) and list(row[: len(ids)]) == list(ids[: len(row)])

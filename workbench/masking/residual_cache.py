@@ -191,6 +191,9 @@ class ResidualCache:
     Args:
         model: the model whose streams are stored.
         memory: bytes that stored residual streams may take.
+
+    Raises:
+        ValueError: `memory` is less than 0.
     """
 
     def __init__(self, model: Model, memory: int = 1 << 30) -> None:
@@ -299,7 +302,7 @@ class ResidualCache:
             ids: token ids of the window, with the special prefix.
             layers: the layers, which have attention heads.
             observer: called once for each of them, from the first layer upwards; called anew for
-                all where the pass gave way to more urgent work.
+                all where the pass gave way to work of higher priority.
             heads: the head set to mask (None: no head masked).
             mode: what a masked head does instead (see `masked`).
         """

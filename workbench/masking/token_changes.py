@@ -71,7 +71,7 @@ class TokenChanges:
         return f"{before:.2f} → {after:.2f} nats a token, {how}"
 
     @property
-    def reach(self) -> float:
+    def colour_max(self) -> float:
         """End of the colour scale in nats, a step that holds 99 % of the tokens.
 
         The least of 1, 1.5, 2, 3, 4, 6, ...; in steps, so that the colours of two head sets are
@@ -81,6 +81,11 @@ class TokenChanges:
         top = float(np.quantile(change, 0.99, method="inverted_cdf")) if len(change) else 1.0
         step = max(0, int(np.floor(np.log2(max(top, 1e-9)))))
         return next(r for r in (2.0**step, 1.5 * 2**step, 2.0 ** (step + 1)) if r >= top)
+
+    @property
+    def reach(self) -> float:
+        """The former name of `colour_max`."""
+        return self.colour_max
 
     def table(self) -> pd.DataFrame:
         """The tokens as a frame.

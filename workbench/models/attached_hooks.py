@@ -74,6 +74,7 @@ def attach_hooks(
         reached.clear()
 
     def end(*_: Any) -> None:
+        """Raise MaskNotSeen where a layer was passed by (see above)."""
         if missing := sorted(wanted - reached):
             raise MaskNotSeen(
                 f"{len(missing)} of {len(wanted)} layers (layer {missing[0]} first) did not use in "

@@ -165,7 +165,11 @@ class HeadSet:
         ranked = scores.ranked()
         value = ranked["score"].to_numpy(dtype=float)
         if not np.isfinite(value).all():
-            raise ValueError("some scores are not finite: heads cannot be ranked by them")
+            odd = heads_in(ranked[~np.isfinite(value)].sort_values(["layer", "head"]))
+            raise ValueError(
+                f"{len(odd)} of {len(value)} scores are not finite (first: {odd[0]}), so the heads "
+                "cannot be ranked by them: score them again, or give these heads a finite score"
+            )
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
         size = cut_size(fraction, len(scores))

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from tokenizers import Tokenizer as Pipeline
+from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-if TYPE_CHECKING:
-    from workbench.models.model import Model
+
+class WithWeights(Protocol):
+    """What the state of a model is read from: `Model` has it, and imports this module."""
+
+    hf: PreTrainedModel
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the weights."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the model computes on."""
 
 
-def state_of(model: Model) -> tuple[Any, ...]:
+def state_of(model: WithWeights) -> tuple[Any, ...]:
     """What certificates, digests and cached passes of a model hold for; differs after any change.
 
     Found without reading the weights: every in-place change of a parameter that torch knows of

@@ -22,7 +22,7 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold, cross_val_predict
 
 from workbench.core.files import canonical_json
-from workbench.core.frames import TableLike, frame_of
+from workbench.core.frames import TableLike, as_html, frame_of
 from workbench.core.intervals import percentile_interval
 from workbench.scaling.surrogates import Form, surrogate
 
@@ -125,6 +125,9 @@ class MixtureFit:
             "Spearman correlation of predicted and measured loss, cross-validated:\n"
             + "\n".join(ranks)
         )
+
+    def _repr_html_(self) -> str:
+        return as_html(repr(self))
 
     @property
     def weights(self) -> pd.Series:

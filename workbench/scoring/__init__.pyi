@@ -9,7 +9,7 @@ from .report import Failure, RunReport, ScoringFailed
 from .run import run_scoring, score_corpus
 from .score_table import ScoreTable
 from .settings import ScoringSettings
-from .step_influence import StepInfluence, split_steps, step_influence
+from .step_scores import StepInfluence, split_steps, step_influence
 
 __all__ = [
     "Column",

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workbench.core.frames import as_html
 from workbench.core.intervals import percentile_interval
 from workbench.core.progress import check_cancelled, progress_bar
 from workbench.corpus.document import Document, Skipped
@@ -112,6 +113,9 @@ class Plan:
             + "".join(f"\n{note}" for note in self.notes)
         )
 
+    def _repr_html_(self) -> str:
+        return as_html(repr(self), self.domains)
+
 
 def plan_scoring(
     model: Model,
@@ -159,17 +163,17 @@ def plan_scoring(
     how.certified(model)
     rng = np.random.default_rng(seed)
     census = _count(read_corpus(corpus, id=id, text=text, domain=domain), sample, rng)
-    chosen = [document for some in census.drawn.values() for document in some]
+    chosen = [document for drawn in census.drawn.values() for document in drawn]
     read = {
-        name: [_passages(model, document, how) for document in some]
-        for name, some in census.drawn.items()
+        name: [_passages(model, document, how) for document in drawn]
+        for name, drawn in census.drawn.items()
     }
     cut = {
-        name: [w for parts in some for ids in parts for w in windows(model, ids, how.window)]
-        for name, some in read.items()
+        name: [w for parts in passages for ids in parts for w in windows(model, ids, how.window)]
+        for name, passages in read.items()
     }
     least = max(len(model.bos_ids), 1)  # tokens of a window in which nothing is predicted
-    known = [window for pieces in cut.values() for window in pieces if len(window) > least]
+    known = [window for of_domain in cut.values() for window in of_domain if len(window) > least]
     list(scored(model, how, chosen[:1]))  # what is done only once
     prepared(model, how.mode, known)
     variants = _variants(how)
@@ -177,10 +181,10 @@ def plan_scoring(
     seconds = sum(share * took for (share, _), (took, _) in zip(variants, measured, strict=True))
     results = measured[0][1]
     lengths = {
-        name: np.array([sum(map(len, parts)) for parts in some], float)
-        for name, some in read.items()
+        name: np.array([sum(map(len, parts)) for parts in passages], float)
+        for name, passages in read.items()
     }
-    rate = sum(some.sum() for some in lengths.values()) / seconds
+    rate = sum(tokens.sum() for tokens in lengths.values()) / seconds
     pairs = zip(chosen, results, strict=True)
     lost = Counter(document.domain for document, result in pairs if isinstance(result, Skipped))
     rows, passes = [], 0.0

@@ -22,8 +22,8 @@ from typing import Any
 from workbench.core.files import write_atomically
 from workbench.core.progress import check_cancelled
 from workbench.corpus.columns import Named
-from workbench.corpus.readers.remote import absolute, is_remote
-from workbench.corpus.reading import read_corpus
+from workbench.corpus.readers.remote import absolute
+from workbench.corpus.reading import read_corpus, row_count
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
@@ -35,6 +35,12 @@ from workbench.scoring.folder.corpus_folder import checked, held_by, require_sam
 from workbench.scoring.folder.reading import load_scores
 from workbench.scoring.folder.receipts import Receipt, finished, receipt_path, shard_number
 from workbench.scoring.folder.run_folder import Part
+from workbench.scoring.folder.shard_index import (
+    SHARD_INDEX_FILE,
+    ShardIndex,
+    is_current,
+    shard_index_of,
+)
 from workbench.scoring.folder.superseded import done_before
 from workbench.scoring.passages import Read
 from workbench.scoring.report import (
@@ -49,7 +55,7 @@ from workbench.scoring.report import (
 )
 from workbench.scoring.score_table import ScoreTable
 from workbench.scoring.settings import ScoringSettings
-from workbench.scoring.shards import CATALOGUE, Catalogue, catalogue_of, cut, is_current
+from workbench.scoring.shards import cut
 from workbench.scoring.worker import Job
 
 
@@ -268,17 +274,17 @@ def run_scoring(
     paths = _paths(corpus) if shared else []
     job = Job(resolved, runs.fingerprint(run), paths, named, folder.absolute(), shard_timeout)
     notes: list[str] = []
-    catalogue: Catalogue | None = None
-    total = None if shared else _count(corpus, named)
+    shard_index: ShardIndex | None = None
+    total = None if shared else row_count(corpus, named)
     with runs.acquire_run_folder(folder, part, run, overwrite):
         held = None if overwrite else held_by(folder)
         if held and (shared or total is not None):
             require_same(folder, held, read_corpus(paths or corpus, **named))
         if shared:
-            catalogue = catalogue_of(paths, named, shard_size, folder, part, notes)
-            mine = catalogue.shards[part[0] - 1 :: part[1]]
-            total = sum(shard.documents + len(shard.refused) for shard in mine)
-            work: Iterable[Work] = ((shard, None) for shard in mine)
+            shard_index = shard_index_of(paths, named, shard_size, folder, part, notes)
+            own_shards = shard_index.shards[part[0] - 1 :: part[1]]
+            total = sum(shard.documents + len(shard.refused) for shard in own_shards)
+            work: Iterable[Work] = ((shard, None) for shard in own_shards)
         else:
             rows = read_corpus(corpus, **named)
             work = cut(rows if total is not None else checked(folder, held, rows), shard_size)
@@ -286,16 +292,18 @@ def run_scoring(
             tally = _score_shards(model, job, work, workers, driver, state)
         _note(tally.failures, folder, part)
         names, domain_from = tally.names, tally.domain_from
-        if catalogue is not None:  # of all parts
-            names = [shard.name(job.fingerprint) for shard in catalogue.shards]
-            domain_from = sum((Counter(shard.domain_from) for shard in catalogue.shards), Counter())
+        if shard_index is not None:  # of all parts
+            names = [shard.name(job.fingerprint) for shard in shard_index.shards]
+            domain_from = sum(
+                (Counter(shard.domain_from) for shard in shard_index.shards), Counter()
+            )
         run["domain_from"] = dict(domain_from)
         report = report_of(tally, total, state, run["domain_from"], notes)
         if tally.failures:
-            if part != (1, 1):  # which did not hash the corpus: the next call makes a new catalogue
-                (folder / CATALOGUE).unlink(missing_ok=True)
+            if part != (1, 1):  # which did not hash the corpus: the next call makes a new one
+                (folder / SHARD_INDEX_FILE).unlink(missing_ok=True)
             raise ScoringFailed(report)
-        if catalogue is not None and not _all_done(folder, job, catalogue, part):
+        if shard_index is not None and not _all_done(folder, job, shard_index, part):
             return report
         return report.completed(runs.finish(folder, run, names))
 
@@ -358,20 +366,20 @@ def _note(failures: Sequence[Failure], folder: Path, part: Part) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _all_done(folder: Path, job: Job, catalogue: Catalogue, part: Part) -> bool:
+def _all_done(folder: Path, job: Job, shard_index: ShardIndex, part: Part) -> bool:
     """Whether all shards of the corpus are done, after those of this part.
 
     Each part looks after its own last shard, so the one that ends last sees all of them.
     """
-    names = [shard.name(job.fingerprint) for shard in catalogue.shards]
+    names = [shard.name(job.fingerprint) for shard in shard_index.shards]
     if not all(receipt_path(folder, name).exists() for name in names):
         return False
     index, count = part
-    others = (shard for shard in catalogue.shards if shard.number % count != index - 1)
+    others = (shard for shard in shard_index.shards if shard.number % count != index - 1)
     if any(finished(folder, shard, job.fingerprint) is None for shard in others):
         return False
     # Another part may have seen a source change: its new shards are not removed for the old ones.
-    return is_current(catalogue, folder)
+    return is_current(shard_index, folder)
 
 
 def _paths(corpus: Any) -> list[str]:
@@ -387,20 +395,3 @@ def _paths(corpus: Any) -> list[str]:
             "JSONL or Parquet file first"
         )
     return [absolute(os.fsdecode(path)) for path in paths]
-
-
-def _count(corpus: Any, columns: Named) -> int | None:
-    """How many rows there are, or None.
-
-    A first look through the text costs little beside scoring it, and gives the time left. What may
-    give its documents only once, or has to fetch them, is not looked through.
-    """
-    items = [corpus] if isinstance(corpus, str) else corpus if isinstance(corpus, list) else []
-    remote = any(isinstance(item, str) and is_remote(item) for item in items)
-    if remote or not (isinstance(corpus, Path) or hasattr(corpus, "__len__")):
-        return None
-    total = 0
-    for _ in read_corpus(corpus, **columns):
-        check_cancelled()
-        total += 1
-    return total

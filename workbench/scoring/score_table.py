@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.frames import TableLike
-from workbench.core.text import escape_control_characters
+from workbench.core.text import counted, escape_control_characters
 from workbench.corpus.alignment import documents_of
 from workbench.corpus.columns import Named
 from workbench.scoring.passages import read_text
@@ -108,7 +108,7 @@ class ScoreTable:
     def _heading(self) -> str:
         domains = self.frame["domain"].nunique()
         return (
-            f"ScoreTable: {_count(len(self), 'document')} in {_count(domains, 'domain')}, "
+            f"ScoreTable: {counted(len(self), 'document')} in {counted(domains, 'domain')}, "
             f"{len(self.skipped):,} skipped (rows: .frame)"
         )
 
@@ -149,7 +149,3 @@ def run_of(table: TableLike) -> dict[str, Any] | None:
         A copy of its record; None for a frame, which has none.
     """
     return copy.deepcopy(table.run) if isinstance(table, ScoreTable) else None
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.loading.certificate import Certificate, certify, require_certified
-from workbench.masking.masks import require_fitting, require_unmasked
+from workbench.masking.masks import require_fitting, require_heads, require_unmasked
 from workbench.masking.reference import require_max_tokens, require_window
 from workbench.masking.references import reference_of
 from workbench.models.attention_hook import Mode
@@ -116,8 +116,7 @@ class ScoringSettings:
                 moment.
             TypeError: `heads` is no HeadSet.
         """
-        if not self.heads:
-            raise ValueError("no heads to mask: every score would be 0. Give at least one head")
+        require_heads(self.heads)
         require_max_tokens(self.max_tokens)
         require_read(self.read)
         for head_set in (self.heads, *self.controls):

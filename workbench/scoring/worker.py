@@ -157,7 +157,7 @@ class ShardWorker:
             receipt.
 
         Raises:
-            CorpusError: the text was changed since the catalogue was made.
+            CorpusError: the text was changed since the shard index was made.
         """
         if documents is None:
             documents = documents_of(shard, self.sources, self.job.columns)

@@ -8,13 +8,13 @@ from .alternative_scores import (
     scorers,
     selected_only_by,
 )
-from .exposures import exposures
-from .funnel import Funnel, funnel
+from .exposure_counts import exposures
+from .filter_funnel import Funnel, funnel
 from .funnel_judges import PatternJudge, VerdictJudge
 from .rank_agreement import agreement, agreement_along
 from .ranking import Selection, select
-from .selector_agreement import SelectorAgreement, selector_agreement
 from .selector_comparison import compare_selectors, merge_score_tables
+from .selector_overlap import SelectorAgreement, selector_agreement
 
 __all__ = [
     "Funnel",

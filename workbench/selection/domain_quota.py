@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 By = Literal["documents", "tokens"]
-ALONE = -1
+NO_GROUP = -1  # the code of a document that shares its text or cluster with none
 
 
 def share_of(fraction: float) -> Fraction:
@@ -78,10 +78,10 @@ class DomainQuota:
         self._by, self._limit = by, limit
         # Integers on both sides: a float sum could stop one document early or late. At least one
         # document, since a share below one part in 10**9 was rounded to nothing.
-        self._missing = max(1, math.ceil(share * (documents if by == "documents" else tokens)))
+        self._remaining = max(1, math.ceil(share * (documents if by == "documents" else tokens)))
         self._held = (texts, clusters)
         self._not_alone = [0, 0]
-        self._chosen = self._chosen_tokens = self._passed_over = self._ties = 0
+        self._chosen = self._chosen_tokens = self._skipped = self._ties = 0
         self._threshold = math.nan
         self._last_score, self._last_count = math.nan, 0
 
@@ -93,8 +93,8 @@ class DomainQuota:
         Args:
             score: float64 (documents,).
             tokens: int64 (documents,).
-            text: int64 (documents,), the code of the group of documents with the same text; ALONE
-                for a document whose text no other one of its domain has.
+            text: int64 (documents,), the code of the group of documents with the same text;
+                NO_GROUP for a document whose text no other one of its domain has.
             cluster: the same for the clusters of near-duplicates, None without them.
 
         Returns:
@@ -102,14 +102,14 @@ class DomainQuota:
         """
         codes = (text, cluster)
         chosen = np.zeros(len(score), dtype=bool)
-        if self._missing > 0:
+        if self._remaining > 0:
             allowed = self._allowed(codes)
             sizes = allowed.astype("int64") if self._by == "documents" else tokens * allowed
             total = np.cumsum(sizes)
-            end = int(np.searchsorted(total, self._missing, side="left")) + 1
+            end = int(np.searchsorted(total, self._remaining, side="left")) + 1
             chosen[:end] = allowed[:end]
-            self._missing -= int(total[min(end, len(total)) - 1])
-            self._passed_over += int((~allowed[:end]).sum())
+            self._remaining -= int(total[min(end, len(total)) - 1])
+            self._skipped += int((~allowed[:end]).sum())
             self._chosen += int(chosen.sum())
             self._chosen_tokens += int(tokens[chosen].sum())
             for kind, code in enumerate(codes):
@@ -124,7 +124,9 @@ class DomainQuota:
         allowed = np.ones(len(text), dtype=bool)
         if self._limit is None:
             return allowed
-        grouped = text != ALONE if cluster is None else (text != ALONE) | (cluster != ALONE)
+        grouped = (
+            text != NO_GROUP if cluster is None else (text != NO_GROUP) | (cluster != NO_GROUP)
+        )
         places = np.flatnonzero(grouped)
         kinds: list[tuple[np.ndarray, list[int], dict[int, int]]] = [
             (held, code[places].tolist(), {})
@@ -135,7 +137,7 @@ class DomainQuota:
             counts = []
             for held, code, taken in kinds:
                 group = code[number]
-                if group != ALONE:
+                if group != NO_GROUP:
                     count = taken.get(group)
                     counts.append((taken, group, int(held[group]) if count is None else count))
             if all(count < self._limit for _, _, count in counts):
@@ -174,7 +176,7 @@ class DomainQuota:
             "ties_at_threshold": self._ties,
             "exact_duplicates_selected": self._not_alone[0],
             "near_duplicates_selected": self._not_alone[1] if clustered else None,
-            "duplicates_passed_over": self._passed_over,
+            "duplicates_passed_over": self._skipped,
         }
 
 
@@ -182,7 +184,7 @@ def _count_in(held: np.ndarray | None, codes: np.ndarray) -> int:
     """Count chosen members into their groups; return how many more now share a group."""
     if held is None:
         return 0
-    groups, new = np.unique(codes[codes != ALONE], return_counts=True)
+    groups, new = np.unique(codes[codes != NO_GROUP], return_counts=True)
     before = held[groups]
     after = before + new
     held[groups] = after

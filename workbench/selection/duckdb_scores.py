@@ -39,6 +39,7 @@ from workbench.selection.ranking import (
     SCORE_COLUMNS,
     TEXT_COLUMNS,
 )
+from workbench.selection.schema import lacks_tokens, lacks_value
 
 BATCH_ROWS = 200_000
 # Domains are sorted in groups of about so many rows: the sort then needs that much less disk.
@@ -89,7 +90,9 @@ class ScoreFiles:
         left_out: how many of them are in `excluded`.
         all_rows: whether all rows of the files are ranked, or those alone that are in `ranked`.
 
-    Raises ValueError when a file has other columns or a setting is out of range.
+    Raises:
+        ValueError: a file has other columns, files are of runs of two versions, a setting is out of
+            range, or a document has another text in `excluded`.
     """
 
     def __init__(
@@ -221,13 +224,15 @@ class ScoreFiles:
         for name in (*TEXT_COLUMNS, *INTEGER_COLUMNS):
             if self._rows(f"SELECT sum(no_{name}) FROM domains")[0][0]:
                 kind = "text" if name in TEXT_COLUMNS else "integers"
-                raise ValueError(f"column {name!r} must hold {kind} in every row")
+                where = f"SELECT source, row FROM files WHERE {name} IS NULL LIMIT 1"
+                raise ValueError(lacks_value(name, kind, *self._rows(where)[0]))
         totals = self._rows("SELECT min(least), sum(bad), bool_and(hex) FROM domains")[0]
         if totals[0] is None:
             what = "" if self.by_score == SCORE else f" with a value of {self.by_score!r}"
             raise ValueError(f"there are no rows{what}, so there is nothing to rank")
         if totals[0] < 1:
-            raise ValueError("a scored document has at least one token, but 'tokens' holds less")
+            where = "SELECT doc_id, tokens FROM files WHERE tokens < 1 LIMIT 1"
+            raise ValueError(lacks_tokens(*self._rows(where)[0]))
         if totals[1]:
             example = self._rows(f"SELECT doc_id FROM files WHERE {bad} LIMIT 1")
             raise ValueError(
@@ -342,6 +347,9 @@ class ScoreFiles:
         Returns:
             Keys, uint64 (groups,), ascending; a key is the hash of (domain, `column`) that `ranked`
             gives.
+
+        Raises:
+            RuntimeError: two groups share a key, whatever hash is taken.
         """
         kind = {"text_sha256": "f.text_sha256", "cluster": "n.cluster"}[column]
         source = "files f" if column == "text_sha256" else self._joined

@@ -1,7 +1,7 @@
 """Judges of a funnel that can be said in a line: a pattern in the text, or verdicts in a table.
 
-Any function from documents to verdicts is a judge (`workbench.selection.funnel`). These two need no
-Python of the user's, so the command line offers them, and the manifest says what they were.
+Any function from documents to verdicts is a judge (`workbench.selection.filter_funnel`). These two
+need no Python of the user's, so the command line offers them, and the manifest says what they were.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 from workbench.core.files import sha256_of
 from workbench.core.parquet import read_table
 from workbench.corpus.document import Document
-from workbench.selection.funnel import visible_text
+from workbench.selection.filter_funnel import visible_text
 
 IDS = ("doc_id", "id")  # the columns that a table of verdicts may name documents by
 _WORDS = {

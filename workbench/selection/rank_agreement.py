@@ -6,7 +6,7 @@ choices; a selection is worth trusting where it changes little with them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -49,14 +49,7 @@ def agreement(
         TypeError: one of them is neither a score table nor a frame.
     """
     one, other = frame_of(one), frame_of(other)
-    both = one[[*KEY, "text_sha256"]].merge(other[[*KEY, "text_sha256"]], on=KEY)
-    if both.empty:
-        raise ValueError("the two tables have no document (domain, source, row) in common")
-    differing = int((both["text_sha256_x"] != both["text_sha256_y"]).sum())
-    if differing:
-        raise ValueError(
-            f"{differing} documents have another text in the other table: score the same corpus"
-        )
+    both = in_common(one[[*KEY, "text_sha256"]], other)
     first, second = (
         select(table.merge(both[KEY], on=KEY), fraction, by).table.sort_values(KEY)
         for table in (one, other)
@@ -76,6 +69,43 @@ def agreement(
         "domain", "documents", "left_out", "spearman", "low", "high", "chosen", "overlap",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def in_common(
+    one: pd.DataFrame,
+    other: pd.DataFrame,
+    name: str = "the other table",
+    columns: Sequence[str] = (),
+) -> pd.DataFrame:
+    """The documents of a score table that another one holds, too.
+
+    Args:
+        one: rows with `KEY` and text_sha256.
+        other: rows with the same columns.
+        name: what `other` is called in an error.
+        columns: columns of `other` that are wanted beside those of `one`.
+
+    Returns:
+        The rows of `one` whose document is in `other`, and these columns.
+
+    Raises:
+        ValueError: there is none, or one has another text in the other table.
+    """
+    theirs = other[[*KEY, "text_sha256", *columns]].rename(columns={"text_sha256": "text_there"})
+    both = one.merge(theirs, on=KEY)
+    if both.empty:
+        here, there = (sorted(set(table["source"]))[:3] for table in (one, other))
+        raise ValueError(
+            f"{name} has no document (domain, source, row) in common with the first one: its "
+            f"sources are {there!r:.200}, those of the first {here!r:.200}. Score the same corpus "
+            "with both, given by the same paths"
+        )
+    differing = int((both["text_sha256"] != both.pop("text_there")).sum())
+    if differing:
+        raise ValueError(
+            f"{differing} documents have another text in {name}: score the same corpus with both"
+        )
+    return both
 
 
 def agreement_along(

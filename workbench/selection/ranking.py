@@ -9,17 +9,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from workbench.core.frames import TableLike, frame_of
+from workbench.core.frames import TableLike, as_html, frame_of
 from workbench.scoring.columns.built_in import WHY_MISSING
 from workbench.scoring.score_table import run_of
-from workbench.selection.domain_quota import ALONE, By, DomainQuota, check_by, share_of
+from workbench.selection.domain_quota import NO_GROUP, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
-from workbench.selection.funnel import Funnel, excluded_rows, without_excluded
+from workbench.selection.filter_funnel import Funnel, excluded_rows, without_excluded
+from workbench.selection.schema import lacks_tokens, lacks_value
 
 TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
 INTEGER_COLUMNS = ("row", "tokens", "predicted")
@@ -84,8 +86,7 @@ class Selection:
         return f"{selection_heading(self)}\n{self.domains.to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        # Domain names are text from the web, so pandas' escaping is asked for by name.
-        return f"<p>{selection_heading(self)}</p>{self.domains.to_html(index=False, escape=True)}"
+        return as_html(selection_heading(self), self.domains)
 
 
 def selection_heading(selection: Any) -> str:
@@ -261,8 +262,8 @@ def _near(ranked: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
 
 
 def _codes(groups: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Number the groups with two members or more; ALONE elsewhere. Also an empty count of each."""
-    codes = np.full(len(groups), ALONE, dtype="int64")
+    """Number the groups of two members or more; NO_GROUP elsewhere. Also an empty count of each."""
+    codes = np.full(len(groups), NO_GROUP, dtype="int64")
     shared = (groups.duplicated(keep=False) & groups.notna()).to_numpy()
     codes[shared], names = pd.factorize(groups[shared])
     return codes, np.zeros(len(names), dtype="int32")
@@ -301,6 +302,25 @@ def with_values(frame: pd.DataFrame, by_score: str) -> pd.DataFrame:
     return frame.assign(**{by_score: column})[there]
 
 
+def _check_column(
+    table: pd.DataFrame,
+    column: str,
+    kind: str,
+    holds: Callable[[Any], bool],
+    complete: bool = True,
+) -> None:
+    """Refuse a column of another type, or, unless `complete` is False, with a gap."""
+    gaps = table[column].isna()
+    if complete and gaps.any():
+        raise ValueError(lacks_value(column, kind, *table.loc[gaps, ["source", "row"]].iloc[0]))
+    if not holds(table[column]):
+        (first,) = table[column].iloc[:1].tolist()
+        raise ValueError(
+            f"column {column!r} must hold {kind}, got {table[column].dtype} (first: {first!r:.90})"
+            ": convert it, or give the table of score_corpus"
+        )
+
+
 def _check(table: pd.DataFrame) -> None:
     """Refuse a table that could not be ranked, or whose ranking would mean nothing."""
     missing = [column for column in SCORE_COLUMNS if column not in table.columns]
@@ -312,16 +332,14 @@ def _check(table: pd.DataFrame) -> None:
     if table.empty:
         raise ValueError("the score table has no rows, so there is nothing to rank")
     for column in TEXT_COLUMNS:
-        if not pd.api.types.is_string_dtype(table[column]) or table[column].isna().any():
-            raise ValueError(f"column {column!r} must hold text in every row")
+        _check_column(table, column, "text", pd.api.types.is_string_dtype)
     for column in INTEGER_COLUMNS:
-        if not pd.api.types.is_integer_dtype(table[column]) or table[column].isna().any():
-            raise ValueError(f"column {column!r} must hold integers, got {table[column].dtype}")
-    if (table["tokens"] < 1).any():
-        raise ValueError("a scored document has at least one token, but 'tokens' holds less")
+        _check_column(table, column, "integers", pd.api.types.is_integer_dtype)
+    less = table["tokens"] < 1
+    if less.any():
+        raise ValueError(lacks_tokens(*table.loc[less, ["doc_id", "tokens"]].iloc[0]))
     for column in FLOAT_COLUMNS:
-        if not pd.api.types.is_float_dtype(table[column]):
-            raise ValueError(f"column {column!r} must hold floats, got {table[column].dtype}")
+        _check_column(table, column, "floats", pd.api.types.is_float_dtype, complete=False)
     bad = ~np.isfinite(table["score"].to_numpy("float64", na_value=np.nan))
     if bad.any():
         example = table.loc[bad, "doc_id"].iloc[0]

@@ -81,4 +81,29 @@ def schema_of(manifest_format: int = NEWEST, of_user: Iterable[ScoreColumn] = ()
     )
 
 
-SELECTION_SCHEMA = schema_of()
+def lacks_value(column: str, kind: str, source: object, row: object) -> str:
+    """The message about a score table with a row that lacks what ranking needs.
+
+    Args:
+        column: the column.
+        kind: what it must hold, such as "text".
+        source: of the first such document.
+        row: its row there.
+    """
+    return (
+        f"column {column!r} must hold {kind} in every row; the document of source {source!r:.100}, "
+        f"row {row} has none: leave such documents out, or score the corpus again"
+    )
+
+
+def lacks_tokens(doc_id: object, tokens: object) -> str:
+    """The message about a score table with a document of no tokens.
+
+    Args:
+        doc_id: of the first such document.
+        tokens: what its row holds.
+    """
+    return (
+        f"a scored document has at least one token, but 'tokens' holds less (first: document "
+        f"{doc_id!r:.100} with {tokens}); leave such documents out, or score them again"
+    )

@@ -13,7 +13,7 @@ import pandas as pd
 
 from workbench.core.frames import TableLike, frame_of
 from workbench.core.intervals import percentile_interval
-from workbench.selection.rank_agreement import KEY, agreement
+from workbench.selection.rank_agreement import KEY, agreement, in_common
 from workbench.selection.ranking import By, select
 
 
@@ -45,18 +45,8 @@ def merge_score_tables(tables: Mapping[str, TableLike]) -> pd.DataFrame:
         raise ValueError(f"{taken} are columns of the score table: give the selectors other names")
     joined = first
     for name, frame in frames.items():
-        scores = frame[[*KEY, "text_sha256", "score"]].rename(
-            columns={"score": name, "text_sha256": "theirs"}
-        )
-        joined = joined.merge(scores, on=KEY)
-        differing = int((joined["text_sha256"] != joined.pop("theirs")).sum())
-        if differing:
-            raise ValueError(
-                f"{differing} documents have another text in the table of {name!r:.100}: score the "
-                "same corpus"
-            )
-    if joined.empty:
-        raise ValueError("the tables have no document (domain, source, row) in common")
+        scores = frame.assign(**{name: frame["score"]})
+        joined = in_common(joined, scores, f"the table of {name!r:.100}", [name])
     return joined
 
 

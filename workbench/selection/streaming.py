@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from workbench.core.progress import progress_bar
-from workbench.selection.domain_quota import ALONE, By, DomainQuota
+from workbench.selection.domain_quota import NO_GROUP, By, DomainQuota
 from workbench.selection.duckdb_scores import ScoreFiles
 from workbench.selection.schema import schema_of
 from workbench.selection.text_digest import DigestStream
@@ -149,8 +149,8 @@ class StreamingSelection:
 
 
 def _places(keys: np.ndarray, wanted: pa.Array) -> np.ndarray:
-    """Where each key stands among the ascending `keys`, ALONE where it is null or not there."""
-    codes = np.full(len(wanted), ALONE, dtype="int64")
+    """Where each key stands among the ascending `keys`, NO_GROUP where it is null or not there."""
+    codes = np.full(len(wanted), NO_GROUP, dtype="int64")
     if len(keys):
         values = pc.fill_null(wanted, 0).to_numpy(zero_copy_only=False).astype("uint64")
         at = np.minimum(np.searchsorted(keys, values), len(keys) - 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from workbench.core.text import counted
 from workbench.masking.effects import HeadEffects, Method
 from workbench.models.geometry import HasGeometry
 from workbench.models.heads import Head, HeadSet, heads_in
@@ -280,8 +281,7 @@ def _retrieval(values: np.ndarray) -> HeadColours:
     """Shares of a probe on a scale from 0 to 1, so that a model that copies nothing looks it."""
     high = float(np.nanmax(values, initial=0))
     count = int((values >= RETRIEVES).sum())
-    heads = "head" if count == 1 else "heads"
-    note = f"{count} {heads} at {RETRIEVES} or above"
+    note = f"{counted(count, 'head')} at {RETRIEVES} or above"
     if high < RETRIEVES:
         note = f"highest {high:.2f}: no head copies"
     return HeadColours(RETRIEVAL, values, 0.0, max(high, 1.0), note=note)

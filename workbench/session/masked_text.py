@@ -15,7 +15,7 @@ from workbench.masking.token_changes import TokenChanges, TokenPrediction
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.model import Model
-from workbench.scoring.step_influence import Steps, split_steps, steps_of
+from workbench.scoring.step_scores import Steps, split_steps, steps_of
 from workbench.session.actions import Listeners, action
 from workbench.session.head_choices import control_for, toggled
 from workbench.session.state import Heads, History, State, as_heads, require_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -13,11 +13,9 @@ import plotly.graph_objects as go
 from workbench.core.text import escape_control_characters
 from workbench.figures.theme import themed
 from workbench.scaling.law import Law
-from workbench.scaling.law_fit import REFITTED
+from workbench.scaling.law_fit import REFITTED, LawFit
+from workbench.scaling.mixtures import BestMixture, MixtureFit
 from workbench.scaling.run_text import runs_as_text
-
-if TYPE_CHECKING:
-    from workbench.session.scaling_desk import ScalingDesk
 
 PAGE = (
     "body{font:15px/1.45 sans-serif;max-width:1000px;margin:24px auto;padding:0 12px;color:#222}"
@@ -27,7 +25,20 @@ PAGE = (
 )
 
 
-def desk_code(desk: ScalingDesk) -> str:
+class Desk(Protocol):
+    """What is read of a `ScalingDesk`, which imports this module."""
+
+    runs: pd.DataFrame | None
+    brought: str | None
+    mixtures: MixtureFit | None
+    laws: tuple[str, ...]
+    inputs: dict[str, float]
+    held_out: frozenset[int]
+    fit: LawFit | None
+    best: BestMixture | None
+
+
+def desk_code(desk: Desk) -> str:
     """Python that works out again what is on a desk.
 
     Args:
@@ -68,7 +79,7 @@ def desk_code(desk: ScalingDesk) -> str:
 
 
 def desk_page(
-    desk: ScalingDesk,
+    desk: Desk,
     figure: go.Figure,
     title: str,
     tables: Mapping[str, pd.DataFrame],

@@ -217,12 +217,12 @@ class ScalingDesk:
 
     def rates(self) -> dict[str, float]:
         """The learning rate that each law in standard parameterisation says for the run."""
-        said = {}
+        rates = {}
         for key, law in LAWS.items():
             inputs = self.inputs_of(law)
             if law.output == LAWS["step law"].output and inputs is not None:
-                said[key] = float(law.evaluate(**inputs))
-        return said
+                rates[key] = float(law.evaluate(**inputs))
+        return rates
 
     def says(self) -> pd.DataFrame:
         """What each law says of the run.

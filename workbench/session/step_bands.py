@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from workbench.core.text import counted
 from workbench.masking.token_changes import CONTINUED, TokenChanges
-from workbench.scoring.step_influence import Steps, split_steps, step_of_tokens, steps_of
+from workbench.scoring.step_scores import Steps, split_steps, step_of_tokens, steps_of
 
 
 class StepBand(NamedTuple):
@@ -72,8 +73,7 @@ def in_words(band: StepBand, steps: int) -> str:
     name = f"step {band.step + 1} of {steps}"
     if not band.tokens:
         return f"{name}: no token of it is predicted"
-    noun = "token" if band.tokens == 1 else "tokens"
     share = "" if np.isnan(band.rise) else f" ({100 * band.rise:+.0f} %)"
-    return f"{name}: {band.change:+.2f} nats over {band.tokens:,} {noun}{share}".replace(
+    return f"{name}: {band.change:+.2f} nats over {counted(band.tokens, 'token')}{share}".replace(
         "-", "\u2212"
     )

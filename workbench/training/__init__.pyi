@@ -8,7 +8,7 @@ from .held_out import HeldOutSplit, held_out_split
 from .lookup_corpus import lookup_probes, lookup_text, lookup_tokenizer
 from .mask_schedule import MaskSchedule
 from .memorisation import MemorisationAudit, memorisation_audit
-from .planted_world import (
+from .planted_documents import (
     planted_kinds,
     planted_probes,
     planted_selector,

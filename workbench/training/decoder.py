@@ -29,6 +29,9 @@ class Decoder:
         heads: query heads of a layer, a multiple of kv_heads.
         kv_heads: key-value heads of a layer; None: as many as heads.
         context: tokens in one training row, 2 or more.
+
+    Raises:
+        ValueError: a size is out of its range, or no multiple of what it has to be one of.
     """
 
     layers: int = 4

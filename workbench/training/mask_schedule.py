@@ -26,6 +26,10 @@ class MaskSchedule:
         every: Dt, the steps between two changes.
         times: n, how many changes there are.
         seed: of the order in which the heads come.
+
+    Raises:
+        TypeError: `heads` is no HeadSet.
+        ValueError: a number is out of its range.
     """
 
     heads: HeadSet

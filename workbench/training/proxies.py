@@ -104,8 +104,14 @@ def proxy_runs(
             f"must be those of the documents, and unique; odd: {odd!r:.200}"
         )
     shares = plan.to_numpy(dtype=float)
-    if not (shares >= 0).all() or not (np.abs(shares.sum(axis=1) - 1) <= 1e-6).all():
-        raise ValueError("each row of the plan holds shares of 0 or more that sum to 1")
+    odd_rows = ~((shares >= 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) <= 1e-6))
+    if odd_rows.any():
+        first = int(odd_rows.argmax())
+        raise ValueError(
+            f"each row of the plan holds shares of 0 or more that sum to 1; row "
+            f"{plan.index[first]!r:.50} holds {plan.iloc[first].to_dict()!r:.200}, which sum to "
+            f"{shares[first].sum():.6g}: divide each row by its sum"
+        )
     encoded = TokenRows(documents, tokenizer, recipe.decoder.context)
     tokens = pd.Series([len(ids) for ids in encoded.ids]).groupby(np.array(domains)).sum()
     often = plan * tokens.sum() / tokens[list(plan.columns)]  # how often a document comes

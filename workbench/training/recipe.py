@@ -30,6 +30,9 @@ class Recipe:
         precision: accelerate's mixed_precision: "no", "bf16" or "fp16".
         base_width: the width that learning_rate and weight_decay are meant for, where `at_width`
             made the recipe; None: they are taken as they are.
+
+    Raises:
+        ValueError: a number is out of its range.
     """
 
     decoder: Decoder = field(default_factory=Decoder)

@@ -26,7 +26,7 @@ from workbench.corpus.readers.rows import read_source, row_offsets
 from workbench.corpus.reading import CorpusError, read_corpus
 from workbench.corpus.sources import sources_of
 from workbench.scoring import run
-from workbench.scoring.shards import catalogue_of
+from workbench.scoring.folder.shard_index import shard_index_of
 
 LINES = jsonl(FIFTY)
 ALL = [row["id"] for row in FIFTY]
@@ -156,11 +156,11 @@ def test_a_shard_that_fails_tells_no_credential(signed, tmp_path, tiny, monkeypa
     heads = wb.HeadSet.of([(0, 1)], tiny)
 
     def and_then_refused(*arguments):
-        made = catalogue_of(*arguments)
+        made = shard_index_of(*arguments)
         monkeypatch.setattr(Signed, "do_GET", lambda self: self.send_error(503))
         return made
 
-    monkeypatch.setattr(run, "catalogue_of", and_then_refused)
+    monkeypatch.setattr(run, "shard_index_of", and_then_refused)
     with pytest.raises((CorpusError, OSError, RuntimeError)) as caught:
         wb.score_corpus(tiny, heads, url, out, shard_size=4, workers=1)
     assert not [secret for secret in HIDDEN if secret in full_message(caught.value)]

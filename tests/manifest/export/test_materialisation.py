@@ -291,7 +291,7 @@ def test_cancel_stops_it_and_leaves_nothing(manifest, tmp_path):
         if progress.done == 2:
             stop.set()
 
-    with workbench.core.progress.watched(hear, stop), pytest.raises(Cancelled):
+    with workbench.core.progress.cancellable(hear, stop), pytest.raises(Cancelled):
         materialise(manifest, scored(), tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").iterdir()} <= {".lock"}
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import workbench as wb
 from workbench.cli.main import app
-from workbench.core.progress import Cancelled, watched
+from workbench.core.progress import Cancelled, cancellable
 from workbench.manifest.verification.levels import LEVELS
 from workbench.manifest.verification.report import VerificationError
 from workbench.manifest.verification.verify import verify_manifest
@@ -113,13 +113,13 @@ def test_a_level_that_cannot_be_reached_is_refused_at_once(made, options, messag
 
 def test_it_can_be_stopped_and_tells_how_far_it_is(made):
     states, stop = [], threading.Event()
-    with watched(states.append, stop):
+    with cancellable(states.append, stop):
         verify_manifest(made / "run", corpus=made / "corpus", **COLUMNS)
     titles = {state.title for state in states}
     assert {"hashing files", "sources", "texts"} <= titles
     assert [state.done for state in states if state.title == "texts"][-1] == 120
     stop.set()
-    with watched(states.append, stop), pytest.raises(Cancelled):
+    with cancellable(states.append, stop), pytest.raises(Cancelled):
         verify_manifest(made / "run", corpus=made / "corpus", **COLUMNS)
 
 

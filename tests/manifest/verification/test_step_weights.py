@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import workbench as wb
 from workbench.cli.main import app
-from workbench.scoring.step_influence import settings_path
+from workbench.scoring.step_scores import settings_path
 
 MODEL = make_model(bos=True)
 HEADS = wb.HeadSet.of([(0, 1), (1, 3), (2, 2)], MODEL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import types
 
 import pandas as pd
@@ -285,8 +284,7 @@ def test_scores_a_sample_again(factor, failed, made, monkeypatch):
         ]
 
     # The model is the only thing here that a test of the manifest can do without.
-    module = types.SimpleNamespace(scored=scored)
-    monkeypatch.setitem(sys.modules, "workbench.scoring.influence", module)
+    monkeypatch.setattr("workbench.scoring.influence.scored", scored)
     model = types.SimpleNamespace(identity=IDENTITY)
     assert failures(made, model=model, corpus=documents(), sample=5) == failed
     settings = asked["settings"]

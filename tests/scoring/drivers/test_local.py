@@ -17,11 +17,11 @@ from support.corpora import FIFTY, write
 from support.models import make_model
 
 import workbench as wb
-from workbench.core.progress import Cancelled, watched
+from workbench.core.progress import Cancelled, cancellable
 from workbench.scoring.drivers import local as local_driver
 from workbench.scoring.drivers.shared_model import open_stored, store
 from workbench.scoring.folder.run_folder import acquire_run_folder, run_record
-from workbench.scoring.shards import catalogue_of
+from workbench.scoring.folder.shard_index import shard_index_of
 from workbench.scoring.worker import Job
 
 ROOT = Path.cwd()
@@ -156,7 +156,7 @@ def test_cancel_ends_the_workers_and_keeps_what_is_done(tiny, heads, corpus, tmp
         if progress.title == "scoring" and progress.done:
             stop.set()
 
-    with pytest.raises(Cancelled), watched(hear, stop):
+    with pytest.raises(Cancelled), cancellable(hear, stop):
         wb.run_scoring(tiny, heads, corpus, tmp_path, shard_size=2, workers=1)
     assert not [
         child for child in psutil.Process().children() if "local_process" in str(child.cmdline())
@@ -194,7 +194,7 @@ def test_a_worker_that_would_score_otherwise_refuses(tiny, heads, corpus, tmp_pa
     columns = {"id": "id", "text": "text", "domain": "domain"}
     prints = {"mode": "zero"}
     job = Job(settings, prints, [str(corpus)], columns, tmp_path)
-    shards = catalogue_of([str(corpus)], columns, 40, tmp_path).shards
+    shards = shard_index_of([str(corpus)], columns, 40, tmp_path).shards
     with pytest.raises(RuntimeError, match=r"other settings than the run: .*mode"):
         list(local_driver.drive(tiny, job, shards, 1))
 

@@ -23,14 +23,14 @@ from support.paths import TESTS
 from support.pipes_of_sources import Pipe
 
 import workbench as wb
-from workbench.core.progress import Cancelled, watched
+from workbench.core.progress import Cancelled, cancellable
 from workbench.scoring.drivers import ray as ray_driver
 from workbench.scoring.drivers import ray_cluster
 from workbench.scoring.folder import run_folder
 from workbench.scoring.folder.receipts import Receipt
+from workbench.scoring.folder.shard_index import shard_index_of
 from workbench.scoring.report import Failure
 from workbench.scoring.run import run_scoring
-from workbench.scoring.shards import catalogue_of
 from workbench.scoring.worker import Job, ProgressDelta
 
 ray = pytest.importorskip("ray")
@@ -120,7 +120,7 @@ def job_of(model, heads, corpus, folder):
     settings = wb.scoring.ScoringSettings(heads).resolved(model)
     record = run_folder.run_record(model, settings, settings.certified(model))
     job = Job(settings, run_folder.fingerprint(record), [str(corpus)], COLUMNS, folder)
-    return job, catalogue_of([str(corpus)], COLUMNS, 6, folder).shards
+    return job, shard_index_of([str(corpus)], COLUMNS, 6, folder).shards
 
 
 @pytest.mark.slow
@@ -271,7 +271,7 @@ def test_stopped_work_leaves_no_actor(cluster, faulty, model, heads, corpus, tmp
         stop.set()
 
     presser = alone(press)
-    with pytest.raises(Cancelled), watched(lambda progress: None, stop):
+    with pytest.raises(Cancelled), cancellable(lambda progress: None, stop):
         run_scoring(model, heads, corpus, tmp_path / "run", workers=1, driver="ray", shard_size=1)
     presser.join()
     gate.open()

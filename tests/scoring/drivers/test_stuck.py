@@ -20,8 +20,8 @@ from workbench.scoring.drivers import local as local_driver
 from workbench.scoring.drivers import stuck
 from workbench.scoring.folder import run_folder
 from workbench.scoring.folder.receipts import Receipt
+from workbench.scoring.folder.shard_index import shard_index_of
 from workbench.scoring.report import Failure
-from workbench.scoring.shards import catalogue_of
 from workbench.scoring.worker import Job, ProgressDelta
 
 COLUMNS = {"id": "id", "text": "text", "domain": "domain"}
@@ -65,7 +65,7 @@ def given(tiny, heads, tmp_path):
     record = run_folder.run_record(tiny, settings, settings.certified(tiny))
     given = [str(path) for path in paths]
     job = Job(settings, run_folder.fingerprint(record), given, COLUMNS, folder, 3600.0)
-    return job, paths, catalogue_of(given, COLUMNS, 5, folder).shards
+    return job, paths, shard_index_of(given, COLUMNS, 5, folder).shards
 
 
 @pytest.mark.slow

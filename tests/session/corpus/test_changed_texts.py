@@ -7,7 +7,7 @@ import pytest
 from support.models import make_model
 
 import workbench as wb
-from workbench.evaluation.counterfactuals import KINDS
+from workbench.evaluation.changed_documents import KINDS
 from workbench.session.corpus.changed_texts import COLUMNS
 
 HEADS = "L0H1 L2H3"

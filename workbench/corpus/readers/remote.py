@@ -194,7 +194,7 @@ def is_folder(path: str) -> bool:
         return bool(files.isdir(place))
 
 
-def stamp(path: str) -> tuple[int | None, str]:
+def file_signature(path: str) -> tuple[int | None, str]:
     """The signature of a remote file, which differs when the file was changed.
 
     Args:

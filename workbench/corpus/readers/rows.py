@@ -108,7 +108,7 @@ def read_source(
     columns = columns.within(source.name, source.domain)
     if source.kind == "hub":
         rows = _hub(source, columns)
-    elif source.kind == "stray":
+    elif source.kind == "unsupported":
         reason = utf8_name(source.reason or "not read")  # the file's name may stand in it
         rows = iter([Skipped(None, None, source.name, 0, reason)])
     elif source.kind == "dataset":

@@ -89,7 +89,7 @@ def sources(ranked: SelectionRows, corpus: CorpusHandle) -> tuple[bool, str]:
     with progress_bar("sources", "file", len(ranked.sources), bar=len(ranked.sources) > 50) as done:
         for name, _, last in ranked.sources.values():
             source, row = corpus.files.get(name), int(ranked.rows[last - 1])
-            if source is None or source.kind == "stray":
+            if source is None or source.kind == "unsupported":
                 missing.append(name)
             elif not reaches(source, row):
                 short.append((name, row))
@@ -243,7 +243,7 @@ def _wanted_texts(
     for rows in ranked.sources.values():
         source = corpus.files.get(rows.name)
         places = rows.first + np.flatnonzero(wanted[rows.first : rows.last])
-        if source is None or source.kind == "stray" or not len(places):
+        if source is None or source.kind == "unsupported" or not len(places):
             continue
         yield from _texts_of(ranked, source, corpus.columns, rows, places)
 

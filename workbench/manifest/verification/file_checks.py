@@ -240,8 +240,8 @@ def listing(
     )
     receipts = record.get("receipts_file")
     if not receipts or receipts["path"] not in stated:  # else `receipts` looks for them
-        strays = {f"scores/{path.name}" for path in (folder / "scores").glob("*")} - set(stated)
-        require(not strays, f"score files that belong to no run: {sorted(strays)!r:.300}")
+        extra = {f"scores/{path.name}" for path in (folder / "scores").glob("*")} - set(stated)
+        require(not extra, f"score files that belong to no run: {sorted(extra)!r:.300}")
     for file in filter(None, [*record.get("score_files", []), record["skipped_file"], receipts]):
         if file["path"] in stated:
             same = stated[file["path"]] == file.get("sha256")
@@ -327,8 +327,8 @@ def score_files(
 
 
 def _no_strays(folder: pathlib.Path, subfolder: str, known: set[str]) -> None:
-    strays = {path.name for path in (folder / subfolder).glob("*")} - known
-    require(not strays, f"files in {subfolder} that belong to no run: {sorted(strays)!r:.300}")
+    extra = {path.name for path in (folder / subfolder).glob("*")} - known
+    require(not extra, f"files in {subfolder} that belong to no run: {sorted(extra)!r:.300}")
 
 
 def skipped(

@@ -56,7 +56,7 @@ def certificate(record: dict[str, Any], manifest: dict[str, Any]) -> tuple[bool,
     stated = {key: record["model"].get(key) for key in keys}
     made_for = {key: getattr(certificate, key) for key in keys}
     require(made_for == stated, f"it was made for {made_for}, the scores with {stated!r:.100}")
-    require(certificate.ok, _complaint(certificate))
+    require(certificate.ok, _failure_message(certificate))
     return True, f"all {len(certificate.checks)} checks of the model passed when it scored"
 
 
@@ -79,11 +79,11 @@ def certified_again(model: Any) -> tuple[bool, str]:
     if not isinstance(model, Model):
         raise NotChecked(f"it takes a Model as load_model gives it, got {type(model).__name__}")
     certificate = certify(model)
-    require(certificate.ok, _complaint(certificate))
+    require(certificate.ok, _failure_message(certificate))
     return True, f"the given model passes all {len(certificate.checks)} checks"
 
 
-def _complaint(certificate: Any) -> str:
+def _failure_message(certificate: Any) -> str:
     failed = [
         f"{check.name}: measured {check.found}" for check in certificate.checks if not check.passed
     ]

@@ -25,7 +25,7 @@ from workbench.manifest.croissant import (
 from workbench.manifest.verification.ranking_again import Again, score_files
 from workbench.manifest.verification.report import NotChecked, require
 from workbench.manifest.verification.row_checks import Files
-from workbench.selection.funnel import STAGES, stages_of
+from workbench.selection.filter_funnel import STAGES, stages_of
 
 
 def scored_rows(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from workbench.core.frames import as_html
 from workbench.core.progress import check_cancelled
 from workbench.manifest.verification.levels import LEVELS, reached
 
@@ -100,20 +101,33 @@ class Verification:
         return list(self.checks[["check", "ok", "detail"]].itertuples(index=False, name=None))
 
     def __repr__(self) -> str:
-        marks = {True: "ok     ", False: "FAILED ", None: "-      "}
-        lines = [f"{marks[ok]} {check}: {detail}" for check, ok, detail in self._rows()]
-        good = {line for line in lines if line.startswith(f"{marks[True]} file ")}
-        if len(good) > _FILES_SHOWN:  # a run has a score file a shard
-            first = next(place for place, line in enumerate(lines) if line in good)
-            lines[first] = f"{marks[True]} {len(good)} files: size and sha256 as stated"
-            lines = [line for line in lines if line not in good]
+        lines = [f"{mark:<7} {check}: {detail}" for mark, check, detail in self._shown()]
+        return "\n".join([self._heading(), *lines, *self._ending()])
+
+    def _repr_html_(self) -> str:
+        rows = pd.DataFrame(self._shown(), columns=["", "check", "detail"])
+        return as_html("\n".join([self._heading(), *self._ending()]), rows)
+
+    def _shown(self) -> list[tuple[str, str, str]]:
+        """The checks with their marks; files that are as stated are one row if they are many."""
+        marks = {True: "ok", False: "FAILED", None: "-"}
+        rows = [(marks[ok], check, detail) for check, ok, detail in self._rows()]
+        good = [row for row in rows if row[0] == marks[True] and row[1].startswith("file ")]
+        if len(good) <= _FILES_SHOWN:  # a run has a score file a shard
+            return rows
+        merged = (marks[True], f"{len(good)} files", "size and sha256 as stated")
+        gone, first = set(good), rows.index(good[0])
+        return [row for row in [*rows[:first], merged, *rows[first:]] if row not in gone]
+
+    def _heading(self) -> str:
+        return f"Verification: {'ok' if self.ok else 'FAILED'}"
+
+    def _ending(self) -> tuple[str, str]:
         times = [
             f"{level} {seconds:.2f} s"
             for level, seconds in zip(self.levels["level"], self.levels["seconds"], strict=True)
         ]
-        heading = f"Verification: {'ok' if self.ok else 'FAILED'}"
-        ending = self.outcome[0].upper() + self.outcome[1:]
-        return "\n".join([heading, *lines, "Levels: " + ", ".join(times), ending])
+        return "Levels: " + ", ".join(times), self.outcome[0].upper() + self.outcome[1:]
 
 
 class VerificationError(ValueError):
@@ -177,6 +191,9 @@ class Steps:
 
         Returns:
             The value, or None when the check failed or was not made.
+
+        Raises:
+            Cancelled: the verification was cancelled; nothing else gets out.
         """
         check_cancelled()
         value: Any = None

@@ -17,7 +17,7 @@ from workbench.manifest.verification.report import Failed
 from workbench.masking.references import is_known
 from workbench.models.model import Model
 from workbench.scoring.settings import ScoringSettings
-from workbench.scoring.step_influence import Steps, settings_path, step_influence
+from workbench.scoring.step_scores import Steps, settings_path, step_influence
 
 
 def verify_steps(

@@ -52,6 +52,6 @@ class OpenShards:
             self.waiting.appendleft(shard)
             return None
         self.left -= 1
-        ranges = [[piece.source, piece.start, piece.stop] for piece in shard.pieces]
+        ranges = [[span.source, span.start, span.stop] for span in shard.row_ranges]
         rows = shard.documents + len(shard.refused)
         return Failure(shard.name(self._job.fingerprint), ranges, rows, reason, attempts)

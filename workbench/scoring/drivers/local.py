@@ -97,6 +97,13 @@ class _Pool:
         self.limit, self.looked = Limit(job.shard_timeout), monotonic()
 
     def run(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failure | ProgressDelta]:
+        """The outcomes of the shards, as workers on the devices give them.
+
+        Raises:
+            RuntimeError: a worker cannot start.
+            OSError: the system refuses what every shard would need, such as room on the disk.
+            Cancelled: the work was cancelled.
+        """
         open_shards = OpenShards(self.job, shards)
         starts = 0  # of workers killed before they were ready, no shard done in between
         try:
@@ -184,13 +191,13 @@ class _Worker:
         self.device, self.ready, self.through = device, False, ProgressDelta(0, 0)
         self.silent = 0.0  # seconds
         self.shard: Shard | None = None
-        self.complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
+        self.stderr_file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
         # -P: no module is taken from the folder that the user stands in, a corpus perhaps.
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "workbench.scoring.drivers.local_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.complaints,
+            stderr=self.stderr_file,
             start_new_session=True,  # Ctrl-C is for this process, which then ends the workers
             env=os.environ | ({"OMP_NUM_THREADS": "1"} if device == "cpu" else {}),
         )
@@ -210,8 +217,8 @@ class _Worker:
         if event is not None:
             return event["failed"]
         code = self.process.wait()
-        self.complaints.seek(0)
-        last = self.complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        self.stderr_file.seek(0)
+        last = self.stderr_file.read().decode("utf-8", "replace").strip().splitlines()[-1:]
         ended = f"signal {-code}" if code < 0 else f"exit status {code}"
         return f"the worker ended by {ended}" + (f": {last[0][:300]}" if last else "")
 
@@ -221,7 +228,7 @@ class _Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a dead disk
             self.process.wait(_MOST_TO_END)
         self.thread.join(_MOST_TO_END)
-        for stream in (self.process.stdin, self.process.stdout, self.complaints):
+        for stream in (self.process.stdin, self.process.stdout, self.stderr_file):
             if self.thread.is_alive() and stream is self.process.stdout:
                 continue  # it is being read
             # What was still to be sent is lost with the process.

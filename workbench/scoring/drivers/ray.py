@@ -90,7 +90,13 @@ class _Pool:
     def run(
         self, shards: Sequence[Shard], count: int
     ) -> Iterator[Receipt | Failure | ProgressDelta]:
-        """The outcomes of the shards, by `count` actors at a time."""
+        """The outcomes of the shards, by `count` actors at a time.
+
+        Raises:
+            RuntimeError: a worker cannot start.
+            OSError: the system refuses what every shard would need, such as room on the disk.
+            Cancelled: the work was cancelled.
+        """
         open_shards = OpenShards(self.job, shards)
         waiting = open_shards.waiting
         starts = 0  # of actors killed before they were ready, none ready in between

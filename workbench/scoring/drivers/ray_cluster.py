@@ -21,7 +21,11 @@ _NO_USAGE = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def import_ray() -> ModuleType:
-    """Ray. Raises ImportError that says how to get it."""
+    """The package Ray, imported when it is needed.
+
+    Raises:
+        ImportError: it is not installed; the message says how to get it.
+    """
     try:
         import ray
     except ImportError as error:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 
-from workbench.core.progress import watched
+from workbench.core.progress import cancellable
 
 LEAST = 1800.0  # seconds
 TIMES = 20
@@ -99,7 +99,7 @@ def signs(give: Callable[[], object]) -> Iterator[None]:
             last = monotonic()
             give()
 
-    with watched(lambda progress: sign(), threading.Event(), sign=sign):
+    with cancellable(lambda progress: sign(), threading.Event(), sign=sign):
         yield
 
 

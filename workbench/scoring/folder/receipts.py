@@ -50,7 +50,7 @@ class Receipt:
     Attributes:
         shard: the name of its files.
         fingerprint: of the settings.
-        pieces: (source, first row, end row) of each range of rows.
+        pieces: (source, first row, end row) of each range of rows (a name in the file).
         documents: digest of the documents that it was given.
         read: rows, which are scored + len(skipped).
         scored: documents that have a score.
@@ -117,7 +117,7 @@ def write_scores(
     receipt = Receipt(
         name,
         fingerprint,
-        [[piece.source, piece.start, piece.stop] for piece in shard.pieces],
+        [[span.source, span.start, span.stop] for span in shard.row_ranges],
         shard.digest,
         len(rows) + len(skipped),
         len(rows),

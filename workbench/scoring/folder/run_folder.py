@@ -6,7 +6,7 @@
     receipts.sha256          the receipts of a finished run (see `folder.receipts`)
     skipped.jsonl            documents without a score, each with its reason
     failures.jsonl           shards that could not be scored, while there are any
-    catalogue.jsonl          the shards, where several workers share them (see `scoring.shards`)
+    catalogue.jsonl          the shards, where several workers share them (see `shard_index`)
     superseded/              scores of earlier texts or settings (see `folder.superseded`)
 
 Scores belong to (weights, tokenizer, heads, mode, dtype, window, formula): that is the fingerprint,
@@ -129,8 +129,10 @@ def acquire_run_folder(
     own = folder / (".lock" if count == 1 else f".lock-{index}{same_division}")
     held = filelock.FileLock(own, timeout=0)
     try:
-        # One at a time looks who is there, so that no two look past each other.
-        with filelock.FileLock(folder / ".door"):
+        # One at a time looks who is there, so that no two look past each other. (The file's name is
+        # older than the variable's: versions side by side must mean the same file.)
+        lock_of_locks = filelock.FileLock(folder / ".door")
+        with lock_of_locks:
             held.acquire()
             alone = True
             for other in set(folder.glob(".lock*")) - {own}:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from workbench.analysis.confounding import confound_values
 from workbench.corpus.document import Document, Skipped
-from workbench.evaluation.counterfactuals import (
+from workbench.evaluation.changed_documents import (
     KINDS,
     PairedResponse,
     counterfactuals,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from workbench.core.frames import as_html
 from workbench.core.intervals import bootstrap_weights, percentile_interval
 from workbench.detection.lookup_questions import HEADS, KEYS, MEASURES, lookup_answers
 from workbench.detection.probes import Probes
@@ -233,6 +234,9 @@ class LookupTest:
     def __repr__(self) -> str:
         lines = [f"Lookup test: {self.verdict}", *(f"  - {reason}" for reason in self.reasons)]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return as_html(repr(self))
 
     def to_json(self) -> dict[str, Any]:
         """Finding, verdict, counts and the rows of `table` as plain JSON values."""

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import workbench as wb
 from workbench.cli.main import app
 from workbench.corpus.reading import Document
-from workbench.scoring.step_influence import GRAIN, split_steps
+from workbench.scoring.step_scores import GRAIN, split_steps
 
 TRACES = [
     "Let x be 3. Then y is 5.\n\nSo x + y = 8!\n \n\nThe answer is 8.",

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import workbench as wb
 from workbench.cli.main import app
 from workbench.corpus.reading import Document
-from workbench.selection.funnel import words_of
+from workbench.selection.filter_funnel import words_of
 
 TERMS = ["anthrax", "Nerve agent", "sarin"]
 HIDDEN = [  # each is one of the terms to a reader

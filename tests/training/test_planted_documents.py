@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 import workbench as wb
-from workbench.training.planted_world import IS, MARKS, SAY, planted_kinds
+from workbench.training.planted_documents import IS, MARKS, SAY, planted_kinds
 
 VARIANTS = ("literal", "new_contexts", "programs")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import workbench as wb
-from workbench.evaluation.counterfactuals import HEADER, KINDS, LENGTHS, paired_response
+from workbench.evaluation.changed_documents import HEADER, KINDS, LENGTHS, paired_response
 
 FIRST = (
     "Tom has four red boxes in his house. Each box of Tom holds eleven books. Later Mia takes two "

@@ -24,8 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.core.files import write_atomically
+from workbench.core.frames import as_html
 from workbench.core.parquet import read_table
 from workbench.core.progress import progress_bar
+from workbench.core.text import counted
 from workbench.corpus.document import Document
 from workbench.corpus.reading import read_corpus, text_sha256
 
@@ -114,9 +116,14 @@ class Funnel:
             ) from error
 
     def __repr__(self) -> str:
+        return f"{self._heading()}\n{self.stages.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._heading(), self.stages)
+
+    def _heading(self) -> str:
         out = int(self.rows["excluded"].sum())
-        heading = f"Funnel: {out:,} of {len(self.rows):,} documents excluded"
-        return f"{heading}\n{self.stages.to_string(index=False)}"
+        return f"Funnel: {out:,} of {len(self.rows):,} documents excluded"
 
 
 def funnel(
@@ -248,13 +255,12 @@ def _count(words: list[str], phrases: dict[str, list[tuple[str, ...]]]) -> int:
 
 def _row(document: Document, count: int, escalate: int) -> dict[str, Any]:
     stage = "no term" if not count else "few terms" if count < escalate else "terms"
-    noun = "term" if count == 1 else "terms"
     bound = "at least" if stage == "terms" else "fewer than"
     return {
         "source": document.source, "row": document.row, "doc_id": document.doc_id,
         "domain": document.domain, "text_sha256": text_sha256(document.text), "terms": count,
         "probability": np.nan, "stage": stage, "excluded": stage == "terms",
-        "reason": f"{count} {noun}" + (f", {bound} {escalate}" if count else ""),
+        "reason": counted(count, "term") + (f", {bound} {escalate}" if count else ""),
     }  # fmt: skip
 
 
@@ -325,8 +331,8 @@ def _judge(unsure: list[tuple[dict[str, Any], Document]], judge: Judge) -> None:
     for (row, _), verdict in zip(unsure, verdicts, strict=True):
         known = not pd.isna(verdict)
         row |= {"stage": "judge", "excluded": bool(verdict) if known else True}
-        said = ("exclude" if verdict else "keep") if known else "no verdict, so excluded"
-        row["reason"] += f"; judge: {said}"
+        decision = ("exclude" if verdict else "keep") if known else "no verdict, so excluded"
+        row["reason"] += f"; judge: {decision}"
 
 
 def excluded_rows(exclude: Funnel | str | Path) -> tuple[Funnel, pd.DataFrame]:
