@@ -23,7 +23,7 @@ HERE = ("127.0.0.1", "localhost")
 
 
 def pytest_collection_modifyitems(items):
-    """With `--dist loadgroup`, the tests of a file stay in one process, so that few share a core."""
+    """With `--dist loadgroup` the tests of a file stay in one process: they share a browser."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
