@@ -13,8 +13,7 @@ import pytest
 import torch
 from support.run_folders import score_table
 
-import workbench.selection.duckdb_scores
-from workbench.core import cpu_count
+from workbench.core import bounded_duckdb, cpu_count
 from workbench.loading.load import keep_torch_within_cores
 from workbench.selection.duckdb_scores import ScoreFiles
 
@@ -58,7 +57,7 @@ def test_what_the_user_set_stays(threads, monkeypatch):
 def test_duckdb_keeps_within_it(allowed, started, tmp_path, monkeypatch):
     path = tmp_path / "part.parquet"
     pq.write_table(pa.Table.from_pandas(score_table(), preserve_index=False), path)
-    monkeypatch.setattr(workbench.selection.duckdb_scores, "cores", lambda: allowed)
+    monkeypatch.setattr(bounded_duckdb, "cores", lambda: allowed)
     with ScoreFiles([path], None, scratch=tmp_path) as scores:
         rows = scores._rows("SELECT current_setting('threads')")
     assert rows == [(started,)]

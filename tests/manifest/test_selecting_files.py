@@ -29,8 +29,8 @@ from workbench.scoring.folder.reading import load_scores
 from workbench.scoring.schema import ADDED, SCHEMA
 from workbench.selection import duckdb_scores
 from workbench.selection.duplicates import CLUSTER_SCHEMA
-from workbench.selection.ranking import SCORE_COLUMNS, select
-from workbench.selection.schema import schema_of
+from workbench.selection.ranking import select
+from workbench.selection.schema import SCORE_COLUMNS, schema_of
 
 STORED = pa.schema([field for field in SCHEMA if field.name not in ADDED])  # as of format 1
 ODD = ["", "a'b", 'x"); DROP TABLE files; --', "é\U0001f600", "z\0y", HOSTILE, "Z"]

@@ -12,7 +12,7 @@ import workbench as wb
 from widgets import Explorer
 from widgets.views.live_figure import LiveFigure
 from workbench.figures.selection import influence_histogram
-from workbench.session.corpus.selection_pair import PARTS, SelectionPair
+from workbench.session.corpus.selection_pair import PARTS
 
 TEXT = "one two three one two three"
 
@@ -157,14 +157,6 @@ def test_two_selections_are_compared_and_their_parts_shown(explorer):
     explorer.session.load("run", "c.jsonl")
     settled(explorer)
     assert selection.pair.value == ""
-
-
-def test_parts_of_two_selections():
-    pair = SelectionPair(np.array([1, 2, 3]), np.array([3, 4]))
-    assert [pair.part(name).tolist() for name in PARTS] == [[3], [1, 2], [4]]
-    assert pair.describe() == "1 both, 2 only A, 1 only B; overlap 25%"
-    with pytest.raises(ValueError, match="no part"):
-        pair.part("neither")
 
 
 # ---- the figure -------------------------------------------------------------------------------

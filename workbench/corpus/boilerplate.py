@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from workbench.core.bounded_duckdb import connect
 from workbench.core.frames import TableLike, frame_of
 from workbench.core.progress import progress_bar
 from workbench.corpus.document import Document, Skipped
@@ -179,16 +180,7 @@ class _Ngrams:
     """The n-grams of all documents, on disk."""
 
     def __init__(self, folder: Path, memory: str) -> None:
-        import duckdb
-
-        self._connection = duckdb.connect(
-            str(folder / "ngrams"),
-            config={
-                "threads": 2, "memory_limit": memory, "temp_directory": str(folder),
-                "preserve_insertion_order": False, "python_enable_replacements": False,
-                "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-            },
-        )  # fmt: skip
+        self._connection = connect(folder, memory=memory, file=folder / "ngrams")
         self._connection.execute(
             "CREATE TABLE ngrams (hash UBIGINT, document UINTEGER, measured BOOLEAN)"
         )

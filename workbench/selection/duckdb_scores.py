@@ -3,9 +3,6 @@
 A hundred million rows do not fit in the memory of a small machine, so nothing here is ever a whole
 table: DuckDB sorts and joins on disk, beyond a bound on its memory, and hands out Arrow batches.
 Names of domains and sources stay values of columns and never become part of a statement.
-
-DuckDB is imported when files are opened: it takes a fifth of a second, and who only looks up a name
-of the package needs none of it.
 """
 
 from __future__ import annotations
@@ -18,28 +15,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from workbench.core.cpu_count import cores
+from workbench.core.bounded_duckdb import connect
 from workbench.core.parquet import check_pages
-from workbench.scoring.schema import (
-    ADDED,
-    NULLABLE,
-    SCHEMA,
-    SCORE_ROW,
-    ScoreColumn,
-    format_of,
-    schema_with,
-)
+from workbench.scoring.schema import NULLABLE, SCHEMA, ScoreColumn, schema_with
 from workbench.selection.duplicates import CLUSTER_COLUMNS, check_clusters_file
-from workbench.selection.ranking import (
-    FLOAT_COLUMNS,
+from workbench.selection.ranking import SCORE
+from workbench.selection.schema import (
     INTEGER_COLUMNS,
-    SCORE,
-    SCORE_COLUMNS,
     TEXT_COLUMNS,
+    lacking_columns,
+    lacks_tokens,
+    lacks_value,
+    require_score_columns,
 )
-from workbench.selection.schema import lacks_tokens, lacks_value
+from workbench.selection.text_digest import hex_digits
 
 BATCH_ROWS = 200_000
 # Domains are sorted in groups of about so many rows: the sort then needs that much less disk.
@@ -48,7 +38,6 @@ SCRATCH = 30  # bytes of disk for each byte of the files; no more, whatever some
 
 # What `ranked` gives in another form: numbers for names, and the text hash as it was sorted by.
 _OTHER_FORM = ("domain", "source", "row", "text_sha256")
-_DIGITS = np.array([f"{byte:02x}".encode() for byte in range(256)], dtype="S2")
 _HEX = "regexp_full_match(text_sha256, '[0-9a-f]{64}')"
 _PLACE = "s.place AS source, f.row AS row"
 
@@ -108,12 +97,6 @@ class ScoreFiles:
         by_score: str = SCORE,
         excluded: pathlib.Path | None = None,
     ) -> None:
-        import duckdb
-
-        if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?\s?[KMGT]i?B", str(memory)):
-            raise ValueError(f"memory must be a size such as '1GB', got {memory!r:.50}")
-        if not isinstance(threads, int) or not 1 <= threads <= 1024:
-            raise ValueError(f"threads must be a whole number from 1, got {threads!r:.50}")
         self._schema, self.of_user, self.by_score = schema_with(of_user), tuple(of_user), by_score
         kind = self._schema.field(by_score).type if by_score in self._schema.names else None
         if kind not in (pa.float64(), pa.int64()):
@@ -122,34 +105,22 @@ class ScoreFiles:
                 f"by_score={by_score!r:.100} is no column of numbers of the score files; they have "
                 f"{', '.join(numbers)}"
             )
-        formats = {_check_columns(path, of_user) for path in paths}
+        formats = {require_score_columns(path, of_user) for path in paths}
         if len(formats) > 1:
-            newest = _lacking(max(formats))
-            lacking = [name for name in _lacking(min(formats)) if name not in newest]
+            newest = lacking_columns(max(formats))
+            lacking = [name for name in lacking_columns(min(formats)) if name not in newest]
             raise ValueError(
                 f"some score files have the columns {lacking} and some have not: they are of "
                 "runs of two versions, which are not ranked together"
             )
         most = SCRATCH * sum(os.stat(path).st_size for path in paths)
-        self._connection = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": min(threads, cores()),
-                "memory_limit": str(memory),
-                "temp_directory": str(scratch),
-                "max_temp_directory_size": f"{1 + most // 10**9}GB",
-                "preserve_insertion_order": False,
-                "python_enable_replacements": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
+        self._connection = connect(scratch, memory=memory, threads=threads, most_scratch=most)
         self._keys: dict[str, str] = {}
-        self._view("scored", paths, _lacking(max(formats, default=1)))
+        self._view("scored", paths, lacking_columns(max(formats, default=1)))
         self.documents = int(self._rows("SELECT count(*) FROM scored")[0][0])
         self.all_rows = True
         if ranked is not None:
-            self._view("ranked", [ranked], _lacking(_check_columns(ranked, of_user)))
+            self._view("ranked", [ranked], lacking_columns(require_score_columns(ranked, of_user)))
             listed = self._rows("SELECT count(*) FROM ranked")[0][0]
             # If so, each row has to be in it, and none is left out.
             self.all_rows = listed >= self.documents
@@ -322,7 +293,7 @@ class ScoreFiles:
             f"SELECT {_PLACE}, {self._text} AS text FROM files f JOIN sources s ON "
             "f.source = s.source ORDER BY source, row"
         ):
-            texts = self._digits(batch.column("text"))
+            texts = hex_digits(batch.column("text"))
             yield pa.record_batch([*batch.columns[:2], texts], ["source", "row", "text_sha256"])
 
     def clusters(self) -> Iterator[pa.RecordBatch]:
@@ -397,17 +368,8 @@ class ScoreFiles:
                 f"{first} AND {last} ORDER BY d.place, {by_score} DESC, text, s.place, f.row"
             ):
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-                columns["text_sha256"] = self._digits(columns.pop("text"))
+                columns["text_sha256"] = hex_digits(columns.pop("text"))
                 yield pa.record_batch(list(columns.values()), list(columns))
-
-    def _digits(self, text: pa.Array) -> pa.Array:
-        """The column text_sha256 again, from what it was sorted by."""
-        if not pa.types.is_binary(text.type) and not pa.types.is_large_binary(text.type):
-            return text.cast(pa.string())
-        raw = np.frombuffer(b"".join(text.to_pylist()), dtype=np.uint8)
-        digits = pa.py_buffer(_DIGITS[raw].tobytes())
-        ends = np.arange(len(text) + 1, dtype="int32") * 64
-        return pa.Array.from_buffers(pa.string(), len(text), [None, pa.py_buffer(ends), digits])
 
 
 def _groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -419,41 +381,6 @@ def _groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
             first, held = place, 0
         held += size
     yield first, len(sizes) - 1
-
-
-def _lacking(record_format: int) -> tuple[str, ...]:
-    """The columns that files of a record format lack."""
-    return tuple(column.name for column in SCORE_ROW if column.since > record_format)
-
-
-def _check_columns(path: pathlib.Path, of_user: Sequence[ScoreColumn] = ()) -> int:
-    """Refuse a score file whose columns are missing, doubled or of another kind.
-
-    And one whose columns expand beyond bounds. Gives the record format whose columns it has, all of
-    them.
-    """
-    schema = pq.read_schema(path)
-    names = [name.lower() for name in schema.names]  # DuckDB's names know no case
-    record_format = format_of(names)
-    lacking = _lacking(record_format)
-    later = [name for name in ADDED if name not in lacking] + [column.name for column in of_user]
-    wanted = (*SCORE_COLUMNS, *later)
-    odd = [name for name in wanted if names.count(name) != 1 or name not in schema.names]
-    for columns, fits in (
-        (TEXT_COLUMNS, lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind)),
-        (INTEGER_COLUMNS, pa.types.is_integer),
-        (FLOAT_COLUMNS, pa.types.is_floating),
-    ):
-        odd += [c for c in columns if c not in odd and not fits(schema.field(c).type)]
-    kinds = schema_with(of_user)
-    odd += [c for c in later if c not in odd and schema.field(c).type != kinds.field(c).type]
-    if odd:
-        raise ValueError(
-            f"score file {path.name!r:.100} lacks the columns {odd}, or has them in another type; "
-            "expected a file that score_corpus wrote"
-        )
-    check_pages(path, wanted)
-    return record_format
 
 
 def _quoted(name: str) -> str:

@@ -21,12 +21,14 @@ from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import NO_GROUP, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
 from workbench.selection.filter_funnel import Funnel, excluded_rows, without_excluded
-from workbench.selection.schema import lacks_tokens, lacks_value
-
-TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
-INTEGER_COLUMNS = ("row", "tokens", "predicted")
-FLOAT_COLUMNS = ("loss_base", "loss_ref", "score", "compression_ratio")
-SCORE_COLUMNS = TEXT_COLUMNS + INTEGER_COLUMNS + FLOAT_COLUMNS
+from workbench.selection.schema import (
+    FLOAT_COLUMNS,
+    INTEGER_COLUMNS,
+    SCORE_COLUMNS,
+    TEXT_COLUMNS,
+    lacks_tokens,
+    lacks_value,
+)
 
 SCORE = "score"  # the column that documents are ranked by unless another is asked for
 TIE_RULE = (

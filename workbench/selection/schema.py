@@ -1,13 +1,22 @@
-"""The columns of a selection: those of `selection.parquet`, and what a manifest says of each."""
+"""The columns of what is ranked and of a selection: what they must hold, and what they mean."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from workbench.scoring.schema import SCORE_ROW, ScoreColumn
+from workbench.core.parquet import check_pages
+from workbench.scoring.schema import ADDED, SCORE_ROW, ScoreColumn, format_of, schema_with
+
+# What a table of scores must hold to be ranked.
+TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
+INTEGER_COLUMNS = ("row", "tokens", "predicted")
+FLOAT_COLUMNS = ("loss_base", "loss_ref", "score", "compression_ratio")
+SCORE_COLUMNS = TEXT_COLUMNS + INTEGER_COLUMNS + FLOAT_COLUMNS
 
 _CROISSANT = {
     pa.string(): "sc:Text",
@@ -79,6 +88,54 @@ def schema_of(manifest_format: int = NEWEST, of_user: Iterable[ScoreColumn] = ()
     return pa.schema(
         [(column.name, column.arrow) for column in columns_of(manifest_format, of_user)]
     )
+
+
+def lacking_columns(record_format: int) -> tuple[str, ...]:
+    """The columns that score files of a record format lack.
+
+    Args:
+        record_format: of the run.
+    """
+    return tuple(column.name for column in SCORE_ROW if column.since > record_format)
+
+
+def require_score_columns(path: Path, of_user: Sequence[ScoreColumn] = ()) -> int:
+    """Refuse a score file whose columns are missing, doubled or of another kind.
+
+    And one whose columns expand beyond bounds.
+
+    Args:
+        path: the file.
+        of_user: columns of the user that it must have.
+
+    Returns:
+        The record format whose columns it has, all of them.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    schema = pq.read_schema(path)
+    names = [name.lower() for name in schema.names]  # DuckDB's names know no case
+    record_format = format_of(names)
+    lacking = lacking_columns(record_format)
+    later = [name for name in ADDED if name not in lacking] + [column.name for column in of_user]
+    wanted = (*SCORE_COLUMNS, *later)
+    odd = [name for name in wanted if names.count(name) != 1 or name not in schema.names]
+    for columns, fits in (
+        (TEXT_COLUMNS, lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind)),
+        (INTEGER_COLUMNS, pa.types.is_integer),
+        (FLOAT_COLUMNS, pa.types.is_floating),
+    ):
+        odd += [c for c in columns if c not in odd and not fits(schema.field(c).type)]
+    kinds = schema_with(of_user)
+    odd += [c for c in later if c not in odd and schema.field(c).type != kinds.field(c).type]
+    if odd:
+        raise ValueError(
+            f"score file {path.name!r:.100} lacks the columns {odd}, or has them in another type; "
+            "expected a file that score_corpus wrote"
+        )
+    check_pages(path, wanted)
+    return record_format
 
 
 def lacks_value(column: str, kind: str, source: object, row: object) -> str:

@@ -1,13 +1,33 @@
-"""One SHA-256 over the hashes of all ranked texts, for tables in memory and for streams."""
+"""Hashes of texts in columns, and one SHA-256 over all of them, for tables and for streams."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+_DIGITS = np.array([f"{byte:02x}".encode() for byte in range(256)], dtype="S2")
+
+
+def hex_digits(hashes: pa.Array) -> pa.Array:
+    """Hashes as text.
+
+    Args:
+        hashes: SHA-256 as 32 bytes each, or text, which stays as it is; (rows,).
+
+    Returns:
+        64 hexadecimal digits each, (rows,).
+    """
+    if not pa.types.is_binary(hashes.type) and not pa.types.is_large_binary(hashes.type):
+        return hashes.cast(pa.string())
+    raw = np.frombuffer(b"".join(hashes.to_pylist()), dtype=np.uint8)
+    digits = pa.py_buffer(_DIGITS[raw].tobytes())
+    ends = np.arange(len(hashes) + 1, dtype="int32") * 64
+    return pa.Array.from_buffers(pa.string(), len(hashes), [None, pa.py_buffer(ends), digits])
 
 
 def text_digest(table: pd.DataFrame) -> str:

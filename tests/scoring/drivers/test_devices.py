@@ -52,12 +52,6 @@ def test_each_named_device_has_a_process(on_cuda, monkeypatch, workers, shards, 
     assert begun == expected
 
 
-@pytest.mark.parametrize("workers", [2, ["cpu"], ["cuda:0", "cpu"], ["mps"]])
-def test_devices_of_another_kind_than_the_models_are_refused(on_cuda, workers):
-    with pytest.raises(ValueError, match="scores of different devices are not mixed"):
-        dispatch.require_workers(on_cuda, workers, "local", None)
-
-
 @pytest.mark.parametrize(("device", "gpus"), [("cuda", 1), ("cpu", 0)])
 def test_an_actor_of_ray_asks_for_one_gpu_where_the_model_is_on_one(device, gpus):
     asked = []
