@@ -42,7 +42,7 @@ def test_runs_are_stored_and_not_repeated(tmp_path, monkeypatch):
     table = pd.DataFrame({"kind": [d.domain for d in documents[:15]], "raw": np.arange(15.0)})
     monkeypatch.setattr(training_on_text, "world", lambda _: (documents[:15], documents[15:]))
     monkeypatch.setattr(training_on_text, "scored", lambda *_: table)
-    monkeypatch.setattr(training_on_text, "DECODER", wb.Decoder(1, 16, 2, context=256))
+    monkeypatch.setattr(training_on_text, "DECODER", wb.Decoder(1, 16, 2, context=512))
     monkeypatch.setattr(training_on_text, "ITEMS", 2)
     first = run_arms(tmp_path, ["random", "raw"], [0], 20, 2)
     assert first["chosen"].tolist() == [3, 3]  # of eight and of seven documents
