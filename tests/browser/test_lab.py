@@ -180,9 +180,7 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     tab(wide, "Documents")
     fill(wide, "Corpus", "endless.jsonl")
     fill(wide, "Run folder", "endless")
-    most = wide.get_by_label("Most tokens of each document")
-    most.fill("160")
-    most.press("Tab")
+    fill(wide, "Most tokens of each document", "160")
     button(wide, "Score").click()
     line = wide.locator(".aiw-status")
     progress = line.locator(".aiw-status-progress", has_text="scoring: ")
@@ -220,7 +218,7 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     tab(wide, "Selection")
     wide.wait_for_selector(".aiw-counts")
     assert wide.locator(".aiw-counts tr").count() == 3
-    slider = wide.locator(".aiw-explorer .widget-slider .noUi-handle").first
+    slider = wide.get_by_role("slider", name="The top share of each domain")
     slider.focus()
     slider.press("ArrowRight")
     lab.until("round(explorer.session.corpus.selection.fraction, 2)", "0.21")

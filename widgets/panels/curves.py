@@ -31,14 +31,15 @@ class CurvesPanel(w.VBox):
             tooltip="Minutes on a laptop: detected order and five random draws at several sizes",
         )  # fmt: skip
         self.probes = w.BoundedIntText(
-            description="probes", value=4, min=1, max=800, layout={"width": "130px"},
-            style={"description_width": "initial"},
+            value=4, min=1, max=800, layout={"width": "60px"},
             tooltip="On how many lookup probes the accuracy is measured",
         )  # fmt: skip
         self.note = Note()
         self.figure = LiveFigure()
         self.draw.on_click(status.guarded(lambda _: self._draw(), self.note))
-        super().__init__([w.HBox([self.draw, self.probes]), self.note, self.figure])
+        super().__init__(
+            [w.HBox([self.draw, w.Label("probes"), self.probes]), self.note, self.figure]
+        )
         self.follow()
 
     def follow(self) -> None:

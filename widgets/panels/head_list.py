@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipywidgets as w
 
 from widgets.escaping import escaped
-from widgets.panels.named import named
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.head_grid import HeadGrid
@@ -44,13 +43,13 @@ class HeadListPanel(w.VBox):
             tooltip="Mask the heads of highest value in the column that sorts the table",
         )  # fmt: skip
         self.top.on_click(status.guarded(lambda _: self._mask_top(), self.note))
-        self.count = named(w.BoundedIntText(
-            description="How many heads of the list", value=cut_size(0.05, every), min=1,
+        self.count = w.BoundedIntText(
+            value=cut_size(0.05, every), min=1,
             max=max(every - 1, 1), layout={"width": "58px", "flex": "none"},
-            tooltip="How many heads",
-        ))  # fmt: skip
-        self.ties = w.Checkbox(
-            description="allow ties", indent=False, layout={"width": "auto"},
+            tooltip="How many heads 'Mask the top' masks",
+        )  # fmt: skip
+        self.ties = w.ToggleButton(
+            description="ties", layout={"width": "auto"},
             tooltip="Where heads of equal value tie at the cut, let the lower layer and head win",
         )  # fmt: skip
         self.check = w.Button(

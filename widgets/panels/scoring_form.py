@@ -8,7 +8,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import ipywidgets as w
 
-from widgets.panels.named import named
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from workbench.corpus.columns import Columns
@@ -55,11 +54,11 @@ class ScoringForm(w.VBox):
             tooltip="Run folder: where the scores are kept, or lie already",
         )  # fmt: skip
         self.path.observe(guarded(lambda _: self._propose()), "value")
-        self.most = named(w.BoundedIntText(
-            description="Most tokens of each document", value=512, min=2, max=2**31 - 1,
+        self.most = w.BoundedIntText(
+            value=512, min=2, max=2**31 - 1,
             layout={"width": "74px", "flex": "none"},
-            tooltip="Read at most so many tokens of each document",
-        ))  # fmt: skip
+            tooltip="Most tokens of each document that are read",
+        )  # fmt: skip
         self.read = w.Dropdown(
             options=READ, layout=HALF, tooltip="Which tokens of longer documents are read"
         )
@@ -70,16 +69,17 @@ class ScoringForm(w.VBox):
             "Column of the domain; / is the sub-folder, and an empty field one domain for all",
             names.domain or "",
         )  # fmt: skip
-        self.overwrite = w.Checkbox(
-            description="overwrite another run in the folder", indent=False, layout=AUTO,
-            tooltip="Scores of other settings or of another corpus are set aside, in superseded/",
+        self.overwrite = w.ToggleButton(
+            description="Overwrite", layout=AUTO,
+            tooltip="Overwrite another run in the folder: scores of other settings or of another "
+            "corpus are set aside, in superseded/",
         )  # fmt: skip
-        self.controls = named(w.BoundedIntText(
-            description="Control sets of random heads", value=0, min=0, max=100,
+        self.controls = w.BoundedIntText(
+            value=0, min=0, max=100,
             layout={"width": "58px", "flex": "none"},
             tooltip="Control sets of random heads, for the columns of the excess; on the default "
             "model each takes .7 of the time that scoring takes without any",
-        ))  # fmt: skip
+        )  # fmt: skip
         self.options = w.ToggleButton(
             description="Options", icon="sliders", layout=AUTO,
             tooltip="Names of columns, control sets, overwriting",
