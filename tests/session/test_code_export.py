@@ -182,6 +182,8 @@ def test_what_lies_in_memory_is_named_in_a_comment(tiny, corpus, tmp_path):
     assert "# its scores lay in memory" in session.code()
     again = rebuilt(session)
     assert (again.text, again.corpus) == (session.text, None)
+    session.score(rows, window=16, **COLUMNS)
+    assert "score(corpus, out='run/', window=16) keeps them" in session.code()
     session.score(rows, tmp_path / "run", **COLUMNS)
     session.open(2)
     assert "# its corpus lay in memory" in session.code()
