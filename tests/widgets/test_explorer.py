@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import signal
 import threading
 
@@ -183,6 +184,20 @@ def test_the_top_heads_of_the_present_colours_are_masked(explorer, model):
     highest = np.argsort(-effect.ravel())[:3]
     expected = wb.HeadSet.of(zip(*np.unravel_index(highest, effect.shape), strict=True), model)
     assert explorer.session.heads == expected
+
+
+def test_the_line_above_says_how_weights_were_rounded_and_whether_heads_copy(
+    explorer, model, scores, monkeypatch
+):
+    title, session = explorer.toolbar.title, explorer.session
+    assert "rounded" not in title.value
+    assert "aiw-badge-bad" not in title.value
+    monkeypatch.setattr(model, "simulate", "nf4")
+    session.use_scores(
+        scores.assign(score=scores["score"] / 1000)
+    )  # of a model that copies nothing
+    assert "float32 rounded as nf4 on cpu" in title.value
+    assert re.search(r'aiw-badge-bad"[^<]*>highest 0.00: no head copies<', title.value)
 
 
 def test_heads_that_tie_at_the_cut_are_taken_on_request_only(model):

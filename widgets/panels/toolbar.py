@@ -166,10 +166,11 @@ class Toolbar(w.VBox):
             self.compare.disabled = not (state.heads or against)
         model = session.model
         dtype = str(model.dtype).removeprefix("torch.")
+        rounded = f" rounded as {escaped(model.simulate)}" if model.simulate else ""
         self.title.value = (
             f"<b>{escaped(model.source)}</b> &middot; {model.num_layers} layers &times; "
-            f"{model.num_heads} heads &middot; {dtype} on {model.device} &middot; {count} masked "
-            f"{self._badges()}"
+            f"{model.num_heads} heads &middot; {dtype}{rounded} on {model.device} "
+            f"&middot; {count} masked {self._badges()}"
         )
         self._status.suggest(self._next())
 
@@ -185,8 +186,8 @@ class Toolbar(w.VBox):
             badges.append(_badge(words, ok, why))
         retrieval = self.session.palette.columns.get(RETRIEVAL)
         if retrieval is not None and retrieval.note:
-            copies = "no head" not in retrieval.note
-            badges.append(_badge(retrieval.note, copies, "retrieval score, on lookup probes"))
+            why = "retrieval score, on lookup probes"
+            badges.append(_badge(retrieval.note, not retrieval.warns, why))
         report = self.session.report
         if report is not None:
             real = report.lookup is None or report.lookup.retrieves
