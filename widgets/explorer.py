@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, DisplayHandle, display
 
+from widgets.default_model import load_default
 from widgets.grid_picture import grid_png
 from widgets.panels.code import CodePanel
 from widgets.panels.curves import CurvesPanel
@@ -28,8 +29,6 @@ from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
 from widgets.views.slider_names import SliderNames
-from workbench.detection.shipped import default_scores
-from workbench.loading.load import load_model
 from workbench.masking.attention_rows import When
 from workbench.masking.masks import require_unmasked
 from workbench.masking.token_changes import TokenChanges
@@ -78,8 +77,8 @@ class Explorer(w.VBox):
         if isinstance(model, Session) and options:
             raise TypeError(f"a session has its {', '.join(options)} already: change it there")
         if model is None:
-            model = load_model()
-            options.setdefault("scores", default_scores(model))
+            model, scores = load_default()
+            options.setdefault("scores", scores)
         self.session = session = model if isinstance(model, Session) else Session(model, **options)
         self.status = StatusLine()
         self.queues = TaskQueues(self.status)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.paths import ROOT
 
@@ -25,7 +27,13 @@ model = wb.from_transformers(tr.LlamaForCausalLM(config).eval(), make_tokenizer(
 explorer = Explorer(model, text="one two three one two three " * 12)
 explorer
 """
-DEFAULT = "from widgets import Explorer\nexplorer = Explorer()\nexplorer"
+DEFAULT = """
+import os
+os.environ.pop("TQDM_DISABLE", None)  # else it would say nothing while it loads
+from widgets import Explorer
+explorer = Explorer()
+explorer
+"""
 SIZES = [(1440, 900), (1100, 700), (1920, 1080)]
 PARTS = {
     "grid": ".aiw-grid", "first line": ".aiw-tokens", "details": ".aiw-details",
@@ -115,7 +123,16 @@ def lab(tmp_path_factory):
 @pytest.mark.slow
 def test_one_screen_that_does_not_move_and_keys_that_stay(lab, page):
     page.set_viewport_size({"width": 1440, "height": 900})
-    show(lab, page, "default.ipynb", DEFAULT, "1 + 1")
+    page.set_default_timeout(PATIENCE)
+    lab.notebook("default.ipynb", DEFAULT, "1 + 1")
+    lab.open(page, "default.ipynb")
+    lab.run_all(page)
+    said = page.locator(".jp-OutputArea-output", has_text=re.compile("^(loading|checking) "))
+    said.wait_for()  # before there is an explorer
+    page.wait_for_selector(".aiw-token")
+    lab.settle()
+    into_view(page)
+    assert said.count() == 0
     for width, height in SIZES[:2]:
         fits(page, width, height)
     assert "certified" in page.locator(".aiw-title").text_content()
