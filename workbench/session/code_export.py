@@ -100,6 +100,10 @@ def _corpus(corpus: ScoredCorpus, context: int) -> list[str]:
         lines.append("# its corpus lay in memory: give it as the second argument to open rows")
     selection = corpus.selection
     ranked = "" if selection.by_score == SCORE else f", {selection.by_score!a}"
+    if isinstance(corpus.exclude, str | Path):
+        ranked += f", exclude={str(corpus.exclude)!a}"
+    elif corpus.exclude is not None:
+        lines.append("# its funnel lay in memory: write it, and give the file to cut(exclude=)")
     return [
         *lines,
         f"session.load({str(corpus.folder)!a}{options})",
