@@ -21,7 +21,11 @@ NAMED = ("layer", "head", "masked")  # columns by which nothing can be masked
 
 
 class HeadListPanel(w.VBox):
-    """Lists the heads of a session; the head of a row that is clicked is chosen in the grid."""
+    """Lists the heads of a session.
+
+    The head of a row that is clicked is chosen in the grid, that of a row that is pointed at or
+    gone to is outlined there.
+    """
 
     def __init__(
         self, session: Session, status: StatusLine, queues: TaskQueues, grid: HeadGrid
@@ -77,6 +81,8 @@ class HeadListPanel(w.VBox):
         )
         self._showing = False
         grid.observe(self._chosen, "chosen")
+        # In the browser alone, so that it is quick and no table but this one tells Python.
+        self._pointing = w.jsdlink((self.table, "pointed"), (grid, "pointed"))
 
     def show(self, on: bool) -> None:
         """Begin or end to follow the session, as the panel comes to the front or goes.
@@ -86,6 +92,11 @@ class HeadListPanel(w.VBox):
         """
         self._showing = on
         self.follow()
+
+    def close(self) -> None:
+        """Close the panel and its link with the grid."""
+        self._pointing.close()
+        super().close()
 
     def follow(self) -> None:
         """Show what the session knows now, if anybody looks."""

@@ -442,6 +442,12 @@ function render({ model, el }) {
     if (drag) left(); // what was undone or typed wins over a stroke that is not finished
     for (let i = 0; i < total; i++) put(i, next[i]);
   };
+  // A row of the table of heads, say.
+  const pointedChanged = () => {
+    const pointed = model.get("pointed");
+    cells.forEach((cell, i) => cell.classList.toggle("aiw-pointed", i === pointed));
+    if (pointed >= 0) show(pointed);
+  };
   const valuesChanged = () => {
     values = floatsOf(model.get("values"));
     paintAll();
@@ -455,6 +461,7 @@ function render({ model, el }) {
   model.on("change:legend", paintAll);
   model.on("change:reference", referenceChanged);
   model.on("change:chosen", mark);
+  model.on("change:pointed", pointedChanged);
   const sizes = new ResizeObserver(fit);
   sizes.observe(el);
   sizes.observe(room);
@@ -476,6 +483,7 @@ function render({ model, el }) {
     model.off("change:legend", paintAll);
     model.off("change:reference", referenceChanged);
     model.off("change:chosen", mark);
+    model.off("change:pointed", pointedChanged);
   };
 }
 

@@ -23,6 +23,7 @@ function render({ model, el }) {
   let shown = []; // the numbers of the columns that there is room for
   let offset = 0; // px from the top of the first row, were the table drawn at full height
   let placed = -1; // the scrollTop that belongs to `offset`, so that rounding does not move it
+  let pointing = null; // the row element that the pointer or the keys came to last
   let timer = 0;
   let asked = null; // {range, at}: the request without an answer
 
@@ -260,6 +261,7 @@ function render({ model, el }) {
       line.style.transform = `translateY(${i * ROW + shift}px)`;
     }
     placeFocus();
+    tellPointed(); // the same element may show another row by now
     plan(PAUSE);
   }
 
@@ -334,6 +336,34 @@ function render({ model, el }) {
     message.rows.forEach((row, i) => known.set(message.first + i, row));
     draw();
   };
+
+  // ---- pointing at a row, which other views on the page may follow ---------------------------
+
+  function tellPointed() {
+    const position = (pointing && !pointing.hidden && pointing.shown?.position) ?? -1;
+    if (model.get("pointed") !== position) model.set("pointed", position); // Python need not know
+  }
+
+  function point(line) {
+    pointing = line;
+    tellPointed();
+  }
+
+  view.addEventListener("pointerover", (event) => {
+    const line = event.target.closest(".aiw-doc-row");
+    if (line) point(line);
+  });
+  view.addEventListener("pointerleave", () => {
+    point(view.contains(document.activeElement) ? (lineOf(focus) ?? null) : null);
+  });
+  view.addEventListener("focusin", (event) => {
+    const line = event.target.closest(".aiw-doc-row");
+    if (line) focus = line.number; // also where something else moved it, such as a screen reader
+    point(line);
+  });
+  view.addEventListener("focusout", (event) => {
+    if (!view.contains(event.relatedTarget)) point(null);
+  });
 
   // ---- acting on it ------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ class RowTable(anywidget.AnyWidget):
         ascending: the lowest first.
         revision: counts the arrangements; answers to another one are out of date.
         opened: position of the opened row, or -1.
+        pointed: in the browser, position of the row that the pointer or the keys are at, or -1.
         label: what the rows are, for screen readers.
         nothing: what is said where there is no row.
     """
@@ -83,6 +84,7 @@ class RowTable(anywidget.AnyWidget):
     ascending = traitlets.Bool(True).tag(sync=True)
     revision = traitlets.Int(0).tag(sync=True)
     opened = traitlets.Int(-1).tag(sync=True)
+    pointed = traitlets.Int(-1).tag(sync=True)
     label = traitlets.Unicode("rows").tag(sync=True)
     nothing = traitlets.Unicode("nothing is here yet").tag(sync=True)
 
