@@ -76,9 +76,8 @@ class HeadListPanel(w.VBox):
             ]
         )
         self.add_class("aiw-head-list")
-        self._sorted: tuple[str, bool] | None = (
-            None  # column and direction, once a title is clicked
-        )
+        # Column and direction, once a title is clicked.
+        self._sorted: tuple[str, bool] | None = None
         self._showing = False
         grid.observe(self._chosen, "chosen")
         # In the browser alone, so that it is quick and no table but this one tells Python.

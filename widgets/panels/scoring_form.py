@@ -62,6 +62,46 @@ class ScoringForm(w.VBox):
         self.read = w.Dropdown(
             options=READ, layout=HALF, tooltip="Which tokens of longer documents are read"
         )
+        self.options = w.ToggleButton(
+            description="Options", icon="sliders", layout=AUTO,
+            tooltip="Names of columns, control sets, the window, overwriting",
+        )  # fmt: skip
+        self.score = w.Button(
+            description="Score", icon="play", layout=AUTO, button_style="primary",
+            tooltip="Under the masked heads: two losses of each document; a run that was cancelled "
+            "goes on where it was",
+        )  # fmt: skip
+        self.load = w.Button(
+            description="Load the run",
+            layout=AUTO,
+            tooltip="Take up the finished run of the folder",
+        )
+        self.note = Note()
+        self.score.on_click(guarded(lambda _: self._score(), self.note))
+        self.load.on_click(guarded(lambda _: self._load(), self.note))
+        status.offer("overwrite=True", "Overwrite", self._overwrite)
+        self._more = self._make_more()
+        self.options.observe(self._show_options, "value")
+        # What Python calls it, and the field that stands for it.
+        self._fields = {
+            "id": self.id, "text": self.text, "domain": self.domain, "overwrite": self.overwrite,
+            "controls": self.controls, "window": self.window, "out": self.folder,
+            "read": self.read, "max_tokens": self.most,
+        }  # fmt: skip
+        super().__init__(
+            [
+                w.HBox([w.Label("Corpus"), self.path]),
+                w.HBox([w.Label("Run folder"), self.folder]),
+                w.HBox([w.Label("Read"), self.most, w.Label("tokens of"), self.read]),
+                self._more,
+                w.HBox([self.score, self.load, self.options]),
+                self.note,
+            ]
+        )
+        self.add_class("aiw-form")
+
+    def _make_more(self) -> w.VBox:
+        """The fields that are seldom filled in."""
         names = Columns()
         self.id = _name_field("Column of the id", names.id)
         self.text = _name_field("Column of the text", names.text)
@@ -81,29 +121,11 @@ class ScoringForm(w.VBox):
             "model each takes .7 of the time that scoring takes without any",
         )  # fmt: skip
         self.window = w.Text(
-            placeholder=str(session.model.context), layout={"width": "74px", "flex": "none"},
+            placeholder=str(self.session.model.context), layout={"width": "74px", "flex": "none"},
             tooltip="Window: tokens of one pass, the rest in further ones; fewer need less memory. "
             "Empty: as many as the model reads",
         )  # fmt: skip
-        self.options = w.ToggleButton(
-            description="Options", icon="sliders", layout=AUTO,
-            tooltip="Names of columns, control sets, the window, overwriting",
-        )  # fmt: skip
-        self.score = w.Button(
-            description="Score", icon="play", layout=AUTO, button_style="primary",
-            tooltip="Under the masked heads: two losses of each document; a run that was cancelled "
-            "goes on where it was",
-        )  # fmt: skip
-        self.load = w.Button(
-            description="Load the run",
-            layout=AUTO,
-            tooltip="Take up the finished run of the folder",
-        )
-        self.note = Note()
-        self.score.on_click(guarded(lambda _: self._score(), self.note))
-        self.load.on_click(guarded(lambda _: self._load(), self.note))
-        status.offer("overwrite=True", "Overwrite", self._overwrite)
-        self._more = w.VBox(
+        return w.VBox(
             [
                 w.HBox([w.Label("Columns"), self.id, self.text, self.domain]),
                 w.HBox(
@@ -114,24 +136,6 @@ class ScoringForm(w.VBox):
                 ),
             ], layout={"display": "none"},
         )  # fmt: skip
-        self.options.observe(self._show_options, "value")
-        # What Python calls it, and the field that stands for it.
-        self._fields = {
-            "id": self.id, "text": self.text, "domain": self.domain, "overwrite": self.overwrite,
-            "controls": self.controls, "window": self.window, "out": self.folder,
-            "read": self.read, "max_tokens": self.most,
-        }  # fmt: skip
-        super().__init__(
-            [
-                w.HBox([w.Label("Corpus"), self.path]),
-                w.HBox([w.Label("Run folder"), self.folder]),
-                w.HBox([w.Label("Read"), self.most, w.Label("tokens of"), self.read]),
-                self._more,
-                w.HBox([self.score, self.load, self.options]),
-                self.note,
-            ]
-        )
-        self.add_class("aiw-form")
 
     def _propose(self) -> None:
         """Show the folder that the run of the corpus that is named now goes to."""

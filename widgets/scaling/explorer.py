@@ -110,32 +110,7 @@ class ScalingExplorer(w.VBox):
         self.book = w.HTML()
         self.code = CodeView()
         self._show_entry(self.entry.value)
-        self.tabs = w.Tab(
-            [
-                w.VBox([w.HBox([self.across, self.save, self.loss_note]), self.loss, self.runs]),
-                w.VBox([w.HBox([self.save, self.sizes_note]), self.optima, self.sizes]),
-                w.VBox(
-                    [
-                        w.HBox(
-                            [
-                                w.Label("loss of an untrained model"),
-                                self.initial,
-                                self.save,
-                                self.rates_note,
-                            ]
-                        ),
-                        self.rates,
-                    ]
-                ),
-                self.mixture,
-                w.VBox([w.HBox([self.masking, self.save, self.masks_note]), self.masks]),
-                w.VBox([self.entry, self.book]),
-                self.code,
-            ],
-            titles=TABS,
-        )
-        self.tabs.add_class("aiw-tabs")
-        self.tabs.observe(lambda _: self._draw(), "selected_index")
+        self.tabs = self._make_tabs()
         body = w.HBox([self.laws, self.tabs])
         body.add_class("aiw-body")
         style = w.HTML(f"<style>{stylesheet('explorer').read_text('utf-8')}</style>")
@@ -148,6 +123,22 @@ class ScalingExplorer(w.VBox):
             "Move a slider; choose laws; Fit to my runs; click a run to hold it out"
         )
         self._draw()
+
+    def _make_tabs(self) -> w.Tab:
+        untrained = w.Label("loss of an untrained model")
+        parts = [
+            [w.HBox([self.across, self.save, self.loss_note]), self.loss, self.runs],
+            [w.HBox([self.save, self.sizes_note]), self.optima, self.sizes],
+            [w.HBox([untrained, self.initial, self.save, self.rates_note]), self.rates],
+            [self.mixture],
+            [w.HBox([self.masking, self.save, self.masks_note]), self.masks],
+            [self.entry, self.book],
+            [self.code],
+        ]
+        tabs = w.Tab([w.VBox(part) if part[1:] else part[0] for part in parts], titles=TABS)
+        tabs.add_class("aiw-tabs")
+        tabs.observe(lambda _: self._draw(), "selected_index")
+        return tabs
 
     def __repr__(self) -> str:
         runs = 0 if self.desk.runs is None else len(self.desk.runs)

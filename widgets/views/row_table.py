@@ -112,6 +112,9 @@ class RowTable(anywidget.AnyWidget):
 
         Returns:
             The values of each row by the keys of the columns; None or NaN: there is none.
+
+        Raises:
+            NotImplementedError: a subclass has no rows of its own.
         """
         raise NotImplementedError
 
@@ -188,8 +191,12 @@ class RowTable(anywidget.AnyWidget):
         rows = [
             {
                 "position": position,
-                "cells": [_shown(row.get(one["key"]), one["digits"]) for one in columns],
-                "bars": [_bar(row.get(one["key"]), one["bar"]) for one in columns],
+                "cells": [
+                    _shown(row.get(described["key"]), described["digits"]) for described in columns
+                ],
+                "bars": [
+                    _bar(row.get(described["key"]), described["bar"]) for described in columns
+                ],
             }
             for position, row in zip(positions, self.values(positions), strict=True)
         ]
