@@ -257,7 +257,7 @@ def test_a_toggle_among_2048_heads_touches_one_cell(page, layers, heads):
 
 def test_cleanup_takes_every_listener_off(page):
     show(page)
-    assert page.evaluate("() => window.model.listeners.length") == 5
+    assert page.evaluate("() => window.model.listeners.length") == 6
     page.mouse.move(*centre(page, 0))
     page.mouse.down()
     page.evaluate("() => window.cleanup()")

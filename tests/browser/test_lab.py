@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import workbench as wb
-from browser.lab import DARK, LIGHT, PATIENCE, Lab, button, cell, menu, tab
+from browser.lab import DARK, LIGHT, PATIENCE, Lab, button, cell, fill, menu, tab
 from browser.mounting import contrast, style
 from workbench.cli.main import app
 
@@ -337,13 +337,6 @@ def test_both_themes_are_readable(tmp_path, wide, theme):
             (tmp_path / "explorer.png").rename(Path(keep) / f"{theme.split()[-1].lower()}.png")
     finally:
         dark.close()
-
-
-def fill(page, name, value):
-    """Fill in the field whose name, read out and shown by the pointer, begins so."""
-    box = page.locator(f'.aiw-explorer input[title^="{name}"]')
-    box.fill(value)
-    box.press("Tab")
 
 
 def wait_for_save(page, path, text):

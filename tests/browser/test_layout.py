@@ -175,7 +175,7 @@ def test_one_screen_that_does_not_move_and_keys_that_stay(lab, page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("layers", "heads"), [(24, 16), (32, 32), (80, 8)])
+@pytest.mark.parametrize(("layers", "heads"), [(30, 9), (24, 16), (32, 32), (80, 8)])
 def test_models_of_other_shapes_fit_as_well(lab, page, layers, heads):
     page.set_viewport_size({"width": 1440, "height": 900})
     show(lab, page, f"{layers}x{heads}.ipynb", random_model(layers, heads))
