@@ -1,4 +1,4 @@
-"""A saved notebook as nbconvert's HTML: the picture says what is masked, and nothing says it twice."""
+"""A saved notebook as nbconvert's HTML: the picture says what is masked, and says it once."""
 
 from __future__ import annotations
 
