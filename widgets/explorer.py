@@ -28,7 +28,7 @@ from widgets.status_line import StatusLine
 from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
-from widgets.views.slider_names import SliderNames
+from widgets.views.control_names import ControlNames
 from workbench.masking.attention_rows import When
 from workbench.masking.masks import require_unmasked
 from workbench.masking.token_changes import TokenChanges
@@ -115,7 +115,7 @@ class Explorer(w.VBox):
         body.add_class("aiw-body")
         style = w.HTML(f"<style>{stylesheet('explorer').read_text('utf-8')}</style>")
         style.layout.display = "none"
-        super().__init__([style, SliderNames(), self.toolbar, self.status, body])
+        super().__init__([style, ControlNames(), self.toolbar, self.status, body])
         self.add_class("aiw-explorer")
         self._static: DisplayHandle | None = None
         self._png: DisplayHandle | None = None

@@ -13,7 +13,7 @@ from widgets import Explorer, ScalingExplorer
 from widgets.explorer import _inside
 
 ON_THE_CONTROL = (w.Button, w.ToggleButton, w.FileUpload)  # with a description, too
-NAMED_BY_VIEW = (w.FloatSlider, w.FloatLogSlider)  # `SliderNames`
+LABELLED = (w.FloatSlider, w.FloatLogSlider)  # `ControlNames` takes it from the label
 SILENT = (w.HTML, w.Label, w.Box, w.FloatProgress)
 
 
@@ -47,7 +47,7 @@ def test_every_control_has_a_tooltip_and_no_description_that_would_take_it(make)
                 assert len(one.tooltips) == len(one.options)
                 continue
             assert one.tooltip, one
-            if not isinstance(one, ON_THE_CONTROL + NAMED_BY_VIEW):
+            if not isinstance(one, ON_THE_CONTROL + LABELLED):
                 assert not one.description, one  # ipywidgets would show no tooltip anywhere
     finally:
         explorer.close()

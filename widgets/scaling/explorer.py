@@ -20,8 +20,8 @@ from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
 from widgets.views.code_view import CodeView
+from widgets.views.control_names import ControlNames
 from widgets.views.live_figure import LiveFigure
-from widgets.views.slider_names import SliderNames
 from workbench.detection.retention_fit import fit_retention
 from workbench.figures.scaling import (
     isoflop_curves,
@@ -115,7 +115,7 @@ class ScalingExplorer(w.VBox):
         body.add_class("aiw-body")
         style = w.HTML(f"<style>{stylesheet('explorer').read_text('utf-8')}</style>")
         style.layout.display = "none"
-        super().__init__([style, SliderNames(), self.status, body])
+        super().__init__([style, ControlNames(), self.status, body])
         self.add_class("aiw-explorer")
         self.add_class("aiw-scaling")
         self._leave = (desk.on_change(self._changed), on_interrupt(self.queues.cancel))

@@ -34,6 +34,7 @@ function render({ model, el }) {
   const heading = element("div", "aiw-doc-head", "row");
   heading.setAttribute("aria-rowindex", 1);
   const view = element("div", "aiw-view", "rowgroup");
+  view.setAttribute("aria-label", model.get("label")); // it has the focus while its row is scrolled away
   const sheet = element("div", "aiw-sheet", "presentation");
   view.append(sheet);
   table.append(heading, view);
