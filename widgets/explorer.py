@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, DisplayHandle, display
 
+from widgets.default_model import load_default
 from widgets.grid_picture import grid_png
 from widgets.panels.code import CodePanel
 from widgets.panels.curves import CurvesPanel
@@ -27,8 +28,7 @@ from widgets.status_line import StatusLine
 from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
-from workbench.detection.shipped import default_scores
-from workbench.loading.load import load_model
+from widgets.views.control_names import ControlNames
 from workbench.masking.attention_rows import When
 from workbench.masking.masks import require_unmasked
 from workbench.masking.token_changes import TokenChanges
@@ -77,8 +77,8 @@ class Explorer(w.VBox):
         if isinstance(model, Session) and options:
             raise TypeError(f"a session has its {', '.join(options)} already: change it there")
         if model is None:
-            model = load_model()
-            options.setdefault("scores", default_scores(model))
+            model, scores = load_default()
+            options.setdefault("scores", scores)
         self.session = session = model if isinstance(model, Session) else Session(model, **options)
         self.status = StatusLine()
         self.queues = TaskQueues(self.status)
@@ -115,7 +115,7 @@ class Explorer(w.VBox):
         body.add_class("aiw-body")
         style = w.HTML(f"<style>{stylesheet('explorer').read_text('utf-8')}</style>")
         style.layout.display = "none"
-        super().__init__([style, self.toolbar, self.status, body])
+        super().__init__([style, ControlNames(), self.toolbar, self.status, body])
         self.add_class("aiw-explorer")
         self._static: DisplayHandle | None = None
         self._png: DisplayHandle | None = None

@@ -103,7 +103,9 @@ class StatusLine(w.HBox):
             icon="times", tooltip="Dismiss this message", layout={"width": "28px"}
         )
         self.close_error.on_click(lambda _: self.dismiss())
-        self.remedy = w.Button(layout={"width": "auto"}, button_style="primary")
+        self.remedy = w.Button(
+            layout={"width": "auto"}, button_style="primary", tooltip="What the message asks for"
+        )
         self.remedy.on_click(lambda _: self._do_remedy())
         self._act: Callable[[], object] = lambda: None  # of the remedy
         self._remedies: dict[str, tuple[str, Callable[[], object]]] = {}

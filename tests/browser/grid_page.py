@@ -26,6 +26,7 @@ def show(page, layers=6, heads=4, masked=(), values=None, legend=None, theme="li
         "mask": mask_of(total, set(masked)),
         "reference": mask_of(total, set(reference)),
         "chosen": -1,
+        "pointed": -1,
         "values": floats(values or [i / total for i in range(total)]),
         "legend": legend or LEGEND,
     }

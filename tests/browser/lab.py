@@ -157,6 +157,13 @@ def button(page, text: str):
     return page.locator(".aiw-explorer button", has_text=re.compile(f"^{re.escape(text)}$"))
 
 
+def fill(page, name: str, value: str) -> None:
+    """Fill in the field whose name, read out and shown by the pointer, begins so."""
+    box = page.locator(f'.aiw-explorer input[title^="{name}"]')
+    box.fill(value)
+    box.press("Tab")
+
+
 def tab(page, text: str) -> None:
     """Bring a tab of the explorer to the front."""
     page.locator(".aiw-explorer .lm-TabBar-tab", has_text=text).click()

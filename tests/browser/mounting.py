@@ -114,3 +114,42 @@ def style(page, selector, name, pseudo=None):
         " getComputedStyle(document.querySelector(selector), pseudo)[name]",
         [selector, name, pseudo],
     )
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+def accessible(page, selector):
+    """Role and name of what can be focused inside an element, as screen readers are told them."""
+    client = page.context.new_cdp_session(page)
+    try:
+        root = client.send("DOM.getDocument")["root"]["nodeId"]
+        part = client.send("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
+        inside = client.send("DOM.describeNode", {"nodeId": part, "depth": -1, "pierce": True})
+        ours = set(_backend_ids(inside["node"]))
+        nodes = client.send("Accessibility.getFullAXTree")["nodes"]
+    finally:
+        client.detach()
+    return [
+        (node["role"]["value"], node.get("name", {}).get("value", "").strip())
+        for node in nodes
+        if node.get("backendDOMNodeId") in ours
+        and any(
+            p["name"] == "focusable" and p["value"]["value"] for p in node.get("properties", ())
+        )
+    ]
+
+
+def _backend_ids(node):
+    yield node["backendNodeId"]
+    for child in node.get("children", ()):
+        yield from _backend_ids(child)
+
+
+def without_tooltip(page, selector):
+    """The controls on the screen inside an element that show nothing at the pointer."""
+    return page.locator(selector).evaluate(
+        """(part) => [...part.querySelectorAll("button, input, select, textarea, [role=slider]")]
+           .filter((one) => one.checkVisibility() && !one.title)
+           .map((one) => one.outerHTML)"""
+    )

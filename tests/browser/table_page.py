@@ -20,7 +20,7 @@ TEXT = [column("doc_id", "document", 90, share=1), column("score", "score", 62, 
 def show(page, total=MANY, theme="light", **traits):
     """Mount a table of which no row has come yet."""
     state = {"total": total, "columns": TEXT, "by": "score", "ascending": False, "revision": 1,
-             "opened": -1, "histograms": {}, "label": "documents",
+             "opened": -1, "pointed": -1, "histograms": {}, "label": "documents",
              "nothing": "no document passes the filters"}  # fmt: skip
     mount(page, "row_table", state | traits, theme=theme)
 

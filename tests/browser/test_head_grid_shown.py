@@ -38,6 +38,31 @@ def test_says_what_it_is(page):
     assert page.locator("[aria-live]").text_content() == "layer 0 masked, 5 heads masked"
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_cell_that_another_view_points_at_is_outlined(page, theme):
+    show(page, masked=[10], theme=theme)
+    for i in (9, 10):
+        receive(page, pointed=i)
+        outlined = page.locator(".aiw-pointed")
+        assert outlined.count() == 1
+        assert outlined.get_attribute("data-index") == str(i)
+        assert style(page, ".aiw-pointed", "outlineStyle") == "solid"
+        assert (
+            contrast(
+                page,
+                style(page, ".aiw-pointed", "outlineColor"),
+                "rgb(0, 0, 0)" if theme == "dark" else "rgb(255, 255, 255)",
+            )
+            > 3
+        )
+        assert page.locator(".aiw-readout").text_content() == cell(page, i).get_attribute(
+            "aria-label"
+        )
+    receive(page, pointed=-1)
+    assert page.locator(".aiw-pointed").count() == 0
+    assert page.locator(".aiw-masked.aiw-cell").count() == 1
+
+
 def test_one_cell_takes_the_tab_key(page):
     show(page)
     stops = page.locator('#widget [tabindex="0"]')
@@ -232,7 +257,7 @@ def test_a_toggle_among_2048_heads_touches_one_cell(page, layers, heads):
 
 def test_cleanup_takes_every_listener_off(page):
     show(page)
-    assert page.evaluate("() => window.model.listeners.length") == 5
+    assert page.evaluate("() => window.model.listeners.length") == 6
     page.mouse.move(*centre(page, 0))
     page.mouse.down()
     page.evaluate("() => window.cleanup()")

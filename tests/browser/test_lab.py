@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import workbench as wb
-from browser.lab import DARK, LIGHT, PATIENCE, Lab, button, cell, menu, tab
+from browser.lab import DARK, LIGHT, PATIENCE, Lab, button, cell, fill, menu, tab
 from browser.mounting import contrast, style
 from workbench.cli.main import app
 
@@ -180,9 +180,7 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     tab(wide, "Documents")
     fill(wide, "Corpus", "endless.jsonl")
     fill(wide, "Run folder", "endless")
-    most = wide.get_by_label("Most tokens of each document")
-    most.fill("160")
-    most.press("Tab")
+    fill(wide, "Most tokens of each document", "160")
     button(wide, "Score").click()
     line = wide.locator(".aiw-status")
     progress = line.locator(".aiw-status-progress", has_text="scoring: ")
@@ -220,7 +218,7 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     tab(wide, "Selection")
     wide.wait_for_selector(".aiw-counts")
     assert wide.locator(".aiw-counts tr").count() == 3
-    slider = wide.locator(".aiw-explorer .widget-slider .noUi-handle").first
+    slider = wide.get_by_role("slider", name="The top share of each domain")
     slider.focus()
     slider.press("ArrowRight")
     lab.until("round(explorer.session.corpus.selection.fraction, 2)", "0.21")
@@ -339,13 +337,6 @@ def test_both_themes_are_readable(tmp_path, wide, theme):
             (tmp_path / "explorer.png").rename(Path(keep) / f"{theme.split()[-1].lower()}.png")
     finally:
         dark.close()
-
-
-def fill(page, name, value):
-    """Fill in the field whose name, read out and shown by the pointer, begins so."""
-    box = page.locator(f'.aiw-explorer input[title^="{name}"]')
-    box.fill(value)
-    box.press("Tab")
 
 
 def wait_for_save(page, path, text):

@@ -135,7 +135,7 @@ def test_counterfactuals_fit_a_narrow_panel_and_follow_a_wider_one(lab, page):
     page.locator(".aiw-explorer").evaluate("(one) => one.scrollIntoView()")
     tab(page, "Docum")
     page.locator(".aiw-explorer button:visible", has_text="Counterfactuals").click()
-    count = page.get_by_label("How many documents are changed")
+    count = page.get_by_role("spinbutton", name="How many documents are changed")
     count.fill("3")
     count.press("Tab")
     page.locator(".aiw-explorer button:visible", has_text="Change and score").click()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from browser.lab import PATIENCE, Lab, button, tab
+from browser.lab import PATIENCE, Lab, button, fill, tab
 from browser.table_page import HOSTILE
 from browser.test_layout import boxes_of, in_view, into_view
 from workbench.core.text import escape_control_characters
@@ -74,3 +76,48 @@ def test_the_heads_are_checked_by_click_and_the_verdict_stands_above(tmp_path, p
         assert {escape_control_characters(name) for name in HOSTILE} <= shown
     finally:
         lab.close()
+
+
+@pytest.mark.slow
+def test_a_row_points_at_its_cell_and_a_cancelled_curve_keeps_its_points(tmp_path, page):
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    lab = Lab(tmp_path)
+    try:
+        lab.notebook("rows.ipynb", "from widgets import Explorer\nexplorer = Explorer()\nexplorer")
+        lab.show(page, "rows.ipynb")
+        into_view(page)
+        tab(page, "Heads")
+        rows = page.locator(".aiw-doc-row:visible:not(.aiw-loading)")
+        rows.first.wait_for()
+        rows.nth(2).hover()
+        points_at(page, rows.nth(2))
+        rows.nth(4).click()
+        page.keyboard.press("ArrowDown")
+        points_at(page, page.locator(".aiw-doc-row:focus"))
+        page.mouse.move(5, 5)
+        points_at(page, page.locator(".aiw-doc-row:focus"))
+
+        tab(page, "Curves")
+        fill(page, "On how many lookup probes", "1")
+        fill(page, "How many random orders", "100")  # no machine is through before the click
+        fill(page, "Sizes", "0 1 4 14")
+        button(page, "Draw the masking curve").click()
+        points = page.locator(".js-plotly-plot .scatterlayer .point")
+        points.first.wait_for()
+        drawn = points.count()
+        button(page, "Cancel").click()
+        lab.until("explorer.queues.long.busy", "False")
+        page.get_by_text("what was measured until then stays").wait_for()
+        assert points.count() >= drawn > 0
+        detected = "list(explorer.curves.figure.figure.data[2].x)"
+        assert lab.ask(detected) == "[0, 1, 4, 14]"
+    finally:
+        lab.close()
+
+
+def points_at(page, row):
+    """The cell of the head that a row is of is outlined, and no other."""
+    layer, head = re.findall(r"\d+", row.get_by_role("gridcell").first.text_content())
+    page.locator(f'.aiw-pointed[data-index="{9 * int(layer) + int(head)}"]').wait_for()
+    assert page.locator(".aiw-pointed").count() == 1

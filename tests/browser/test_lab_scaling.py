@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from browser.lab import PATIENCE, Lab, button, tab
+from browser.mounting import accessible, without_tooltip
 from browser.test_layout import SIDEWAYS, in_view, into_view
 
 OPEN = """
@@ -79,6 +80,8 @@ def test_laws_runs_and_mixtures_on_one_screen(chromium, tmp_path, size):
         for title in ("IsoFLOP", "Rate and batch", "Masks", "Book", "Code"):
             tab(page, title)
             assert page.evaluate(SIDEWAYS) == [], title
+            assert without_tooltip(page, ".aiw-scaling") == [], title
+            assert all(name for _, name in accessible(page, ".aiw-scaling")), title
         page.locator(".aiw-scaling", has_text="wb.ScalingDesk").wait_for()
         assert errors == []
     finally:

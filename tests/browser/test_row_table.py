@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from browser.mounting import deliver, messages, receive, style
+from browser.mounting import deliver, messages, receive, saved, style
 from browser.table_page import HOSTILE, asked, on_screen, rest, row, scroll, settle, show
 from widgets.views.row_table import column
 from workbench.core.text import escape_control_characters
@@ -34,12 +34,12 @@ def fits(page):
     )
 
 
-def answer_with(page, cells, bars=None):
-    """Answer the last request; every row holds these cells."""
+def answer_with(page, cells, bars=None, revision=1, first=0):
+    """Answer the last request with rows of these cells; row i has the position 7 (first + i)."""
     request = asked(page)[-1]
     numbers = range(request["first"], request["first"] + request["count"])
-    rows = [{"position": 7 * i, "cells": cells, "bars": bars or []} for i in numbers]
-    deliver(page, {"kind": "rows", "revision": 1, "first": numbers.start, "rows": rows})
+    rows = [{"position": 7 * (first + i), "cells": cells, "bars": bars or []} for i in numbers]
+    deliver(page, {"kind": "rows", "revision": revision, "first": numbers.start, "rows": rows})
 
 
 def test_columns_without_room_are_left_out_but_not_the_sorted_one(page):
@@ -59,6 +59,34 @@ def test_columns_without_room_are_left_out_but_not_the_sorted_one(page):
         assert [MANY_COLUMNS[int(i) - 1]["key"] for i in indexes] == keys
     receive(page, by="c11", revision=2)
     assert "c11" in headings(page)
+
+
+def pointed(page):
+    return page.evaluate("() => window.model.get('pointed')")
+
+
+def test_the_row_that_is_pointed_at_or_gone_to_is_told_on_the_page_alone(page):
+    show(page, total=60)
+    settle(page)
+    assert pointed(page) == -1
+    row(page, 3).hover()
+    assert pointed(page) == 21
+    row(page, 2).focus()  # the keys came later than the pointer
+    assert pointed(page) == 14
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert pointed(page) == 28
+    row(page, 6).hover()
+    assert pointed(page) == 42
+    page.mouse.move(1, 700)  # off the table: the keys are still at their row
+    assert pointed(page) == 28
+    page.locator(".aiw-column").first.focus()
+    assert pointed(page) == -1
+    row(page, 5).hover()
+    receive(page, revision=2)  # sorted anew under the pointer
+    answer_with(page, ["another", "0.1"], revision=2, first=500)
+    assert pointed(page) == 7 * 505
+    assert saved(page, "pointed") == []
 
 
 def test_of_a_long_name_the_middle_is_left_out_and_the_whole_is_the_title(page):

@@ -102,6 +102,20 @@ def test_every_row_is_what_its_set_gives_alone(bos, mode, asked):
     assert used == set(sets)
 
 
+def test_rows_are_handed_on_as_they_are_measured(model, probes, scores):
+    grown = []
+    options = {"sizes": [0, 1, 2, 3], "draws": 5}
+    table = masking_curve(model, scores, probes, on_points=grown.append, **options)
+    pd.testing.assert_frame_equal(table, masking_curve(model, scores, probes, **options))
+    pd.testing.assert_frame_equal(grown[-1], table)
+    assert len(grown) > 2
+    assert (np.diff([len(part) for part in grown]) > 0).all()
+    for part in grown:  # what is there is final
+        pd.testing.assert_frame_equal(part, table.merge(part[["order", "draw", "heads"]]))
+    assert grown[0]["order"].eq("detected").sum() == 4  # the detected order first
+    assert len(wb.figures.masking_curve(grown[0]).data) > 0
+
+
 def test_the_planted_heads_are_what_lookups_hang_on(model, probes, scores):
     table = wb.masking_curve(model, scores, probes, sizes=[0, 1, 2], draws=4)
     detected = table[table["order"] == "detected"].set_index("heads")

@@ -162,6 +162,23 @@ def test_a_corpus_on_disk_its_cut_and_the_opened_document_come_back(tiny, corpus
     same(rebuilt(session), session)
 
 
+def test_the_documents_left_out_come_back(tiny, corpus, tmp_path):
+    session = wb.Session(tiny, "some text", "L0H1 L1H3")
+    session.score(corpus, tmp_path / "run", **COLUMNS)
+    out = {**COLUMNS, "terms": ["1"], "escalate": 1}
+    funnel = wb.funnel(corpus, **out)
+    assert 0 < funnel.rows["excluded"].sum() < len(funnel.rows)
+    file = funnel.write(tmp_path / "funnel.parquet")
+    session.cut(0.5, "tokens", "rise", exclude=str(file))
+    assert f"session.cut(0.5, 'tokens', 'rise', exclude={str(file)!r})" in session.code()
+    again = rebuilt(session)
+    same(again, session)
+    assert again.corpus.selection.table.equals(session.corpus.selection.table)
+    session.cut(0.5, exclude=funnel)
+    assert "# its funnel lay in memory" in session.code()
+    rebuilt(session)
+
+
 def test_a_list_of_paths_comes_back(tiny, corpus, tmp_path):
     other = tmp_path / "other.jsonl"
     other.write_text(corpus.read_text(encoding="utf-8").replace('"d', '"e'), encoding="utf-8")
@@ -182,6 +199,8 @@ def test_what_lies_in_memory_is_named_in_a_comment(tiny, corpus, tmp_path):
     assert "# its scores lay in memory" in session.code()
     again = rebuilt(session)
     assert (again.text, again.corpus) == (session.text, None)
+    session.score(rows, window=16, **COLUMNS)
+    assert "score(corpus, out='run/', window=16) keeps them" in session.code()
     session.score(rows, tmp_path / "run", **COLUMNS)
     session.open(2)
     assert "# its corpus lay in memory" in session.code()

@@ -31,6 +31,13 @@ def test_every_head_gets_the_value_of_its_row(tiny):
     assert colours.describe(1, 2) == "score 0.60"
 
 
+@pytest.mark.parametrize(("highest", "warns"), [(0.0999, True), (0.1, False)])
+def test_retrieval_scores_warn_where_no_head_copies(tiny, highest, warns):
+    colours = HeadColours.of(frame(tiny, np.linspace(0, highest, 12)), tiny, name=RETRIEVAL)
+    assert colours.warns == warns
+    assert ("no head copies" in colours.note) == warns
+
+
 def test_heads_without_a_row_have_no_value(tiny):
     colours = HeadColours.of(frame(tiny, 0.5).iloc[[3, 7]], tiny)
     assert np.isfinite(colours.values).sum() == 2

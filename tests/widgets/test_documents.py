@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from support.models import make_model
 
 import workbench as wb
 from widgets import Explorer
 from widgets.views.document_table import BEGINNING
 from workbench.core.polygon import inside
+from workbench.masking.packed import PackedPasses
 from workbench.session.corpus.document_texts import BEGINNING as LONGEST
 
 TEXT = "one two three one two three"
@@ -155,6 +157,41 @@ def test_what_is_read_is_chosen_and_said(explorer, tmp_path):
     heard(explorer.documents.table, action="open", position=2)
     settled(explorer)
     assert rows[2]["read"] in explorer.text.source.value
+
+
+def test_the_window_that_a_message_asks_for_is_a_field(explorer, tmp_path, monkeypatch):
+    """As where one window does not fit the memory: the message ends in `window=`."""
+    write(tmp_path / "c.jsonl", rows_of(6))
+    form, session = explorer.documents.form, explorer.session
+    form.path.value = "c.jsonl"
+    with monkeypatch.context() as patched:
+        patched.setattr(PackedPasses, "_whole_row_losses", out_of_memory)
+        form.score.click()
+        assert explorer.wait(60)
+    assert "give a smaller window=" in str(explorer.status.error)
+    assert form.options.value
+    assert "aiw-asked" in form.window._dom_classes
+    form.window.value = "many"
+    form.score.click()
+    assert "whole number of tokens" in form.note.value
+    assert "aiw-asked" in form.window._dom_classes
+    form.window.value = "16"
+    form.score.click()
+    settled(explorer)
+    assert "aiw-asked" not in form.window._dom_classes
+    plain = wb.score_corpus(
+        session.model, session.heads, "c.jsonl", window=16, max_tokens=form.most.value
+    )
+    np.testing.assert_array_equal(session.corpus.column("score"), wb.select(plain).table["score"])
+    assert "# scored with window=16\nsession.load(" in session.code()
+    form.folder.value, form.window.value = "whole", ""
+    form.score.click()
+    settled(explorer)
+    assert "window" not in session.code()
+
+
+def out_of_memory(*_):
+    raise torch.OutOfMemoryError("planted")
 
 
 # ---- columns ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import signal
 import threading
 
@@ -183,6 +184,20 @@ def test_the_top_heads_of_the_present_colours_are_masked(explorer, model):
     highest = np.argsort(-effect.ravel())[:3]
     expected = wb.HeadSet.of(zip(*np.unravel_index(highest, effect.shape), strict=True), model)
     assert explorer.session.heads == expected
+
+
+def test_the_line_above_says_how_weights_were_rounded_and_whether_heads_copy(
+    explorer, model, scores, monkeypatch
+):
+    title, session = explorer.toolbar.title, explorer.session
+    assert "rounded" not in title.value
+    assert "aiw-badge-bad" not in title.value
+    monkeypatch.setattr(model, "simulate", "nf4")
+    session.use_scores(
+        scores.assign(score=scores["score"] / 1000)
+    )  # of a model that copies nothing
+    assert "float32 rounded as nf4 on cpu" in title.value
+    assert re.search(r'aiw-badge-bad"[^<]*>highest 0.00: no head copies<', title.value)
 
 
 def test_heads_that_tie_at_the_cut_are_taken_on_request_only(model):
@@ -404,25 +419,59 @@ def test_a_finished_run_is_taken_up_again(explorer, tmp_path, monkeypatch):
     assert explorer.documents.table.total == 6
 
 
-def test_the_curve_is_drawn(monkeypatch):
-    # Probes of a size that the small model reads.
+@pytest.fixture
+def planted(monkeypatch):
+    """An explorer of the planted model, with probes of a size that it reads."""
     monkeypatch.setattr(
         head_values, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
     )
     model = planted_model()
     explorer = Explorer(model, text="what is lost?", scores=scores_of(model))
-    try:
-        explorer.curves.probes.value = 2
-        explorer.curves.draw.click()
-        assert explorer.wait(120)
-        assert explorer.status.error is None
-        figure = explorer.curves.figure.figure
-        assert figure is not None
-        assert [trace.name for trace in figure.data[:3]] == [
-            "range of 5 random draws", "mean of the draws", "detected order",
-        ]  # fmt: skip
-    finally:
-        explorer.close()
+    explorer.curves.probes.value = 2
+    yield explorer
+    explorer.close()
+
+
+def test_the_curve_is_drawn_at_the_sizes_and_draws_that_are_asked_for(planted):
+    curves = planted.curves
+    for sizes, draws, points in (("", 5, [0, 1]), ("0, 2 3", 3, [0, 2, 3])):
+        curves.sizes.value, curves.draws.value = sizes, draws
+        curves.draw.click()
+        assert planted.wait(120)
+        assert planted.status.error is None
+        band, mean, detected = curves.figure.figure.data[:3]
+        assert band.name == f"range of {draws} random draws"
+        assert mean.name == "mean of the draws"
+        assert detected.name == "detected order"
+        assert list(detected.x) == points
+    curves.sizes.value = "0 one"
+    curves.draw.click()
+    assert "sizes are numbers of masked heads, such as 0 1; got" in curves.note.value
+    curves.sizes.value = "0 7"
+    curves.draw.click()
+    assert planted.wait(60)
+    assert "sizes must lie between 0 and 4" in curves.note.value
+    assert list(curves.figure.figure.data[2].x) == [0, 2, 3]
+
+
+def test_what_is_drawn_of_a_curve_stays_when_it_is_cancelled(planted, monkeypatch):
+    curves, tables = planted.curves, []
+    show = curves._drawn
+
+    def drawn(table):
+        show(table)
+        tables.append(table)
+        planted.cancel()  # the button, at the first points
+
+    monkeypatch.setattr(curves, "_drawn", drawn)
+    curves.sizes.value = "0 1 2 3"
+    curves.draw.click()
+    assert planted.wait(120)
+    assert planted.status.error is None
+    (table,) = tables
+    assert len(table) < 4 * 6  # not all sizes of all orders
+    assert list(curves.figure.figure.data[2].x) == [0, 1, 2, 3]
+    assert "cancelled" in curves.note.value
 
 
 def test_controls_say_what_the_session_says_after_a_load(explorer, tmp_path, monkeypatch):

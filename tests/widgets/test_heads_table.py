@@ -127,6 +127,16 @@ def test_a_row_chooses_the_head_in_the_grid_and_the_other_way_round(explorer, mo
     assert table.opened == 3
 
 
+def test_pointing_at_a_row_points_at_the_cell_in_the_browser_until_it_is_closed(model):
+    explorer = Explorer(model, text="one two three")
+    link = explorer.head_list._pointing
+    assert link.source == (explorer.head_list.table, "pointed")
+    assert link.target == (explorer.heads.grid, "pointed")
+    assert explorer.wait(60)
+    explorer.close()
+    assert link.comm is None
+
+
 def test_the_top_of_the_sorted_column_is_masked(explorer, model, scores):
     panel, session = explorer.head_list, explorer.session
     panel.count.value = 3

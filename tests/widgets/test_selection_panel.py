@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.models import make_model
 
@@ -112,6 +114,44 @@ def test_documents_without_a_value_have_no_rank(model):
         assert "no rank" in corpus.status(int(np.flatnonzero(~known)[0]))
     finally:
         explorer.close()
+
+
+def test_documents_that_a_funnel_excludes_are_left_out(explorer):
+    selection, session = explorer.selection, explorer.session
+    funnel = wb.funnel("c.jsonl", ["7", "9", "16"], escalate=1)
+    funnel.write("funnel.parquet")
+    out = int(funnel.rows["excluded"].sum())
+    assert out > 1
+    selection.exclude.value = "c.jsonl"
+    assert explorer.wait(60)
+    assert "is not the file of a funnel" in selection.note.value
+    assert 'role="alert"' in selection.note.value
+    assert session.corpus.exclude is None
+    selection.exclude.value = " funnel.parquet"
+    settled(explorer)
+    assert selection.note.value == ""
+    expected = wb.select(wb.load_scores("run"), exclude="funnel.parquet")
+    pd.testing.assert_frame_equal(session.corpus.selection.table, expected.table)
+    assert f"{out} documents are left out by the funnel" in selection.counts.value
+    assert "session.cut(0.2, 'documents', exclude='funnel.parquet')" in session.code()
+    selection.fraction.value = 0.5  # the funnel stays when something else is moved
+    settled(explorer)
+    assert session.corpus.exclude == "funnel.parquet"
+    selection.export.click()
+    settled(explorer)
+    assert "left out by a funnel written: run/manifest.json" in selection.note.value
+    assert wb.verify_manifest("run").ok
+    manifest = json.loads(Path("run/manifest.json").read_text())
+    assert manifest["aiw:documents"]["excluded"] == out
+    selection.exclude.value = ""
+    settled(explorer)
+    assert session.corpus.exclude is None
+    assert "left out" not in selection.counts.value
+    session.cut(exclude=funnel)  # from a cell; what is moved afterwards keeps it
+    settled(explorer)
+    selection.fraction.value = 0.4
+    settled(explorer)
+    assert session.corpus.exclude is funnel
 
 
 def test_an_export_that_fails_says_so_beside_its_button(explorer):

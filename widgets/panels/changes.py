@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from widgets.escaping import escaped
-from widgets.panels.named import named
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
@@ -41,12 +40,12 @@ class ChangesPanel(w.VBox):
         """
         self.session, self._queues = session, queues
         self._among: np.ndarray | None = None  # the documents that pass the filters
-        self.count = named(w.BoundedIntText(
-            description="How many documents are changed", value=24, min=2, max=10_000,
+        self.count = w.BoundedIntText(
+            value=24, min=2, max=10_000,
             layout={"width": "64px", "flex": "none"},
-            tooltip="How many documents are drawn from those that pass the filters; six texts are "
-            "scored for each",
-        ))  # fmt: skip
+            tooltip="How many documents are changed, drawn from those that pass the filters; six "
+            "texts are scored for each",
+        )  # fmt: skip
         self.run = w.Button(
             description="Change and score", icon="play", layout={"width": "auto"},
             tooltip="Shuffle, swap, rename, repeat and head the texts with a licence, and score "

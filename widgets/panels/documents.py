@@ -46,19 +46,6 @@ class DocumentsPanel(w.VBox):
         guarded = status.guarded
         self._ours = OwnChanges()  # of the filters, which are taken back for another corpus
         self.form = ScoringForm(session, status, queues, corpus)
-        self.another = w.ToggleButton(
-            description="Corpus", layout=AUTO,
-            tooltip="Show the fields that score a corpus or load a run",
-        )  # fmt: skip
-        self.another.observe(self._show_form, "value")
-        self.plot = w.ToggleButton(
-            description="Plot", layout=AUTO,
-            tooltip="Show the documents as points: the score against what it may go along with",
-        )  # fmt: skip
-        self.change = w.ToggleButton(
-            description="Counterfactuals", layout=AUTO,
-            tooltip="What do the scores listen to? Texts are changed on purpose and scored again",
-        )  # fmt: skip
         self.note = Note()  # of no width while it says nothing
         self.table = DocumentTable(status)
         self.table.on_sort = guarded(self._sort)
@@ -68,7 +55,48 @@ class DocumentsPanel(w.VBox):
         self.table.add_class("aiw-fill")
         self.scatter = ScatterPanel(session, status, queues, self._choose, self._open)
         self.changes = ChangesPanel(session, status, queues)
-        self.plot.observe(guarded(lambda change: self._show_plot(change["new"])), "value")
+        self.origin, self.passing = w.HTML(), w.HTML()
+        for line in (self.origin, self.passing):
+            line.add_class("aiw-source")  # one line, cut where there is no room
+        self._bar = self._make_bar(status)
+        self._make_filters(status)
+        self._looking = w.VBox(
+            [
+                self.origin,
+                w.HBox([self.domain, self.contains, self.only]),
+                w.HBox([self.note, self.passing, self.clear]),
+                self._range,
+                self.scatter,
+                self.changes,
+                self.table,
+            ], layout={"display": "none"},
+        )  # fmt: skip
+        self._looking.add_class("aiw-looking")
+        super().__init__([self._bar, self.form, self._looking])
+        self.add_class("aiw-documents")
+        self._by, self._ascending = "rank", True
+        self._ranges: dict[str, tuple[float, float]] = {}
+        self._bins: dict[str, tuple[int, int]] = {}  # those of the ranges that were dragged
+        self._chosen: np.ndarray | None = None  # in the plot
+        self._narrowed: tuple[np.ndarray, str] | None = None  # a part of two selections
+        self._wanted: list[int] = []  # positions whose first words are on the screen soon
+
+    def _make_bar(self, status: StatusLine) -> w.HBox:
+        """What is shown, and the documents of note, one click away."""
+        self.another = w.ToggleButton(
+            description="Corpus", layout=AUTO,
+            tooltip="Show the fields that score a corpus or load a run",
+        )  # fmt: skip
+        self.another.observe(self._show_form, "value")
+        self.plot = w.ToggleButton(
+            description="Plot", layout=AUTO,
+            tooltip="Show the documents as points: the score against what it may go along with",
+        )  # fmt: skip
+        self.plot.observe(status.guarded(lambda change: self._show_plot(change["new"])), "value")
+        self.change = w.ToggleButton(
+            description="Counterfactuals", layout=AUTO,
+            tooltip="What do the scores listen to? Texts are changed on purpose and scored again",
+        )  # fmt: skip
         self.change.observe(lambda change: self._show_changes(change["new"]), "value")
         kinds: list[tuple[str, Extreme, str]] = [
             ("Highest", "highest", "Open the document of highest score"),
@@ -78,8 +106,18 @@ class DocumentsPanel(w.VBox):
         self.extremes = {}
         for text, kind, tooltip in kinds:
             button = w.Button(description=text, tooltip=tooltip, layout=AUTO)
-            button.on_click(guarded(lambda _, kind=kind: self._extreme(kind), self.note))
+            button.on_click(status.guarded(lambda _, kind=kind: self._extreme(kind), self.note))
             self.extremes[kind] = button
+        bar = w.HBox(
+            [self.another, self.plot, self.change, *self.extremes.values()],
+            layout={"display": "none"},
+        )
+        bar.add_class("aiw-wrap")
+        return bar
+
+    def _make_filters(self, status: StatusLine) -> None:
+        """What says which documents the table shows."""
+        guarded = status.guarded
         self.domain = w.Dropdown(
             options=[("all domains", EVERY)], layout=HALF, tooltip="Only documents of one domain"
         )
@@ -103,37 +141,9 @@ class DocumentsPanel(w.VBox):
             description="All", layout=AUTO, tooltip="Take all filters away: show all documents"
         )
         self.clear.on_click(guarded(lambda _: self._clear()))
-        self.origin, self.passing = w.HTML(), w.HTML()
-        for line in (self.origin, self.passing):
-            line.add_class("aiw-source")  # one line, cut where there is no room
         self._range = w.HBox(
             [w.Label("Only"), self.column, self.low, self.high], layout={"display": "none"}
         )
-        self._looking = w.VBox(
-            [
-                self.origin,
-                w.HBox([self.domain, self.contains, self.only]),
-                w.HBox([self.note, self.passing, self.clear]),
-                self._range,
-                self.scatter,
-                self.changes,
-                self.table,
-            ], layout={"display": "none"},
-        )  # fmt: skip
-        self._looking.add_class("aiw-looking")
-        self._bar = w.HBox(
-            [self.another, self.plot, self.change, *self.extremes.values()],
-            layout={"display": "none"},
-        )
-        self._bar.add_class("aiw-wrap")
-        super().__init__([self._bar, self.form, self._looking])
-        self.add_class("aiw-documents")
-        self._by, self._ascending = "rank", True
-        self._ranges: dict[str, tuple[float, float]] = {}
-        self._bins: dict[str, tuple[int, int]] = {}  # those of the ranges that were dragged
-        self._chosen: np.ndarray | None = None  # in the plot
-        self._narrowed: tuple[np.ndarray, str] | None = None  # a part of two selections
-        self._wanted: list[int] = []  # positions whose first words are on the screen soon
 
     def _show_form(self, change: dict[str, bool]) -> None:
         self.form.layout.display = "" if change["new"] else "none"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipywidgets as w
 
 from widgets.escaping import escaped
-from widgets.panels.named import named
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.head_grid import HeadGrid
@@ -22,7 +21,11 @@ NAMED = ("layer", "head", "masked")  # columns by which nothing can be masked
 
 
 class HeadListPanel(w.VBox):
-    """Lists the heads of a session; the head of a row that is clicked is chosen in the grid."""
+    """Lists the heads of a session.
+
+    The head of a row that is clicked is chosen in the grid, that of a row that is pointed at or
+    gone to is outlined there.
+    """
 
     def __init__(
         self, session: Session, status: StatusLine, queues: TaskQueues, grid: HeadGrid
@@ -44,13 +47,13 @@ class HeadListPanel(w.VBox):
             tooltip="Mask the heads of highest value in the column that sorts the table",
         )  # fmt: skip
         self.top.on_click(status.guarded(lambda _: self._mask_top(), self.note))
-        self.count = named(w.BoundedIntText(
-            description="How many heads of the list", value=cut_size(0.05, every), min=1,
+        self.count = w.BoundedIntText(
+            value=cut_size(0.05, every), min=1,
             max=max(every - 1, 1), layout={"width": "58px", "flex": "none"},
-            tooltip="How many heads",
-        ))  # fmt: skip
-        self.ties = w.Checkbox(
-            description="allow ties", indent=False, layout={"width": "auto"},
+            tooltip="How many heads 'Mask the top' masks",
+        )  # fmt: skip
+        self.ties = w.ToggleButton(
+            description="ties", layout={"width": "auto"},
             tooltip="Where heads of equal value tie at the cut, let the lower layer and head win",
         )  # fmt: skip
         self.check = w.Button(
@@ -73,11 +76,12 @@ class HeadListPanel(w.VBox):
             ]
         )
         self.add_class("aiw-head-list")
-        self._sorted: tuple[str, bool] | None = (
-            None  # column and direction, once a title is clicked
-        )
+        # Column and direction, once a title is clicked.
+        self._sorted: tuple[str, bool] | None = None
         self._showing = False
         grid.observe(self._chosen, "chosen")
+        # In the browser alone, so that it is quick and no table but this one tells Python.
+        self._pointing = w.jsdlink((self.table, "pointed"), (grid, "pointed"))
 
     def show(self, on: bool) -> None:
         """Begin or end to follow the session, as the panel comes to the front or goes.
@@ -87,6 +91,11 @@ class HeadListPanel(w.VBox):
         """
         self._showing = on
         self.follow()
+
+    def close(self) -> None:
+        """Close the panel and its link with the grid."""
+        self._pointing.close()
+        super().close()
 
     def follow(self) -> None:
         """Show what the session knows now, if anybody looks."""

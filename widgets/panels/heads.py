@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipywidgets as w
 
-from widgets.panels.named import named
 from widgets.status_line import StatusLine
 from widgets.views.head_grid import HeadGrid
 from widgets.views.own_changes import OwnChanges
@@ -30,10 +29,10 @@ class HeadsPanel(w.VBox):
         self.grid.on_mask = status.guarded(session.mask)
         self.grid.on_undo = status.guarded(session.undo)
         self.grid.on_redo = status.guarded(session.redo)
-        self.colour = named(w.Dropdown(
-            description="Colour the heads by", tooltip="What colours the heads",
+        self.colour = w.Dropdown(
+            tooltip="What colours the heads",
             layout={"flex": "1 1 auto", "width": "auto"},
-        ))  # fmt: skip
+        )  # fmt: skip
         careful = status.guarded(session.colour_by)
         self.colour.observe(
             lambda change: None if self._ours.under_way else careful(change["new"]), "value"

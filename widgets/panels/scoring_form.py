@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar
 
 import ipywidgets as w
 
-from widgets.panels.named import named
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from workbench.corpus.columns import Columns
@@ -55,34 +54,17 @@ class ScoringForm(w.VBox):
             tooltip="Run folder: where the scores are kept, or lie already",
         )  # fmt: skip
         self.path.observe(guarded(lambda _: self._propose()), "value")
-        self.most = named(w.BoundedIntText(
-            description="Most tokens of each document", value=512, min=2, max=2**31 - 1,
+        self.most = w.BoundedIntText(
+            value=512, min=2, max=2**31 - 1,
             layout={"width": "74px", "flex": "none"},
-            tooltip="Read at most so many tokens of each document",
-        ))  # fmt: skip
+            tooltip="Most tokens of each document that are read",
+        )  # fmt: skip
         self.read = w.Dropdown(
             options=READ, layout=HALF, tooltip="Which tokens of longer documents are read"
         )
-        names = Columns()
-        self.id = _name_field("Column of the id", names.id)
-        self.text = _name_field("Column of the text", names.text)
-        self.domain = _name_field(
-            "Column of the domain; / is the sub-folder, and an empty field one domain for all",
-            names.domain or "",
-        )  # fmt: skip
-        self.overwrite = w.Checkbox(
-            description="overwrite another run in the folder", indent=False, layout=AUTO,
-            tooltip="Scores of other settings or of another corpus are set aside, in superseded/",
-        )  # fmt: skip
-        self.controls = named(w.BoundedIntText(
-            description="Control sets of random heads", value=0, min=0, max=100,
-            layout={"width": "58px", "flex": "none"},
-            tooltip="Control sets of random heads, for the columns of the excess; on the default "
-            "model each takes .7 of the time that scoring takes without any",
-        ))  # fmt: skip
         self.options = w.ToggleButton(
             description="Options", icon="sliders", layout=AUTO,
-            tooltip="Names of columns, control sets, overwriting",
+            tooltip="Names of columns, control sets, the window, overwriting",
         )  # fmt: skip
         self.score = w.Button(
             description="Score", icon="play", layout=AUTO, button_style="primary",
@@ -98,13 +80,14 @@ class ScoringForm(w.VBox):
         self.score.on_click(guarded(lambda _: self._score(), self.note))
         self.load.on_click(guarded(lambda _: self._load(), self.note))
         status.offer("overwrite=True", "Overwrite", self._overwrite)
-        self._more = w.VBox(
-            [
-                w.HBox([w.Label("Columns"), self.id, self.text, self.domain]),
-                w.HBox([w.Label("Control sets"), self.controls, self.overwrite]),
-            ], layout={"display": "none"},
-        )  # fmt: skip
+        self._more = self._make_more()
         self.options.observe(self._show_options, "value")
+        # What Python calls it, and the field that stands for it.
+        self._fields = {
+            "id": self.id, "text": self.text, "domain": self.domain, "overwrite": self.overwrite,
+            "controls": self.controls, "window": self.window, "out": self.folder,
+            "read": self.read, "max_tokens": self.most,
+        }  # fmt: skip
         super().__init__(
             [
                 w.HBox([w.Label("Corpus"), self.path]),
@@ -116,6 +99,43 @@ class ScoringForm(w.VBox):
             ]
         )
         self.add_class("aiw-form")
+
+    def _make_more(self) -> w.VBox:
+        """The fields that are seldom filled in."""
+        names = Columns()
+        self.id = _name_field("Column of the id", names.id)
+        self.text = _name_field("Column of the text", names.text)
+        self.domain = _name_field(
+            "Column of the domain; / is the sub-folder, and an empty field one domain for all",
+            names.domain or "",
+        )  # fmt: skip
+        self.overwrite = w.ToggleButton(
+            description="Overwrite", layout=AUTO,
+            tooltip="Overwrite another run in the folder: scores of other settings or of another "
+            "corpus are set aside, in superseded/",
+        )  # fmt: skip
+        self.controls = w.BoundedIntText(
+            value=0, min=0, max=100,
+            layout={"width": "58px", "flex": "none"},
+            tooltip="Control sets of random heads, for the columns of the excess; on the default "
+            "model each takes .7 of the time that scoring takes without any",
+        )  # fmt: skip
+        self.window = w.Text(
+            placeholder=str(self.session.model.context), layout={"width": "74px", "flex": "none"},
+            tooltip="Window: tokens of one pass, the rest in further ones; fewer need less memory. "
+            "Empty: as many as the model reads",
+        )  # fmt: skip
+        return w.VBox(
+            [
+                w.HBox([w.Label("Columns"), self.id, self.text, self.domain]),
+                w.HBox(
+                    [
+                        w.Label("Control sets"), self.controls, w.Label("Window"), self.window,
+                        self.overwrite,
+                    ]
+                ),
+            ], layout={"display": "none"},
+        )  # fmt: skip
 
     def _propose(self) -> None:
         """Show the folder that the run of the corpus that is named now goes to."""
@@ -146,11 +166,21 @@ class ScoringForm(w.VBox):
         usual = Columns().named()
         return {role: name for role, name in named.items() if name != usual[role]}  # type: ignore[literal-required]
 
+    def _window(self) -> int | None:
+        words = self.window.value.strip()
+        if words and not words.isdecimal():
+            raise ValueError(
+                f"window= takes a whole number of tokens, or nothing for all "
+                f"{self.session.model.context} that the model reads; got {words!r:.40}"
+            )
+        return int(words) if words else None
+
     def _score(self) -> None:
         session, corpus, state = self.session, self._corpus(), self.session.state
         options = self._columns() | {
             "max_tokens": self.most.value, "read": self.read.value,
             "overwrite": self.overwrite.value, "controls": self.controls.value,
+            "window": self._asking(self._window)(),
         }  # fmt: skip
         out = self._folder()
         score = self._asking(lambda: session.score(corpus(), out, state=state, **options))
@@ -188,23 +218,14 @@ class ScoringForm(w.VBox):
         if isinstance(error, MissingColumn):
             for field in (self.id, self.text, self.domain):
                 field.options = error.present
-        # What Python calls it, and the field that stands for it.
-        fields = {
-            "id": self.id, "text": self.text, "domain": self.domain, "overwrite": self.overwrite,
-            "out": self.folder, "read": self.read, "max_tokens": self.most,
-            "controls": self.controls,
-        }  # fmt: skip
-        named = re.findall(rf"\b({'|'.join(fields)})=", str(error))
-        self._mark([fields[name] for name in named])
-        if {"id", "text", "domain", "overwrite", "controls"} & {*named}:
+        named = {*re.findall(rf"\b({'|'.join(self._fields)})=", str(error))}
+        self._mark(named)
+        if {"id", "text", "domain", "overwrite", "controls", "window"} & named:
             self.options.value = True
 
-    def _mark(self, asked: Any) -> None:
-        for field in (
-            self.id, self.text, self.domain, self.overwrite, self.folder, self.read, self.most,
-            self.controls,
-        ):  # fmt: skip
-            (field.add_class if field in asked else field.remove_class)(ASKED)
+    def _mark(self, asked: Collection[str]) -> None:
+        for name, field in self._fields.items():
+            (field.add_class if name in asked else field.remove_class)(ASKED)
 
 
 def _name_field(tooltip: str, value: str) -> w.Combobox:

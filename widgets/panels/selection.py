@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
@@ -16,6 +17,7 @@ from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
 from workbench.figures.selection import influence_histogram
 from workbench.selection.ranking import By, Selection
+from workbench.session.corpus.placed_cut import Exclude
 from workbench.session.corpus.selection_pair import PARTS, SelectionPair
 from workbench.session.session import Session
 
@@ -23,7 +25,7 @@ HEAD = ("domain", "documents", "tokens", "threshold")
 ALL = "all documents"
 AUTO = {"width": "auto"}
 FLEXIBLE = {"flex": "1 1 0", "width": "auto", "min_width": "0"}
-WRITING = "writing the manifest"
+WRITING, CUTTING = "writing the manifest", "cut"
 FOLDER = "manifest/"  # for scores that lie in no folder
 Narrow = Callable[[np.ndarray | None, str], object]
 
@@ -61,9 +63,14 @@ class SelectionPanel(w.VBox):
         self.by_score = w.Dropdown(
             layout=FLEXIBLE, tooltip="The column that documents are ranked by"
         )
-        self.note = Note()
+        self.exclude = w.Text(
+            placeholder="none; else the file of `workbench funnel`", continuous_update=False,
+            layout=FLEXIBLE,
+            tooltip="Documents to leave out: the file that `workbench funnel` wrote; empty: none",
+        )  # fmt: skip
+        self._status, self.note = status, Note()
         self._act = guarded(self._cut, self.note)
-        for control in (self.fraction, self.by, self.by_score):
+        for control in (self.fraction, self.by, self.by_score, self.exclude):
             control.observe(self._moved, "value")
         self.scored_under = w.HTML()
         self.counts = w.HTML()
@@ -98,6 +105,7 @@ class SelectionPanel(w.VBox):
         cut.add_class("aiw-wrap")
         self._parts = [
             cut,
+            w.HBox([w.Label("Documents to leave out"), self.exclude]),
             w.HBox([w.Label("in"), self.folder, self.export]),
             self.note,
             self.scored_under,
@@ -131,6 +139,7 @@ class SelectionPanel(w.VBox):
         with self._ours.made():
             self.fraction.value, self.by.value = chosen.fraction, chosen.by
             self.by_score.value = chosen.by_score
+            self.exclude.value = str(corpus.exclude) if _is_file(corpus.exclude) else ""
         head = "".join(f"<th>{title}</th>" for title in HEAD)
         rows = "".join(
             f"<tr><td>{escaped(escape_control_characters(str(d.domain)))}</td>"
@@ -139,7 +148,7 @@ class SelectionPanel(w.VBox):
             f"<td>{d.threshold:.4f}</td></tr>"
             for d in chosen.domains.itertuples()
         )
-        left_out = _without(chosen)
+        left_out = _without(chosen, len(corpus))
         self.counts.value = (
             f'<table class="aiw-counts"><tr>{head}</tr>{rows}</table>{escaped(left_out)}'
         )
@@ -169,7 +178,10 @@ class SelectionPanel(w.VBox):
     def _moved(self, change: Any) -> None:
         if self._ours.under_way:
             return
-        controls = {"fraction": self.fraction, "by": self.by, "by_score": self.by_score}
+        controls = {
+            "fraction": self.fraction, "by": self.by, "by_score": self.by_score,
+            "exclude": self.exclude,
+        }  # fmt: skip
         # The control itself may be set to something else by now.
         moved = {
             name: change["new"] if change["owner"] is control else control.value
@@ -177,19 +189,29 @@ class SelectionPanel(w.VBox):
         }
         self._act(**moved)
 
-    def _cut(self, fraction: float, by: By, by_score: str) -> None:
+    def _cut(self, fraction: float, by: By, by_score: str, exclude: str) -> None:
         share = round(fraction, 4)  # a slider adds up its steps
-        self.queues.corpus.do("cut", lambda: self.session.cut(share, by, by_score), lambda _: None)
+        funnel = self._funnel(exclude)
+        self._status.beside(CUTTING, self.note)
+        self.queues.corpus.do(
+            CUTTING, lambda: self.session.cut(share, by, by_score, funnel), lambda _: None
+        )
+
+    def _funnel(self, file: str) -> Exclude:
+        """What the field names; where it is empty, the funnel that was given in Python."""
+        given = None if self.session.corpus is None else self.session.corpus.exclude
+        return file.strip() or (None if _is_file(given) else given)
 
     def _export(self) -> None:
         session, corpus = self.session, self.session.corpus
         folder = self.folder.value.strip() or None
         fraction, by, by_score = round(self.fraction.value, 4), self.by.value, self.by_score.value
+        funnel = self._funnel(self.exclude.value)
 
         def export() -> str:  # what the controls say at the click, whatever is done meanwhile
             if session.corpus is not corpus:
                 raise ValueError("another corpus was taken up since the click: export it again")
-            chosen = session.cut(fraction, by, by_score)
+            chosen = session.cut(fraction, by, by_score, funnel)
             return f"{_named(chosen)} written: {session.export(folder)}; workbench verify checks it"
 
         self.queues.begin(WRITING, export, self.note.say, self.note)
@@ -231,19 +253,29 @@ class SelectionPanel(w.VBox):
 
 
 def _named(chosen: Selection) -> str:
-    return f"top {chosen.fraction:.0%} of the {chosen.by} by {chosen.by_score}"
+    funnel = "" if chosen.exclude is None else ", some left out by a funnel"
+    return f"top {chosen.fraction:.0%} of the {chosen.by} by {chosen.by_score}{funnel}"
+
+
+def _is_file(exclude: Exclude) -> bool:
+    return isinstance(exclude, str | Path)
 
 
 def _part(count: Any, total: Any, share: Any) -> str:
     return f"<span>{count:,} of {total:,}</span> <small>{share:.1%}</small>"
 
 
-def _without(chosen: Selection) -> str:
-    count = chosen.without_value
-    if not count:
-        return ""
-    documents = "document has" if count == 1 else "documents have"
-    return f"{count:,} {documents} no value of {chosen.by_score} and cannot be ranked by it"
+def _without(chosen: Selection, scored: int) -> str:
+    """Which of the scored documents are not ranked, and why."""
+    count, said = chosen.without_value, []
+    if count:
+        documents = "document has" if count == 1 else "documents have"
+        said.append(f"{count:,} {documents} no value of {chosen.by_score} and cannot be ranked")
+    if chosen.exclude is not None:
+        left = scored - count - len(chosen.table)
+        documents = "document is" if left == 1 else "documents are"
+        said.append(f"{left:,} {documents} left out by the funnel")
+    return "; ".join(said)
 
 
 def _now(state: Any) -> str:

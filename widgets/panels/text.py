@@ -8,7 +8,6 @@ import ipywidgets as w
 
 from widgets.escaping import escaped
 from widgets.panels.examples import EXAMPLES
-from widgets.panels.named import named
 from widgets.status_line import Note, StatusLine
 from widgets.views.own_changes import OwnChanges
 from widgets.views.token_view import TokenView
@@ -38,10 +37,10 @@ class TextPanel(w.VBox):
         self.tokens.on_undo = guarded(session.undo)
         self.tokens.on_redo = guarded(session.redo)
         self.tokens.on_step = lambda by: self.on_step(by)
-        self.order = named(w.Dropdown(
-            description="Order of the tokens", options=ORDERS, layout={"width": "130px"},
+        self.order = w.Dropdown(
+            options=ORDERS, layout={"width": "130px"},
             tooltip="The order of the tokens",
-        ))  # fmt: skip
+        )  # fmt: skip
         w.link((self.order, "value"), (self.tokens, "order"))
         self.other = TokenView(status)
         self.other.add_class("aiw-side")
@@ -61,10 +60,10 @@ class TextPanel(w.VBox):
             "chevron-right", "The document below, in the table (Alt+Down in the text)", 1
         )
         self._ours = OwnChanges()  # of the control, which is set to what the session says
-        self.window = named(w.BoundedIntText(
-            description="Window of the text", value=1, min=1, max=1, layout=WINDOW,
-            tooltip="A long text is read window by window, each by itself",
-        ))  # fmt: skip
+        self.window = w.BoundedIntText(
+            value=1, min=1, max=1, layout=WINDOW,
+            tooltip="Window of the text: a long one is read window by window, each by itself",
+        )  # fmt: skip
         turn = guarded(lambda number: session.read_window(number - 1))
         self.window.observe(
             lambda change: None if self._ours.under_way else turn(change["new"]), "value"
@@ -77,14 +76,13 @@ class TextPanel(w.VBox):
             description="Edit", icon="pencil", layout={"width": "auto"},
             tooltip="Type or paste another text, or take an example",
         )  # fmt: skip
-        self.box = named(w.Textarea(
-            description="The text to read", continuous_update=False, tooltip="The text to read"
-        ))  # fmt: skip
+        self.box = w.Textarea(continuous_update=False, tooltip="The text to read")
         self.box.add_class("aiw-text-box")
-        self.examples = named(w.Dropdown(
-            description="Example texts", options=[("an example ...", ""), *EXAMPLES],
-            layout={"width": "200px"}, tooltip="Texts that show at once what retrieval heads do",
-        ))  # fmt: skip
+        self.examples = w.Dropdown(
+            options=[("an example ...", ""), *EXAMPLES],
+            layout={"width": "200px"},
+            tooltip="Example texts, which show at once what retrieval heads do",
+        )  # fmt: skip
         self.examples.observe(self._take_example, "value")
         self.note = Note()
         self.read = w.Button(

@@ -8,7 +8,6 @@ import ipywidgets as w
 
 from widgets.escaping import escaped
 from widgets.panels.help import HelpButton
-from widgets.panels.named import named
 from widgets.status_line import StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.own_changes import OwnChanges
@@ -48,11 +47,11 @@ class Toolbar(w.VBox):
         self.top = self._button(
             "Mask top", "Mask the heads of highest value in the present colours", self._mask_top
         )
-        self.count = named(w.BoundedIntText(
-            description="How many heads", value=cut_size(0.05, every), min=1,
+        self.count = w.BoundedIntText(
+            value=cut_size(0.05, every), min=1,
             max=max(every - 1, 1), layout={"width": "58px"},
             tooltip="How many heads 'Mask top' masks; 5 % of all at first",
-        ))  # fmt: skip
+        )  # fmt: skip
         self._chosen(self.count, lambda _: self._mask_top())
         self.ties = w.ToggleButton(
             description="ties", layout={"width": "auto"},
@@ -62,10 +61,10 @@ class Toolbar(w.VBox):
             "Random", "A control: mask as many heads, drawn at random from the others",
             lambda: session.random(self.seed.value), icon="random",
         )  # fmt: skip
-        self.seed = named(w.BoundedIntText(
-            description="Seed of the random control", min=0, max=2**31 - 1,
+        self.seed = w.BoundedIntText(
+            min=0, max=2**31 - 1,
             layout={"width": "52px"}, tooltip="Seed of the random control",
-        ))  # fmt: skip
+        )  # fmt: skip
         self._chosen(
             self.seed, lambda seed: session.random(seed) if session.state.control_of else None
         )
@@ -76,15 +75,15 @@ class Toolbar(w.VBox):
             "", "Redo: do it again (Ctrl+Shift+Z in grid and text)", session.redo, "repeat"
         )
         self.help = HelpButton()
-        self.names = named(w.Text(
-            description="Masked heads", placeholder="L17H3 L18H6", continuous_update=False,
+        self.names = w.Text(
+            placeholder="L17H3 L18H6", continuous_update=False,
             layout={"flex": "1 1 120px"}, tooltip="The masked heads, to read, type or paste",
-        ))  # fmt: skip
+        )  # fmt: skip
         self._chosen(self.names, session.mask)
-        self.mode = named(w.Dropdown(
-            description="What masked heads put out", options=MODES, layout={"width": "142px"},
+        self.mode = w.Dropdown(
+            options=MODES, layout={"width": "142px"},
             tooltip="What masked heads put out",
-        ))  # fmt: skip
+        )  # fmt: skip
         self._chosen(self.mode, session.set_mode)
         self.compare = w.ToggleButton(
             description="Compare", layout={"width": "auto"},
@@ -167,10 +166,11 @@ class Toolbar(w.VBox):
             self.compare.disabled = not (state.heads or against)
         model = session.model
         dtype = str(model.dtype).removeprefix("torch.")
+        rounded = f" rounded as {escaped(model.simulate)}" if model.simulate else ""
         self.title.value = (
             f"<b>{escaped(model.source)}</b> &middot; {model.num_layers} layers &times; "
-            f"{model.num_heads} heads &middot; {dtype} on {model.device} &middot; {count} masked "
-            f"{self._badges()}"
+            f"{model.num_heads} heads &middot; {dtype}{rounded} on {model.device} "
+            f"&middot; {count} masked {self._badges()}"
         )
         self._status.suggest(self._next())
 
@@ -186,8 +186,8 @@ class Toolbar(w.VBox):
             badges.append(_badge(words, ok, why))
         retrieval = self.session.palette.columns.get(RETRIEVAL)
         if retrieval is not None and retrieval.note:
-            copies = "no head" not in retrieval.note
-            badges.append(_badge(retrieval.note, copies, "retrieval score, on lookup probes"))
+            why = "retrieval score, on lookup probes"
+            badges.append(_badge(retrieval.note, not retrieval.warns, why))
         report = self.session.report
         if report is not None:
             real = report.lookup is None or report.lookup.retrieves

@@ -12,7 +12,6 @@ import ipywidgets as w
 import pandas as pd
 
 from widgets.escaping import escaped
-from widgets.panels.named import named
 from widgets.scaling.law_chooser import LawChooser
 from widgets.scaling.mixture import MixturePanel
 from widgets.scaling.own_runs import OwnRuns
@@ -21,6 +20,7 @@ from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
 from widgets.views.code_view import CodeView
+from widgets.views.control_names import ControlNames
 from widgets.views.live_figure import LiveFigure
 from workbench.detection.retention_fit import fit_retention
 from workbench.figures.scaling import (
@@ -73,10 +73,10 @@ class ScalingExplorer(w.VBox):
         guarded = self.status.guarded
         self.loss_note, self.sizes_note, self.rates_note = Note(), Note(), Note()
         self.laws = LawChooser(desk, self.status)
-        self.across = named(w.Dropdown(
-            description="Across", options=desk.axes(), layout={"width": "150px"},
+        self.across = w.Dropdown(
+            options=desk.axes(), layout={"width": "150px"},
             tooltip="What the curves are drawn across; all else stays as the sliders say",
-        ))  # fmt: skip
+        )  # fmt: skip
         self.across.observe(guarded(lambda _: self._draw_loss(), self.loss_note), "value")
         self.runs = OwnRuns(desk, self.status, self.queues)
         self._beside: list[int] = []  # the runs that the figure shows beside those of the fit
@@ -92,9 +92,9 @@ class ScalingExplorer(w.VBox):
         self.save.on_click(guarded(lambda _: self._save()))
         self.optima = w.HTML()
         self.initial = w.BoundedFloatText(
-            description="loss of an untrained model", value=10.8, min=0.1, max=50, step=0.1,
-            style={"description_width": "initial"}, layout={"width": "240px"},
-            tooltip="Runs that end above it count as diverged; ln of the vocabulary, in nats",
+            value=10.8, min=0.1, max=50, step=0.1, layout={"width": "80px"},
+            tooltip="Loss of an untrained model (ln of the vocabulary, in nats): runs that end "
+            "above it count as diverged",
         )  # fmt: skip
         self.initial.observe(guarded(lambda _: self._draw_rates()), "value")
         self.mixture = MixturePanel(desk, self.status, self.queues, [self.save])
@@ -105,32 +105,17 @@ class ScalingExplorer(w.VBox):
         self.masks_note = Note()
         self._mask_tables: dict[str, pd.DataFrame] = {}
         self.masking.on_click(guarded(lambda _: self._measure_masks(), self.masks_note))
-        self.entry = named(w.Dropdown(
-            description="Entry of the book", options=list(LAWS), tooltip="An entry of the book",
-        ))  # fmt: skip
+        self.entry = w.Dropdown(options=list(LAWS), tooltip="An entry of the book")
         self.entry.observe(lambda change: self._show_entry(change["new"]), "value")
         self.book = w.HTML()
         self.code = CodeView()
         self._show_entry(self.entry.value)
-        self.tabs = w.Tab(
-            [
-                w.VBox([w.HBox([self.across, self.save, self.loss_note]), self.loss, self.runs]),
-                w.VBox([w.HBox([self.save, self.sizes_note]), self.optima, self.sizes]),
-                w.VBox([w.HBox([self.initial, self.save, self.rates_note]), self.rates]),
-                self.mixture,
-                w.VBox([w.HBox([self.masking, self.save, self.masks_note]), self.masks]),
-                w.VBox([self.entry, self.book]),
-                self.code,
-            ],
-            titles=TABS,
-        )
-        self.tabs.add_class("aiw-tabs")
-        self.tabs.observe(lambda _: self._draw(), "selected_index")
+        self.tabs = self._make_tabs()
         body = w.HBox([self.laws, self.tabs])
         body.add_class("aiw-body")
         style = w.HTML(f"<style>{stylesheet('explorer').read_text('utf-8')}</style>")
         style.layout.display = "none"
-        super().__init__([style, self.status, body])
+        super().__init__([style, ControlNames(), self.status, body])
         self.add_class("aiw-explorer")
         self.add_class("aiw-scaling")
         self._leave = (desk.on_change(self._changed), on_interrupt(self.queues.cancel))
@@ -138,6 +123,22 @@ class ScalingExplorer(w.VBox):
             "Move a slider; choose laws; Fit to my runs; click a run to hold it out"
         )
         self._draw()
+
+    def _make_tabs(self) -> w.Tab:
+        untrained = w.Label("loss of an untrained model")
+        parts = [
+            [w.HBox([self.across, self.save, self.loss_note]), self.loss, self.runs],
+            [w.HBox([self.save, self.sizes_note]), self.optima, self.sizes],
+            [w.HBox([untrained, self.initial, self.save, self.rates_note]), self.rates],
+            [self.mixture],
+            [w.HBox([self.masking, self.save, self.masks_note]), self.masks],
+            [self.entry, self.book],
+            [self.code],
+        ]
+        tabs = w.Tab([w.VBox(part) if part[1:] else part[0] for part in parts], titles=TABS)
+        tabs.add_class("aiw-tabs")
+        tabs.observe(lambda _: self._draw(), "selected_index")
+        return tabs
 
     def __repr__(self) -> str:
         runs = 0 if self.desk.runs is None else len(self.desk.runs)

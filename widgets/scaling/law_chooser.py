@@ -8,7 +8,6 @@ import ipywidgets as w
 import pandas as pd
 
 from widgets.escaping import escaped
-from widgets.panels.named import named
 from widgets.status_line import StatusLine
 from widgets.views.own_changes import OwnChanges
 from workbench.scaling.law import Law
@@ -33,14 +32,14 @@ class LawChooser(w.VBox):
         """
         self.desk = desk
         self._ours = OwnChanges()
-        self.unit = named(w.Dropdown(
-            description="What the laws give", options=_units(), layout={"width": "100%"},
+        self.unit = w.Dropdown(
+            options=_units(), layout={"width": "100%"},
             tooltip="What the laws give; only those of one unit can be compared",
-        ))  # fmt: skip
-        self.laws = named(w.SelectMultiple(
-            description="Published laws", rows=5, layout={"width": "100%"},
-            tooltip="Laws of this unit: Ctrl+click or Shift+arrows for several",
-        ))  # fmt: skip
+        )  # fmt: skip
+        self.laws = w.SelectMultiple(
+            rows=5, layout={"width": "100%"},
+            tooltip="Published laws of this unit: Ctrl+click or Shift+arrows for several",
+        )  # fmt: skip
         self.lock = w.ToggleButtons(
             options=[(f"keep {one}", name) for one, name in zip("NDC", LINKED, strict=True)],
             tooltips=["Stays as it is when another of the three is moved"] * 3,

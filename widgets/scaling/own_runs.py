@@ -7,7 +7,6 @@ from collections.abc import Collection
 import ipywidgets as w
 
 from widgets.escaping import escaped
-from widgets.panels.named import named
 from widgets.scaling.run_table import RunTable
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
@@ -41,18 +40,18 @@ class OwnRuns(w.VBox):
         self.desk, self._queues, self._ours = desk, queues, OwnChanges()
         self.note = Note()
         self.found = w.HTML()
-        self.law = named(w.Dropdown(
-            description="Law to fit", tooltip="The law to fit", layout={"width": "170px"},
-        ))  # fmt: skip
+        self.law = w.Dropdown(
+            tooltip="The law to fit", layout={"width": "170px"},
+        )  # fmt: skip
         self.refit = w.Button(
             description="Fit to my runs", icon="refresh", layout={"width": "auto"},
             tooltip="Fit the law to the runs that are not held out, with intervals (200 resamples)",
         )  # fmt: skip
-        self.held = named(w.SelectMultiple(
-            description="Runs to hold out", rows=4, layout={"width": "100%"},
-            tooltip="Runs that are kept from the fit (Ctrl+click or Shift+arrows for several; or "
+        self.held = w.SelectMultiple(
+            rows=4, layout={"width": "100%"},
+            tooltip="Runs to hold out of the fit (Ctrl+click or Shift+arrows for several; or "
             "click a point of the figure)",
-        ))  # fmt: skip
+        )  # fmt: skip
         self.bring = w.ToggleButton(
             description="File or table", icon="table", layout={"width": "auto"},
             value=desk.runs is None,

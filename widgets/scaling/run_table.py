@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import ipywidgets as w
 
-from widgets.panels.named import named
 from widgets.status_line import Note, StatusLine
 from workbench.scaling.run_text import runs_as_text
 from workbench.session.scaling_desk import ScalingDesk
@@ -52,10 +51,10 @@ class RunTable(w.VBox):
             description="Take these runs", icon="check", layout={"width": "auto"},
             tooltip="Put the table in the field on the desk, in place of the runs that are there",
         )  # fmt: skip
-        self.cells = named(w.Textarea(
-            description="Table of runs", placeholder=EXAMPLE, rows=7, layout={"width": "100%"},
-            continuous_update=False,
-        ))  # fmt: skip
+        self.cells = w.Textarea(
+            placeholder=EXAMPLE, rows=7, layout={"width": "100%"},
+            continuous_update=False, tooltip="Table of runs, such as cells of a spreadsheet",
+        )  # fmt: skip
         self.cells.add_class("aiw-cells")
         guarded = status.guarded
         self.file.observe(guarded(lambda _: self._chosen(), self.note), "value")

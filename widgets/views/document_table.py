@@ -86,6 +86,9 @@ class DocumentTable(RowTable):
 
         Returns:
             The values of each by the keys of the columns.
+
+        Raises:
+            ValueError: no documents are shown.
         """
         if self._corpus is None:
             raise ValueError("no documents are shown: there is no scored corpus yet")
@@ -120,8 +123,8 @@ class DocumentTable(RowTable):
             bins: by key, the first and last bin of those ranges that were chosen by bins.
         """
         made = {}
-        for one in self.columns:
-            key, digits = one["key"], one["digits"]
+        for described in self.columns:
+            key, digits = described["key"], described["digits"]
             if digits is None or key == "rank":  # every rank is there once
                 continue
             histogram = corpus.histogram(key, self.order)
@@ -153,16 +156,17 @@ def columns_of(corpus: ScoredCorpus) -> list[dict[str, Any]]:
     """
     meanings = corpus.column_meanings
     known = [
-        one | {"title": meanings.get(one["key"]) or one["title"]}
-        for one in COLUMNS
-        if one["key"] in corpus.column_names or one["key"] == BEGINNING
+        described | {"title": meanings.get(described["key"]) or described["title"]}
+        for described in COLUMNS
+        if described["key"] in corpus.column_names or described["key"] == BEGINNING
     ]
-    keys = {one["key"] for one in known}
+    keys = {described["key"] for described in known}
     known += [
         column(key, key, 80, 0 if corpus.is_count(key) else 4, title=meanings.get(key, ""))
         for key in corpus.numeric_columns
         if key not in keys
     ]
     return [
-        one | {"bar": corpus.extent("score")} if one["key"] == "score" else one for one in known
+        described | {"bar": corpus.extent("score")} if described["key"] == "score" else described
+        for described in known
     ]

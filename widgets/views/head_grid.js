@@ -27,7 +27,7 @@ function render({ model, el }) {
   let spotted = 0; // the cell that the readout speaks of
 
   el.classList.add("aiw-grid-widget");
-  const room = element("div", "aiw-grid-room");
+  const frame = element("div", "aiw-grid-frame");
   const grid = element("div", "aiw-grid");
   grid.setAttribute("role", "grid");
   grid.setAttribute("aria-multiselectable", "true");
@@ -40,8 +40,8 @@ function render({ model, el }) {
   const readout = element("div", "aiw-readout");
   const spoken = element("div", "aiw-spoken");
   spoken.setAttribute("aria-live", "polite");
-  room.append(grid);
-  el.replaceChildren(room, legend, legendNote, readout, spoken, tip);
+  frame.append(grid);
+  el.replaceChildren(frame, legend, legendNote, readout, spoken, tip);
 
   const cells = new Array(total);
   const layerLabels = [];
@@ -96,7 +96,7 @@ function render({ model, el }) {
     const body = el.closest(".aiw-body");
     const beside = body && getComputedStyle(body).flexDirection === "row";
     const width = beside ? body.clientWidth * WIDEST : el.clientWidth;
-    const height = beside ? room.clientHeight : TALLEST;
+    const height = beside ? frame.clientHeight : TALLEST;
     if (!width || !height) return; // not on the page yet
     let best = { size: 0, blocks: 1 };
     for (let count = 1; count <= Math.min(MOST_BLOCKS, layers); count++) {
@@ -216,12 +216,12 @@ function render({ model, el }) {
   // The readout at the pointer, above the cell and inside the widget.
   function point(i) {
     const box = cells[i].getBoundingClientRect();
-    const frame = el.getBoundingClientRect();
+    const whole = el.getBoundingClientRect();
     tip.classList.add("aiw-shown");
-    const left = clamp(box.left - frame.left, 0, Math.max(frame.width - tip.offsetWidth, 0));
-    const over = box.top - frame.top - tip.offsetHeight - 6;
+    const left = clamp(box.left - whole.left, 0, Math.max(whole.width - tip.offsetWidth, 0));
+    const over = box.top - whole.top - tip.offsetHeight - 6;
     tip.style.left = `${left}px`;
-    tip.style.top = `${over >= 0 ? over : box.bottom - frame.top + 6}px`;
+    tip.style.top = `${over >= 0 ? over : box.bottom - whole.top + 6}px`;
   }
 
   const unpoint = () => tip.classList.remove("aiw-shown");
@@ -442,6 +442,12 @@ function render({ model, el }) {
     if (drag) left(); // what was undone or typed wins over a stroke that is not finished
     for (let i = 0; i < total; i++) put(i, next[i]);
   };
+  // A row of the table of heads, say.
+  const pointedChanged = () => {
+    const pointed = model.get("pointed");
+    cells.forEach((cell, i) => cell.classList.toggle("aiw-pointed", i === pointed));
+    if (pointed >= 0) show(pointed);
+  };
   const valuesChanged = () => {
     values = floatsOf(model.get("values"));
     paintAll();
@@ -455,9 +461,10 @@ function render({ model, el }) {
   model.on("change:legend", paintAll);
   model.on("change:reference", referenceChanged);
   model.on("change:chosen", mark);
+  model.on("change:pointed", pointedChanged);
   const sizes = new ResizeObserver(fit);
   sizes.observe(el);
-  sizes.observe(room);
+  sizes.observe(frame);
   place(1, 16); // until the page says how large it is
   fit();
   paintAll();
@@ -476,6 +483,7 @@ function render({ model, el }) {
     model.off("change:legend", paintAll);
     model.off("change:reference", referenceChanged);
     model.off("change:chosen", mark);
+    model.off("change:pointed", pointedChanged);
   };
 }
 

@@ -34,6 +34,7 @@ class HeadGrid(anywidget.AnyWidget):
         legend: name and scale of the values, and a note on them.
         chosen: number of the cell whose head the text shows the attention of, layer by layer; -1:
             none.
+        pointed: number of the cell that another view points at; -1: none.
     """
 
     _esm = module("head_grid")
@@ -47,6 +48,7 @@ class HeadGrid(anywidget.AnyWidget):
     reference = CByteMemoryView(b"").tag(sync=True)
     legend = traitlets.Dict().tag(sync=True)
     chosen = traitlets.Int(-1).tag(sync=True)
+    pointed = traitlets.Int(-1).tag(sync=True)
 
     def __init__(self, model: HasGeometry, report: Report = raises) -> None:
         """A grid without masked heads and values.

@@ -23,6 +23,7 @@ function render({ model, el }) {
   let shown = []; // the numbers of the columns that there is room for
   let offset = 0; // px from the top of the first row, were the table drawn at full height
   let placed = -1; // the scrollTop that belongs to `offset`, so that rounding does not move it
+  let pointing = null; // the row element that the pointer or the keys came to last
   let timer = 0;
   let asked = null; // {range, at}: the request without an answer
 
@@ -33,6 +34,7 @@ function render({ model, el }) {
   const heading = element("div", "aiw-doc-head", "row");
   heading.setAttribute("aria-rowindex", 1);
   const view = element("div", "aiw-view", "rowgroup");
+  view.setAttribute("aria-label", model.get("label")); // it has the focus while its row is scrolled away
   const sheet = element("div", "aiw-sheet", "presentation");
   view.append(sheet);
   table.append(heading, view);
@@ -260,6 +262,7 @@ function render({ model, el }) {
       line.style.transform = `translateY(${i * ROW + shift}px)`;
     }
     placeFocus();
+    tellPointed(); // the same element may show another row by now
     plan(PAUSE);
   }
 
@@ -334,6 +337,34 @@ function render({ model, el }) {
     message.rows.forEach((row, i) => known.set(message.first + i, row));
     draw();
   };
+
+  // ---- pointing at a row, which other views on the page may follow ---------------------------
+
+  function tellPointed() {
+    const position = (pointing && !pointing.hidden && pointing.shown?.position) ?? -1;
+    if (model.get("pointed") !== position) model.set("pointed", position); // Python need not know
+  }
+
+  function point(line) {
+    pointing = line;
+    tellPointed();
+  }
+
+  view.addEventListener("pointerover", (event) => {
+    const line = event.target.closest(".aiw-doc-row");
+    if (line) point(line);
+  });
+  view.addEventListener("pointerleave", () => {
+    point(view.contains(document.activeElement) ? (lineOf(focus) ?? null) : null);
+  });
+  view.addEventListener("focusin", (event) => {
+    const line = event.target.closest(".aiw-doc-row");
+    if (line) focus = line.number; // also where something else moved it, such as a screen reader
+    point(line);
+  });
+  view.addEventListener("focusout", (event) => {
+    if (!view.contains(event.relatedTarget)) point(null);
+  });
 
   // ---- acting on it ------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ class RowTable(anywidget.AnyWidget):
         ascending: the lowest first.
         revision: counts the arrangements; answers to another one are out of date.
         opened: position of the opened row, or -1.
+        pointed: in the browser, position of the row that the pointer or the keys are at, or -1.
         label: what the rows are, for screen readers.
         nothing: what is said where there is no row.
     """
@@ -83,6 +84,7 @@ class RowTable(anywidget.AnyWidget):
     ascending = traitlets.Bool(True).tag(sync=True)
     revision = traitlets.Int(0).tag(sync=True)
     opened = traitlets.Int(-1).tag(sync=True)
+    pointed = traitlets.Int(-1).tag(sync=True)
     label = traitlets.Unicode("rows").tag(sync=True)
     nothing = traitlets.Unicode("nothing is here yet").tag(sync=True)
 
@@ -110,6 +112,9 @@ class RowTable(anywidget.AnyWidget):
 
         Returns:
             The values of each row by the keys of the columns; None or NaN: there is none.
+
+        Raises:
+            NotImplementedError: a subclass has no rows of its own.
         """
         raise NotImplementedError
 
@@ -186,8 +191,12 @@ class RowTable(anywidget.AnyWidget):
         rows = [
             {
                 "position": position,
-                "cells": [_shown(row.get(one["key"]), one["digits"]) for one in columns],
-                "bars": [_bar(row.get(one["key"]), one["bar"]) for one in columns],
+                "cells": [
+                    _shown(row.get(described["key"]), described["digits"]) for described in columns
+                ],
+                "bars": [
+                    _bar(row.get(described["key"]), described["bar"]) for described in columns
+                ],
             }
             for position, row in zip(positions, self.values(positions), strict=True)
         ]

@@ -6,7 +6,7 @@ as many other heads does, at every size of the set.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ def masking_curve(
     mode: Mode = "uniform",
     max_tokens: int | None = 512,
     seed: int = 0,
+    on_points: Callable[[pd.DataFrame], object] | None = None,
 ) -> pd.DataFrame:
     """Loss and retrieval accuracy with the first k heads masked, in detected and in random order.
 
@@ -54,6 +55,8 @@ def masking_curve(
         mode: what a masked head does instead (see `masked`).
         max_tokens: how many tokens of each text are read (None: all).
         seed: seed of the random orders.
+        on_points: is called with the rows that are measured so far, each time that there are more
+            of them; None: nothing is called.
 
     Returns:
         One row a head set with order ("detected", "influence" or "random"), draw, heads (k),
@@ -110,8 +113,21 @@ def masking_curve(
                 group, np.mean(answers, axis=0), texts_lost, strict=True
             ):
                 measured[head_set] = (float(loss), float(accuracy), lost)
+            if on_points is not None:
+                on_points(_table(rows, measured))
+    return _table(rows, measured)
+
+
+def _table(
+    rows: Sequence[tuple[str, int, HeadSet]], measured: Mapping[HeadSet, tuple[float, float, float]]
+) -> pd.DataFrame:
+    """Those of the rows (order, draw, head set) whose set is measured, with its numbers."""
     columns = ["order", "draw", "heads", "lookup_loss", "accuracy", "text_loss"]
-    values = [(name, draw, len(head_set), *measured[head_set]) for name, draw, head_set in rows]
+    values = [
+        (name, draw, len(head_set), *measured[head_set])
+        for name, draw, head_set in rows
+        if head_set in measured
+    ]
     table = pd.DataFrame(values, columns=columns)
     whole = table.loc[table["heads"] == 0, "accuracy"].max()
     return table.assign(retention=table["accuracy"] / whole if whole > 0 else np.nan)

@@ -17,9 +17,8 @@ from workbench.core.text import escape_control_characters
 # Okabe-Ito: told apart by colour-blind readers, in this order.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 DIVERGING = "RdBu_r"  # red: the loss rises; blue: it falls
-INK = (
-    "#7a7a7a"  # of words and lines: 4.3 : 1 against white, and against the dark page of JupyterLab
-)
+# Of words and lines: 4.3 : 1 against white, and against the dark page of JupyterLab.
+INK = "#7a7a7a"
 GRID = "rgba(128,128,128,0.25)"
 CLEAR = "rgba(0,0,0,0)"
 # Of grids of heads, as in the Explorer: nothing is clear, high is blue; a fall is blue and a rise

@@ -114,7 +114,7 @@ def load_model(
     if not is_own_choice:
         say_if_faster(model)
     if certify:
-        _warn_unless_certified(model)
+        warn_unless_certified(model)
     return model
 
 
@@ -186,7 +186,12 @@ def _call(source: str | Path | None, **options: Any) -> str:
     return f"wb.load_model({', '.join(arguments)})"
 
 
-def _warn_unless_certified(model: Model) -> None:
+def warn_unless_certified(model: Model) -> None:
+    """Warn where masks or losses are not right on a model.
+
+    Args:
+        model: the model.
+    """
     certificate = certificate_of(model)
     if not certificate.ok:
         warnings.warn(f"{model.source}: {certificate.failure_message()}", stacklevel=3)

@@ -50,7 +50,7 @@ def session_code(
     lines = ["import workbench as wb", "", *_model(model), *_session(max_tokens)]
     opened: list[str] = []
     if corpus is not None:
-        lines += _corpus(corpus)
+        lines += _corpus(corpus, model.context)
         opened = _opened(corpus, document, position)
     if text_file is not None:
         read = f"open({text_file!a}, encoding='utf-8', newline='').read()"
@@ -78,11 +78,17 @@ def _session(max_tokens: int) -> list[str]:
     return [f"session = wb.Session(model{options})"]
 
 
-def _corpus(corpus: ScoredCorpus) -> list[str]:
-    """Load the run with the corpus that it scored, and cut it."""
+def _corpus(corpus: ScoredCorpus, context: int) -> list[str]:
+    """Load the run with the corpus that it scored, and cut it.
+
+    context: how many tokens the model reads, which is the window of a run unless another was given.
+    """
+    window = (corpus.selection.run or {}).get("window") or context
+    smaller = "" if window == context else f"window={window}"
     if corpus.folder is None:
-        return ["# its scores lay in memory: score(corpus, out='run/') keeps them"]
-    lines = []
+        more = f", {smaller}" if smaller else ""
+        return [f"# its scores lay in memory: score(corpus, out='run/'{more}) keeps them"]
+    lines = [f"# scored with {smaller}"] if smaller else []
     options = "".join(f", {key}={value!a}" for key, value in corpus.columns.items())
     place = _place(corpus.corpus)
     if place:
@@ -94,6 +100,10 @@ def _corpus(corpus: ScoredCorpus) -> list[str]:
         lines.append("# its corpus lay in memory: give it as the second argument to open rows")
     selection = corpus.selection
     ranked = "" if selection.by_score == SCORE else f", {selection.by_score!a}"
+    if isinstance(corpus.exclude, str | Path):
+        ranked += f", exclude={str(corpus.exclude)!a}"
+    elif corpus.exclude is not None:
+        lines.append("# its funnel lay in memory: write it, and give the file to cut(exclude=)")
     return [
         *lines,
         f"session.load({str(corpus.folder)!a}{options})",

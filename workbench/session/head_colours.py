@@ -35,6 +35,7 @@ class HeadColours:
         high: the high end of the scale.
         diverging: the scale goes from -high over 0 to high.
         note: what a reader must know of the values, in a few words; empty: nothing.
+        warns: the note is a warning.
         token: number of the token whose loss the values are of, or None.
     """
 
@@ -45,6 +46,7 @@ class HeadColours:
     diverging: bool = False
     note: str = ""
     token: int | None = None
+    warns: bool = False
 
     @property
     def digits(self) -> int:
@@ -282,9 +284,10 @@ def _retrieval(values: np.ndarray) -> HeadColours:
     high = float(np.nanmax(values, initial=0))
     count = int((values >= RETRIEVES).sum())
     note = f"{counted(count, 'head')} at {RETRIEVES} or above"
-    if high < RETRIEVES:
+    warns = high < RETRIEVES
+    if warns:
         note = f"highest {high:.2f}: no head copies"
-    return HeadColours(RETRIEVAL, values, 0.0, max(high, 1.0), note=note)
+    return HeadColours(RETRIEVAL, values, 0.0, max(high, 1.0), note=note, warns=warns)
 
 
 def _scaled(name: str, values: np.ndarray, diverging: bool, note: str = "") -> HeadColours:

@@ -218,6 +218,7 @@ class HeadValues:
         sizes: Sequence[int] | None = None,
         draws: int = 5,
         state: State | None = None,
+        on_points: Callable[[pd.DataFrame], object] | None = None,
     ) -> pd.DataFrame:
         """Loss and retrieval accuracy against the number of masked heads (`masking_curve`).
 
@@ -228,6 +229,8 @@ class HeadValues:
             draws: random orders beside the detected one.
             state: an earlier one than the present, whose text and mode are meant; None: the present
                 one.
+            on_points: is called with the rows that are measured so far, as in `masking_curve`;
+                None: nothing is called.
 
         Returns:
             What `masking_curve` returns.
@@ -241,7 +244,7 @@ class HeadValues:
         now = state or self._text.state
         return masking_curve(
             self._model, scores, made, texts or [now.text], sizes=sizes, draws=draws,
-            mode=now.mode, max_tokens=self._text.results.max_tokens,
+            mode=now.mode, max_tokens=self._text.results.max_tokens, on_points=on_points,
         )  # fmt: skip
 
     def top(self, count: int, *, by: str | None = None, allow_ties: bool = False) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
-from workbench.core.frames import TableLike
+from workbench.core.frames import TableLike, frame_of
 from workbench.scoring.score_table import run_of
+from workbench.selection.funnel import Funnel, excluded_rows, without_excluded
 from workbench.selection.ranking import SCORE, By, Selection, cut, rank
 from workbench.session.corpus.columns import MADE_HERE
+
+Exclude = Funnel | str | Path | None
 
 
 class PlacedCut:
@@ -15,6 +23,8 @@ class PlacedCut:
 
     Attributes:
         by_score: the column that it is ranked by now.
+        exclude: the funnel, or its file, whose documents are left out now, as it was given; None:
+            none.
     """
 
     def __init__(self, table: TableLike, scores: pd.DataFrame) -> None:
@@ -26,48 +36,71 @@ class PlacedCut:
                 their positions are those that count.
         """
         self._table, self._run, self._scores = table, run_of(table), scores
-        self._rank_by(SCORE)
+        self._rank(SCORE, None)
 
-    def cut(self, fraction: float, by: By, by_score: str) -> tuple[Selection, pd.DataFrame]:
-        """Cut, and rank first if it is by another column than before.
+    def cut(
+        self, fraction: float, by: By, by_score: str, exclude: Exclude = None
+    ) -> tuple[Selection, pd.DataFrame]:
+        """Cut, and rank first if it is by another column than before, or of other documents.
 
         Args:
             fraction: share of each domain that is chosen.
             by: "documents" or "tokens": what it is a share of.
             by_score: the column to rank by, as in `select`.
+            exclude: a funnel or its file, as in `select`; None: no document is left out.
 
         Returns:
             The selection; and rank, selected and margin of each row by position. Documents without
-            a value in the column have neither rank nor margin.
+            a value in the column, and those left out, have neither rank nor margin.
 
         Raises:
-            ValueError: the share is out of range, or no document can be ranked by the column.
+            ValueError: the share is out of range, no document can be ranked by the column, it is no
+                file of a funnel, or the funnel saw other texts or leaves nothing.
         """
-        if by_score != self.by_score:
-            self._rank_by(by_score)
+        if (by_score, _state_of(exclude)) != self._ranked_for:
+            self._rank(by_score, exclude)
         selection = cut(
             self._ranked, fraction, by, run=self._run, by_score=by_score,
-            without_value=len(self._scores) - len(self._ranked),
+            without_value=self._kept - len(self._ranked),
         )  # fmt: skip
+        selection = replace(selection, exclude=self._funnel)
         table = selection.table
         threshold = selection.domains.set_index("domain")["threshold"]
         margin = table[by_score] - table["domain"].map(threshold)
         placed = pd.DataFrame(
             {"rank": table["rank"], "selected": table["selected"], "margin": margin}
         )
-        if by_score != SCORE:
+        if self._positions is not None:
             placed = placed.set_index(self._positions).reindex(self._scores.index)
             placed["selected"] = placed["selected"].eq(True)
         return selection, placed
 
-    def _rank_by(self, by_score: str) -> None:
-        if by_score == SCORE:
+    def _rank(self, by_score: str, exclude: Exclude) -> None:
+        state, funnel, positions, kept = _state_of(exclude), None, None, len(self._scores)
+        if by_score == SCORE and exclude is None:
             # Columns that were added here are none of the run: they stay out of selections.
-            self._ranked = self._scores.drop(columns=[*MADE_HERE], errors="ignore")
+            ranked = self._scores.drop(columns=[*MADE_HERE], errors="ignore")
         else:
-            self._ranked = ranked = rank(self._table, by_score)
+            frame = frame_of(self._table)
+            if exclude is not None:
+                funnel, excluded = excluded_rows(exclude)
+                frame = without_excluded(frame, excluded)
+                kept = len(frame)
+            ranked = rank(frame, by_score)
             places = pd.MultiIndex.from_frame(self._scores[["source", "row"]])
-            self._positions = pd.Index(
+            positions = pd.Index(
                 places.get_indexer(pd.MultiIndex.from_frame(ranked[["source", "row"]]))
             )
-        self.by_score = by_score
+        self._ranked, self._positions, self._funnel, self._kept = ranked, positions, funnel, kept
+        self.by_score, self.exclude, self._ranked_for = by_score, exclude, (by_score, state)
+
+
+def _state_of(exclude: Exclude) -> Any:
+    """What tells a funnel from another, a file from what it held before."""
+    if not isinstance(exclude, str | Path):
+        return exclude
+    try:
+        state = os.stat(exclude)
+    except OSError:  # said by who reads it
+        return str(exclude)
+    return str(exclude), state.st_mtime_ns, state.st_size

@@ -34,7 +34,7 @@ from workbench.session.corpus.columns import (
 )
 from workbench.session.corpus.document_rows import DocumentRows
 from workbench.session.corpus.document_texts import DocumentTexts, passages_read
-from workbench.session.corpus.placed_cut import PlacedCut
+from workbench.session.corpus.placed_cut import Exclude, PlacedCut
 from workbench.session.parts import of_part
 
 SAMPLED = 1000  # documents of a domain, on which confounds of a larger one are measured
@@ -144,23 +144,31 @@ class ScoredCorpus:
     @property
     def domains(self) -> list[str]:
         """Names of the domains."""
-        return list(self.selection.domains["domain"])
+        return list(dict.fromkeys(self._rows.scores["domain"]))  # one may be left out of a cut
 
-    def cut(self, fraction: float = 0.20, by: By = "documents", by_score: str = SCORE) -> Selection:
+    def cut(
+        self,
+        fraction: float = 0.20,
+        by: By = "documents",
+        by_score: str = SCORE,
+        exclude: Exclude = None,
+    ) -> Selection:
         """Move the cut; the columns rank, selected and margin follow.
 
         Args:
             fraction: share of each domain that is chosen.
             by: "documents" or "tokens": what it is a share of.
             by_score: the column to rank by, as in `select`.
+            exclude: a funnel or its file, as in `select`; None: no document is left out.
 
         Returns:
             The selection.
 
         Raises:
-            ValueError: the share is out of range, or no document can be ranked by the column.
+            ValueError: the share is out of range, no document can be ranked by the column, it is no
+                file of a funnel, or the funnel saw other texts or leaves nothing.
         """
-        self.selection, placed = self._cut.cut(fraction, by, by_score)
+        self.selection, placed = self._cut.cut(fraction, by, by_score, exclude)
         self._rows.place(placed, self.domains)
         return self.selection
 
@@ -207,7 +215,8 @@ class ScoredCorpus:
         self._shared = shared = self._texts.shared_ngrams()
         self._rows.add(BOILERPLATE, shared.of(self._rows.scores)["share"].astype(float))
         self.__dict__.pop("confounds", None)  # what was kept without it
-        self.cut(self.selection.fraction, self.selection.by, self._cut.by_score)
+        chosen = self.selection
+        self.cut(chosen.fraction, chosen.by, self._cut.by_score, self._cut.exclude)
         return shared
 
     # ---- columns ----------------------------------------------------------------------------
@@ -232,6 +241,11 @@ class ScoredCorpus:
     def column_meanings(self) -> dict[str, str]:
         """What columns hold, in words, as far as it is known."""
         return column_meanings(self._run)
+
+    @property
+    def exclude(self) -> Exclude:
+        """The funnel, or its file, that the present cut leaves documents out by; None: none."""
+        return self._cut.exclude
 
     @property
     def selected(self) -> np.ndarray:

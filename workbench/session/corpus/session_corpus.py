@@ -11,6 +11,7 @@ import numpy as np
 from workbench.selection.ranking import SCORE, By, Selection
 from workbench.session.actions import action
 from workbench.session.corpus.changed_texts import ChangedTexts, changed_texts
+from workbench.session.corpus.placed_cut import Exclude
 from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.masked_text import MaskedText
 from workbench.session.state import State
@@ -102,22 +103,31 @@ class SessionCorpus:
             self.listeners.notify("document")
 
     @action
-    def cut(self, fraction: float = 0.20, by: By = "documents", by_score: str = SCORE) -> Selection:
+    def cut(
+        self,
+        fraction: float = 0.20,
+        by: By = "documents",
+        by_score: str = SCORE,
+        exclude: Exclude = None,
+    ) -> Selection:
         """Choose the top share of each domain of the scored corpus.
 
         Args:
             fraction: the share, above 0 and at most 1.
             by: "documents" or "tokens": what it is a share of.
             by_score: the column to rank by, as in `select`; the paper's score unless given.
+            exclude: what `funnel` gave, or its file, whose documents are left out, as in `select`;
+                None: none.
 
         Returns:
             The selection.
 
         Raises:
-            ValueError: there is no scored corpus, the share is out of range, or no document can be
-                ranked by the column.
+            ValueError: there is no scored corpus, the share is out of range, no document can be
+                ranked by the column, it is no file of a funnel, or the funnel saw other texts or
+                leaves nothing.
         """
-        selection = self._corpus().cut(fraction, by, by_score)
+        selection = self._corpus().cut(fraction, by, by_score, exclude)
         self.listeners.notify("cut")
         return selection
 
