@@ -29,7 +29,7 @@ from workbench.figures.scaling import (
     retention_curve,
     sensitivity_curves,
 )
-from workbench.scaling.law_book import LAWS
+from workbench.scaling.laws.book import LAWS
 from workbench.scaling.mixtures import MixtureFit
 from workbench.session.scaling_desk import ScalingDesk
 from workbench.session.session import Session

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 
 from workbench.core.text import escape_control_characters
 from workbench.figures.theme import themed
-from workbench.scaling.law import Law
 from workbench.scaling.law_fit import REFITTED
+from workbench.scaling.laws.law import Law
 from workbench.scaling.run_text import runs_as_text
 
 if TYPE_CHECKING:

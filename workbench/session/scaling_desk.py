@@ -15,10 +15,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures.scaling import law_curves
-from workbench.scaling.law import Law
-from workbench.scaling.law_book import LAWS
 from workbench.scaling.law_comparison import compare_laws, compare_optima
 from workbench.scaling.law_fit import LawFit, refit
+from workbench.scaling.laws.book import LAWS
+from workbench.scaling.laws.law import Law
 from workbench.scaling.mixtures import BestMixture, MixtureFit
 from workbench.scaling.run_tables import IsoFlop, isoflop, rate_sensitivity
 from workbench.session.actions import Listeners
