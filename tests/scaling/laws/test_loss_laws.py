@@ -46,6 +46,21 @@ def test_a_loss_is_that_of_the_printed_constants(key, loss):
     assert wb.LAWS[key].evaluate(params=3e8, tokens=7e9) == pytest.approx(loss, rel=1e-12)
 
 
+MINICPM = [law.key for law in LOSS_LAWS if law.key.startswith("minicpm")]
+
+
+@pytest.mark.parametrize("key", MINICPM)
+def test_minicpms_exponents_are_checked_by_a_loss(key):
+    """At 1e9 parameters N^-a would be 1 whatever a is: the loss is checked elsewhere."""
+    law = wb.LAWS[key]
+    checks = [check for check in law.checks if not callable(check.at)]
+    assert checks
+    for name, value in law.constants.items():
+        for times in (0.995, 1.005):
+            other = law.with_constants(**{name: value * times})
+            assert any(abs(c.found(other) / c.value - 1) > c.within for c in checks), name
+
+
 def test_kaplans_loss_stands_with_its_own_critical_batch():
     """The equation that it solves, with the constants of table 3 written out."""
     loss = wb.LAWS["kaplan"].evaluate(params=3e8, steps=4e4, batch_tokens=3e5)
