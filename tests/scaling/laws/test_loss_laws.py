@@ -61,6 +61,15 @@ def test_minicpms_exponents_are_checked_by_a_loss(key):
             assert any(abs(c.found(other) / c.value - 1) > c.within for c in checks), name
 
 
+def test_minicpms_average_is_beside_five_corpora_not_of_six():
+    """Section 4's figure: an average and five corpora."""
+    assert len(MINICPM) == 6
+    average = wb.LAWS["minicpm"]
+    assert "five corpora" in average.notes
+    assert average.output.unit == "nats a byte, average over corpora"
+    assert len({wb.LAWS[key].output.unit for key in MINICPM}) == 6
+
+
 def test_kaplans_loss_stands_with_its_own_critical_batch():
     """The equation that it solves, with the constants of table 3 written out."""
     loss = wb.LAWS["kaplan"].evaluate(params=3e8, steps=4e4, batch_tokens=3e5)

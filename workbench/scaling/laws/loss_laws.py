@@ -16,6 +16,8 @@ from workbench.scaling.laws.parts import exponent, params, ratio_at, recomputed,
 MASSIVE_TEXT = Quantity("loss", "L", "nats a token of MassiveText")
 CHINCHILLA = PowerTerms({"params": ("A", "a"), "tokens": ("B", "b")})
 CHINCHILLA_TEXT = "L = E + A/N^a + B/D^b"
+AVERAGE = "The figure has this average and five corpora, which are entries too."
+PANEL = "Which panel of the figure is which corpus follows from the order of its text."
 
 LOSS_LAWS = [
     Law(
@@ -52,15 +54,14 @@ LOSS_LAWS = [
         Law(
             f"minicpm {corpus}" if corpus != "average" else "minicpm",
             f"Loss from parameters and tokens, {corpus} (MiniCPM)",
-            Quantity("loss", "L", "nats a byte, mean of six corpora" if corpus == "average" else
+            Quantity("loss", "L", "nats a byte, average over corpora" if corpus == "average" else
                      f"nats a byte of {corpus}"),
             [params(40e6, 2e9), tokens(4e8, 1.2e11)],
             {"E": E, "A": A, "a": a, "B": B, "b": b},
             PowerTerms(CHINCHILLA.terms, units={"params": 1e9, "tokens": 1e9}),
             "L = E + A/(N/1e9)^a + B/(D/1e9)^b", "arXiv 2404.06395, sections 4.3 to 4.5, figure 10",
             conditions="Six sizes, 10 to 60 tokens a parameter each, warm-up-stable-decay.",
-            notes="" if corpus in ("average", "Ultratext") else
-            "Which panel of the figure is which corpus follows from the order of its text.",
+            notes={"average": AVERAGE, "Ultratext": ""}.get(corpus, PANEL),
             checks=[ratio_at(1e21, ratio, within, "figure 10"),
                     recomputed(loss, 2e-5, params=2e8, tokens=2e10)],
         )
