@@ -59,7 +59,8 @@ RATE_AND_BATCH = [
         Powers("k", {"compute": "a"}), "η = k C^a", "arXiv 2401.02954, equation 1",
         conditions="A multi-step schedule.",
         checks=[Check({"compute": 6 * 7e9 * 2e12}, 4.2e-4, 0.02, "rate of the 7 B model"),
-                Check({"compute": 6 * 67e9 * 2e12}, 3.2e-4, 0.02, "rate of the 67 B model")],
+                Check({"compute": 6 * 67e9 * 2e12}, 3.2e-4, 0.02, "rate of the 67 B model"),
+                recomputed(9.6378e-4, compute=1.2e20)],
     ),
     Law(
         "deepseek batch", "Best batch from compute (DeepSeek LLM)", BATCH,
