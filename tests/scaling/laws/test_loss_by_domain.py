@@ -34,3 +34,33 @@ def test_a_loss_is_that_of_the_printed_constants(domain, of_params, of_compute):
     assert by_size.evaluate(params=2e8) == pytest.approx(of_params, rel=1e-12)
     assert by_compute.evaluate(compute=50 * PF_DAY) == pytest.approx(of_compute, rel=1e-12)
     assert by_size.output == by_compute.output
+
+
+@pytest.mark.parametrize(
+    ("domain", "params"), [("language", (50 / 3.3e-13) ** 0.73), ("math", (50 / 2.3e-12) ** 0.69)]
+)
+def test_the_best_size_is_that_of_the_printed_constants(domain, params):
+    law = wb.LAWS[f"henighan {domain} size"]
+    assert law.evaluate(compute=50 * PF_DAY) == pytest.approx(params, rel=1e-12)
+    assert "without embeddings" in law.output.unit
+
+
+def at_the_best_size(domain, days):
+    """Loss at a compute, and that of its best size with endless data."""
+    compute = {"compute": days * PF_DAY}
+    size = wb.LAWS[f"henighan {domain} size"].evaluate(**compute)
+    reached = wb.LAWS[f"henighan {domain} compute"].evaluate(**compute)
+    return reached, wb.LAWS[f"henighan {domain}"].evaluate(params=size)
+
+
+@pytest.mark.parametrize("days", [1e-3, 1.0, 1e3])
+def test_with_endless_data_the_best_size_ends_below_what_its_compute_reaches(days):
+    reached, end = at_the_best_size("language", days)
+    assert end < reached
+
+
+def test_the_printed_laws_of_math_do_not_fit_together_and_the_entry_says_so():
+    reached, end = at_the_best_size("math", 1.0)
+    assert (round(reached, 2), round(end, 2)) == (0.29, 0.51)
+    assert "this one gives .29" in wb.LAWS["henighan math compute"].notes
+    assert "would end at .51" in wb.LAWS["henighan math compute"].notes

@@ -40,6 +40,10 @@ SATURATED = 1 / (0.05 + 1 / (1 / 0.0163 - 1 / 5.28e16)) + 1 / 5.28e16
     [
         ("moe leverage", {"activation": 0.05, "granularity": 6, "compute": 1e20},
          (1 / SATURATED) ** (1.23 - 0.0761 * 20 + 0.0167 * log2(6) ** 2 - 0.117 * log2(6))),
+        ("ling model", {"compute": 1e19}, 0.1915 * 1e19**0.5095),
+        ("ling tokens", {"compute": 1e19}, 5.2232 * 1e19**0.4905),
+        ("ling dense model", {"compute": 1e19}, 0.0655 * 1e19**0.5422),
+        ("ling dense tokens", {"compute": 1e19}, 15.2582 * 1e19**0.4578),
         ("vocabulary 1", {"compute": 1e21, "width": 2048}, 0.204124 * 1e21**0.41636 / 2048),
         ("vocabulary 2", {"params": 1e9, "width": 2048},
          6144 * 512 * (1e9 / 33e6) ** 0.8353974 / 2048),
@@ -54,6 +58,15 @@ SATURATED = 1 / (0.05 + 1 / (1 / 0.0163 - 1 / 5.28e16)) + 1 / 5.28e16
 )  # fmt: skip
 def test_a_value_is_that_of_the_printed_constants(key, inputs, value):
     assert wb.LAWS[key].evaluate(**inputs) == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("", 1.0002), ("dense ", 0.9994)])
+def test_model_and_tokens_of_ling_make_up_the_compute(kind, left):
+    """M is FLOP a token, so M D = C, to the digits that are printed."""
+    for compute in (1e18, 1e20, 1e24):
+        model = wb.LAWS[f"ling {kind}model"].evaluate(compute=compute)
+        tokens = wb.LAWS[f"ling {kind}tokens"].evaluate(compute=compute)
+        assert model * tokens / compute == pytest.approx(left, abs=5e-5)
 
 
 def test_the_unsound_entry_says_why_and_the_book_holds_one_only():

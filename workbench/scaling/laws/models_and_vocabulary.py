@@ -1,4 +1,4 @@
-"""Which model for a compute: experts, vocabulary, growth, density: the entries."""
+"""Which model for a compute: size, experts, vocabulary, growth, density: the entries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from workbench.scaling.laws.forms import Powers
 from workbench.scaling.laws.law import Check, Law, Quantity
 from workbench.scaling.laws.parts import NO_EMBEDDINGS, compute, params, recomputed, tokens
 
 VOCABULARY = Quantity("vocabulary", "V", "tokens in the vocabulary")
 WIDTH = Quantity("width", "d", "width of the embedding")
+MODEL = Quantity("flop_a_token", "M", "FLOP of training a token, without embeddings")
+TOKENS = Quantity("tokens", "D", "tokens of training of least loss at a compute")
+COMPUTE_IS_SPLIT = "C = M D: the size of a model is the FLOP that a token takes, not parameters."
 VOCABULARY_NOTE = "Fitted up to 1.13 B parameters without embeddings."
 
 
@@ -64,6 +68,23 @@ MODELS_AND_VOCABULARY = [
             recomputed(1.97453, activation=0.1, granularity=2, compute=1e19),
         ],
         uncaught={"A_max": "5.28e16 in place of no bound moves the leverage by 1e-17"},
+    ),
+    *(
+        Law(
+            f"ling {model}", f"{what} from compute, {of} (Ling)", gives,
+            [compute(None, None, NO_EMBEDDINGS)], {"k": k, "a": a}, Powers("k", {"compute": "a"}),
+            f"{gives.symbol} = k C^a", "arXiv 2507.17702", notes=COMPUTE_IS_SPLIT,
+            checks=[recomputed(least, compute=1e18), recomputed(most, compute=1e20)],
+        )
+        for model, what, of, gives, k, a, least, most in (
+            ("model", "Best model", "mixture of experts", MODEL, 0.1915, 0.5095, 2.83902e8,
+             2.96598e9),
+            ("tokens", "Best tokens", "mixture of experts", TOKENS, 5.2232, 0.4905, 3.52319e9,
+             3.37238e10),
+            ("dense model", "Best model", "dense", MODEL, 0.0655, 0.5422, 3.76566e8, 4.57342e9),
+            ("dense tokens", "Best tokens", "dense", TOKENS, 15.2582, 0.4578, 2.65401e9,
+             2.18526e10),
+        )
     ),
     Law(
         "vocabulary 1", "Best vocabulary from compute (approach 1)", VOCABULARY,
