@@ -64,6 +64,14 @@ def test_one_constant_is_beyond_every_check():
     assert "moves the leverage by 1e-17" in uncaught["moe leverage", "A_max"]
 
 
+def test_laws_whose_constants_came_from_copies_are_second_hand():
+    """Their papers' own tables were not read, whatever printed numbers the constants give."""
+    second = {key for key in KEYS if wb.LAWS[key].status == "second-hand"}
+    assert second == {
+        "kaplan", "kaplan batch", "deepseek", "deepseek batch", "weight decay", "pruning schedule",
+    }  # fmt: skip
+
+
 def test_a_check_says_what_came_out():
     failing = wb.LAWS["zero memory"].with_constants(optimizer=8).failing()
     assert failing[0].startswith("figure 1, stage 0: 1.2e+11 expected")

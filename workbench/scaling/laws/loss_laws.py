@@ -82,7 +82,7 @@ LOSS_LAWS = [
         {"N0": 6.5e13, "aN": 0.077, "S0": 2.1e3, "aS": 0.76, "B0": 2e8, "aB": 0.21},
         kaplan_loss,
         "L = (N0/N)^aN + (S0/S_min)^aS, S_min = S/(1 + B_crit/B), B_crit = B0/L^(1/aB)",
-        "arXiv 2001.08361, equation 5.6 and table 3",
+        "arXiv 2001.08361, equation 5.6 and table 3", "second-hand",
         notes="The form of arXiv 2403.06563, whose own constants were not found. They change with "
         "the setup, says that paper: refit on runs of 1 M to 60 M parameters.",
         checks=[

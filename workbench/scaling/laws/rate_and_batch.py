@@ -22,7 +22,7 @@ RATE_AND_BATCH = [
         Quantity("batch_tokens", "B", "tokens in a step that trades steps against tokens"),
         [Quantity("loss", "L", "nats a token of WebText2")], {"B0": 2e8, "aB": 0.21},
         lambda c, x: c.B0 / x.loss ** (1 / c.aB), "B_crit = B0/L^(1/aB)",
-        "arXiv 2001.08361, equation 5.3",
+        "arXiv 2001.08361, equation 5.3", "second-hand",
         notes="A critical batch trades steps against tokens; it is no batch of least loss.",
         checks=[Check(lambda law: law.evaluate(loss=0.87 * 3) / law.evaluate(loss=3), 2, 0.035,
                       "figure 10: doubles for every 13 % decrease in loss"),
@@ -56,7 +56,7 @@ RATE_AND_BATCH = [
     Law(
         "deepseek", "Best peak rate from compute (DeepSeek LLM)", RATE,
         [compute(1e17, 2e19, NO_EMBEDDINGS)], {"k": 0.3118, "a": -0.125},
-        Powers("k", {"compute": "a"}), "η = k C^a", "arXiv 2401.02954, equation 1",
+        Powers("k", {"compute": "a"}), "η = k C^a", "arXiv 2401.02954, equation 1", "second-hand",
         conditions="A multi-step schedule.",
         checks=[Check({"compute": 6 * 7e9 * 2e12}, 4.2e-4, 0.02, "rate of the 7 B model"),
                 Check({"compute": 6 * 67e9 * 2e12}, 3.2e-4, 0.02, "rate of the 67 B model"),
@@ -65,7 +65,7 @@ RATE_AND_BATCH = [
     Law(
         "deepseek batch", "Best batch from compute (DeepSeek LLM)", BATCH,
         [compute(1e17, 2e19, NO_EMBEDDINGS)], {"k": 0.2920, "a": 0.3271},
-        Powers("k", {"compute": "a"}), "B = k C^a", "arXiv 2401.02954, equation 1",
+        Powers("k", {"compute": "a"}), "B = k C^a", "arXiv 2401.02954, equation 1", "second-hand",
         conditions="A multi-step schedule.",
         checks=[Check({"compute": 6 * 7e9 * 2e12}, 2304 * 4096, 0.03, "batch of the 7 B model"),
                 Check({"compute": 6 * 67e9 * 2e12}, 4608 * 4096, 0.03, "batch of the 67 B model")],
