@@ -71,7 +71,8 @@ from .scaling.law_comparison import compare_laws, compare_optima
 from .scaling.law_fit import LawFit, refit
 from .scaling.laws.book import LAWS
 from .scaling.laws.forms import Powers, PowerTerms
-from .scaling.laws.law import Check, Law, Optimum, OutsideDomain, Quantity
+from .scaling.laws.law import Check, Law, Optimum, OutsideDomain
+from .scaling.laws.quantity import Quantity
 from .scaling.mixture_plans import sample_mixtures
 from .scaling.mixtures import BestMixture, MixtureFit, fit_mixture
 from .scaling.power_sum import ScalingFit

@@ -5,7 +5,8 @@ from .law_comparison import compare_laws, compare_optima
 from .law_fit import LawFit, refit
 from .laws.book import LAWS
 from .laws.forms import Powers, PowerTerms
-from .laws.law import Check, Law, Optimum, OutsideDomain, Quantity
+from .laws.law import Check, Law, Optimum, OutsideDomain
+from .laws.quantity import Quantity
 from .mixture_plans import sample_mixtures
 from .mixtures import BestMixture, MixtureFit, fit_mixture
 from .power_sum import ScalingFit

@@ -99,7 +99,7 @@ def test_a_good_part_of_the_checks_are_numbers_that_the_sources_print():
 
 def test_every_formula_takes_arrays():
     for law in wb.LAWS.values():
-        middle = {q.name: (q.low or 1.5) * 1.01 for q in law.inputs}
+        middle = {q.name: 2 if q.choices else (q.low or 1.5) * 1.01 for q in law.inputs}
         one = law.evaluate(**middle)
         many = law.evaluate(**{name: np.full(3, value) for name, value in middle.items()})
         np.testing.assert_allclose(many, [one] * 3, equal_nan=True)

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from workbench.scaling.laws.law import Law, Quantity
+from workbench.scaling.laws.law import Law
 from workbench.scaling.laws.loss_by_domain import LOSS_BY_DOMAIN
 from workbench.scaling.laws.loss_laws import LOSS_LAWS
 from workbench.scaling.laws.memory_and_capacity import MEMORY_AND_CAPACITY
 from workbench.scaling.laws.models_and_vocabulary import MODELS_AND_VOCABULARY
+from workbench.scaling.laws.quantity import Quantity
 from workbench.scaling.laws.rate_and_batch import RATE_AND_BATCH
 
 

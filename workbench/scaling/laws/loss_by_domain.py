@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from workbench.scaling.laws.forms import PowerTerms
-from workbench.scaling.laws.law import Check, Law, Quantity
+from workbench.scaling.laws.law import Check, Law
 from workbench.scaling.laws.parts import PF_DAY, compute, params, recomputed
+from workbench.scaling.laws.quantity import Quantity
 
 MATH_DISAGREES = (
     "As printed, the laws of math do not fit together: at 1 PF-day this one gives .29, and the "

@@ -10,8 +10,9 @@ from workbench.scaling.laws.kaplan import (
     kaplan_loss,
     steps_at,
 )
-from workbench.scaling.laws.law import Check, Law, Quantity
+from workbench.scaling.laws.law import Check, Law
 from workbench.scaling.laws.parts import exponent, params, ratio_at, recomputed, tokens
+from workbench.scaling.laws.quantity import Quantity
 
 MASSIVE_TEXT = Quantity("loss", "L", "nats a token of MassiveText")
 CHINCHILLA = PowerTerms({"params": ("A", "a"), "tokens": ("B", "b")})

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench.scaling.laws.law import Check, Law, Quantity
+from workbench.scaling.laws.law import Check, Law
 from workbench.scaling.laws.parts import params, recomputed
+from workbench.scaling.laws.quantity import Quantity
 
 
 def _zero_memory(c: Any, x: Any) -> Any:
@@ -22,8 +23,9 @@ MEMORY_AND_CAPACITY = [
     Law(
         "zero memory", "Memory of weights, gradients and optimizer on a device (ZeRO)",
         Quantity("bytes", "M", "bytes a device"),
-        [params(None, None, "all"), Quantity("devices", "n", "devices that split the states"),
-         Quantity("stage", "s", "ZeRO stage, 0 to 3")],
+        [params(None, None, "all"),
+         Quantity("devices", "n", "devices that split the states", least=1),
+         Quantity("stage", "s", "ZeRO stage, 0 to 3", choices=(0, 1, 2, 3))],
         {"weights": 2.0, "gradients": 2.0, "optimizer": 12.0}, _zero_memory,
         "M = N (weights/n_3 + gradients/n_2 + optimizer/n_1), n_s = n from stage s on, else 1",
         "arXiv 1910.02054, figure 1", conditions="Adam in mixed precision; no activations.",

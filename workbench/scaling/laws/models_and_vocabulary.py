@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from workbench.scaling.laws.forms import Powers
-from workbench.scaling.laws.law import Check, Law, Quantity
+from workbench.scaling.laws.law import Check, Law
 from workbench.scaling.laws.parts import NO_EMBEDDINGS, compute, params, recomputed, tokens
+from workbench.scaling.laws.quantity import Quantity
 
 VOCABULARY = Quantity("vocabulary", "V", "tokens in the vocabulary")
 WIDTH = Quantity("width", "d", "width of the embedding")

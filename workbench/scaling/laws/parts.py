@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from workbench.scaling.laws.law import Check, Quantity
+from workbench.scaling.laws.law import Check
+from workbench.scaling.laws.quantity import Quantity
 
 PF_DAY = 8.64e19  # FLOP
 RATE = Quantity("learning_rate", "η", "peak rate of AdamW in standard parameterisation")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.scaling.laws.forms import Powers
-from workbench.scaling.laws.law import Check, Law, Quantity
+from workbench.scaling.laws.law import Check, Law
 from workbench.scaling.laws.parts import (
     BATCH,
     NO_EMBEDDINGS,
@@ -15,6 +15,7 @@ from workbench.scaling.laws.parts import (
     recomputed,
     tokens,
 )
+from workbench.scaling.laws.quantity import Quantity
 
 RATE_AND_BATCH = [
     Law(
