@@ -166,8 +166,12 @@ def test_regmix_512_proxies_choose_the_best_run_of_a_thousand_times_their_size()
 
 @regmix
 def test_regmix_64_proxies_choose_it_as_well():
-    """In the middle of twenty draws they also rank as well. Where a draw holds hardly any of a
-    small domain, the weight of that domain is anybody's guess, and the ranks with it."""
+    """Fifteen of twenty draws rank at .97 or above, and all choose the best run.
+
+    A single draw may miss .97 (the least of these is .891): where it holds hardly any of a small
+    domain, the weight of that domain is anybody's guess, and the ranks with it. That is no matter
+    of the fit: all eight starts end at the same solution, draw by draw.
+    """
     mixtures, measured = read("test_mixture_1B"), read("test_pile_loss_1B")[LOSS]
     shares, losses = read("train_mixture_1m"), read("train_pile_loss_1m")[LOSS]
     correlations = []
@@ -178,8 +182,9 @@ def test_regmix_64_proxies_choose_it_as_well():
         assert regret(fit, mixtures, measured) == 0
         assert (fit.best(draws=2).shares <= fit.runs.max()).all()
     print(np.sort(correlations).round(3))
-    assert np.median(correlations) >= 0.97
-    assert min(correlations) >= 0.85
+    assert np.median(correlations) >= 0.98
+    assert sum(rho >= 0.97 for rho in correlations) >= 15
+    assert min(correlations) >= 0.89
 
 
 @regmix
