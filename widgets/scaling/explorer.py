@@ -149,6 +149,8 @@ class ScalingExplorer(w.VBox):
         """Follow the desk, whoever changed it: a control here, or a cell of the notebook."""
         if what == "mixture":
             self.mixture.follow()
+        elif what == "shares":
+            self.mixture.follow_shares()
         elif what == "runs":
             self.runs.follow()
         else:

@@ -56,13 +56,17 @@ def desk_code(desk: ScalingDesk) -> str:
     lines.append(f"desk = wb.ScalingDesk({', '.join([*given, f'laws={list(desk.laws)!r}'])})")
     names = ("params", "tokens", "batch_tokens")
     lines += [f"desk.change({name!r}, {desk.inputs[name]!r})" for name in names]
+    lines.append(f"desk.locked = {desk.locked!r}")
     if desk.held_out:
         lines.append(f"desk.hold_out({sorted(desk.held_out)!r})")
     if desk.fit is not None:
-        lines.append(f"desk.refit({desk.fit.law.key.removesuffix(REFITTED)!r})")
+        law = desk.fit.law.key.removesuffix(REFITTED)
+        lines.append(f"desk.refit({law!r}, resamples={desk.resamples})")
     if desk.best is not None:
         weights = {name: float(value) for name, value in desk.best.weights.items()}
         lines.append(f"desk.find_mixture({weights!r})")
+    if desk.shares is not None:
+        lines.append(f"desk.mix({desk.shares.to_dict()!r}, {desk.weights!r})")
     lines.append("desk.says()")
     return "\n".join(lines) + "\n"
 
