@@ -23,6 +23,7 @@ from benchmarks import (
     processes,
     report,
     scoring,
+    sliders,
 )
 from benchmarks.settings import HEADS, Settings
 from support.models import make_hf, make_tokenizer
@@ -274,6 +275,14 @@ def measured() -> dict[str, dict]:
                                 for name in detection.WAYS}},
         },
     }  # fmt: skip
+
+
+def test_moves_of_a_slider_are_told_by_their_median_and_their_highest():
+    ways = {"params": {"kernel": [10.0, 30.0, 20.0], "shown": [80.0, 120.0, 90.0]}}
+    text = sliders.render({"load": 0.5, "ways": ways})
+    assert "| params | 20.0 | 30.0 | 90.0 | 120 |" in text
+    assert "1 of 3 took more than 100 ms" in text
+    assert "had a load of 0.5 before" in text
 
 
 def test_a_section_run_alone_leaves_the_others(tmp_path):
