@@ -278,10 +278,8 @@ def measured() -> dict[str, dict]:
 
 
 def test_moves_of_a_slider_are_told_by_their_median_and_their_highest():
-    ways = {"params": {"kernel": [10.0, 30.0, 20.0], "shown": [80.0, 120.0, 90.0]}}
-    text = sliders.render({"load": 0.5, "ways": ways})
-    assert "| params | 20.0 | 30.0 | 90.0 | 120 |" in text
-    assert "1 of 3 took more than 100 ms" in text
+    text = sliders.render({"load": 0.5, "ways": {"params": [80.0, 120.0, 90.0]}})
+    assert "| params | 3 | 90.0 | 120 | 1 |" in text
     assert "had a load of 0.5 before" in text
 
 
