@@ -26,6 +26,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
 
     import workbench as wb
     from widgets import ScalingExplorer
+    from widgets.scaling.explorer import TABS
 
     runs = wb.synthetic_runs(noise=0.002, models=4, multiples=(1, 4, 16))
     plan = pd.DataFrame(np.random.default_rng(0).dirichlet([1] * 4, 60), columns=list("abcd"))
@@ -45,6 +46,7 @@ def run(settings: Settings, save: Callable[[dict[str, Any]], None]) -> None:
     progress = Progress(NAME, len(ways))
     try:
         for what, move in ways.items():
+            explorer.tabs.selected_index = 0 if move is size else TABS.index("Mixture")
             move(0)  # warms up
             data["ways"][what] = taken = []
             for number in range(1, moves + 1):

@@ -151,6 +151,8 @@ class ScalingExplorer(w.VBox):
             self.mixture.follow()
         elif what == "shares":
             self.mixture.follow_shares()
+            if TABS[self.tabs.selected_index or 0] != "Code":
+                return  # no other tab shows them
         elif what == "runs":
             self.runs.follow()
         else:
