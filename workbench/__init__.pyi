@@ -68,11 +68,12 @@ from .models.head_scores import HeadScores
 from .models.heads import Head, HeadSet
 from .models.model import Model, from_transformers
 from .scaling.fitting import averaged_and_summed, fit_law, hold_out_largest, synthetic_runs
-from .scaling.law import Check, Law, Optimum, OutsideDomain, Quantity
-from .scaling.law_book import LAWS
 from .scaling.law_comparison import compare_laws, compare_optima
 from .scaling.law_fit import LawFit, refit
-from .scaling.law_forms import Powers, PowerTerms
+from .scaling.laws.book import LAWS
+from .scaling.laws.forms import Powers, PowerTerms
+from .scaling.laws.law import Check, Law, Optimum, OutsideDomain
+from .scaling.laws.quantity import Quantity
 from .scaling.mixture_plans import sample_mixtures
 from .scaling.mixtures import BestMixture, MixtureFit, fit_mixture
 from .scaling.power_sum import ScalingFit

@@ -21,12 +21,13 @@ from benchmarks import (
     scoring,
     selection,
     sessions,
+    sliders,
 )
 from benchmarks.settings import NAMES, Settings, circumstances
 
 SECTIONS = {
     module.NAME: module
-    for module in (scoring, sessions, clicks, memory, growth, detection, selection, device)
+    for module in (scoring, sessions, clicks, sliders, memory, growth, detection, selection, device)
 }
 ON_CPU = [name for name in SECTIONS if name != device.NAME]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from browser.lab import PATIENCE, Lab, button, tab
-from browser.mounting import accessible, without_tooltip
+from browser.lab import DARK, LIGHT, PATIENCE, Lab, button, tab
+from browser.mounting import accessible, contrast, without_tooltip
 from browser.test_layout import SIDEWAYS, in_view, into_view
 
 OPEN = """
@@ -84,6 +84,64 @@ def test_laws_runs_and_mixtures_on_one_screen(chromium, tmp_path, size):
             assert all(name for _, name in accessible(page, ".aiw-scaling")), title
         page.locator(".aiw-scaling", has_text="wb.ScalingDesk").wait_for()
         assert errors == []
+    finally:
+        page.close()
+        lab.close()
+
+
+# Each text that is seen in a part of the page, with its colour and what is painted behind it.
+TEXTS = """
+(part) => [...document.querySelectorAll(part)].flatMap((one) => [one, ...one.querySelectorAll("*")])
+  .filter((one) => [...one.childNodes].some((c) => c.nodeType === 3 && c.data.trim()))
+  .filter((one) => one.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
+  .filter((one) => one.getBoundingClientRect().width && !one.closest("style, option, :disabled"))
+  .map((one) => {
+    const drawn = getComputedStyle(one);
+    let paper = "rgba(0, 0, 0, 0)";
+    for (let under = one; under && paper === "rgba(0, 0, 0, 0)"; under = under.parentElement)
+      paper = getComputedStyle(under).backgroundColor;
+    return [one.textContent.slice(0, 60), one instanceof SVGElement ? drawn.fill : drawn.color,
+            paper];
+  })
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_table_book_and_mixture_are_readable_in_both_themes(chromium, tmp_path, theme):
+    lab = Lab(tmp_path, theme)
+    page = chromium.new_page(viewport={"width": 1100, "height": 700})
+    page.set_default_timeout(PATIENCE)
+    try:
+        lab.notebook("theme.ipynb", OPEN)
+        lab.open(page, "theme.ipynb")
+        lab.run_all(page)
+        page.locator(".aiw-scaling .js-plotly-plot .main-svg").first.wait_for()
+        dark = theme == DARK
+        lab.until("explorer.loss.theme", "dark" if dark else "light")
+        body = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+        assert (contrast(page, "rgb(255, 255, 255)", body) > 10) == dark
+        into_view(page)
+        for front, part, holds in (
+            (None, ".aiw-law-table", "besiroglu"),
+            (None, ".aiw-scaling .main-svg", "params"),
+            ("Book", ".aiw-scaling pre", "arXiv 2203.15556"),
+            ("Mixture", ".aiw-shares", "shares of the domains"),
+            ("Mixture", ".aiw-mixture .main-svg", "code"),
+            ("Mixture", ".aiw-scaling", "nats"),
+        ):
+            if front is not None:
+                tab(page, front)
+            page.locator(part, has_text=holds).first.wait_for()
+            texts = page.evaluate(TEXTS, part)
+            assert texts, part
+            pale = {
+                (text, ink, paper): contrast(page, ink, paper)
+                for text, ink, paper in texts
+                if contrast(page, ink, paper) < 4.5
+            }
+            assert pale == {}, (front, part)
+        assert page.evaluate(SIDEWAYS) == []
     finally:
         page.close()
         lab.close()

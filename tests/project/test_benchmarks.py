@@ -23,6 +23,7 @@ from benchmarks import (
     processes,
     report,
     scoring,
+    sliders,
 )
 from benchmarks.settings import HEADS, Settings
 from support.models import make_hf, make_tokenizer
@@ -287,6 +288,12 @@ def measured() -> dict[str, dict]:
                                 for name in detection.WAYS}},
         },
     }  # fmt: skip
+
+
+def test_moves_of_a_slider_are_told_by_their_median_and_their_highest():
+    text = sliders.render({"load": 0.5, "ways": {"params": [80.0, 120.0, 90.0]}})
+    assert "| params | 3 | 90.0 | 120 | 1 |" in text
+    assert "had a load of 0.5 before" in text
 
 
 def test_a_section_run_alone_leaves_the_others(tmp_path):

@@ -37,7 +37,7 @@ def test_an_own_law_is_compared_like_a_published_one():
     ("call", "error", "message"),
     [
         (lambda: wb.compare_laws(["hoffmann", "minicpm"], params=1e9, tokens=1e10), ValueError,
-         "hoffmann: nats a token of MassiveText; minicpm: nats a byte, mean of six corpora"),
+         "hoffmann: nats a token of MassiveText; minicpm: nats a byte, average over corpora"),
         (lambda: wb.compare_laws(["step law", "power scheduler"], params=1, tokens=1, batch_rows=1),
          ValueError, "in one unit only.* standard parameterisation; .* in muP"),
         (lambda: wb.compare_laws(["kaplan batch", "ling batch"], loss=3, compute=1e20), ValueError,

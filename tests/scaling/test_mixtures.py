@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from support.paths import ROOT
 
 import workbench as wb
+from workbench.scaling.surrogates import surrogate
 
 DATA = ROOT.parent / "shared" / "data" / "regmix"
 LOSS = "metric/the_pile_pile_cc_val_loss"
@@ -84,17 +86,36 @@ def test_the_best_mixture_is_the_lowest_of_a_grid_and_inside_the_runs(form):
     assert f"nearest run {best.nearest_run}" in repr(best)
 
 
+@pytest.mark.parametrize("form", ["exponential", "linear"])
+def test_the_interval_of_the_best_mixture_is_that_of_resampled_fits(form):
+    """Against the same written out: Hesterberg's percentiles of fits to resampled runs."""
+    shares, losses = exponential(count=15, seed=3, noise=0.05)
+    fit = wb.fit_mixture(shares, losses[["one"]], form)
+    best = fit.best(draws=59, seed=8)
+    runs, drawn = shares.to_numpy(), []
+    for rows in np.random.default_rng(8).integers(0, 15, (59, 15)):
+        law = surrogate(form, runs[rows], losses["one"].to_numpy()[rows])
+        drawn.append(law.predict(best.shares.to_numpy()[None])[0])
+    parameters = 4 if form == "exponential" else 3
+    free = 15 - parameters
+    tail = stats.norm.cdf(-np.sqrt(15 / free) * stats.t.ppf(0.975, free))
+    at = np.array([tail, 1 - tail]) * 60 - 1  # of the sorted draws, counted from 0
+    ends = np.interp(at, range(59), np.sort(drawn))
+    assert [best.low, best.high] == pytest.approx(ends, abs=1e-5)
+    assert np.isnan(fit.best(draws=0).low)
+
+
 @pytest.mark.slow
 def test_the_interval_of_the_best_mixture_holds_the_true_loss():
-    """At its mixture, not of the lowest loss: in 60 draws of 40 noisy runs, nominally 95 %."""
+    """At its mixture, not of the lowest loss: 93 to 97 % of 200 draws of 40 noisy runs."""
     held = 0
-    for seed in range(60):
-        fit = wb.fit_mixture(*exponential(count=40, seed=seed, noise=0.05))
-        best = fit.best({"one": 1}, draws=100, seed=seed)
+    for seed in range(200):
+        shares, losses = exponential(count=40, seed=seed, noise=0.05)
+        best = wb.fit_mixture(shares, losses[["one"]]).best(draws=100, seed=seed)
         truth = 2 + np.exp(1 - 3 * best.shares["a"])
         held += best.low <= truth <= best.high
     print("held", held)
-    assert 50 <= held <= 60
+    assert 186 <= held <= 194
 
 
 def test_weights_and_forms_that_make_no_sense_are_refused():
@@ -166,8 +187,12 @@ def test_regmix_512_proxies_choose_the_best_run_of_a_thousand_times_their_size()
 
 @regmix
 def test_regmix_64_proxies_choose_it_as_well():
-    """In the middle of twenty draws they also rank as well. Where a draw holds hardly any of a
-    small domain, the weight of that domain is anybody's guess, and the ranks with it."""
+    """Fifteen of twenty draws rank at .97 or above, and all choose the best run.
+
+    A single draw may miss .97 (the least of these is .891): where it holds hardly any of a small
+    domain, the weight of that domain is anybody's guess, and the ranks with it. That is no matter
+    of the fit: all eight starts end at the same solution, draw by draw.
+    """
     mixtures, measured = read("test_mixture_1B"), read("test_pile_loss_1B")[LOSS]
     shares, losses = read("train_mixture_1m"), read("train_pile_loss_1m")[LOSS]
     correlations = []
@@ -178,8 +203,9 @@ def test_regmix_64_proxies_choose_it_as_well():
         assert regret(fit, mixtures, measured) == 0
         assert (fit.best(draws=2).shares <= fit.runs.max()).all()
     print(np.sort(correlations).round(3))
-    assert np.median(correlations) >= 0.97
-    assert min(correlations) >= 0.85
+    assert np.median(correlations) >= 0.98
+    assert sum(rho >= 0.97 for rho in correlations) >= 15
+    assert min(correlations) >= 0.89
 
 
 @regmix

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,6 +34,53 @@ def test_runs_that_were_brought_stand_in_the_code(runs):
     with pytest.raises(ValueError, match="lacks tokens"):
         desk.bring(runs.drop(columns="tokens"))
     assert len(desk.runs) == 10
+
+
+@pytest.fixture
+def mixtures():
+    plan = pd.DataFrame(
+        np.random.default_rng(0).dirichlet([1, 1, 1], 30), columns=["a", "\"b'", "c"]
+    )
+    losses = pd.DataFrame({"web": 3 + np.exp(-2 * plan["a"]), "code": 2 + np.exp(-plan["c"])})
+    return wb.fit_mixture(plan, losses)
+
+
+def test_the_lock_the_draws_of_the_fit_and_the_mixture_are_in_the_code(runs, mixtures):
+    desk = wb.ScalingDesk(runs, mixtures=mixtures, laws=["besiroglu"])
+    desk.locked = "params"
+    desk.change("compute", 3e20)
+    fit = desk.refit(resamples=7)
+    desk.find_mixture({"web": 2, "code": 1})
+    said = desk.mix({"c": 0.25, "a": 0.125, "\"b'": 0.625}, {"web": 1.0, "code": 3.0})
+    names = {"runs": runs, "mixtures": mixtures}
+    exec(desk.code(), names)
+    again = names["desk"]
+    assert again.code() == desk.code()
+    for name in ("params", "tokens", "compute"):
+        assert again.inputs[name] == pytest.approx(desk.inputs[name], rel=1e-15)
+    again.change("compute", 6e20)  # what is locked stays
+    assert again.inputs["params"] == desk.inputs["params"]
+    assert len(again.fit.drawn) == 7
+    pd.testing.assert_frame_equal(again.fit.parameters, fit.parameters)
+    pd.testing.assert_frame_equal(again.best.frame, desk.best.frame)
+    assert again.predicted(again.shares, again.weights) == said
+    assert again.shares.to_dict() == {"a": 0.125, "\"b'": 0.625, "c": 0.25}
+
+
+def test_a_mixture_that_is_found_takes_the_place_of_the_one_looked_at(mixtures):
+    desk, heard = wb.ScalingDesk(mixtures=mixtures), []
+    desk.on_change(heard.append)
+    desk.mix(mixtures.runs.iloc[0])
+    assert "desk.mix(" in desk.code()
+    desk.find_mixture()
+    assert heard == ["shares", "mixture"]
+    assert (desk.shares, desk.weights) == (None, None)
+    assert "desk.mix(" not in desk.code()
+    with pytest.raises(ValueError, match=r"a mixture has a share of each of \['a', .* got \['a'\]"):
+        desk.mix({"a": 1.0})
+    with pytest.raises(ValueError, match=r"weights of \['books'\]"):
+        desk.mix(mixtures.runs.iloc[0], {"books": 1})
+    assert desk.shares is None
 
 
 def test_a_figure_is_kept_with_its_data_formulas_sources_and_code(runs, tmp_path):

@@ -122,6 +122,26 @@ def test_a_notebook_drives_it_by_its_desk(explorer):
     pd.testing.assert_frame_equal(again["desk"].says(), desk.says())
 
 
+def test_the_sliders_of_the_mixture_come_back_from_the_code(explorer):
+    explorer.mixture.find.click()
+    settled(explorer)
+    explorer.mixture.shares["a"].value = 0.3
+    explorer.mixture.weights["web"].value = 4.0
+    front(explorer, "Code")
+    again: dict[str, object] = {"runs": explorer.desk.runs, "mixtures": explorer.desk.mixtures}
+    exec(explorer.code.code, again)
+    rebuilt = ScalingExplorer(again["desk"])
+    assert rebuilt.mixture.mix.to_dict() == pytest.approx(explorer.mixture.mix.to_dict())
+    for kind in ("shares", "weights"):
+        for name, slider in getattr(explorer.mixture, kind).items():
+            assert getattr(rebuilt.mixture, kind)[name].value == slider.value
+    assert rebuilt.mixture.predicted.value == explorer.mixture.predicted.value
+    rebuilt.desk.mix({"a": 0.2, "<b>b</b>": 0.5, "c": 0.3})  # in a cell
+    assert rebuilt.mixture.shares["<b>b</b>"].value == 0.5
+    assert rebuilt.mixture.weights["web"].value == 1.0
+    rebuilt.close()
+
+
 def test_every_tab_shows_something_or_says_why_not(explorer):
     front(explorer, "IsoFLOP")
     assert "besiroglu" in explorer.optima.value

@@ -29,7 +29,7 @@ from workbench.figures.scaling import (
     retention_curve,
     sensitivity_curves,
 )
-from workbench.scaling.law_book import LAWS
+from workbench.scaling.laws.book import LAWS
 from workbench.scaling.mixtures import MixtureFit
 from workbench.session.scaling_desk import ScalingDesk
 from workbench.session.session import Session
@@ -150,6 +150,10 @@ class ScalingExplorer(w.VBox):
         """Follow the desk, whoever changed it: a control here, or a cell of the notebook."""
         if what == "mixture":
             self.mixture.follow()
+        elif what == "shares":
+            self.mixture.follow_shares()
+            if TABS[self.tabs.selected_index or 0] != "Code":
+                return  # no other tab shows them
         elif what == "runs":
             self.runs.follow()
         else:

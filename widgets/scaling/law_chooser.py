@@ -10,8 +10,8 @@ import pandas as pd
 from widgets.escaping import escaped
 from widgets.status_line import StatusLine
 from widgets.views.own_changes import OwnChanges
-from workbench.scaling.law import Law
-from workbench.scaling.law_book import LAWS
+from workbench.scaling.laws.book import LAWS
+from workbench.scaling.laws.law import Law
 from workbench.session.scaling_desk import LINKED, ScalingDesk
 
 RANGES = {"params": (6, 12), "tokens": (8, 14), "compute": (14, 27), "batch_tokens": (3, 8)}

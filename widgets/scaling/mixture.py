@@ -96,8 +96,12 @@ class MixturePanel(w.VBox):
         beside.add_class("aiw-mixture")
         line = w.HBox([self.find, self.export, *more, self.note])
         super().__init__([line, self.predicted, beside])
-        self._show()
-        self.follow()
+        if desk.shares is not None:
+            self.follow_shares()
+        else:
+            self.predicted.value = escaped(desk.predicted(self._mixture(), self._weights()))
+            self._draw()
+            self.follow()
 
     def _unless_ours(self, act: Callable[..., None]) -> Callable[[object], None]:
         def changed(change: object) -> None:
@@ -118,6 +122,21 @@ class MixturePanel(w.VBox):
             f"best: {best.predicted:.3f} [{best.low:.3f}, {best.high:.3f}] nats predicted; the "
             f"nearest run is {best.nearest_run}, at Hellinger distance {best.distance:.2f}"
         )
+
+    def follow_shares(self) -> None:
+        """Show the mixture that a cell looks at; that of our own sliders is shown already."""
+        desk = self.desk
+        if self._ours.under_way or desk.shares is None:
+            return
+        self.mix = desk.shares.rename(index=str)
+        self._set_sliders()
+        weights = dict.fromkeys(self.weights, 1.0) if desk.weights is None else desk.weights
+        scale = MOST_WEIGHT / max(MOST_WEIGHT, *weights.values())  # only their ratios matter
+        with self._ours.made():
+            for name, slider in self.weights.items():
+                slider.value = weights.get(name, 0.0) * scale
+        self.predicted.value = escaped(desk.predicted(desk.shares, desk.weights))
+        self._draw()
 
     def _set_sliders(self) -> None:
         """Rounded as sliders are: they would answer with the rounded value, as if it was chosen."""
@@ -141,7 +160,9 @@ class MixturePanel(w.VBox):
 
     def _show(self) -> None:
         """What is predicted for the shares of the sliders, in words and in the figure."""
-        self.predicted.value = escaped(self.desk.predicted(self._mixture(), self._weights()))
+        with self._ours.made():
+            said = self.desk.mix(self._mixture(), self._weights())
+        self.predicted.value = escaped(said)
         self._draw()
 
     def _mixture(self) -> pd.Series:

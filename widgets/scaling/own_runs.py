@@ -11,8 +11,8 @@ from widgets.scaling.run_table import RunTable
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.own_changes import OwnChanges
-from workbench.scaling.law_book import LAWS
 from workbench.scaling.law_fit import REFITTED
+from workbench.scaling.laws.book import LAWS
 from workbench.session.scaling_desk import ScalingDesk
 
 FITTING = "fitting the law"

@@ -1,11 +1,12 @@
 """The names of `workbench.scaling`."""
 
 from .fitting import averaged_and_summed, fit_law, hold_out_largest, synthetic_runs
-from .law import Check, Law, Optimum, OutsideDomain, Quantity
-from .law_book import LAWS
 from .law_comparison import compare_laws, compare_optima
 from .law_fit import LawFit, refit
-from .law_forms import Powers, PowerTerms
+from .laws.book import LAWS
+from .laws.forms import Powers, PowerTerms
+from .laws.law import Check, Law, Optimum, OutsideDomain
+from .laws.quantity import Quantity
 from .mixture_plans import sample_mixtures
 from .mixtures import BestMixture, MixtureFit, fit_mixture
 from .power_sum import ScalingFit

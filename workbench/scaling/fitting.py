@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import optimize
 
 from workbench.core.progress import progress_bar
-from workbench.scaling.law_book import LAWS
+from workbench.scaling.laws.book import LAWS
 from workbench.scaling.power_sum import PowerSum, ScalingFit, measured, numbers
 
 DELTA = 1e-2  # of the Huber loss, in log units: above the scatter of clean runs, below a spoilt one

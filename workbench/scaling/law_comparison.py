@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.scaling.law import Law, Optimum
-from workbench.scaling.law_book import LAWS
+from workbench.scaling.laws.book import LAWS
+from workbench.scaling.laws.law import Law, Optimum
 
 
 def as_law(law: Any) -> Law:

@@ -17,9 +17,9 @@ from scipy import optimize
 
 from workbench.core.intervals import TWO_SIDED_95, expanded_percentiles, student_draws
 from workbench.scaling.fitting import DELTA, fit_law
-from workbench.scaling.law import Law
 from workbench.scaling.law_comparison import as_law
-from workbench.scaling.law_forms import Powers, PowerTerms
+from workbench.scaling.laws.forms import Powers, PowerTerms
+from workbench.scaling.laws.law import Law
 from workbench.scaling.power_sum import FLAT, measured
 from workbench.scaling.prediction import parameter_lines, predictions, resampled_scatter
 

@@ -23,7 +23,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 
 from workbench.core.files import canonical_json
 from workbench.core.frames import TableLike, as_html, frame_of
-from workbench.core.intervals import percentile_interval
+from workbench.core.intervals import expanded_percentiles
 from workbench.scaling.surrogates import Form, surrogate
 
 ROUNDED = 0.01  # how far the shares of a mixture may be from 1 in sum: published ones are rounded
@@ -251,7 +251,7 @@ class MixtureFit:
                     if each[name]
                 }
                 drawn.append(_mean_loss(again, each)(shares[None])[0])
-        low, high = percentile_interval(np.array(drawn)) if drawn else (np.nan, np.nan)
+        low, high = self._interval(drawn)
         overlap = np.sqrt(runs * shares).sum(axis=1)
         nearest = int(overlap.argmax())
         frame = pd.DataFrame(
@@ -265,10 +265,23 @@ class MixtureFit:
         )
         predicted = float(mean_loss(shares[None])[0])
         return BestMixture(
-            frame, predicted, float(low), float(high), each,
+            frame, predicted, low, high, each,
             self.runs.index[nearest], float(np.sqrt(max(1 - overlap[nearest], 0))),
             float((self.losses @ each > predicted).mean()), self,
         )  # fmt: skip
+
+    def _interval(self, drawn: list[float]) -> tuple[float, float]:
+        """95 % interval of a predicted loss from resampled fits; NaN without any.
+
+        The percentiles are those of `refit`. Each draw is taken as the quantile k/(n + 1) that it
+        stands for: numpy's own way lies further inside the fewer the draws.
+        """
+        if not drawn:
+            return float("nan"), float("nan")
+        parameters = self.runs.shape[1] + (self.form == "exponential")  # the floor
+        percentiles = expanded_percentiles(len(self.runs), parameters)
+        low, high = np.percentile(drawn, percentiles, method="weibull")
+        return float(low), float(high)
 
     def _weights(self, weights: Weights | None) -> pd.Series:
         """One weight a loss, summing to 1."""

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 
 from workbench.core.text import escape_control_characters
 from workbench.figures.theme import themed
-from workbench.scaling.law import Law
 from workbench.scaling.law_fit import REFITTED, LawFit
+from workbench.scaling.laws.law import Law
 from workbench.scaling.mixtures import BestMixture, MixtureFit
 from workbench.scaling.run_text import runs_as_text
 
@@ -36,6 +36,10 @@ class Desk(Protocol):
     held_out: frozenset[int]
     fit: LawFit | None
     best: BestMixture | None
+    locked: str
+    resamples: int
+    shares: pd.Series | None
+    weights: Mapping[str, float] | None
 
 
 def desk_code(desk: Desk) -> str:
@@ -67,13 +71,17 @@ def desk_code(desk: Desk) -> str:
     lines.append(f"desk = wb.ScalingDesk({', '.join([*given, f'laws={list(desk.laws)!r}'])})")
     names = ("params", "tokens", "batch_tokens")
     lines += [f"desk.change({name!r}, {desk.inputs[name]!r})" for name in names]
+    lines.append(f"desk.locked = {desk.locked!r}")
     if desk.held_out:
         lines.append(f"desk.hold_out({sorted(desk.held_out)!r})")
     if desk.fit is not None:
-        lines.append(f"desk.refit({desk.fit.law.key.removesuffix(REFITTED)!r})")
+        law = desk.fit.law.key.removesuffix(REFITTED)
+        lines.append(f"desk.refit({law!r}, resamples={desk.resamples})")
     if desk.best is not None:
         weights = {name: float(value) for name, value in desk.best.weights.items()}
         lines.append(f"desk.find_mixture({weights!r})")
+    if desk.shares is not None:
+        lines.append(f"desk.mix({desk.shares.to_dict()!r}, {desk.weights!r})")
     lines.append("desk.says()")
     return "\n".join(lines) + "\n"
 

@@ -15,10 +15,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures.scaling import law_curves
-from workbench.scaling.law import Law
-from workbench.scaling.law_book import LAWS
 from workbench.scaling.law_comparison import compare_laws, compare_optima
 from workbench.scaling.law_fit import LawFit, refit
+from workbench.scaling.laws.book import LAWS
+from workbench.scaling.laws.law import Law
 from workbench.scaling.mixtures import BestMixture, MixtureFit
 from workbench.scaling.run_tables import IsoFlop, isoflop, rate_sensitivity
 from workbench.session.actions import Listeners
@@ -27,6 +27,7 @@ from workbench.session.session import Session
 
 LINKED = ("params", "tokens", "compute")  # compute = 6 params tokens
 ROW = 4096  # tokens of a row, as the power scheduler counts its batches
+RESAMPLES = 200  # of a fit, where nothing else is said
 FIRST = {"params": 1e9, "tokens": 2e10, "batch_tokens": 524288.0}
 
 
@@ -43,7 +44,10 @@ class ScalingDesk:
         locked: which of params, tokens and compute stays when another one changes.
         held_out: numbers of the rows of `runs` that are kept from the fit.
         fit: the law that was fitted to the other runs, or None.
+        resamples: bootstrap draws behind the intervals of `fit`.
         best: the mixture that was found, or None.
+        shares: of the mixture that is looked at, by domain; None: `best`, or none yet.
+        weights: of the losses in what is predicted for it; None: all count the same.
     """
 
     def __init__(
@@ -72,7 +76,10 @@ class ScalingDesk:
         self.mixtures, self.session = mixtures, session
         self.held_out: frozenset[int] = frozenset()
         self.fit: LawFit | None = None
+        self.resamples = RESAMPLES
         self.best: BestMixture | None = None
+        self.shares: pd.Series | None = None
+        self.weights: Mapping[str, float] | None = None
         self.locked = "tokens"
         self._listeners = Listeners()
         self.laws: tuple[str, ...] = ()
@@ -88,7 +95,7 @@ class ScalingDesk:
 
         Args:
             listener: is called with what changed: "laws", "inputs", "runs" (those held out, or
-                the fit) or "mixture".
+                the fit), "mixture" (the best one) or "shares" (of the one looked at).
 
         Returns:
             What ends that, when it is called.
@@ -281,7 +288,7 @@ class ScalingDesk:
         self.held_out, self.fit = frozenset(rows), None
         self._listeners.notify("runs")
 
-    def refit(self, law: str = "besiroglu", resamples: int = 200) -> LawFit:
+    def refit(self, law: str = "besiroglu", resamples: int = RESAMPLES) -> LawFit:
         """Fit a law to the runs that are not held out.
 
         Args:
@@ -297,7 +304,7 @@ class ScalingDesk:
         runs, held = self._runs(), self.held_out
         fit = refit(law, runs.drop(index=list(held)), resamples=resamples)
         if runs is self.runs and held == self.held_out:  # else it is of runs that are gone
-            self.fit = fit
+            self.fit, self.resamples = fit, resamples
             self._listeners.notify("runs")
         return fit
 
@@ -366,9 +373,38 @@ class ScalingDesk:
         Raises:
             ValueError: no mixtures were fitted, or a weight is of no loss.
         """
-        self.best = self._mixtures().best(weights)
+        self.best, self.shares, self.weights = self._mixtures().best(weights), None, None
         self._listeners.notify("mixture")
         return self.best
+
+    def mix(
+        self,
+        shares: Mapping[str, float] | pd.Series,
+        weights: Mapping[str, float] | None = None,
+    ) -> str:
+        """Look at a mixture of one's own.
+
+        Args:
+            shares: by domain, summing to 1.
+            weights: of the losses, by name; None: all count the same.
+
+        Returns:
+            What is predicted for it, as `predicted` says it.
+
+        Raises:
+            ValueError: as `predicted`.
+        """
+        domains = list(self._mixtures().runs)
+        given = pd.Series(shares, dtype=float)
+        if set(given.index) != set(domains):
+            raise ValueError(
+                f"a mixture has a share of each of {domains!r:.200}; got {list(given.index)!r:.200}"
+            )
+        given = given.reindex(domains)
+        said = self.predicted(given, weights)
+        self.shares, self.weights = given, None if weights is None else dict(weights)
+        self._listeners.notify("shares")
+        return said
 
     def predicted(self, shares: pd.Series, weights: Mapping[str, float] | None = None) -> str:
         """What is predicted for a mixture, and whether any run was near it.

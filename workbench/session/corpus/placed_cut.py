@@ -11,7 +11,7 @@ import pandas as pd
 
 from workbench.core.frames import TableLike, frame_of
 from workbench.scoring.score_table import run_of
-from workbench.selection.funnel import Funnel, excluded_rows, without_excluded
+from workbench.selection.filter_funnel import Funnel, excluded_rows, without_excluded
 from workbench.selection.ranking import SCORE, By, Selection, cut, rank
 from workbench.session.corpus.columns import MADE_HERE
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.scaling.law import Law
+from workbench.scaling.laws.law import Law
 
 STEPS = 20  # of Newton's method: in log loss a few suffice, wherever one asks
 LOSS = 3.0  # nats a token, at which runs are compared below: the ratios hold at every loss
@@ -101,3 +101,13 @@ def compute_exponent(law: Law) -> float:
         return size * least_steps(law, size, loss) / loss ** (1 / law.constants["aB"])
 
     return float(np.log(LOSS / 2.5) / np.log(compute(2.5) / compute(LOSS)))
+
+
+def compute_of_stopping(law: Law) -> float:
+    """Compute to a loss by the efficient size / by one that is trained to 2 % above its end (B.14).
+
+    Args:
+        law: the loss, perhaps with other constants.
+    """
+    early, late = efficient_params(law), efficient_params(law, above=0.02)
+    return early * least_steps(law, early) / (late * least_steps(law, late))

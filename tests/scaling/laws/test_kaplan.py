@@ -7,7 +7,7 @@ import pytest
 from scipy import optimize
 
 import workbench as wb
-from workbench.scaling.kaplan import compute_exponent, efficient_params, least_steps, steps_at
+from workbench.scaling.laws.kaplan import compute_exponent, efficient_params, least_steps, steps_at
 
 LAW = wb.LAWS["kaplan"]
 C = LAW.constants

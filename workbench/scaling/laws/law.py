@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
+from workbench.scaling.laws.quantity import Quantity
+
 Formula = Callable[[Any, Any], Any]  # of the constants and the inputs, each by attribute
 BEYOND = 1e4  # times the measured range, on either side, in which `invert` and `best` search
 UNMEASURED = (1e-3, 1e12)  # the range of an input for which the source gives none
@@ -23,48 +25,6 @@ POINTS = 400  # of the grid on which a search begins
 
 class OutsideDomain(UserWarning):
     """A law was asked outside the range in which it was measured."""
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """An input or the output of a law.
-
-    Attributes:
-        name: the keyword by which it is given, and the column of a table of runs.
-        symbol: in the formula.
-        unit: what is counted, and how; the levels of two laws are compared in one unit only.
-        low: the least value that was measured; None: not stated.
-        high: the largest value that was measured; None: not stated.
-    """
-
-    name: str
-    symbol: str
-    unit: str
-    low: float | None = None
-    high: float | None = None
-
-    def outside(self, values: Any) -> list[str]:
-        """How far values lie outside the measured range, in words.
-
-        Args:
-            values: one or more, in `unit`.
-
-        Returns:
-            At most two sentences, one for each end of the range.
-        """
-        least, most = float(np.min(values)), float(np.max(values))
-        said = []
-        if self.low is not None and least < self.low:
-            times = f"{_times(self.low / least)} " if least > 0 else ""
-            said.append(
-                f"{self.name} {least:.3g} is {times}below {self.low:.3g}, the least measured"
-            )
-        if self.high is not None and most > self.high:
-            said.append(
-                f"{self.name} {most:.3g} is {_times(most / self.high)} above {self.high:.3g}, "
-                "the largest measured"
-            )
-        return said
 
 
 @dataclass(frozen=True)
@@ -158,6 +118,8 @@ class Law:
     def __call__(self, **inputs: Any) -> Any:
         """The value of the law; warns `OutsideDomain` where it was not measured.
 
+        A curve is drawn by `evaluate`, which leaves a gap where there is no value.
+
         Args:
             **inputs: each input of the law, a number or an array.
 
@@ -165,9 +127,12 @@ class Law:
             A float, or an array of the inputs' common shape, in the unit of `output`.
 
         Raises:
-            ValueError: an input is missing, unknown, or not a finite number of 0 or more.
+            ValueError: an input is missing, unknown, or makes no sense (below 0, not finite, none
+                of its choices); or the formula has no finite value there.
         """
         value = self.evaluate(**inputs)
+        if not np.isfinite(value).all():
+            raise ValueError(self._without_value(value, inputs))
         outside = self.outside(**inputs)
         if outside:
             warnings.warn(f"{self.key}: {'; '.join(outside)}", OutsideDomain, stacklevel=2)
@@ -183,7 +148,8 @@ class Law:
             As a call of the law.
 
         Raises:
-            ValueError: as a call of the law.
+            ValueError: an input is missing, unknown or makes no sense. Where the formula has no
+                finite value it gives NaN or infinity, without an error.
         """
         given = self._given(inputs)
         with np.errstate(all="ignore"):  # far outside, a power may leave what a float holds
@@ -351,8 +317,24 @@ class Law:
                 f"{self.key} takes {', '.join(quantity.name for quantity in self.inputs)}, "
                 f"and no {name!r}"
             )
+        if quantity.choices:
+            raise ValueError(f"{self.key} has few values of {name}, {quantity.choices}: try each")
         low, high = quantity.low or UNMEASURED[0], quantity.high or UNMEASURED[1]
-        return np.linspace(np.log(low / BEYOND), np.log(high * BEYOND), POINTS)
+        low = max(low / BEYOND, quantity.least * (1 + 1e-12))  # the power of its log is no less
+        return np.linspace(np.log(low), np.log(high * BEYOND), POINTS)
+
+    def _without_value(self, value: Any, inputs: Mapping[str, Any]) -> str:
+        """What a call says that meets no finite value: the first such point."""
+        values = np.ravel(value)
+        first = int(np.flatnonzero(~np.isfinite(values))[0])
+        at = ", ".join(
+            f"{name} {np.broadcast_to(given, np.shape(value)).flat[first]:.4g}"
+            for name, given in self._given(inputs).items()
+        )
+        return (
+            f"{self.key} has no finite value at {at}: {self.text} is {values[first]} there; "
+            "evaluate() leaves such gaps in a curve"
+        )
 
     def _given(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs as floats or arrays of floats."""
@@ -360,20 +342,4 @@ class Law:
         if set(names) != inputs.keys():
             needs = ", ".join(f"{quantity.name} ({quantity.unit})" for quantity in self.inputs)
             raise ValueError(f"{self.key} needs {needs}; got {', '.join(inputs) or 'nothing'}")
-        given = {}
-        for name, value in inputs.items():
-            try:
-                numbers = np.asarray(value, dtype=float)
-            except (TypeError, ValueError, OverflowError):
-                numbers = np.array(np.nan)
-            if not numbers.size or not (np.isfinite(numbers) & (numbers >= 0)).all():
-                raise ValueError(
-                    f"{name} must be a finite number of 0 or more, got {value!r:.60}: write 125M "
-                    "as 125e6"
-                )
-            given[name] = numbers[()]  # a float of numpy, whose powers are NaN, not complex
-        return given
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.3g} times" if ratio < 1e4 else f"{ratio:.1e} times"
+        return {one.name: one.checked(inputs[one.name]) for one in self.inputs}

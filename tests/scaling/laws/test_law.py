@@ -31,6 +31,35 @@ def test_outside_the_range_it_answers_and_says_by_how_many_times():
     assert zero == "activation 0 is below 0.008, the least measured"
 
 
+def test_where_a_formula_has_no_value_a_call_says_so_and_a_curve_has_a_gap():
+    """No loss of the family is as low as its floor."""
+    density = wb.LAWS["density"]
+    losses = np.array([2.8, 1.0, 0.5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gaps = density.evaluate(loss=losses, params=1e8, tokens=1e12)
+    assert np.isfinite(gaps).tolist() == [True, False, False]
+    at = r"density has no finite value at loss 1, params 1e\+08, tokens 1e\+12: rho = .* is nan"
+    for loss in (1, "1", losses, losses[:, None]):
+        with pytest.raises(ValueError, match=at):
+            density(loss=loss, params=1e8, tokens=1e12)
+    with pytest.raises(ValueError, match=r"step law has no finite value at params 0, .* is inf "):
+        STEP(params=0, tokens=1e10)
+
+
+def test_no_search_leaves_the_values_that_make_sense():
+    memory = wb.LAWS["zero memory"]
+    for ask in (memory, memory.evaluate):
+        with pytest.raises(ValueError, match="devices must be a finite number of 1 or more, got 0"):
+            ask(params=7e9, devices=0.5, stage=1)
+        with pytest.raises(ValueError, match="stage must be one of 0, 1, 2, 3, got 4"):
+            ask(params=7e9, devices=8, stage=4)
+    found = memory.invert("devices", 7e9 * (4 + 12 / 40), params=7e9, stage=1)
+    assert found == pytest.approx(40, rel=1e-9)
+    with pytest.raises(ValueError, match="has few values of stage"):
+        memory.invert("stage", 1e10, params=7e9, devices=8)
+
+
 def test_the_optimum_is_that_of_the_closed_form():
     """Hoffmann et al., equation 4: N = G (C/6)^(b/(a+b)), G = (a A / b B)^(1/(a+b))."""
     c = CHINCHILLA.constants
