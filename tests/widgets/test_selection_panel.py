@@ -208,6 +208,8 @@ def test_the_figure_is_as_wide_as_its_room_and_made_anew_for_a_new_view(explorer
     assert figure.layout.width is None
     assert figure.layout.autosize
     assert figure.layout.height <= 420
+    assert figure.layout.annotations[0].y == 1  # the name of the panel
+    assert figure.layout.legend.y * figure.layout.height > figure.layout.height + 20  # above it
     assert {bar.name for bar in figure.data} == {"chosen", "not chosen"}
     assert "dashed: the cut" in live.caption.value
     explorer.session.cut(0.5)

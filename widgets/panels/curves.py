@@ -34,11 +34,11 @@ class CurvesPanel(w.VBox):
             tooltip="Minutes on a laptop: detected order and random draws at several sizes",
         )  # fmt: skip
         self.probes = w.BoundedIntText(
-            value=4, min=1, max=800, layout={"width": "58px"},
+            value=4, min=1, max=800, layout={"width": "58px", "flex": "none"},
             tooltip="On how many lookup probes the accuracy is measured",
         )  # fmt: skip
         self.draws = w.BoundedIntText(
-            value=5, min=1, max=100, layout={"width": "52px"},
+            value=5, min=1, max=100, layout={"width": "52px", "flex": "none"},
             tooltip="How many random orders are drawn beside the detected one",
         )  # fmt: skip
         usual = default_sizes(session.model.head_count)
@@ -52,10 +52,16 @@ class CurvesPanel(w.VBox):
         self.draw.on_click(status.guarded(lambda _: self._draw(), self.note))
         line = w.HBox(
             [
-                self.draw, w.Label("probes"), self.probes, w.Label("draws"), self.draws,
-                w.Label("sizes"), self.sizes,
+                w.HBox([self.draw]),
+                w.HBox(
+                    [
+                        w.Label("probes"), self.probes, w.Label("draws"), self.draws,
+                        w.Label("sizes"), self.sizes,
+                    ]
+                ),
             ]
         )  # fmt: skip
+        line.add_class("aiw-wrap")  # two lines where there is no room for one
         super().__init__([line, self.note, self.figure])
         self.add_class("aiw-form")
         self.follow()

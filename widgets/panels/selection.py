@@ -64,7 +64,7 @@ class SelectionPanel(w.VBox):
             layout=FLEXIBLE, tooltip="The column that documents are ranked by"
         )
         self.exclude = w.Text(
-            placeholder="none; else the file of `workbench funnel`", continuous_update=False,
+            placeholder="file of `workbench funnel`", continuous_update=False,
             layout=FLEXIBLE,
             tooltip="Documents to leave out: the file that `workbench funnel` wrote; empty: none",
         )  # fmt: skip

@@ -125,11 +125,13 @@ def _fit(figure: go.Figure) -> None:
     """Make a figure as wide as its room, and low enough to stand beside other things."""
     axes = sum(str(key).startswith("yaxis") for key in figure.layout)
     height = (figure.layout.height or TALLEST) - TITLE
-    corner = any(trace.type == "scatterternary" for trace in figure.data)  # with its name, on top
+    # Above the names of the panels, or of the corner of a triangle, which stand on top.
+    corner = any(trace.type == "scatterternary" for trace in figure.data)
+    above = 1.12 if corner else 1.08 if figure.layout.annotations else 1.02
     figure.update_layout(
         title=None, autosize=True, width=None, height=min(height, max(TALLEST, AXIS * axes)),
         margin={"l": 44, "r": 8, "t": 30, "b": 40}, font={"size": 11},
-        legend={"orientation": "h", "x": 0, "y": 1.12 if corner else 1.02, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 0, "y": above, "yanchor": "bottom"},
     )  # fmt: skip
     figure.update_annotations(font={"size": 11})
 
