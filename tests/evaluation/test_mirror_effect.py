@@ -260,6 +260,7 @@ def test_the_figure_draws_the_summary(planted, copying):
     assert names[0].startswith("copying<br>(needs context)")
     assert names[1].startswith("&lt;b&gt;control&lt;/b&gt;<br>(needs no context)")
     assert (bars["no mask"].y[0], bars["detected heads masked"].y[0]) == (1, 0)
+    assert (bars["no mask"].text[0], bars["detected heads masked"].text[0]) == ("", "0")
 
 
 def test_the_figure_of_items_draws_the_most_and_the_least_hurt():

@@ -54,18 +54,55 @@ def test_ranked_heads_marks_the_cut_after_the_rounded_up_fraction(scores):
     assert "cut after 3 heads" in [note.text for note in figure.layout.annotations]
 
 
-def test_lookup_bars_show_the_means(scores):
-    lookups = pd.DataFrame(
-        {"column": [0, 0, 1, 1], "probe": [0, 1, 0, 1], "loss": [1.0, 2.0, 5.0, 7.0],
-         "accuracy": [0.9, 0.7, 0.1, 0.3]}
-    )  # fmt: skip
-    bars = [
-        trace
-        for trace in wb.figures.lookup_bars(lookups, ["none", "all"]).data
-        if trace.type == "bar"
-    ]
-    assert list(bars[0].y) == [1.5, 6.0]
-    assert list(bars[1].y) == [0.8, 0.2]
+LOOKUPS = pd.DataFrame(
+    {"column": [0, 0, 1, 1, 2, 2, 3, 3], "probe": [0, 1] * 4,
+     "loss": [1.0, 2.0, 5.0, 7.0, 2.0, 2.0, 1.0, 3.0],
+     "accuracy": [0.9, 0.7, 0.1, 0.3, 0.8, 0.8, 0.6, 0.6]}
+)  # fmt: skip
+LABELS = ["none", "all", "draw 0", "draw 1"]
+
+
+def test_lookup_bars_show_means_and_intervals():
+    traces = wb.figures.lookup_bars(LOOKUPS, LABELS).data
+    loss, accuracy = (trace for trace in traces if trace.type == "bar")
+    assert list(loss.x) == LABELS
+    assert list(loss.y) == [1.5, 6.0, 2.0, 2.0]
+    assert list(accuracy.y) == [0.8, 0.2, 0.8, 0.6]
+    summary = wb.lookup_summary(LOOKUPS, LABELS)
+    assert list(loss.y + loss.error_y.array) == pytest.approx(list(summary["loss_high"]))
+    assert list(loss.y - loss.error_y.arrayminus) == pytest.approx(list(summary["loss_low"]))
+    written = next(t for t in traces if t.type == "scatter" and t.mode == "text")
+    assert list(written.text) == ["1.50", "6.00", "2.00", "2.00"]
+    assert list(written.y) == [2.0, 7.0, 2.0, 3.0]  # above the highest probe
+
+
+def test_what_is_masked_has_one_colour_in_every_figure(scores):
+    bars = next(t for t in wb.figures.lookup_bars(LOOKUPS, LABELS).data if t.type == "bar")
+    unmasked, detected, *random = bars.marker.color
+    assert len({unmasked, detected, *random}) == 3
+    values = {"nothing": 1.0, "random": 0.5, "random_low": 0.4, "random_high": 0.6, "detected": 0.0}
+    mirror = wb.figures.mirror_bars(pd.DataFrame([{"task": "t", **values}])).data
+    assert [bar.marker.color for bar in mirror] == [unmasked, random[0], detected]
+    item = {"name": "a", "item": 0, "task": "t", **values}
+    dots = wb.figures.mirror_dots(pd.DataFrame([item])).data
+    assert [trace.marker.color for trace in dots] == [random[0], detected]
+    curve = pd.DataFrame({
+        "order": ["detected", "random"], "draw": 0, "heads": 1, "accuracy": 0.5, "lookup_loss": 1.0,
+        "text_loss": None,
+    })  # fmt: skip
+    lines = {line.name: line for line in wb.figures.masking_curve(curve).data}
+    assert lines["detected order"].line.color == detected
+    assert lines["mean of the draws"].line.color == random[0]
+    red, green, blue = (int(random[0][i : i + 2], 16) for i in (1, 3, 5))
+    band = lines["range of 1 random draws"].fillcolor
+    assert band.startswith(f"rgba({red},{green},{blue},")
+
+
+def test_the_rings_of_a_head_set_have_one_colour_on_scores_and_on_effects(scores):
+    heads = wb.HeadSet.top(scores, 0.2)
+    effects = scores.assign(score=scores["score"] - 0.5)
+    rings = [wb.figures.head_map(frame, heads).data[1].marker for frame in (scores, effects)]
+    assert rings[0].color == rings[1].color
 
 
 def test_the_token_map_keeps_reading_order_and_gaps():
@@ -83,6 +120,9 @@ def test_the_histogram_counts_every_document_once(table):
     figure = wb.figures.influence_histogram(chosen)
     assert sum(sum(bar.y) for bar in figure.data) == len(table)
     assert sum(sum(bar.y) for bar in figure.data if bar.name == "chosen") == 8
+    for axis in (figure.layout.yaxis, figure.layout.yaxis2):
+        assert axis.title.text == "documents"
+        assert axis.dtick == int(axis.dtick) >= 1
 
 
 def test_many_domains_fit_into_one_histogram(table):

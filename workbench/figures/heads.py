@@ -11,12 +11,16 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.detection.report import HeadReport
+from workbench.detection.retrieval import lookup_summary
 from workbench.figures.theme import (
     COLOURS,
+    DETECTED,
     DIVERGING,
     INK,
+    RANDOM,
     RISE_AND_FALL,
     SEQUENTIAL,
+    UNMASKED,
     error_bar,
     shown,
     styled,
@@ -24,6 +28,7 @@ from workbench.figures.theme import (
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet, cut_size, heads_in
 
+RANDOM_BAND = "rgba(86,180,233,0.3)"  # RANDOM, so that lines show through
 VERDICT_WIDTH = 118  # characters of a line below the title
 
 
@@ -42,11 +47,9 @@ def head_map(scores: HeadScores | pd.DataFrame, heads: HeadSet | None = None) ->
     scores = as_head_scores(scores)
     by, frame = shown(scores.by), scores.frame
     grid = frame.pivot(index="layer", columns="head", values="score")
-    ring = COLOURS[4]
     scale: dict[str, object] = {"colorscale": SEQUENTIAL, "zmin": 0}
     if frame["score"].min() < 0:  # effects can have either sign
         reach = float(frame["score"].abs().max())
-        ring = COLOURS[2]
         scale = {"colorscale": RISE_AND_FALL, "zmid": 0, "zmin": -reach, "zmax": reach}
     figure = go.Figure(
         go.Heatmap(
@@ -58,7 +61,7 @@ def head_map(scores: HeadScores | pd.DataFrame, heads: HeadSet | None = None) ->
     if heads:
         figure.add_scatter(
             x=[head.head for head in heads], y=[head.layer for head in heads], mode="markers",
-            marker={"symbol": "circle-open", "size": 11, "color": ring, "line": {"width": 2}},
+            marker={"symbol": "circle-open", "size": 11, "color": COLOURS[4], "line": {"width": 2}},
             hoverinfo="skip", showlegend=False,
         )  # fmt: skip
     rings = f" (rings: the {len(heads)} chosen)" if heads else ""
@@ -113,28 +116,37 @@ def ranked_heads(
 
 
 def lookup_bars(table: pd.DataFrame, labels: Sequence[str]) -> go.Figure:
-    """Answer loss and accuracy under each head set: the mean as a bar, one dot a probe.
+    """Answer loss and accuracy under each head set: bars of the means, one dot a probe.
+
+    The whiskers are 95 % intervals over probes (`lookup_summary`); the mean is written above.
 
     Args:
-        table: what `lookup_losses` returned.
-        labels: a name for each of its columns.
+        table: what `lookup_losses` returned, of no mask, then the detected heads, then any number
+            of random ones: each kind has the colour that it has in every figure.
+        labels: a name for each of these head sets.
 
     Returns:
         The figure, loss (nats a token) on the left, accuracy on the right.
     """
     figure = make_subplots(cols=2, subplot_titles=("answer loss (nats a token)", "answer accuracy"))
+    summary = lookup_summary(table, labels)
+    tint = [(UNMASKED, DETECTED, RANDOM)[min(i, 2)] for i in range(len(summary))]
     for panel, measure in enumerate(("loss", "accuracy"), start=1):
-        mean = table.groupby("column")[measure].mean()
-        names = [labels[i] for i in mean.index]
-        tint = [COLOURS[min(i, 2)] for i in range(len(mean))]
+        mean, low, high = (summary[measure + end].to_numpy() for end in ("", "_low", "_high"))
         figure.add_bar(
-            x=names, y=mean.to_numpy().round(4), marker_color=tint, opacity=0.75, col=panel, row=1,
+            x=summary.index, y=mean.round(4), marker_color=tint, col=panel, row=1,
+            error_y=error_bar(mean, low, high) | {"color": INK},
             hovertemplate="%{x}: %{y:.2f}<extra></extra>",
         )  # fmt: skip
         figure.add_scatter(
             x=[labels[i] for i in table["column"]], y=table[measure].round(4), mode="markers",
             marker={"color": INK, "size": 4}, col=panel, row=1,
             hoverinfo="skip",
+        )  # fmt: skip
+        top = np.maximum(high, table.groupby("column")[measure].max())  # above whisker and dots
+        figure.add_scatter(
+            x=summary.index, y=top.round(4), text=[f"{value:.2f}" for value in mean], mode="text",
+            textposition="top center", cliponaxis=False, col=panel, row=1, hoverinfo="skip",
         )  # fmt: skip
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(title="What masking does to lookups", showlegend=False)
@@ -168,17 +180,17 @@ def masking_curve(table: pd.DataFrame) -> go.Figure:
         low, mean, high = random.min(), random.mean(), random.max()
         figure.add_scatter(
             x=[*low.index, *high.index[::-1]], y=[*low.round(4), *high.iloc[::-1].round(4)],
-            mode="lines", fill="toself", fillcolor="rgba(153,153,153,0.3)", line={"width": 0},
+            mode="lines", fill="toself", fillcolor=RANDOM_BAND, line={"width": 0},
             row=1, col=column,
             name=f"range of {draws} random draws", showlegend=column == 1, hoverinfo="skip",
         )  # fmt: skip
         figure.add_scatter(
             x=mean.index, y=mean.round(4), mode="lines+markers", row=1, col=column,
             name="mean of the draws", showlegend=column == 1,
-            line={"color": COLOURS[6], "dash": "dot"},
+            line={"color": RANDOM, "dash": "dot"},
             hovertemplate="%{x} random heads: %{y:.2f}<extra></extra>",
         )  # fmt: skip
-        for order, colour in (("detected", COLOURS[1]), ("influence", COLOURS[0])):
+        for order, colour in (("detected", DETECTED), ("influence", COLOURS[0])):
             line = table[table["order"] == order]
             if len(line):
                 figure.add_scatter(

@@ -48,6 +48,8 @@ def influence_histogram(selection: Selection, bins: int = 30) -> go.Figure:
         figure.add_vline(
             x=domain.threshold, line_dash="dash", line_color=COLOURS[1], row=row, col=1
         )
+        most = int(np.histogram(part[column], bins=edges)[0].max())
+        figure.update_yaxes(title_text="documents", dtick=max(1, -(-most // 4)), row=row, col=1)
     figure.update_layout(
         title=f"{ranked_by} inside each domain (dashed: the cut)", barmode="stack", bargap=0
     )

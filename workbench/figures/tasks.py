@@ -5,11 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from workbench.figures.theme import COLOURS, error_bar, shown, styled
+from workbench.figures.theme import DETECTED, RANDOM, UNMASKED, error_bar, shown, styled
 
 
 def mirror_bars(summary: pd.DataFrame, measure: str = "") -> go.Figure:
     """Every task under no mask, detected heads and random heads (bar: mean, whisker: all draws).
+
+    Where a value is 0, and its bar cannot be seen, a "0" stands in its place.
 
     Args:
         summary: what `mirror_summary` returned. Tasks that need their context stand first.
@@ -27,12 +29,15 @@ def mirror_bars(summary: pd.DataFrame, measure: str = "") -> go.Figure:
     figure = go.Figure()
     random = error_bar(summary["random"], summary["random_low"], summary["random_high"])
     for column, name, colour, whisker in (
-        ("nothing", "no mask", COLOURS[6], None),
-        ("random", "random heads masked", COLOURS[5], random),
-        ("detected", "detected heads masked", COLOURS[1], None),
+        ("nothing", "no mask", UNMASKED, None),
+        ("random", "random heads masked", RANDOM, random),
+        ("detected", "detected heads masked", DETECTED, None),
     ):
+        # A bar of 0 cannot be seen, and would look like a value that is missing.
+        zeros = ["0" if value == 0 else "" for value in summary[column]]
         figure.add_bar(
             x=names, y=summary[column].round(4), name=name, marker_color=colour, error_y=whisker,
+            text=zeros, textposition="outside", cliponaxis=False,
             hovertemplate="%{x}: %{y:.2f}<extra>" + name + "</extra>",
         )  # fmt: skip
     figure.update_layout(
@@ -62,8 +67,8 @@ def mirror_dots(items: pd.DataFrame, top: int | None = None) -> go.Figure:
     whisker = error_bar(items["random"], items["random_low"], items["random_high"])
     figure = go.Figure()
     for column, name, colour, bar in (
-        ("random", "random heads masked", COLOURS[5], whisker),
-        ("detected", "detected heads masked", COLOURS[1], None),
+        ("random", "random heads masked", RANDOM, whisker),
+        ("detected", "detected heads masked", DETECTED, None),
     ):
         figure.add_scatter(
             x=items[column].round(4), y=names, mode="markers", name=name, error_x=bar,
