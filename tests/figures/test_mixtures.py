@@ -53,13 +53,36 @@ def test_runs_are_dots_and_the_best_is_a_star(made):
     fit, best = made
     drawn = traces(figures.mixture_simplex(fit, best, DOMAINS[:3]))
     among = fit.runs[DOMAINS[:3]].div(fit.runs[DOMAINS[:3]].sum(axis=1), axis=0)
-    np.testing.assert_allclose(drawn["runs"].b, among["code"], atol=1e-4)
+    name = "runs" if len(fit.runs.columns) == 3 else "runs (small: mostly other domains)"
+    np.testing.assert_allclose(drawn[name].b, among["code"], atol=1e-4)
     star = drawn["best"]
     assert star.marker.symbol == "star"
     assert star.b[0] == pytest.approx(
         best.shares["code"] / best.shares[DOMAINS[:3]].sum(), abs=1e-4
     )
     assert "best" not in traces(figures.mixture_simplex(fit))
+
+
+def test_a_run_is_as_large_as_its_share_of_the_three_and_left_out_without_one():
+    names = ["web", "code", "math", "books"]
+    rng = np.random.default_rng(1)
+    shares = pd.DataFrame(rng.dirichlet(np.ones(4), 12), columns=names)
+    shares.loc[3] = [0.0, 0.0, 0.03, 0.97]
+    shares.loc[5] = [0.0, 0.0, 0.0, 1.0]
+    fit = wb.fit_mixture(shares, pd.DataFrame({"loss": 2 + np.exp(1 - shares["web"])}))
+    figure = figures.mixture_simplex(fit, domains=names[:3])
+    runs = traces(figure)["runs (small: mostly other domains)"]
+    assert [text.split(": run ")[1].split(",")[0] for text in runs.text] == [
+        str(label) for label in range(12) if label != 5
+    ]
+    expected = [1 - shares.loc[label, "books"] for label in range(12) if label != 5]
+    np.testing.assert_allclose(runs.marker.size, expected, atol=1e-4)
+    assert runs.marker.sizemode == "area"
+    place = [text.split(": run ")[1].startswith("3,") for text in runs.text].index(True)
+    assert (runs.a[place], runs.b[place], runs.c[place]) == (0, 0, 1)
+    assert runs.marker.size[place] == pytest.approx(0.03)
+    assert "3% of which is these" in runs.text[place]
+    assert "; 11 of 12 runs;" in figure.layout.title.text
 
 
 def test_a_cross_stands_at_the_shares_that_are_asked_for(made):

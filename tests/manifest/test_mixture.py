@@ -119,7 +119,7 @@ DAMAGED = {
     ),
     "weights that sum to 2": (
         change("weights", {"one": 1.0, "two": 1.0}),
-        "weights of the mixture sum to 2.0",
+        "weights of the mixture sum to 2, not to 1",
     ),
     "another form": (change("form", "cubic"), "form must be one of"),
     "half a run": (change("runs", 39.5), "whole number from 2, got 39.5"),

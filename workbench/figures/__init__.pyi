@@ -15,7 +15,14 @@ from .score_tests import response_dots, score_test_dots
 from .selection import confound_matrix, confound_panel, influence_histogram, scorer_matrix
 from .tasks import mirror_bars, mirror_dots
 from .theme import themed
-from .training import evolution_curve, evolution_maps, gain_bars, mirror_scatter, training_curve
+from .training import (
+    evolution_curve,
+    evolution_maps,
+    gain_bars,
+    memorisation_curve,
+    mirror_scatter,
+    training_curve,
+)
 
 __all__ = [
     "agreement_curve",
@@ -33,6 +40,7 @@ __all__ = [
     "law_curves",
     "lookup_bars",
     "masking_curve",
+    "memorisation_curve",
     "mirror_bars",
     "mirror_dots",
     "mirror_scatter",

@@ -153,6 +153,50 @@ def gain_bars(table: pd.DataFrame, over: str = "domain") -> go.Figure:
     return styled(figure, height=420)
 
 
+def memorisation_curve(table: pd.DataFrame) -> go.Figure:
+    """How well inserted passages are told from unseen ones, and come back, by their copies.
+
+    Args:
+        table: `MemorisationAudit.by_copies()`.
+
+    Returns:
+        The figure, two lines for each part of the corpus: the AUC with its interval (dotted line:
+        .5, where nothing is told apart), and the mean share that comes back verbatim.
+    """
+    figure = go.Figure()
+    counts = sorted(table["copies"].unique())
+    parts = list(table.groupby("part", sort=True))
+    for number, (part, rows) in enumerate(parts):
+        rows = rows.sort_values("copies")
+        # Copies stand evenly: 0 has no place on a logarithmic axis.
+        at = [f"{copies:,}" for copies in rows["copies"]]
+        of = f", {part:.0%} of the corpus" if len(parts) > 1 else ""
+        look = {"dash": ("solid", "dash", "dot", "dashdot")[number % 4]}
+        figure.add_scatter(
+            x=at, y=rows["auc"].round(4), mode="lines+markers", name=f"AUC{of}",
+            line={"color": COLOURS[0], **look}, marker={"size": 8},
+            error_y=error_bar(rows["auc"], rows["low"], rows["high"]),
+            hovertemplate="%{x} copies: AUC %{y:.2f}<extra></extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=at, y=rows["verbatim"].round(4), mode="lines+markers",
+            name=f"share of the second half given back{of}", line={"color": COLOURS[1], **look},
+            marker={"size": 8, "symbol": "square"},
+            hovertemplate="%{x} copies: %{y:.0%} given back<extra></extra>",
+        )  # fmt: skip
+    figure.add_hline(y=0.5, line_dash="dot", line_color=INK, line_width=1)
+    figure.update_xaxes(
+        title_text="copies inserted", type="category", categoryorder="array",
+        categoryarray=[f"{copies:,}" for copies in counts],
+    )  # fmt: skip
+    figure.update_yaxes(title_text="share", range=[-0.04, 1.06])
+    figure.update_layout(
+        title="What is learnt by heart (AUC with 95 % intervals; dotted: told apart by chance)",
+        legend={"orientation": "h", "y": -0.25},
+    )
+    return styled(figure, height=400)
+
+
 def mirror_scatter(table: pd.DataFrame, label: str, x: str = "cost", y: str = "gain") -> go.Figure:
     """What masking costs the selector against what training on the selection gains.
 

@@ -90,7 +90,7 @@ def check_mixture(term: Any, domains: Iterable[str]) -> None:
             raise ValueError(f"{name} of the mixture must be finite numbers of 0 or more")
         if not abs(math.fsum(table.values()) - 1) <= _SUM:
             raise ValueError(
-                f"{name} of the mixture sum to {math.fsum(table.values())!r}, not to 1"
+                f"{name} of the mixture sum to {math.fsum(table.values()):.10g}, not to 1"
             )
     if not isinstance(seen, Mapping) or set(seen) != wanted:
         raise ValueError("seen must give the shares that were run of each domain, and of no other")
