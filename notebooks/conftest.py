@@ -28,7 +28,7 @@ MINIMUM = {
     "03_mask_and_see.ipynb": 8,
     "04_score_and_select.ipynb": 14,
     "05_explore.ipynb": 10,
-    "06_does_it_need_those_heads.ipynb": 10,
+    "06_does_it_need_those_heads.ipynb": 13,
     "07_what_gets_chosen.ipynb": 9,
     "08_what_it_follows.ipynb": 7,
     "09_watch_heads_appear.ipynb": 5,
