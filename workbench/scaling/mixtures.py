@@ -45,7 +45,7 @@ class BestMixture:
         predicted: nats, the weighted mean of the predicted losses. It is the lowest of many
             predictions, so what is measured there tends to be higher.
         low: the low end of its 95 % interval over resampled runs.
-        high: the high end.
+        high: the high end, at most the highest loss of any run.
         weights: of the losses in that mean; they sum to 1.
         nearest_run: label of the run whose mixture is nearest.
         distance: Hellinger distance to it, from 0 (the same) to 1 (no domain in common).
@@ -251,7 +251,7 @@ class MixtureFit:
                     if each[name]
                 }
                 drawn.append(_mean_loss(again, each)(shares[None])[0])
-        low, high = self._interval(drawn)
+        low, high = self._interval(drawn, float((self.losses @ each).max()))
         overlap = np.sqrt(runs * shares).sum(axis=1)
         nearest = int(overlap.argmax())
         frame = pd.DataFrame(
@@ -270,18 +270,19 @@ class MixtureFit:
             float((self.losses @ each > predicted).mean()), self,
         )  # fmt: skip
 
-    def _interval(self, drawn: list[float]) -> tuple[float, float]:
+    def _interval(self, drawn: list[float], highest: float) -> tuple[float, float]:
         """95 % interval of a predicted loss from resampled fits; NaN without any.
 
         The percentiles are those of `refit`. Each draw is taken as the quantile k/(n + 1) that it
-        stands for: numpy's own way lies further inside the fewer the draws.
+        stands for: numpy's own way lies further inside the fewer the draws. It ends at the highest
+        loss of any run: fits that lack the runs near the mixture reach far beyond, and say nothing.
         """
         if not drawn:
             return float("nan"), float("nan")
         parameters = self.runs.shape[1] + (self.form == "exponential")  # the floor
         percentiles = expanded_percentiles(len(self.runs), parameters)
         low, high = np.percentile(drawn, percentiles, method="weibull")
-        return float(low), float(high)
+        return float(low), float(min(high, highest))
 
     def _weights(self, weights: Weights | None) -> pd.Series:
         """One weight a loss, summing to 1."""
