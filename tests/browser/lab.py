@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -112,25 +113,24 @@ class Lab:
     # ---- kernels ----------------------------------------------------------------------------
 
     def ask(self, code: str) -> str:
-        """What `print`ing an expression gives in the kernel that was started last."""
+        """An expression as text, in the kernel that was started last."""
         files = sorted(self.runtime.glob("kernel-*.json"), key=lambda path: path.stat().st_mtime)
         client = BlockingKernelClient(connection_file=str(files[-1]))
         client.load_connection_file()
         client.start_channels()
         try:
-            output: list[str] = []
-
-            def hear(message: dict) -> None:
-                content = message["content"]
-                if message["msg_type"] == "stream":
-                    output.append(content["text"])
-                elif message["msg_type"] == "error":
-                    raise AssertionError("\n".join(content["traceback"]))
-
-            client.execute_interactive(
-                f"print(({code}))", store_history=False, output_hook=hear, timeout=PATIENCE / 1000
+            # The reply alone: what is published is lost on a client that is not yet subscribed.
+            asked = client.execute(
+                "", store_history=False, user_expressions={"asked": f"str(({code}))"}
             )
-            return "".join(output).strip()
+            end = time.monotonic() + PATIENCE / 1000
+            reply: dict = {"parent_header": {}}
+            while reply["parent_header"].get("msg_id") != asked:
+                reply = client.get_shell_msg(timeout=max(end - time.monotonic(), 0.001))
+            answer = reply["content"]["user_expressions"]["asked"]
+            if answer["status"] != "ok":
+                raise AssertionError("\n".join(answer["traceback"]))
+            return str(ast.literal_eval(answer["data"]["text/plain"])).strip()
         finally:
             client.stop_channels()
 
