@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 
 import numpy as np
@@ -62,7 +63,12 @@ def test_copying_heads_appear_between_the_checkpoints_where_they_do(evolution):
 
 def test_figures_show_every_checkpoint(evolution):
     maps = evolution_maps(evolution)
-    assert [annotation.text for annotation in maps.layout.annotations] == ["0", "50", "100", "150"]
+    *steps, below = [annotation.text for annotation in maps.layout.annotations]
+    assert steps == ["0", "50", "100", "150"]
+    assert below == "query head"  # once: below each map the words would overlap
+    assert not any(axis.title.text for axis in maps.select_xaxes())
+    for axis in (*maps.select_xaxes(), *maps.select_yaxes()):
+        assert (axis.showgrid, axis.zeroline) == (False, False)
     np.testing.assert_allclose(
         maps.data[2].z, evolution.scores.query("step == 100").pivot(
             index="layer", columns="head", values="score"), atol=1e-4,
@@ -71,6 +77,15 @@ def test_figures_show_every_checkpoint(evolution):
     assert list(curve.data[0].y) == evolution.course["answer_loss"].round(4).tolist()
     history = pd.DataFrame({"step": [1, 2], "loss": [3.0, 1.0]})
     assert list(evolution_curve(evolution, history).data[0].y) == [3.0, 1.0]
+
+
+@pytest.mark.parametrize(("heads", "step"), [(1, 1), (4, 1), (5, 2), (9, 5), (32, 10), (64, 20)])
+def test_about_four_numbers_stand_below_each_map(evolution, heads, step):
+    layers, grid = 2, np.arange(2 * heads)
+    scores = pd.DataFrame({"step": 0, "layer": grid // heads, "head": grid % heads, "score": 0.5})
+    assert len(scores) == layers * heads
+    wide = dataclasses.replace(evolution, scores=scores)
+    assert [axis.dtick for axis in evolution_maps(wide).select_xaxes()] == [step]
 
 
 def test_checkpoints_of_a_training(tmp_path):

@@ -41,15 +41,30 @@ def evolution_maps(found: Evolution, steps: Sequence[int] | None = None) -> go.F
             colorbar={"title": "score"},
             hovertemplate="layer %{y}, head %{x}<br>score %{z:.3f}<extra></extra>",
         )  # fmt: skip
-        figure.update_xaxes(
-            title_text="query head", dtick=1 if len(grid.columns) <= 4 else 5, row=1, col=column
-        )
-    few = found.scores["layer"].nunique() <= 16
-    figure.update_yaxes(autorange="reversed", dtick=1 if few else 5)
+    heads, layers = found.scores["head"].nunique(), found.scores["layer"].nunique()
+    # A map is narrow: about four numbers fit below each. Lines would cross the cells.
+    figure.update_xaxes(dtick=_round_step(heads / 4), showgrid=False, zeroline=False)
+    figure.update_yaxes(
+        autorange="reversed", dtick=1 if layers <= 16 else 5, showgrid=False, zeroline=False
+    )
     figure.update_yaxes(title_text="layer", row=1, col=1)
+    figure.add_annotation(
+        text="query head", x=0.5, xref="paper", xanchor="center", y=0, yref="paper", yanchor="top",
+        yshift=-24, showarrow=False, font={"size": 14},
+    )  # fmt: skip
     figure.update_layout(title={"text": "Retrieval scores along the training (step above each map)",
                                 "y": 0.97})  # fmt: skip
     return styled(figure, height=320)
+
+
+def _round_step(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, ... that is not below `least`."""
+    power = 1
+    while True:
+        for digit in (1, 2, 5):
+            if digit * power >= least:
+                return digit * power
+        power *= 10
 
 
 def evolution_curve(found: Evolution, history: pd.DataFrame | None = None) -> go.Figure:

@@ -181,11 +181,12 @@ class Model:
             )
 
     def __repr__(self) -> str:
-        size = sum(p.numel() for p in self.hf.parameters())
+        millions = sum(p.numel() for p in self.hf.parameters()) / 1e6
+        digits = 1 if millions < 10 else 0
         without = f", {len(self.headless)} layers without attention" if self.headless else ""
         return (
             f"<Model {self.source}: {self.num_layers} layers x {self.num_heads} query heads "
-            f"({self.kv_heads} KV heads){without}, {size / 1e6:.0f} M parameters, "
+            f"({self.kv_heads} KV heads){without}, {millions:.{digits}f} M parameters, "
             f"context {self.context}, "
             f"{str(self.dtype).removeprefix('torch.')}"
             f"{f', rounded as {self.simulate}' if self.simulate else ''} on {self.device}>"
