@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from browser.lab import DARK, LIGHT, PATIENCE, Lab, button, tab
-from browser.mounting import accessible, contrast, without_tooltip
+from browser.mounting import accessible, contrast, style, without_tooltip
 from browser.test_layout import SIDEWAYS, in_view, into_view
 
 OPEN = """
@@ -119,22 +119,22 @@ def test_table_book_and_mixture_are_readable_in_both_themes(chromium, tmp_path, 
         page.locator(".aiw-scaling .js-plotly-plot .main-svg").first.wait_for()
         dark = theme == DARK
         lab.until("explorer.loss.theme", "dark" if dark else "light")
-        body = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-        assert (contrast(page, "rgb(255, 255, 255)", body) > 10) == dark
+        ground = style(page, ".jp-Notebook", "backgroundColor")
+        assert (contrast(page, "rgb(255, 255, 255)", ground) > 10) == dark
         into_view(page)
         for front, part, holds in (
             (None, ".aiw-law-table", "besiroglu"),
             (None, ".aiw-scaling .main-svg", "params"),
             ("Book", ".aiw-scaling pre", "arXiv 2203.15556"),
             ("Mixture", ".aiw-shares", "shares of the domains"),
-            ("Mixture", ".aiw-mixture .main-svg", "code"),
+            ("Mixture", ".aiw-mixture .js-plotly-plot", ""),
             ("Mixture", ".aiw-scaling", "nats"),
         ):
             if front is not None:
                 tab(page, front)
             page.locator(part, has_text=holds).first.wait_for()
+            page.wait_for_function(f"() => ({TEXTS})({part!r}).length")
             texts = page.evaluate(TEXTS, part)
-            assert texts, part
             pale = {
                 (text, ink, paper): contrast(page, ink, paper)
                 for text, ink, paper in texts

@@ -24,6 +24,8 @@ function render({ model, el }) {
   const code = element("pre", "aiw-code");
   copy.title = "Copy the code, to run it in a cell or a script";
   code.tabIndex = 0;
+  code.role = "region";
+  code.ariaLabel = "Python code";
   el.replaceChildren(copy, code);
 
   const show = () => {
