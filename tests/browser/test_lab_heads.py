@@ -110,7 +110,7 @@ def test_a_row_points_at_its_cell_and_a_cancelled_curve_keeps_its_points(tmp_pat
         lab.until("explorer.queues.long.busy", "False")
         page.get_by_text("what was measured until then stays").wait_for()
         assert points.count() >= drawn > 0
-        detected = "list(explorer.curves.figure.figure.data[2].x)"
+        detected = "[int(size) for size in explorer.curves.figure.figure.data[2].x]"
         assert lab.ask(detected) == "[0, 1, 4, 14]"
     finally:
         lab.close()
