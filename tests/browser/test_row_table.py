@@ -164,6 +164,21 @@ def test_a_histogram_stands_in_its_heading_and_filters_where_it_is_dragged_over(
     assert messages(page, "range")[-1] == {"action": "range", "key": "score", "bins": None}
 
 
+def test_the_late_answer_to_a_click_does_not_take_the_keys_back(page):
+    show(page)
+    settle(page)
+    page.locator(".aiw-doc-row:visible").nth(4).click()
+    page.keyboard.press("ArrowDown")
+    deliver(page, {"kind": "reveal", "number": 4, "revision": 1})
+    page.mouse.move(0, 0)
+    assert page.evaluate("() => window.model.get('pointed')") == 7 * 5
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("() => document.activeElement.textContent").startswith("document 6")
+    deliver(page, {"kind": "reveal", "number": 900, "revision": 1})  # of another view
+    settle(page)
+    assert 900 in [number for number, _ in on_screen(page)]
+
+
 def test_python_brings_a_row_to_the_screen_also_in_a_tab_behind(page):
     show(page)
     settle(page)

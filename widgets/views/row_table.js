@@ -19,6 +19,7 @@ function render({ model, el }) {
   let opened = model.get("opened");
   let arranged = arrangement();
   let focus = 0; // the row that the keys act on
+  let openedHere = -1; // the row that was opened here, until Python has answered it
   let head = 0; // the column heading that Tab comes to
   let shown = []; // the numbers of the columns that there is room for
   let offset = 0; // px from the top of the first row, were the table drawn at full height
@@ -327,7 +328,11 @@ function render({ model, el }) {
 
   const delivered = (message) => {
     if (message.kind === "cells") return completed(message);
-    if (message.kind === "reveal" && message.revision === model.get("revision")) reveal(message.number);
+    if (message.kind === "reveal" && message.revision === model.get("revision")) {
+      // The answer to a row that was opened here must not take back who has gone on from it since.
+      if (message.number !== openedHere || !view.contains(document.activeElement)) reveal(message.number);
+      openedHere = -1;
+    }
     if (message.kind !== "rows" || message.revision !== model.get("revision")) return;
     answered();
     if (known.size > KEPT) {
@@ -371,6 +376,7 @@ function render({ model, el }) {
   function open(line) {
     if (!line || line.shown === null) return;
     opened = line.shown.position;
+    openedHere = line.number;
     draw();
     model.send({ action: "open", position: opened });
   }
