@@ -24,6 +24,7 @@ def explorer():
     made = ScalingExplorer(runs, mixtures=wb.fit_mixture(plan, losses))
     yield made
     made.close()
+    made.close()  # as ipywidgets does when the object goes
 
 
 @pytest.fixture

@@ -286,8 +286,9 @@ class ScalingExplorer(w.VBox):
         return self.queues.wait(timeout)
 
     def close(self) -> None:
-        """Stop all work for good."""
-        for end in self._leave:
+        """Stop all work for good; ipywidgets asks for it again when the object goes."""
+        leave, self._leave = self._leave, ()
+        for end in leave:
             end()
         self.queues.close()
         super().close()

@@ -15,9 +15,19 @@ function nameControls(explorer) {
   }
 }
 
+const CONCERNED = `label.widget-label, ${PARTS}`;
+
+function concernsControls({ target, addedNodes }) {
+  if (target.matches("label.widget-label")) return true; // a text of its own has changed
+  return [...addedNodes].some((node) => node.matches?.(CONCERNED) || node.querySelector?.(CONCERNED));
+}
+
 function render({ el }) {
   let explorer = null;
-  const made = new MutationObserver(() => nameControls(explorer)); // views come one after the other
+  // Views come one after the other; a token that is coloured anew, or a row, is none.
+  const made = new MutationObserver((changes) => {
+    if (changes.some(concernsControls)) nameControls(explorer);
+  });
   const placed = new ResizeObserver(() => {
     if (explorer || !el.closest(".aiw-explorer")) return; // not on the page yet
     explorer = el.closest(".aiw-explorer");
