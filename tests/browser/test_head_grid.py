@@ -45,6 +45,23 @@ def test_clicks_toggle(page):
     assert len(saved(page, "mask")) == 3
 
 
+def test_a_click_is_one_message_and_an_abandoned_one_still_says_what_was_chosen(page):
+    # Jupyter holds a second message back until the kernel has done with the first.
+    show(page)
+    cell(page, 5).click()
+    (both,) = page.evaluate("() => window.sent.map((one) => one.saved)")
+    assert both["chosen"] == 5
+    assert masked(page) == [5]
+    page.mouse.move(*centre(page, 8))
+    page.mouse.down()
+    assert saved(page, "chosen") == [5]
+    page.keyboard.press("Escape")
+    assert saved(page, "chosen") == [5, 8]
+    assert len(saved(page, "mask")) == 1
+    page.mouse.up()
+    assert len(saved(page, "mask")) == 1
+
+
 def test_a_drag_paints_what_its_first_cell_became(page):
     show(page, masked=[4])
     drag(page, 0, 8, steps=20)  # head 0 of layers 0 to 2

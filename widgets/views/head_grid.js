@@ -344,6 +344,7 @@ function render({ model, el }) {
     if (!drag) return;
     restore(drag.before);
     drag = null;
+    model.save_changes(); // what was chosen
   };
 
   window.addEventListener("pointermove", moved);
@@ -378,7 +379,7 @@ function render({ model, el }) {
   function choose(i) {
     if (model.get("chosen") === i) return;
     model.set("chosen", i);
-    model.save_changes();
+    if (!drag) model.save_changes(); // a stroke saves it with its mask: a second message would wait
     mark();
   }
 
