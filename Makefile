@@ -16,7 +16,8 @@ FORMATTED = workbench widgets tests notebooks/conftest.py
 QUIET = HF_HUB_OFFLINE=1 TQDM_DISABLE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 \
 	PYTHONWARNINGS='ignore:this CPU has AMX'
 CORES = $$(getconf _NPROCESSORS_ONLN)
-PYTEST = $(QUIET) $(BIN)/python -m pytest
+# Each run says at its end where its time went.
+PYTEST = $(QUIET) $(BIN)/python -m pytest --durations=12
 # One process a core, each with one thread. Tests go to whichever process is free; the cells of a
 # notebook stay together in one, and so do the slow tests of a file that share a browser
 # (`tests/browser/conftest.py` groups them).
