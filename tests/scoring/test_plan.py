@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -98,6 +99,22 @@ def test_the_interval_holds_the_tokens_of_the_corpus():
             mine = [r["text"] for r in corpus(400) if r["domain"] == row.domain and r["text"]]
             inside += row.tokens_low <= 2 * sum(map(len, mine)) <= row.tokens_high
     assert inside >= 33  # of 40; a percentile interval of 16 documents holds about 92 %
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        ([50, 40, 59], ": 50 s (40 s to 59 s)"),
+        ([120, 119, 121], ": 2 min"),  # both ends read as 2 min
+        ([7200, 5400, 9000], ": 2.0 h (1.5 h to 2.5 h)"),
+    ],
+)
+def test_an_interval_is_shown_where_its_ends_read_differently(seconds, said):
+    found = wb.plan_scoring(MODEL, HEADS, corpus())
+    columns = ["seconds", "seconds_low", "seconds_high"]
+    domains = found.domains.iloc[:1].assign(**dict(zip(columns, seconds, strict=True)))
+    line = repr(dataclasses.replace(found, domains=domains)).splitlines()[1]
+    assert line.endswith(said)
 
 
 def test_every_document_is_as_likely_in_the_sample():

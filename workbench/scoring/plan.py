@@ -104,12 +104,13 @@ class Plan:
         )
 
     def __repr__(self) -> str:
-        tokens, hours = self.domains["tokens"].sum(), self.hours
+        tokens = self.domains["tokens"].sum()
+        estimate, low, high = map(_spoken, self.hours)
+        interval = f" ({low} to {high})" if low != high else ""
         return (
             f"{self.domains['documents'].sum():,} documents, about {tokens:,.0f} tokens to read; "
             f"{self.skipped['documents'].sum():,} skipped\n"
-            f"{self.rate:,.0f} tokens a second on {self.device}: {_spoken(hours[0])} "
-            f"({_spoken(hours[1])} to {_spoken(hours[2])})"
+            f"{self.rate:,.0f} tokens a second on {self.device}: {estimate}{interval}"
             + "".join(f"\n{note}" for note in self.notes)
         )
 

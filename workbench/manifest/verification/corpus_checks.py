@@ -194,8 +194,9 @@ def _amiss(
     source, row = ranked.key(moved[0])
     return (
         f"{problem}. {len(moved)} of these texts stand elsewhere in the corpus, that of "
-        f"{source!r:.200} row {row} at {elsewhere[wanted[moved[0]]]}: they were moved, not "
-        "changed. Give the corpus in the files and the order that were scored"
+        f"{source!r:.200} row {row} at {elsewhere[wanted[moved[0]]]}: they were moved, or "
+        "copies of them stand there. If moved, give the corpus in the files and the order that "
+        "were scored"
     )
 
 
