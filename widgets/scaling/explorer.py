@@ -118,7 +118,9 @@ class ScalingExplorer(w.VBox):
         super().__init__([style, ControlNames(), self.status, body])
         self.add_class("aiw-explorer")
         self.add_class("aiw-scaling")
-        self._leave = (desk.on_change(self._changed), on_interrupt(self.queues.cancel))
+        self._leave: tuple[Callable[[], object], ...] = (
+            desk.on_change(self._changed), on_interrupt(self.queues.cancel),
+        )  # fmt: skip
         self.status.suggest(
             "Move a slider; choose laws; Fit to my runs; click a run to hold it out"
         )
