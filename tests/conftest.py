@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 from support.models import make_model
 
 import workbench as wb
+from workbench.masking import references
 from workbench.scoring import worker
+from workbench.scoring.columns import own_columns
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -28,6 +31,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             "oracle was not tried out here.",
             yellow=True,
         )
+
+
+@pytest.fixture(autouse=True)
+def registered_for_one_test() -> Iterator[None]:
+    """What a test registers by name in the process is not known to the next one."""
+    registries: list[dict[str, Any]] = [references._known, own_columns._REGISTERED]
+    before = [dict(registry) for registry in registries]
+    yield
+    for registry, known in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(known)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from support.run_folders import edit_json
 import workbench as wb
 from workbench.scoring import control_sets, score_column
 from workbench.scoring.columns.built_in import TokenLosses, contrast
-from workbench.scoring.columns.own_columns import _REGISTERED, columns_named
+from workbench.scoring.columns.own_columns import _REGISTERED, columns_from_json, columns_named
 
 TEXTS = [
     {"id": f"d{i}", "text": f"text number {i}, text number {i % 3}, and {'ab' * i}", "domain": d}
@@ -46,8 +46,7 @@ def hurt():
         assert ids.shape == base.shape == masked.shape == controls.shape[1:]
         return float((masked - base > 0.01).mean()) if len(ids) > 4 else None
 
-    yield hurt
-    _REGISTERED.pop("hurt", None)
+    return hurt
 
 
 def plain_contrast(ids, rise):
@@ -238,19 +237,14 @@ def test_workers_import_a_column_or_say_that_they_cannot(model, heads, tmp_path,
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     (column,) = columns_named(["own_columns:masked_loss"])
-    try:
-        with pytest.raises(ValueError, match="no score column 'json:masked_loss'"):
-            columns_named(["json:masked_loss"])  # that of another module
-        from workbench.scoring.columns.own_columns import columns_from_json
-
-        assert columns_from_json([column.to_json()]) == (column,)
-        with pytest.raises(ValueError, match="another version"):
-            columns_from_json([column.to_json() | {"source_sha256": "0" * 64}])
-        with pytest.raises(ValueError, match="not into a notebook"):
-            columns_from_json([column.to_json() | {"function": "no_such_module:masked_loss"}])
-    finally:
-        _REGISTERED.pop("masked_loss", None)
-        sys.modules.pop("own_columns", None)
+    with pytest.raises(ValueError, match="no score column 'json:masked_loss'"):
+        columns_named(["json:masked_loss"])  # that of another module
+    assert columns_from_json([column.to_json()]) == (column,)
+    with pytest.raises(ValueError, match="another version"):
+        columns_from_json([column.to_json() | {"source_sha256": "0" * 64}])
+    with pytest.raises(ValueError, match="not into a notebook"):
+        columns_from_json([column.to_json() | {"function": "no_such_module:masked_loss"}])
+    del sys.modules["own_columns"]
 
 
 @pytest.mark.parametrize("column", ["contrast", "excess", "rise", "score_novel", "tokens"])
