@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench import figures
 from workbench.analysis.confounding import confounds
+from workbench.cli.shared import print_domains, print_table, put
 from workbench.core.files import write_atomically
 from workbench.corpus.boilerplate import shared_ngrams
 from workbench.corpus.environment import environment_corpus
@@ -103,3 +104,27 @@ def run(folder: Path, say: Callable[[str], None], *, overwrite: bool = False) ->
         "verified": verification.ok,
         "figures": [str(path) for path in paths.values()],
     }
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Print what the workflow found.
+
+    Args:
+        report: what `run` returned.
+    """
+    checks = report["certificate"]["checks"]
+    passed = sum(check["passed"] for check in checks)
+    put(f"\n{report['model']}\ncertificate: {passed} of {len(checks)} checks passed")
+    put(f"retrieval heads: {report['heads']}\n")
+    rows = [(k, f"{v['loss']:.2f}", f"{v['accuracy']:.0%}") for k, v in report["lookups"].items()]
+    print_table(("masked heads", "loss on lookups (nats)", "tokens right"), rows)
+    print_domains(report["domains"])
+    repetition = ", ".join(f"{k} {v:+.2f}" for k, v in report["score_and_repetition"].items())
+    put(
+        "Read the ranking with care: the score may follow repetition. Spearman with the share of "
+        f"the scored tokens that repeat: {repetition}\n"
+    )
+    put(f"manifest   {report['manifest']}  (verified: {report['verified']})")
+    for path in report["figures"]:
+        put(f"figure     {path}")
+    put("notebooks  make lab")

@@ -69,13 +69,13 @@ def demo(
 ) -> None:
     """Run the whole workflow once, from the embedded model to a verified manifest."""
     with reported(as_json):
-        from workbench.cli.demo import run
+        from workbench.cli.demo import print_report, run
 
         report = run(out, messages.print, overwrite=overwrite)
         if as_json:
             print_json(report)
         else:
-            _print_demo(report)
+            print_report(report)
 
 
 @app.command()
@@ -307,6 +307,7 @@ def steps(
         if verify:
             if not corpus:
                 raise ValueError("give the corpus whose steps were weighted")
+            wb.verify_steps(out)  # the file by itself, before a model is loaded for the rest
             referenced("mean", reference, **columns)
             loaded = wb.load_model(model, **loading)
             found = wb.verify_steps(out, loaded, wb.read_corpus(corpus, **columns))
@@ -384,25 +385,6 @@ def select_(
         if made.without_value:
             put(f"{made.without_value:,} documents have no {by_score} and were left out")
         put(f"manifest: {made.manifest}")
-
-
-def _print_demo(report: dict[str, Any]) -> None:
-    checks = report["certificate"]["checks"]
-    passed = sum(check["passed"] for check in checks)
-    put(f"\n{report['model']}\ncertificate: {passed} of {len(checks)} checks passed")
-    put(f"retrieval heads: {report['heads']}\n")
-    rows = [(k, f"{v['loss']:.2f}", f"{v['accuracy']:.0%}") for k, v in report["lookups"].items()]
-    print_table(("masked heads", "loss on lookups (nats)", "tokens right"), rows)
-    print_domains(report["domains"])
-    repetition = ", ".join(f"{k} {v:+.2f}" for k, v in report["score_and_repetition"].items())
-    put(
-        "Read the ranking with care: the score may follow repetition. Spearman with the share of "
-        f"the scored tokens that repeat: {repetition}\n"
-    )
-    put(f"manifest   {report['manifest']}  (verified: {report['verified']})")
-    for path in report["figures"]:
-        put(f"figure     {path}")
-    put("notebooks  make lab")
 
 
 from workbench.cli import check_commands, export_commands  # noqa: E402, F401 (they add commands)

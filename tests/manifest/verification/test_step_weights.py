@@ -154,3 +154,8 @@ def test_the_command(tmp_path):
     changed = run("--verify")
     assert changed.exit_code == 1
     assert "has another text there" in " ".join(changed.stderr.split())
+    # The file alone is looked at before a model is loaded: here there is none.
+    (tmp_path / "s.jsonl").write_text("{}\n")
+    damaged = run("--verify", "--model", tmp_path / "no model here")
+    assert damaged.exit_code == 1
+    assert "was changed since it was written" in " ".join(damaged.stderr.split())
