@@ -14,6 +14,7 @@ import workbench as wb
 from widgets import Explorer
 from widgets.views.live_figure import LiveFigure
 from workbench.figures.selection import influence_histogram
+from workbench.selection.exposure_counts import exposures
 from workbench.session.corpus.selection_pair import PARTS
 
 TEXT = "one two three one two three"
@@ -66,6 +67,26 @@ def test_a_share_is_what_it_is_called(explorer):
     assert explorer.session.corpus.selection.fraction == 0.45
     assert "session.cut(0.45, 'documents')" in explorer.session.code()
     assert "9 of 20" in selection.counts.value
+
+
+def test_what_an_epoch_shows_more_than_once_is_said(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    texts = [f"text {i} of {i * i} words" for i in range(6)] + ["thrice"] * 3
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    explorer = Explorer(model, text=TEXT, heads="L1H1 L2H3")
+    explorer.session.score("c.jsonl", "run")
+    settled(explorer)
+    counts = explorer.selection.counts
+    explorer.selection.fraction.value = 1.0
+    settled(explorer)
+    assert "3 of the chosen documents have copies among them" in counts.value
+    assert "an epoch shows the most frequent 3 times" in counts.value
+    seen = exposures(explorer.session.corpus.selection)["seen"]
+    assert list(seen) == [3, 3, 3, *[1] * 6]
+    explorer.selection.fraction.value = 0.11  # one document
+    settled(explorer)
+    assert "copies" not in counts.value
+    explorer.close()
 
 
 def test_documents_are_ranked_by_another_column(explorer):

@@ -16,6 +16,7 @@ from widgets.views.live_figure import LiveFigure
 from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
 from workbench.figures.selection import influence_histogram
+from workbench.selection.exposure_counts import exposures
 from workbench.selection.ranking import By, Selection
 from workbench.session.corpus.placed_cut import Exclude
 from workbench.session.corpus.selection_pair import PARTS, SelectionPair
@@ -148,9 +149,9 @@ class SelectionPanel(w.VBox):
             f"<td>{d.threshold:.4f}</td></tr>"
             for d in chosen.domains.itertuples()
         )
-        left_out = _without(chosen, len(corpus))
+        said = "; ".join(filter(None, [_without(chosen, len(corpus)), _repeated(chosen)]))
         self.counts.value = (
-            f'<table class="aiw-counts"><tr>{head}</tr>{rows}</table>{escaped(left_out)}'
+            f'<table class="aiw-counts"><tr>{head}</tr>{rows}</table>{escaped(said)}'
         )
         self.figure.show(influence_histogram(chosen))
         self.follow_heads()
@@ -276,6 +277,18 @@ def _without(chosen: Selection, scored: int) -> str:
         documents = "document is" if left == 1 else "documents are"
         said.append(f"{left:,} {documents} left out by the funnel")
     return "; ".join(said)
+
+
+def _repeated(chosen: Selection) -> str:
+    """How many of the chosen documents a training would see again, in their copies."""
+    seen = exposures(chosen)["seen"]
+    again = int((seen > 1).sum())
+    if not again:
+        return ""
+    return (
+        f"{again:,} of the chosen documents have copies among them: an epoch shows the most "
+        f"frequent {seen.max():,} times"
+    )
 
 
 def _now(state: Any) -> str:
