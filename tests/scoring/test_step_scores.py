@@ -93,11 +93,15 @@ def test_the_command_writes_sample_weights(tmp_path):
     model.hf.save_pretrained(tmp_path / "model")
     model.tokenizer.save_pretrained(tmp_path / "model")
     lines = [json.dumps({"id": d.doc_id, "text": d.text}) for d in documents()]
+    lines += [json.dumps({"id": "no text"})]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     words = ["steps", tmp_path / "a.jsonl", "--model", tmp_path / "model", "--heads", "L0H1"]
     words += ["--out", tmp_path / "steps.jsonl"]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, done.output
+    assert "6 steps of 3 documents, not counted: 1 without text or prediction" in " ".join(
+        done.stdout.split()
+    )
     rows = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == ["d0", "d1", "d2"]
     assert [step[:2] for step in rows[0]["steps"]] == [[0, 26], [26, 43], [43, 59]]

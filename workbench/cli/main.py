@@ -325,7 +325,8 @@ def steps(
         )  # fmt: skip
         made.write(out)
         if as_json:
-            print_json({"file": out, "documents": len(made.documents), "steps": len(made.steps)})
+            counts = {"documents": len(made.documents), "steps": len(made.steps)}
+            print_json({"file": out, **counts, "left_out": made.left_out})
             return
         put(f"{made!r}, with a weight for each: {out}")
 

@@ -60,11 +60,14 @@ class StepInfluence:
         settings: what the weights depend on, as the record of a scoring run has it (model,
             certificate, heads, mode, reference, max_tokens, software), and steps_by: name, or
             function and the source_sha256 of its text.
+        left_out: how many rows given have no steps here: those that `read_corpus` skipped,
+            and documents without a token that is predicted.
     """
 
     steps: pd.DataFrame
     documents: pd.DataFrame
     settings: Mapping[str, Any]
+    left_out: int = 0
 
     def write(self, path: str | Path) -> Path:
         """Write sample weights for a trainer, a JSON object a line, and the settings beside them.
@@ -93,7 +96,10 @@ class StepInfluence:
         return written
 
     def __repr__(self) -> str:
-        return f"StepInfluence: {len(self.steps):,} steps of {len(self.documents):,} documents"
+        counts = f"{len(self.steps):,} steps of {len(self.documents):,} documents"
+        if self.left_out:
+            counts += f", not counted: {self.left_out:,} without text or prediction"
+        return f"StepInfluence: {counts}"
 
 
 def settings_path(path: str | Path) -> Path:
@@ -206,7 +212,8 @@ def step_influence(
 
     Returns:
         The steps with their weights, and the documents with their scores. The changes of a
-        document's steps add up to its change exactly. Documents without a prediction are left out.
+        document's steps add up to its change exactly. Documents without a prediction are left out
+        and counted.
 
     Raises:
         ValueError: nothing is masked, a setting does not fit the model, or there is no document
@@ -218,7 +225,8 @@ def step_influence(
     record = run_record(model, settings, settings.certified(model))
     counts = ("documents", "receipts_file", "skipped_file")
     stated = {key: value for key, value in record.items() if key not in counts}
-    given = [document for document in documents if isinstance(document, Document)]
+    read = list(documents)
+    given = [document for document in read if isinstance(document, Document)]
     cut = [split_steps(document.text, by) for document in given]
     ids = [model.encode(document.text)[:max_tokens] for document in given]
     tables: list[pd.DataFrame] = []
@@ -241,9 +249,9 @@ def step_influence(
             })  # fmt: skip
     if not rows:
         raise ValueError(f"none of {len(given)} documents has a token that is predicted")
-    return StepInfluence(
-        pd.concat(tables, ignore_index=True), pd.DataFrame(rows), stated | {"steps_by": _stated(by)}
-    )
+    settings_of = stated | {"steps_by": _stated(by)}
+    steps, left_out = pd.concat(tables, ignore_index=True), len(read) - len(rows)
+    return StepInfluence(steps, pd.DataFrame(rows), settings_of, left_out)
 
 
 def _stated(by: Steps) -> dict[str, str | None]:
