@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def running(generate=None):
     server = Server(generate)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return server
 
 

@@ -65,6 +65,7 @@ def written(path: Path, columns: dict, **settings) -> Path:
 # ---- Parquet ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_page_that_expands_a_thousandfold_is_refused_before_it_is_taken(tmp_path):
     path = written(tmp_path / "c.parquet", {"text": ["a" * (200 * MB)]},
                    compression="zstd", use_dictionary=False)  # fmt: skip
@@ -76,6 +77,7 @@ def test_a_page_that_expands_a_thousandfold_is_refused_before_it_is_taken(tmp_pa
     assert max(grown, held) < 100
 
 
+@pytest.mark.slow
 def test_one_long_value_that_every_row_repeats_is_read_within_bounds(tmp_path):
     once = pa.DictionaryArray.from_arrays(pa.array([0] * 400), ["a" * (32 * MB)])
     path = written(tmp_path / "c.parquet", {"text": once}, store_schema=False,

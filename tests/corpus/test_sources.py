@@ -124,7 +124,7 @@ def test_over_http_a_file_is_read_and_a_missing_one_named(tmp_path):
     write(tmp_path / "corpus.jsonl", FIFTY)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         there = read(f"{address}/corpus.jsonl")
         with pytest.raises(CorpusError, match=r"missing\.jsonl' does not exist"):

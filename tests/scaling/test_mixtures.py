@@ -171,6 +171,7 @@ def regret(fit, mixtures, measured):
     return measured.iloc[int(fit.predict(mixtures).to_numpy().argmin())] - measured.min()
 
 
+@pytest.mark.slow
 @regmix
 def test_regmix_512_proxies_choose_the_best_run_of_a_thousand_times_their_size():
     fit = wb.fit_mixture(read("train_mixture_1m"), read("train_pile_loss_1m")[LOSS])
@@ -186,6 +187,7 @@ def test_regmix_512_proxies_choose_the_best_run_of_a_thousand_times_their_size()
     assert best.low < best.predicted < best.high
 
 
+@pytest.mark.slow
 @regmix
 def test_regmix_64_proxies_choose_it_as_well():
     """Fifteen of twenty draws rank at .97 or above, and all choose the best run.

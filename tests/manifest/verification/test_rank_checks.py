@@ -300,6 +300,7 @@ def test_nothing_is_written_into_the_folder(folder):
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_page_that_expands_a_thousandfold_never_reaches_duckdb(folder):
     table = pq.read_table(folder / "selection.parquet")
     ids = pa.array(["a" * (200 << 20), *table["doc_id"].to_pylist()[1:]])
