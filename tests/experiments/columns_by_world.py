@@ -31,7 +31,9 @@ WORLDS = {  # world: title, and the test: measure, against, what a choice by cha
     "programs, beside nothing": ("programs<br>in the choice", CHOSEN),
     "programs, beside literal": ("programs, other<br>selector", CHOSEN),
 }  # fmt: skip
-SIZE = "3x64"  # of the decoders whose gain is drawn, as a share of the oracle's
+# Of the decoders whose gain is drawn, as a share of the oracle's: size, and how often a chosen
+# document comes.
+SIZE, TIMES = "3x64", 10
 TRAINING = "training: share<br>of best gain"
 
 
@@ -43,7 +45,9 @@ def panels() -> dict[str, pd.DataFrame]:
         asked = [tests["world"] == world, tests["measure"] == measure, tests["against"] == against]
         found[title] = tests[asked[0] & asked[1] & asked[2]]
     runs = pd.read_csv(HERE / "training_gain.csv")
-    trained = gains(runs[runs["size"] == SIZE]).drop(columns=["low", "high"])
+    trained = gains(runs[(runs["size"] == SIZE) & (runs["times"] == TIMES)]).drop(
+        columns=["low", "high"]
+    )
     found[TRAINING] = trained.rename(columns={
         "arm": "column", "share_of_oracle": "value", "share_low": "low", "share_high": "high",
     })  # fmt: skip

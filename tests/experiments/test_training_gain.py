@@ -79,6 +79,14 @@ def test_a_seed_that_lacks_an_arm_is_left_out():
     assert gains(runs_of({"random": [3.6], "oracle": [3.2]})).empty
 
 
+def test_runs_under_other_settings_are_not_compared():
+    often = runs_of({"random": [3.6, 3.7], "oracle": [3.2, 3.4]}).assign(times=10)
+    seldom = runs_of({"random": [4.6, 4.7], "oracle": [4.5, 4.6]}).assign(times=4)
+    table = gains(pd.concat([often, seldom]))
+    assert table["times"].tolist() == [10, 4]
+    assert table["gain"].tolist() == pytest.approx([0.35, 0.1])
+
+
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """A selector of few steps, and decoders of one small size."""

@@ -38,6 +38,7 @@ ARMS = (FULL, RANDOM, ORACLE, "fetched", "raw", "contrast", "low base loss", "fa
 CHOSEN = 0.1  # share of the documents that is chosen
 WORLD, HELD_OUT = 0, 5  # seeds of the documents
 KEY = ["size", "arm", "seed", "documents", "times", "steps"]
+SETTINGS = ("size", "documents", "times", "steps")  # runs that differ in one are not compared
 POWER = 0.8
 
 
@@ -150,14 +151,15 @@ def gains(runs: pd.DataFrame, loss: str = "lookup", baseline: str = RANDOM) -> p
     all arms. Seeds that lack an arm are left out.
 
     Returns:
-        One row a size and arm: size, arm, lookups (share of the choice, where runs have it), gain
+        One row an arm under the same settings: those of SETTINGS that runs have, arm, lookups (share of the choice, where runs have it), gain
         (nats a token), low and high (95 %, Student's t), least and most (over seeds),
         share_of_oracle with its low and high (the oracle's gain taken as it is), seeds, spread
         (pooled, nats), and smallest: the true gain that such an experiment finds four times in
         five.
     """
     rows = []
-    for size, of_size in runs.groupby("size", sort=False):
+    settings = [name for name in SETTINGS if name in runs]
+    for setting, of_size in runs.groupby(settings, sort=False):
         wide = of_size.pivot(index="seed", columns="arm", values=loss)
         wide = wide.loc[:, wide.notna().sum() > 1].dropna()
         seeds, arms = wide.shape
@@ -176,7 +178,7 @@ def gains(runs: pd.DataFrame, loss: str = "lookup", baseline: str = RANDOM) -> p
             if arm != baseline and arm in paired:
                 gain = paired[arm].mean()
                 rows.append({
-                    "size": size, "arm": arm,
+                    **dict(zip(settings, setting, strict=True)), "arm": arm,
                     **({} if share is None else {"lookups": share[arm]}), "gain": gain,
                     "low": gain - reach, "high": gain + reach,
                     "least": paired[arm].min(), "most": paired[arm].max(),

@@ -26,8 +26,8 @@ from workbench.models.heads import HeadSet
 from workbench.scoring.run import score_corpus
 from workbench.selection.ranking import select
 
-DOCUMENTS = 80
-MAX_TOKENS = 384  # of each document; the manifest says so
+DOCUMENTS = 64
+MAX_TOKENS = 256  # of each document; the manifest says so
 
 
 def run(folder: Path, say: Callable[[str], None], *, overwrite: bool = False) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def run(folder: Path, say: Callable[[str], None], *, overwrite: bool = False) ->
     corpus = environment_corpus(max_documents=DOCUMENTS, seed=0)
 
     say("2/5  finding its retrieval heads")
-    probes = make_probes(model, n=16, max_tokens=768, seed=0)
+    probes = make_probes(model, n=8, max_tokens=640, seed=0)
     scores = retrieval_scores(model, probes)
     heads = HeadSet.top(scores)
     write_atomically(folder / "heads.json", json.dumps(heads.to_json(), indent=2).encode())
