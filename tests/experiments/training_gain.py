@@ -151,11 +151,11 @@ def gains(runs: pd.DataFrame, loss: str = "lookup", baseline: str = RANDOM) -> p
     all arms. Seeds that lack an arm are left out.
 
     Returns:
-        One row an arm under the same settings: those of SETTINGS that runs have, arm, lookups (share of the choice, where runs have it), gain
-        (nats a token), low and high (95 %, Student's t), least and most (over seeds),
-        share_of_oracle with its low and high (the oracle's gain taken as it is), seeds, spread
-        (pooled, nats), and smallest: the true gain that such an experiment finds four times in
-        five.
+        One row an arm and setting: the SETTINGS that runs have, arm, lookups (share of the choice,
+        where runs have it), gain (nats a token), low and high (95 %, Student's t), least and most
+        (over seeds), share_of_oracle with its low and high (the oracle's gain taken as it is),
+        seeds, spread (pooled, nats), and smallest: the true gain that such an experiment finds four
+        times in five.
     """
     rows = []
     settings = [name for name in SETTINGS if name in runs]
