@@ -34,8 +34,9 @@ LONG_NOTEBOOKS = $(LONGEST) $(filter-out $(START) $(SHORT_NOTEBOOKS) $(LONGEST),
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
-# A caller's own paths would let other packages in.
-unexport PYTHONPATH PYTHONHOME
+# A caller's own paths would let other packages in, and without bytecode each of the many processes
+# of the tests would compile everything anew.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 # Two targets asked for at once must not install into the same folder at once.
 .NOTPARALLEL:
