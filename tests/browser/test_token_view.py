@@ -449,6 +449,22 @@ def test_jupyterlab_is_not_told_of_plain_keys(view):
 # ---- room -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("width", [360, 620, 984])
+def test_the_rise_and_the_means_are_not_cut(page, width):
+    """360 px is the column of the text in JupyterLab at 1100x700."""
+    summary = "+50%: 3.00 → 4.50 nats a token"
+    mount(page, "token_view", traits(summary=summary), theme="light")
+    page.evaluate(f"() => {{ document.body.style.width = '{width}px'; }}")
+    seen = page.evaluate("""(shown) => {
+        const summary = document.querySelector(".aiw-summary");
+        const range = document.createRange();
+        range.setStart(summary.firstChild, 0);
+        range.setEnd(summary.firstChild, shown);
+        return [range.getBoundingClientRect().right, summary.getBoundingClientRect().right];
+    }""", summary.index(" nats"))  # fmt: skip
+    assert seen[0] <= seen[1]
+
+
 @pytest.mark.parametrize("width", [400, 620, 984])
 def test_the_widget_keeps_its_height_and_width_whatever_it_shows(page, width):
     long = 40 * TOKENS

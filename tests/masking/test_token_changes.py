@@ -134,10 +134,10 @@ def test_the_rise_is_the_score_of_the_text(tiny):
 def test_means_and_rise_in_words():
     nan = float("nan")
     rises, falls = changes([nan, 2, 4], [nan, 3, 6]), changes([nan, 3, 5], [nan, 2, 4])
-    assert rises.describe() == "3.00 → 4.50 nats a token, a rise of 50%"
-    assert falls.describe() == "4.00 → 3.00 nats a token, a fall of 25%"
+    assert rises.describe() == "+50%: 3.00 → 4.50 nats a token"
+    assert falls.describe() == "-25%: 4.00 → 3.00 nats a token"
     same = changes([nan, 4.0], [nan, 3.99])
-    assert same.describe() == "4.00 → 3.99 nats a token, no change"
+    assert same.describe() == "no change: 4.00 → 3.99 nats a token"
     nothing = changes([nan], [nan])
     assert nothing.describe() == "nothing in this text is predicted"
     assert np.isnan(nothing.rise)

@@ -62,13 +62,12 @@ class TokenChanges:
         return _mean(self.before), _mean(self.after)
 
     def describe(self) -> str:
-        """The means and the relative rise in words."""
+        """The relative rise and the means in words, what matters most first."""
         before, after = self.means
         if before != before:  # NaN
             return "nothing in this text is predicted"
-        turn = "rise" if self.rise >= 0 else "fall"
-        how = f"a {turn} of {abs(self.rise):.0%}" if abs(self.rise) >= 0.005 else "no change"
-        return f"{before:.2f} → {after:.2f} nats a token, {how}"
+        rise = f"{self.rise:+.0%}" if abs(self.rise) >= 0.005 else "no change"
+        return f"{rise}: {before:.2f} → {after:.2f} nats a token"
 
     @property
     def colour_max(self) -> float:
