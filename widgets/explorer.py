@@ -97,6 +97,7 @@ class Explorer(w.VBox):
         self.text.tokens.on_look = self._look
         self.text.sides.observe(lambda _: self._sides_changed(), "value")
         self.text.on_step = self.status.guarded(self.documents.step)
+        self.text.on_whole = self.status.guarded(self.documents.show)
         self.heads.grid.observe(lambda _: self._name_chosen(), "chosen")
         for says in ("session.score(", "session.load("):
             self.status.offer(says, "Score or load a corpus", self._name_corpus)

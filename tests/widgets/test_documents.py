@@ -357,3 +357,27 @@ def test_the_document_below_and_above_is_opened(scored):
 
 def corpus_domain(explorer, position):
     return explorer.session.corpus.rows([position])[0]["domain"]
+
+
+def test_the_part_that_was_read_is_shown_and_all_of_it_at_a_click(explorer, tmp_path):
+    long = " ".join(f"sentence {i} of a long document." for i in range(60))
+    (tmp_path / "c.jsonl").write_text(json.dumps({"id": "long", "text": long}) + "\n")
+    explorer.session.score("c.jsonl", tmp_path / "run", max_tokens=30, read="middle")
+    settled(explorer)
+    text, session = explorer.text, explorer.session
+    assert text.whole.layout.display == "none"
+    explorer.documents._open(0)
+    settled(explorer)
+    part = session.text
+    assert part in long
+    assert len(part) < len(long) / 4
+    assert (text.whole.layout.display, text.whole.value) == ("", False)
+    text.whole.value = True
+    settled(explorer)
+    assert session.text == long
+    assert text.whole.value
+    session.open(0)  # in Python, and the button follows
+    settled(explorer)
+    assert (session.text, text.whole.value) == (part, False)
+    session.read("a text of my own")
+    assert text.whole.layout.display == "none"

@@ -321,10 +321,19 @@ class DocumentsPanel(w.VBox):
             raise ValueError(f"this is the {end} document of the table")
         self._open(int(self.table.order[place]))
 
-    def _open(self, position: int) -> None:
+    def show(self, whole: bool) -> None:
+        """Show what was read of the opened document, or all of it.
+
+        Args:
+            whole: all of it.
+        """
+        if self.session.position is not None:
+            self._open(self.session.position, whole)
+
+    def _open(self, position: int, whole: bool = False) -> None:
         self.table.reveal(position)
         self.scatter.points.opened = position
-        self.queues.corpus.do("opening", lambda: self.session.open(position), lambda _: None)
+        self.queues.corpus.do("opening", lambda: self.session.open(position, whole), lambda _: None)
 
     def _extreme(self, kind: Extreme) -> None:
         corpus = self._corpus()

@@ -31,6 +31,7 @@ class TextPanel(w.VBox):
         """
         self.session = session
         self.on_step: Callable[[int], object] = lambda by: None  # to the next document of a table
+        self.on_whole: Callable[[bool], object] = lambda whole: None  # of the opened document
         self._written = ""  # into the box
         guarded = status.guarded
         self.tokens = TokenView(status)
@@ -69,7 +70,16 @@ class TextPanel(w.VBox):
             lambda change: None if self._ours.under_way else turn(change["new"]), "value"
         )
         self.of = w.Label()
-        self._windows = w.HBox([w.Label("window"), self.window, self.of], layout={"flex": "none"})
+        self._windows = w.HBox([w.Label("window"), self.window, self.of])
+        self.whole = w.ToggleButton(
+            description="whole document", layout={"width": "auto"},
+            tooltip="Only a part of this document was read for its score, and only that is shown: "
+            "show all of it",
+        )  # fmt: skip
+        self.whole.observe(
+            lambda change: None if self._ours.under_way else self.on_whole(change["new"]), "value"
+        )
+        self._parts = w.HBox([self._windows, self.whole], layout={"flex": "none"})
         self.source = w.HTML()
         self.source.add_class("aiw-source")
         self.edit = w.ToggleButton(
@@ -96,7 +106,7 @@ class TextPanel(w.VBox):
         self._editor.add_class("aiw-editor")
         self.edit.observe(self._show_editor, "value")
         line = [self.order, self.sides, self.before, self.after, self.source, self.edit]
-        super().__init__([w.HBox(line), self._windows, self._texts, self._editor])
+        super().__init__([w.HBox(line), self._parts, self._texts, self._editor])
         self.add_class("aiw-text")
         self.follow_sides()
 
@@ -152,8 +162,11 @@ class TextPanel(w.VBox):
             self.window.max = max(windows, self.window.value)  # it is never below the value
             self.window.value = session.state.window + 1
             self.window.max = windows
+            self.whole.value = bool(session.whole)
         self.of.value = f"of {windows:,}"
         self._windows.layout.display = "" if windows > 1 else "none"
+        self.whole.layout.display = "none" if session.whole is None else ""
+        self._parts.layout.display = "none" if windows == 1 and session.whole is None else ""
         palette = session.palette
         asked = palette.token if palette.colour_by == NEED else None
         self.tokens.selected = -1 if asked is None else asked

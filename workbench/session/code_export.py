@@ -23,6 +23,7 @@ def session_code(
     corpus: ScoredCorpus | None,
     document: str | None,
     position: int | None,
+    whole: bool = False,
     max_tokens: int,
     scored_heads: bool,
     asked_token: int | None,
@@ -39,6 +40,7 @@ def session_code(
         corpus: the scored corpus; None: there is none.
         document: id of the opened document, or None.
         position: its position in the corpus, or None.
+        whole: whether all of it is shown, of which only a part was read.
         max_tokens: how much of a text the session reads.
         scored_heads: whether the session has scores of heads, which are left out.
         asked_token: the token whose need colours the heads, or None.
@@ -51,7 +53,7 @@ def session_code(
     opened: list[str] = []
     if corpus is not None:
         lines += _corpus(corpus, model.context)
-        opened = _opened(corpus, document, position)
+        opened = _opened(corpus, document, position, whole)
     if text_file is not None:
         read = f"open({text_file!a}, encoding='utf-8', newline='').read()"
         opened = opened or [f"session.read({read})"]
@@ -111,11 +113,14 @@ def _corpus(corpus: ScoredCorpus, context: int) -> list[str]:
     ]
 
 
-def _opened(corpus: ScoredCorpus, document: str | None, position: int | None) -> list[str]:
+def _opened(
+    corpus: ScoredCorpus, document: str | None, position: int | None, whole: bool
+) -> list[str]:
     """Open the document again, where the run and its corpus can be read again."""
     if position is None or corpus.folder is None or not _place(corpus.corpus):
         return []
-    return [f"session.open({(document if document in corpus.unique_ids else position)!a})"]
+    named = document if document in corpus.unique_ids else position
+    return [f"session.open({named!a}{', whole=True' * whole})"]
 
 
 def _place(corpus: Any, whole: bool = False) -> str:

@@ -115,7 +115,7 @@ class Session:
         asked = self.palette.token if self.palette.colour_by == NEED else None
         return session_code(
             self.model, self.state, corpus=self.corpus, document=self.document,
-            position=self.position, max_tokens=self.max_tokens,
+            position=self.position, whole=bool(self.whole), max_tokens=self.max_tokens,
             scored_heads=self.scores is not None, asked_token=asked,
             text_file=text_file,
         )  # fmt: skip
@@ -238,6 +238,14 @@ class Session:
     def position(self) -> int | None:
         """Position of the opened document in the corpus, or None."""
         return self._corpus.position
+
+    @property
+    def whole(self) -> bool | None:
+        """Whether all of the opened document is shown, where only a part of it was read.
+
+        None where no such document is open.
+        """
+        return self._corpus.whole
 
     score = of_part("_corpus", SessionCorpus.score)
     load = of_part("_corpus", SessionCorpus.load)

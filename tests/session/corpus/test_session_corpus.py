@@ -84,6 +84,31 @@ def test_scoring_and_opening_documents_of_any_corpus(session, tmp_path, form):
     assert session.document is None
 
 
+@pytest.mark.parametrize("read", ["start", "middle"])
+def test_what_was_read_of_a_long_document_is_shown_and_all_of_it_when_asked(
+    session, tmp_path, read
+):
+    long = " ".join(f"sentence {i} of a long document." for i in range(60))
+    path = write(tmp_path / "c.jsonl", [{"id": "long", "text": long}, TEXTS[1]])
+    found = session.score(path, tmp_path / "run", max_tokens=40, read=read)
+    session.open("long")
+    assert session.whole is False
+    assert session.text == found.text_read(0)
+    assert session.text != long
+    assert long.startswith(session.text) == (read == "start")
+    (row,) = found.rows([0])
+    assert session.changes().rise == pytest.approx(row["score"], rel=1e-3, abs=1e-5)
+    assert "session.open('long')" in session.code()
+    session.open("long", whole=True)
+    assert (session.whole, session.text, session.document) == (True, long, "long")
+    assert "session.open('long', whole=True)" in session.code()
+    session.open("Doc 1")  # of which all was read
+    assert (session.whole, session.text) == (None, TEXTS[1]["text"])
+    session.open("long")
+    session.read("something else")
+    assert (session.whole, session.document) == (None, None)
+
+
 def test_a_finished_run_is_taken_up(session, tmp_path):
     path = write(tmp_path / "c.jsonl", [{"n": o["id"], "t": o["text"]} for o in TEXTS])
     first = session.score(path, tmp_path / "run", id="n", text="t")

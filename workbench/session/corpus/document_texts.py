@@ -82,7 +82,19 @@ class DocumentTexts:
             IndexError: there is no such position.
             CorpusError: the corpus is not at hand or holds another text there by now.
         """
-        return _read_of(self.document(position).text, self._read.iloc[position])
+        return self.part_read(position, self.document(position).text)
+
+    def part_read(self, position: int, text: str) -> str:
+        """What was read of a document whose text is at hand.
+
+        Args:
+            position: of the document.
+            text: its text.
+
+        Returns:
+            As `text_read`.
+        """
+        return _read_of(text, self._read.iloc[position])
 
     def beginning(self, position: int) -> str:
         """The first words of a document, for a list of documents.

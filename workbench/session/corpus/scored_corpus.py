@@ -313,4 +313,5 @@ class ScoredCorpus:
 
     document = of_part("_texts", DocumentTexts.document)
     text_read = of_part("_texts", DocumentTexts.text_read)
+    part_read = of_part("_texts", DocumentTexts.part_read)
     beginning = of_part("_texts", DocumentTexts.beginning)

@@ -24,6 +24,8 @@ class SessionCorpus:
         scored: the scored corpus, or None.
         document: id of the opened document, or None.
         position: its position in the corpus, or None.
+        whole: whether all of the document is shown, where only a part of it was read; None: there
+            is no such document.
         listeners: who hears of each action.
     """
 
@@ -36,13 +38,17 @@ class SessionCorpus:
         self.scored: ScoredCorpus | None = None
         self.document: str | None = None
         self.position: int | None = None
+        self.whole: bool | None = None
         self.listeners = text.listeners
         self._text = text
         text.followers.append(self._follow)
 
     def _follow(self, before: State, now: State) -> None:
         if before.text != now.text:
-            self.document = self.position = None
+            self._close()
+
+    def _close(self) -> None:
+        self.document = self.position = self.whole = None
 
     def score(
         self,
@@ -82,11 +88,12 @@ class SessionCorpus:
         """
         return self._take(ScoredCorpus.load(folder, corpus, **columns))
 
-    def open(self, document: int | str) -> None:
-        """Look at a document of the scored corpus.
+    def open(self, document: int | str, whole: bool = False) -> None:
+        """Look at what was read of a document of the scored corpus.
 
         Args:
             document: its position or id.
+            whole: look at all of the document, also where only a part of it was read.
 
         Raises:
             ValueError: there is no scored corpus, or several documents have this id.
@@ -97,9 +104,12 @@ class SessionCorpus:
         corpus = self._corpus()
         position = corpus.position(document)
         opened = corpus.document(position)  # may take a while, and the session goes on meanwhile
+        read = corpus.part_read(position, opened.text)
+        in_part = read != opened.text and not read.isspace()
         with self.listeners.lock:
-            self._text.read(opened.text)
+            self._text.read(read if in_part and not whole else opened.text)
             self.document, self.position = opened.doc_id, position
+            self.whole = whole if in_part else None
             self.listeners.notify("document")
 
     @action
@@ -189,7 +199,7 @@ class SessionCorpus:
     def _take(self, corpus: ScoredCorpus) -> ScoredCorpus:
         with self.listeners.lock:
             self.scored = corpus
-            self.document = self.position = None  # it was one of the corpus before
+            self._close()  # it was one of the corpus before
             self.listeners.notify("corpus")
         return corpus
 
