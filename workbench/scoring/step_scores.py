@@ -249,9 +249,10 @@ def step_influence(
             })  # fmt: skip
     if not rows:
         raise ValueError(f"none of {len(given)} documents has a token that is predicted")
-    settings_of = stated | {"steps_by": _stated(by)}
-    steps, left_out = pd.concat(tables, ignore_index=True), len(read) - len(rows)
-    return StepInfluence(steps, pd.DataFrame(rows), settings_of, left_out)
+    return StepInfluence(
+        pd.concat(tables, ignore_index=True), pd.DataFrame(rows), stated | {"steps_by": _stated(by)},
+        left_out=len(read) - len(rows),
+    )  # fmt: skip
 
 
 def _stated(by: Steps) -> dict[str, str | None]:
