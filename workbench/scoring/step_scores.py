@@ -250,8 +250,8 @@ def step_influence(
     if not rows:
         raise ValueError(f"none of {len(given)} documents has a token that is predicted")
     return StepInfluence(
-        pd.concat(tables, ignore_index=True), pd.DataFrame(rows), stated | {"steps_by": _stated(by)},
-        left_out=len(read) - len(rows),
+        pd.concat(tables, ignore_index=True), pd.DataFrame(rows),
+        stated | {"steps_by": _stated(by)}, left_out=len(read) - len(rows),
     )  # fmt: skip
 
 
