@@ -291,6 +291,13 @@ def test_units_are_named_as_so_many_of_them_are_called(unit, total, words):
     assert str(Progress("x", "doc", 1, 1, 0.0, kept=1)) == "x: 1 of 1 document"
 
 
+def test_a_bar_without_a_total_parts_the_number_from_its_unit(capfd, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    with progress_bar("n-grams", "documents", None) as done:
+        done(3)
+    assert "n-grams: 3 documents" in capfd.readouterr().err
+
+
 def test_who_watches_hears_every_unit_and_nobody_else_does(capfd, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     states = []

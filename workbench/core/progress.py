@@ -227,7 +227,8 @@ def progress_bar(
         return
     # tqdm itself reads this variable in a terminal only, not in a notebook.
     silent = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
-    with tqdm(desc=title, total=total, unit=unit, mininterval=0.5, disable=silent) as shown:
+    named = unit if total else f" {unit}"  # without a total it stands right behind the number
+    with tqdm(desc=title, total=total, unit=named, mininterval=0.5, disable=silent) as shown:
 
         def moved(units: int, kept: bool = False) -> None:
             if note is not None:
