@@ -449,9 +449,9 @@ def test_jupyterlab_is_not_told_of_plain_keys(view):
 # ---- room -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [360, 620, 984])
+@pytest.mark.parametrize("width", [350, 620, 984])
 def test_the_rise_and_the_means_are_not_cut(page, width):
-    """360 px is the column of the text in JupyterLab at 1100x700."""
+    """350 px is the column of the text in JupyterLab at 1100x700."""
     summary = "+50%: 3.00 → 4.50 nats a token"
     mount(page, "token_view", traits(summary=summary), theme="light")
     page.evaluate(f"() => {{ document.body.style.width = '{width}px'; }}")
