@@ -91,7 +91,8 @@ def record(page: Page, lab: Lab) -> Film:
     button(page, top).click()
     _settled(page, lab, TOP)
     film.shoot(LONG)
-    strongest = lab.ask(f"wb.HeadSet.top(scores, {UNMASKED} / len(scores))")
+    scores = "explorer.session.scores"
+    strongest = lab.ask(f"wb.HeadSet.top({scores}, {UNMASKED} / len({scores}))")
     for done, name in enumerate(strongest.split(), 1):
         layer, head = map(int, re.findall(r"\d+", name))
         cell(page, layer, head).hover()
