@@ -58,8 +58,9 @@ def exposures(
     if missing := [name for name in COLUMNS if name not in table]:
         raise ValueError(f"the table lacks the columns {missing}: give the table of a selection")
     chosen = table.loc[table["selected"], list(COLUMNS[:-1])].reset_index(drop=True)
-    by_domain = repeat if isinstance(repeat, Mapping) else dict.fromkeys(chosen["domain"], repeat)
-    unknown = sorted(set(by_domain) - set(table["domain"]))
+    domains = table["domain"].unique()
+    by_domain = repeat if isinstance(repeat, Mapping) else dict.fromkeys(domains, repeat)
+    unknown = sorted(set(by_domain) - set(domains))
     wrong = [n for n in by_domain.values() if not isinstance(n, int) or n < 1]
     if unknown or wrong:
         raise ValueError(
