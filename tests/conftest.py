@@ -1,4 +1,8 @@
-"""The fixtures that tests of several packages share."""
+"""The fixtures that tests of several packages share.
+
+What loads torch is imported where it is used: the process that only hands the tests out to others
+(`--numprocesses`) would load it for nothing, and they would wait for that.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import torch
-from support.models import make_model
 
 import workbench as wb
-from workbench.masking import references
-from workbench.scoring import worker
-from workbench.scoring.columns import own_columns
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests of real kernels are collected everywhere, and run where there is a device."""
-    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
-        pytest.skip("not run: it needs a CUDA device")
+    if item.get_closest_marker("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("not run: it needs a CUDA device")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -36,6 +38,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(autouse=True)
 def registered_for_one_test() -> Iterator[None]:
     """What a test registers by name in the process is not known to the next one."""
+    from workbench.masking import references
+    from workbench.scoring.columns import own_columns
+
     registries: list[dict[str, Any]] = [references._known, own_columns._REGISTERED]
     before = [dict(registry) for registry in registries]
     yield
@@ -47,6 +52,7 @@ def registered_for_one_test() -> Iterator[None]:
 @pytest.fixture
 def nothing_scored(monkeypatch: pytest.MonkeyPatch) -> Callable[[wb.Model, wb.HeadSet], None]:
     """From its call on, to score a document fails the test; it shows first that it would."""
+    from workbench.scoring import worker
 
     def refuse(model: wb.Model, heads: wb.HeadSet) -> None:
         monkeypatch.setattr(worker, "scored", lambda *_: pytest.fail("scored again"))
@@ -58,6 +64,8 @@ def nothing_scored(monkeypatch: pytest.MonkeyPatch) -> Callable[[wb.Model, wb.He
 
 @pytest.fixture(scope="session")
 def tiny() -> wb.Model:
+    from support.models import make_model
+
     return make_model()
 
 

@@ -43,6 +43,17 @@ OVERFLOW = """() => [...document.querySelectorAll(".aiw-explorer *")]
   .filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1)
   .filter((one) => ["auto", "scroll"].includes(getComputedStyle(one).overflowX))
   .map((one) => one.className)"""
+# What stands in a closed dropdown is cut where the dropdown is narrower.
+CUT_CHOICES = """() => [...document.querySelectorAll(".aiw-explorer select")]
+  .filter((one) => one.offsetParent && one.selectedOptions.length)
+  .map((one) => {
+    const style = getComputedStyle(one), pen = document.createElement("canvas").getContext("2d");
+    pen.font = style.font;
+    const space = one.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+    const chosen = one.selectedOptions[0].text;
+    return [chosen, Math.ceil(pen.measureText(chosen).width), space];
+  })
+  .filter(([chosen, needed, space]) => needed > space + 1)"""
 FIGURE = """() => {
   const figure = document.querySelector(".aiw-explorer .js-plotly-plot");
   const drawn = figure?.querySelector(".main-svg");
@@ -71,6 +82,7 @@ def fits(page):
 def nothing_is_cut(page, name):
     """No part of the tab in front scrolls sideways or reaches beyond its panel."""
     assert page.evaluate(OVERFLOW) == [], name
+    assert page.evaluate(CUT_CHOICES) == [], name
     cut = page.evaluate(
         """() => { const panel = document.querySelector(
             ".aiw-tabs > .widget-tab-contents, .aiw-tabs > .lm-StackedPanel");
@@ -114,7 +126,9 @@ def test_nothing_scrolls_sideways_in_any_tab(lab, page):
     page.set_viewport_size({"width": 1100, "height": 700})
     lab.show(page, "narrow.ipynb")
     page.locator(".aiw-explorer").evaluate("(one) => one.scrollIntoView()")
-    for name in ("Heads", "Docum", "Selec"):
+    lab.ask("explorer.session.open(0)")
+    lab.settle()
+    for name in ("Text", "Heads", "Docum", "Selec"):
         tab(page, name)
         if name == "Docum":
             page.locator(".aiw-explorer button:visible", has_text="Plot").click()

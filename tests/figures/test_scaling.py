@@ -166,6 +166,7 @@ def test_retention_its_half_and_an_order_without_one():
     assert half.x[0] == pytest.approx(0.03)
     (line,) = [trace for trace in figure.data if trace.mode == "lines"]
     assert (max(line.x), line.y[-1]) == (pytest.approx(0.16), pytest.approx(rows[5][3], abs=1e-3))
+    assert figure.layout.xaxis.minorloglabels == "complete"  # .02 and not a small 2
 
 
 def test_hostile_names_of_own_laws_stay_text():

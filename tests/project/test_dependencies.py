@@ -95,6 +95,7 @@ def test_help_loads_nothing_heavy():
     assert loaded(help_page, HEAVY) == set()
 
 
+@pytest.mark.slow
 def test_a_worker_loads_nothing_that_draws():
     assert (
         loaded("import workbench.scoring.drivers.local_process, workbench.scoring.worker", DRAWING)
@@ -102,6 +103,7 @@ def test_a_worker_loads_nothing_that_draws():
     )
 
 
+@pytest.mark.slow
 def test_all_names_are_there_and_no_module_hides_one():
     """In a fresh Python, after every module of the package was imported in its own right."""
     code = (

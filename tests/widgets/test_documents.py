@@ -379,5 +379,10 @@ def test_the_part_that_was_read_is_shown_and_all_of_it_at_a_click(explorer, tmp_
     session.open(0)  # in Python, and the button follows
     settled(explorer)
     assert (session.text, text.whole.value) == (part, False)
+    (tmp_path / "c.jsonl").unlink()
+    text.whole.value = True
+    explorer.wait(60)
+    assert "c.jsonl" in str(explorer.status.error)
+    assert (session.text, text.whole.value) == (part, False)
     session.read("a text of my own")
     assert text.whole.layout.display == "none"

@@ -39,7 +39,7 @@ class TextPanel(w.VBox):
         self.tokens.on_redo = guarded(session.redo)
         self.tokens.on_step = lambda by: self.on_step(by)
         self.order = w.Dropdown(
-            options=ORDERS, layout={"width": "130px"},
+            options=ORDERS, layout={"width": "130px", "flex": "none"},
             tooltip="The order of the tokens",
         )  # fmt: skip
         w.link((self.order, "value"), (self.tokens, "order"))
@@ -76,9 +76,7 @@ class TextPanel(w.VBox):
             tooltip="Only a part of this document was read for its score, and only that is shown: "
             "show all of it",
         )  # fmt: skip
-        self.whole.observe(
-            lambda change: None if self._ours.under_way else self.on_whole(change["new"]), "value"
-        )
+        self.whole.observe(self._ask_for_whole, "value")
         self._parts = w.HBox([self._windows, self.whole], layout={"flex": "none"})
         self.source = w.HTML()
         self.source.add_class("aiw-source")
@@ -114,6 +112,13 @@ class TextPanel(w.VBox):
         made = w.Button(icon=icon, tooltip=tooltip, layout=NARROW)
         made.on_click(lambda _: self.on_step(by))
         return made
+
+    def _ask_for_whole(self, change: dict[str, bool]) -> None:
+        if self._ours.under_way:
+            return
+        self.on_whole(change["new"])
+        with self._ours.made():  # pressed when it is shown; what cannot be opened never is
+            self.whole.value = bool(self.session.whole)
 
     def _take_example(self, change: dict[str, str]) -> None:
         if change["new"]:

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.detection.retention_fit import RetentionFit, retention_at
-from workbench.figures.theme import COLOURS, error_bar, shown, styled
+from workbench.figures.theme import COLOURS, LOG_AXIS, error_bar, shown, styled
 from workbench.scaling.law_comparison import as_law, require_one_unit
 from workbench.scaling.law_fit import LawFit
 from workbench.scaling.power_sum import ScalingFit
@@ -85,8 +85,8 @@ def scaling_curve(fit: ScalingFit, held: pd.DataFrame | None = None) -> go.Figur
                 text=error, hovertemplate="%{x:.3g}: %{y:.4f}, %{text}<extra></extra>",
             )  # fmt: skip
     figure.update_layout(title=f"{shown(str(fit.law))}: {len(runs)} runs")
-    figure.update_xaxes(type="log", title_text=shown(across))
-    figure.update_yaxes(type="log", title_text=shown(fit.loss))
+    figure.update_xaxes(**LOG_AXIS, title_text=shown(across))
+    figure.update_yaxes(**LOG_AXIS, title_text=shown(fit.loss))
     return styled(figure, height=440)
 
 
@@ -152,8 +152,8 @@ def law_curves(
     if runs is not None:
         _runs(figure, runs[across], runs[output.name], "runs", COLOURS[6])
     figure.update_layout(title=f"{shown(output.unit)} (dashed: not measured there)")
-    figure.update_xaxes(type="log", title_text=shown(across))
-    figure.update_yaxes(type="log", title_text=shown(output.name))
+    figure.update_xaxes(**LOG_AXIS, title_text=shown(across))
+    figure.update_yaxes(**LOG_AXIS, title_text=shown(output.name))
     return styled(figure, height=460)
 
 
@@ -204,7 +204,7 @@ def isoflop_curves(found: IsoFlop, laws: Sequence[Any] = ()) -> go.Figure:
     exponent = "{:.3f} [{:.3f}, {:.3f}]".format(*found.exponent)
     grows = "" if np.isnan(found.exponent[0]) else f": best size grows as compute^{exponent}"
     figure.update_layout(title=f"IsoFLOP curves{grows}")
-    figure.update_xaxes(type="log", title_text="params")
+    figure.update_xaxes(**LOG_AXIS, title_text="params")
     figure.update_yaxes(title_text="loss (nats a token)")
     return styled(figure, height=460)
 
@@ -260,7 +260,7 @@ def sensitivity_curves(
         )  # fmt: skip
     figure.add_hline(y=initial, line={"width": 1, "dash": "dash", "color": COLOURS[6]})
     figure.update_layout(title="Loss against learning rate (dashed: an untrained model)")
-    figure.update_xaxes(type="log", title_text="learning rate")
+    figure.update_xaxes(**LOG_AXIS, title_text="learning rate")
     figure.update_yaxes(title_text="loss (nats a token)")
     return styled(figure, height=460)
 
@@ -293,7 +293,7 @@ def retention_curve(fit: RetentionFit) -> go.Figure:
                 hovertemplate="half at %{x:.3g}<extra></extra>",
             )  # fmt: skip
     figure.update_layout(title="Retention as heads are masked")
-    figure.update_xaxes(type="log", title_text="share of heads that are masked")
+    figure.update_xaxes(**LOG_AXIS, title_text="share of heads that are masked")
     figure.update_yaxes(title_text="share of right answers that is left", rangemode="tozero")
     return styled(figure, height=400)
 
@@ -326,7 +326,7 @@ def agreement_curve(table: pd.DataFrame) -> go.Figure:
                 hovertemplate="%{x}: %{y:.2f}<extra></extra>",
             )  # fmt: skip
     figure.update_layout(title=f"Agreement with the largest {shown(setting)}")
-    figure.update_xaxes(title_text=shown(setting), type="log")
+    figure.update_xaxes(**LOG_AXIS, title_text=shown(setting))
     figure.update_yaxes(title_text="overlap, Spearman", range=[-0.05, 1.05])
     return styled(figure, height=400)
 

@@ -30,6 +30,8 @@ RISE_AND_FALL = [
     [0, "rgba(0,114,178,1)"], [0.5, "rgba(0,114,178,0)"],
     [0.5, "rgba(213,94,0,0)"], [1, "rgba(213,94,0,1)"],
 ]  # fmt: skip
+# Ticks at 1, 2 and 5 of each decade, or at fewer, written in full; they follow a zoom.
+LOG_AXIS = {"type": "log", "minorloglabels": "complete", "nticks": 4}
 BOTH = "both_themes"  # template of figures that stand on a light or a dark page
 
 

@@ -46,7 +46,7 @@ def without_score_files(folder):
     )
 
 
-@pytest.fixture(params=["all ranked", "some left out"])
+@pytest.fixture(params=["all ranked", pytest.param("some left out", marks=pytest.mark.slow)])
 def folder(request, tmp_path):
     """A manifest beside its score files, of all scored documents or of some."""
     make = lay_down_manifest if request.param == "all ranked" else lay_down_with_excluded
