@@ -14,11 +14,21 @@ from support.run_folders import edit_json, lay_down_manifest, lay_down_run, of_o
 
 import workbench as wb
 from workbench.core.files import sha256_of
+from workbench.manifest.croissant import READ
+from workbench.manifest.verification.model_checks import _AGAIN
 from workbench.manifest.verification.report import Failed
 from workbench.manifest.verification.row_checks import formula
-from workbench.scoring.schema import ADDED, NULLABLE, SCHEMA, completed
+from workbench.scoring.columns.built_in import FORMED, WHY_MISSING
+from workbench.scoring.schema import (
+    ADDED,
+    NULLABLE,
+    RECORD_FORMAT,
+    SCHEMA,
+    columns_in,
+    completed,
+)
 from workbench.selection.duckdb_scores import ScoreFiles
-from workbench.selection.schema import schema_of
+from workbench.selection.schema import NEWEST, schema_of
 
 TEXTS = [
     {"id": f"d{i}", "text": f"text number {i}, text number {i % 3}", "domain": "ab"[i % 2]}
@@ -47,19 +57,52 @@ def test_rows_of_an_older_run_get_their_rise_and_no_novel_score(tmp_path):
     assert loaded[list(NULLABLE)].isna().all(axis=None)
 
 
+def test_a_column_that_an_older_run_lacks_is_no_reason_of_the_documents(tmp_path):
+    lay_down_run(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"a value of 'contrast'.*scores are older than the column"
+    ):
+        wb.select(wb.load_scores(tmp_path), by_score="contrast")
+
+
+def test_a_name_that_a_user_had_before_the_package_is_told_from_a_second_column():
+    own = {"columns": [{"name": "contrast", "formula": "mine"}]}
+    with pytest.raises(ValueError, match="of its user; since then there is one of the package"):
+        columns_in({"format": 3, **own})
+    with pytest.raises(ValueError, match="a second column 'contrast'"):
+        columns_in({"format": RECORD_FORMAT, **own})
+
+
+# What a sample that is scored again is not compared in: what the documents are, which is checked
+# against the corpus, and what `formula` works out from the columns that are compared.
+NOT_AGAIN = {
+    "doc_id", "domain", "source", "row", "tokens", "predicted", "text_sha256", "compression_ratio",
+    "score", "rise", "score_novel", "excess", "excess_relative",
+}  # fmt: skip
+
+
+def test_every_column_is_compared_with_a_second_scoring_or_follows_from_one_that_is():
+    assert {*_AGAIN, *NOT_AGAIN} == {*SCHEMA.names}
+    assert not {*_AGAIN} & NOT_AGAIN
+
+
+def test_every_built_in_score_says_why_it_may_be_missing():
+    assert {*FORMED, "score_novel"} == {*WHY_MISSING}
+
+
 def test_other_columns_are_not_filled_in():
     with pytest.raises(KeyError, match="loss_base"):
         completed(pa.table({"loss_ref": [1.0]}), pa.schema([("loss_base", pa.float64())]))
 
 
-@pytest.mark.parametrize("format", [2, 3, 4])
+@pytest.mark.parametrize("format", READ[:-1])
 def test_manifests_of_an_older_format_hold(tmp_path, format):
     folder = lay_down_manifest(tmp_path / "run")
     assert pq.read_schema(folder / "selection.parquet").equals(schema_of())
     of_older_format(folder, format)
     assert pq.read_schema(folder / "selection.parquet").equals(schema_of(format))
     assert wb.verify_manifest(folder).ok
-    edit_json(folder / "manifest.json", lambda manifest: manifest.update({"aiw:format": 5}))
+    edit_json(folder / "manifest.json", lambda manifest: manifest.update({"aiw:format": NEWEST}))
     failed = wb.verify_manifest(folder, strict=False).failed
     assert any(line.startswith("selection rows: its columns are") for line in failed)
 
@@ -93,11 +136,11 @@ def test_a_folder_of_an_older_run_is_not_scored_on(scored, tmp_path):
     _, model, heads = scored
     wb.score_corpus(model, heads, TEXTS[:4], tmp_path)
     edit_json(tmp_path / "run.json", lambda run: run.update(format=2))
-    with pytest.raises(ValueError, match=r"format: 2 then, 4 now.*not mixed"):
+    with pytest.raises(ValueError, match=rf"format: 2 then, {RECORD_FORMAT} now.*not mixed"):
         wb.score_corpus(model, heads, TEXTS, tmp_path)
     assert len(wb.load_scores(tmp_path)) == 4
     again = wb.score_corpus(model, heads, TEXTS, tmp_path, overwrite=True)
-    assert (len(again), again.run["format"]) == (8, 4)
+    assert (len(again), again.run["format"]) == (8, RECORD_FORMAT)
 
 
 def test_a_file_that_lacks_what_its_record_promises_is_refused(scored, tmp_path):

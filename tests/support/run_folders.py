@@ -149,7 +149,7 @@ def ranked_by(folder, column):
 
 
 def of_older_format(folder, format):
-    """Make the manifest of a folder one as versions before format 4 wrote it."""
+    """Make the manifest of a folder one as versions of an older format wrote it."""
     stated = json.loads((folder / "manifest.json").read_text())
     rows = pq.read_table(folder / "selection.parquet", columns=schema_of(format).names)
     pq.write_table(rows, folder / "selection.parquet")

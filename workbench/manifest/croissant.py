@@ -28,7 +28,7 @@ from workbench.selection.schema import NEWEST, columns_of
 # 5: with contrast, controls, excess and the user's columns there, and the column to rank by; with
 #    the mixture to train on (aiw:mixture), where one was given
 FORMAT = NEWEST
-READ = (2, 3, 4, FORMAT)
+READ = tuple(range(2, FORMAT + 1))
 BY_SCORE = 5  # the format since which the column to rank by is stated
 SELECTION_FILE = "selection.parquet"
 CLUSTERS_FILE = "selection_clusters.parquet"  # near-duplicates that a selection was given

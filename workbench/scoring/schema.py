@@ -122,6 +122,17 @@ def column_name(name: Any) -> str:
     return name
 
 
+def lacking_columns(record_format: Any) -> tuple[str, ...]:
+    """The columns that score files of a record format lack.
+
+    Args:
+        record_format: of the run; none are lacking of what is no format.
+    """
+    if not isinstance(record_format, int):
+        return ()
+    return tuple(column.name for column in SCORE_ROW if column.since > record_format)
+
+
 def columns_in(record: Mapping[str, Any]) -> list[ScoreColumn]:
     """The columns of the user that the files of a run have.
 
@@ -140,6 +151,11 @@ def columns_in(record: Mapping[str, Any]) -> list[ScoreColumn]:
     columns: list[ScoreColumn] = []
     for entry in stated:
         name, formula = column_name(entry.get("name")), entry.get("formula")
+        if name in lacking_columns(record.get("format")):
+            raise ValueError(
+                f"the run has a column {name!r} of its user; since then there is one of the "
+                "package by that name. Read the run with the version that wrote it, or score again"
+            )
         if name in RESERVED or any(name == column.name for column in columns):
             raise ValueError(f"the run record states a second column {name!r}")
         if not isinstance(formula, str):

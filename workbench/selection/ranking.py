@@ -297,8 +297,9 @@ def with_values(frame: pd.DataFrame, by_score: str) -> pd.DataFrame:
     there = ~np.isnan(values)
     if not there.any():
         why = _WHY_MISSING.get(by_score, "")
+        why += ", or the scores are older than the column (score again)" * (by_score in WHY_MISSING)
         raise ValueError(
-            f"no document has a value of {by_score!r}{f': {why}' if why else ''}, so there is "
+            f"no document has a value of {by_score!r}{f': {why}' if why else ''}; so there is "
             "nothing to rank by"
         )
     return frame.assign(**{by_score: column})[there]

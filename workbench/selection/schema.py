@@ -10,7 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.core.parquet import check_pages
-from workbench.scoring.schema import ADDED, SCORE_ROW, ScoreColumn, format_of, schema_with
+from workbench.scoring.schema import (
+    ADDED,
+    SCORE_ROW,
+    ScoreColumn,
+    format_of,
+    lacking_columns,
+    schema_with,
+)
 
 # What a table of scores must hold to be ranked.
 TEXT_COLUMNS = ("doc_id", "domain", "source", "text_sha256")
@@ -88,15 +95,6 @@ def schema_of(manifest_format: int = NEWEST, of_user: Iterable[ScoreColumn] = ()
     return pa.schema(
         [(column.name, column.arrow) for column in columns_of(manifest_format, of_user)]
     )
-
-
-def lacking_columns(record_format: int) -> tuple[str, ...]:
-    """The columns that score files of a record format lack.
-
-    Args:
-        record_format: of the run.
-    """
-    return tuple(column.name for column in SCORE_ROW if column.since > record_format)
 
 
 def require_score_columns(path: Path, of_user: Sequence[ScoreColumn] = ()) -> int:

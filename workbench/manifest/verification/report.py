@@ -208,7 +208,7 @@ class Steps:
         except Failed as failure:
             detail = str(failure)
         except Exception as error:  # garbage must end as a failed row, whatever it provokes
-            detail = f"{type(error).__name__}: {error!s:.300}"
+            detail = f"the check could not be finished ({type(error).__name__}: {error!s:.300})"
         self.rows.append((check, ok, detail, self._level))
         return value
 

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 from workbench.core.parquet import batches
 from workbench.manifest.croissant import SELECTION_FILE
 from workbench.manifest.verification.report import NotChecked, require
-from workbench.scoring.columns.built_in import FORMED
 from workbench.scoring.schema import ADDED, NOVEL, NULLABLE, columns_in
 from workbench.selection.schema import schema_of
 
@@ -106,7 +105,7 @@ def formula(stored: pathlib.Path) -> tuple[bool, str]:
             with np.errstate(all="ignore"):  # what is not finite is found too
                 bad = _wrong_scores(piece)
                 bad |= _wrong_novel(piece) if NOVEL[0] in columns else {}
-                bad |= _wrong_excess(piece) if FORMED[0] in columns else {}
+                bad |= _wrong_excess(piece) if "excess" in columns else {}
             wrong.update({what: int(places.sum()) for what, places in bad.items()})
             if first is None and +wrong:
                 first = rows + int(np.argmax(np.any(list(bad.values()), axis=0))) + 1
@@ -157,8 +156,11 @@ def _wrong_novel(piece: pa.RecordBatch) -> dict[str, np.ndarray]:
 
 def _wrong_excess(piece: pa.RecordBatch) -> dict[str, np.ndarray]:
     """What may be wrong with the columns that came with format 5, in words, and which rows."""
-    names = ("loss_base", "loss_ref", "rise", *FORMED)
-    base, ref, rise, contrast, controls, spread, excess, relative = _floats(piece, names)
+    base, ref, rise, contrast, controls, spread, excess, relative = _floats(
+        piece,
+        ("loss_base", "loss_ref", "rise", "contrast", "rise_controls", "spread_controls", "excess",
+         "excess_relative"),
+    )  # fmt: skip
     has_controls = np.isfinite(controls)
     close = FORMULA_TOLERANCE * np.maximum(np.abs(ref), 1)
     return {

@@ -12,12 +12,15 @@ import numpy as np
 from workbench.scoring.columns.novelty import first_occurrences, novel_tokens
 
 FORMED = ("contrast", "rise_controls", "spread_controls", "excess", "excess_relative")
+_NO_CONTROLS = "no control sets were masked for the document"
 # Why a built-in column may be missing for a document, in words.
 WHY_MISSING = {
     "score_novel": "no novel token, or their base loss is 0",
     "contrast": "no retrievable token, or no token that comes for the first time",
-    **dict.fromkeys(FORMED[1:], "no control sets were masked for the document"),
+    "rise_controls": _NO_CONTROLS,
     "spread_controls": "fewer than two control sets were masked for the document",
+    "excess": _NO_CONTROLS,
+    "excess_relative": _NO_CONTROLS,
 }
 
 
