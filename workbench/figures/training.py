@@ -153,7 +153,8 @@ def gain_bars(table: pd.DataFrame, over: str = "domain") -> go.Figure:
         The figure; above 0: lower loss than the baseline.
     """
     figure = go.Figure()
-    for number, (arm, rows) in enumerate(table.groupby("arm", sort=False)):
+    # From the second colour on, as in `training_curve`, where the baseline has the first.
+    for number, (arm, rows) in enumerate(table.groupby("arm", sort=False), start=1):
         figure.add_scatter(
             x=[shown(str(value)) for value in rows[over]], y=rows["gain"].round(4), mode="markers",
             name=shown(str(arm)), marker={"color": COLOURS[number % len(COLOURS)], "size": 9},
