@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import conftest
+from support.models import make_model
 
 import workbench as wb
 from faults.gate import environment
@@ -27,7 +27,7 @@ HEADS = [(0, 1), (1, 3)]
 
 
 def main() -> None:
-    model = conftest.make_model()
+    model = make_model()
     heads = wb.HeadSet.of(HEADS, model)
     for line in sys.stdin:
         asked = json.loads(line)

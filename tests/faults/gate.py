@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from faults.injected import sitecustomize
-from faults.runs import wait_until
+from faults.runs import Run, wait_until
 
 
 class Gate:
@@ -37,9 +40,21 @@ class Gate:
         lines = self._log.read_text().splitlines(keepends=True) if self._log.exists() else []
         return [int(line) for line in lines if line.endswith("\n")]
 
-    def wait(self, processes: int = 1) -> list[int]:
-        """Wait until so many processes have come to it."""
-        wait_until(lambda: len(self.held) >= processes)
+    def wait(self, processes: int = 1, by: Sequence[Run | subprocess.Popen[Any]] = ()) -> list[int]:
+        """Wait until so many processes have come to it; `by`: they, or those that start them.
+
+        Who has ended never comes, so it is an error where too few of `by` are left.
+        """
+
+        def there() -> bool:
+            ended = [one for one in by if not _going(one)]  # before it is looked who has come
+            if len(self.held) >= processes:
+                return True
+            if ended and len(ended) > max(len(by) - processes, 0):
+                raise AssertionError(f"ended before the gate: {', '.join(map(_end, ended))}")
+            return False
+
+        wait_until(there)
         return self.held
 
     def shut(self, at: int | str) -> None:
@@ -51,6 +66,16 @@ class Gate:
     def open(self) -> None:
         """Let go of all who are held; nobody else is."""
         self.path.unlink()
+
+
+def _going(one: Run | subprocess.Popen[Any]) -> bool:
+    return one.poll() is None if isinstance(one, subprocess.Popen) else one.going
+
+
+def _end(one: Run | subprocess.Popen[Any]) -> str:
+    if isinstance(one, subprocess.Popen):
+        return f"exit status {one.returncode}"
+    return one.complaints()
 
 
 def environment(**faults: object) -> dict[str, str]:

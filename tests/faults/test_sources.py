@@ -119,7 +119,7 @@ def test_a_part_that_saw_no_change_leaves_the_new_shards_of_another_alone(runs, 
     reword(corpus, range(1, 20, 2))  # all of the second part
     gate = Gate(tmp_path / "gate", at=3)
     second = runs.start(corpus, folder, part=(2, 2), faults=gate.faults)
-    gate.wait()
+    gate.wait(by=[second])
     new = stamps(folder)
     assert len(new) == 40 + 2 * 2 + 1  # two new shards, and the score file of a third
     first = runs.run(corpus, folder, part=(1, 2))

@@ -14,7 +14,7 @@ def test_of_two_runs_at_once_one_is_refused_and_one_completes(runs, job, tmp_pat
     for number in range(3):
         folder, gate = tmp_path / str(number), Gate(tmp_path / f"gate-{number}")
         both = [runs.start(job.corpus, folder, faults=gate.faults) for _ in range(2)]
-        gate.wait()  # whoever was first is inside, and stays there until the other has ended
+        gate.wait(by=both)  # whoever was first is inside, and stays there until the other has ended
         wait_until(lambda both=both: not all(run.going for run in both))
         (refused,) = (run for run in both if not run.going)
         assert refused.wait() == 1
@@ -29,7 +29,7 @@ def test_of_two_runs_at_once_one_is_refused_and_one_completes(runs, job, tmp_pat
 def test_parts_run_together_and_let_nobody_else_in(runs, job, tmp_path):
     folder, gate = tmp_path / "run", Gate(tmp_path / "gate")
     parts = [runs.start(job.corpus, folder, part=(i, 3), faults=gate.faults) for i in (1, 2)]
-    held = gate.wait(2)  # both are inside, each with its own lock
+    held = gate.wait(2, by=parts)  # both are inside, each with its own lock
     assert set(held) == {part.pid for part in parts}
     for part in ((1, 1), (1, 2), (1, 3), (2, 3)):  # all, another division, the same parts
         other = runs.start(job.corpus, folder, part=part)
@@ -63,7 +63,7 @@ def test_a_part_removes_its_own_half_files_and_not_those_of_its_neighbours(runs,
         half.touch()
     gate = Gate(tmp_path / "gate")
     neighbour = runs.start(job.corpus, folder, part=(2, 2), faults=gate.faults)
-    gate.wait()
+    gate.wait(by=[neighbour])
     half = folder / f"scores/.part-{3:06}-{'0' * 16}.parquet.3.tmp"  # as if it were writing
     half.touch()
     halves[0].touch()

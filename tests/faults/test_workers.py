@@ -35,7 +35,7 @@ def test_one_worker_then_four_then_two(runs, job, tmp_path):
         faults = {"trace": str(trace), **gate.faults} | ({"clock": True} if clock else {})
         run = runs.start(job.corpus, folder, workers=workers, faults=faults)
         if at:
-            held = gate.wait(workers)
+            held = gate.wait(workers, by=[run])
             its = [worker for worker in run.workers if MARK in worker.cmdline()]
             assert {it.pid for it in its} == set(held)
             run.strike()
@@ -69,7 +69,7 @@ def test_a_shard_that_kills_and_a_text_that_changes_while_the_run_goes(runs, job
     corpus, changed = shutil.copytree(job.corpus, tmp_path / "corpus"), tmp_path / "changed"
     gate = Gate(tmp_path / "gate")
     other = runs.start(corpus, changed, workers=1, faults=gate.faults)
-    gate.wait()
+    gate.wait(by=[other])
     source = corpus / "19.jsonl"
     source.write_text(source.read_text().replace("word1", "word2"))
 

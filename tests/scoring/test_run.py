@@ -149,8 +149,9 @@ def test_an_interrupted_run_keeps_its_shards_and_goes_on(tiny, heads, tmp_path):
 
 
 SCORING = """
-import sys, conftest, workbench as wb
-model = conftest.make_model()
+import sys, workbench as wb
+from support.models import make_model
+model = make_model()
 heads = wb.HeadSet.of([(0, 1), (1, 3)], model)
 corpus = [{"id": f"d{i}", "text": f"document {i} " * 30, "domain": "d"} for i in range(40)]
 wb.score_corpus(model, heads, corpus, out=sys.argv[1], shard_size=4)
@@ -161,7 +162,7 @@ def test_a_killed_process_loses_at_most_its_last_shard(tmp_path):
     here, gate = TESTS, Gate(tmp_path / "gate", at=3)
     command = [sys.executable, "-c", SCORING, str(tmp_path / "run")]
     process = subprocess.Popen(command, cwd=here, env=os.environ | environment(**gate.faults))
-    gate.wait()  # it is about to publish its third receipt
+    gate.wait(by=[process])  # it is about to publish its third receipt
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     done = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("part-*.json")}
