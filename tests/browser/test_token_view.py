@@ -278,6 +278,12 @@ def test_an_answer_about_another_mask_or_head_or_place_is_not_shown(looking):
     assert sources(looking) == []
 
 
+def test_several_heads_look(looking):
+    receive(looking, chosen="3 masked heads: L1H3 L2H0 L2H1")
+    token(looking, 3).hover()
+    assert "3 masked heads look at, when" in looking.locator(".aiw-details").text_content()
+
+
 def test_a_head_that_is_masked_itself_is_marked_as_it_looked_before(looking):
     token(looking, 3).hover()
     flat = row([0.33, 0.33, 0.33, 0, 0], masked=True)

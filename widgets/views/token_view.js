@@ -252,7 +252,9 @@ function render({ model, el }) {
       say(sources, looked < 0 ? "" : CHOOSE);
       return;
     }
-    say(who, `${chosen.split(":")[0]}${found && found.note ? ` (${found.note})` : ""} looks at, `);
+    const name = chosen.split(":")[0];
+    const note = found && found.note ? ` (${found.note})` : "";
+    say(who, `${name}${note} ${name.endsWith("heads") ? "look" : "looks"} at, `);
     say(when, `when ${model.get("when")}`);
     when.title = WHENS[model.get("when")];
     if (!found) {
