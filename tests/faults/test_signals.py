@@ -61,9 +61,8 @@ def test_sigterm_and_ctrl_c_keep_what_is_done_and_leave_no_process(runs, job, mo
         out, tmp = tmp_path / name, tmp_path / f"tmp-{name}"
         process = command(model, job.corpus, out, tmp, *options, faults=gate.faults)
         going.append((process, out, tmp, kind, code, options))
-    gate.wait(
-        len(cases), by=[process for process, *_ in going]
-    )  # who scores, the command or its worker, is held at its second shard
+    # Who scores, the command or its worker, is held at its second shard.
+    gate.wait(len(cases), by=[process for process, *_ in going])
     for process, out, tmp, kind, code, options in going:
         workers = psutil.Process(process.pid).children(recursive=True)
         assert len(workers) == len(options) / 2
