@@ -35,7 +35,7 @@ from .detection.report import HeadReport
 from .detection.report_measurements import head_report
 from .detection.retention_fit import RetentionFit, fit_retention
 from .detection.retrieval import lookup_losses, lookup_summary, retrieval_scores
-from .detection.shipped import default_probes, default_scores
+from .detection.shipped import default_probes, default_report, default_scores
 from .evaluation.chains import reasoning_chains
 from .evaluation.changed_documents import PairedResponse, counterfactuals, paired_response
 from .evaluation.comparison_texts import other_texts
@@ -219,6 +219,7 @@ __all__ = [
     "coverage",
     "decisions",
     "default_probes",
+    "default_report",
     "default_scores",
     "detection",
     "documents_of",

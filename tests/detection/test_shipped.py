@@ -1,15 +1,17 @@
-"""The probes and scores that come with the package: those of the default model, and of no other."""
+"""What comes with the package on the heads of the default model: its own, and of no other."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.models import make_model
 
 import workbench as wb
-from workbench.detection.shipped import shipped_probes_of
+from workbench.detection.probe_controls import read_back
+from workbench.detection.shipped import shipped_probes_of, shipped_report_of
 
 
 def test_they_are_those_of_the_default_model(default):
@@ -34,6 +36,47 @@ def test_all_of_them_measured_again(default):
     np.testing.assert_allclose(again.frame[columns], scores.frame[columns], atol=1e-5)
 
 
+def test_the_report_is_on_these_scores(default):
+    """What follows from the scores alone; what needs the model is in the slow test below."""
+    report = wb.default_report(default)
+    again = wb.head_report(wb.default_scores(default))
+    assert (report.heads, report.core, report.edge) == (again.heads, again.core, again.edge)
+    own = ["layer", "head", "score", "chosen", "membership"]
+    pd.testing.assert_frame_equal(report.table[own], again.table[own])
+    pd.testing.assert_frame_equal(report.counts, again.counts)
+    assert (report.halves, report.gap, report.zeros) == (again.halves, again.gap, again.zeros)
+    assert set(report.missing) == {"probes of 250 tokens"}
+
+
+@pytest.mark.slow
+def test_all_of_the_report_measured_again(default):
+    """The score is there without the key; a lookup shows in the first token alone."""
+    probes, stored = wb.default_probes(default), wb.default_report(default)
+    report = wb.head_report(wb.default_scores(default), default, probes, lookup_limit=16)
+    pd.testing.assert_frame_equal(report.table, stored.table, atol=1e-4)
+    pd.testing.assert_frame_equal(report.lengths, stored.lengths, atol=1e-4)
+    pd.testing.assert_frame_equal(report.lookup.answers, stored.lookup.answers, atol=1e-3)
+    for part in ("chance", "shuffled", "locos"):
+        assert getattr(report, part) == pytest.approx(getattr(stored, part), abs=1e-4)
+    assert (report.missing, report.checked) == (stored.missing, 16)
+
+    assert report.shuffled["survives"] > 0.5
+    test = report.lookup
+    objects = [read_back(default, probes, number) for number in range(16)]
+    askable = [1 + len(pairs) - len(set(chosen)) for pairs, chosen in objects]
+    assert (test.probes, test.questions) == (16, sum(min(3, count) for count in askable))
+    assert test.finding == "lookup"
+    assert "lookups need them: masking takes" in report.verdict
+    first = test.table.set_index(["keys", "heads"])["first_accuracy"]
+    assert first["true", "base"] > 0.25
+    assert first["true", "masked"] < 0.2 * first["true", "base"]
+    assert test.change("first_loss", ("true", "base"), ("shuffled", "base")).value > 1
+    assert abs(test.change("first_loss", ("true", "masked"), ("shuffled", "masked")).value) < 1
+    assert report.locos["jaccard"] > 0.2  # two of 270 random sets of 14 would give 0.03
+    assert report.locos["spearman"] > 0
+    assert len(report.within_chance) <= 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_the_same_weights_in_another_dtype_are_the_same_model(dtype):
@@ -43,6 +86,8 @@ def test_the_same_weights_in_another_dtype_are_the_same_model(dtype):
 def test_another_model_is_refused_in_words():
     with pytest.raises(ValueError, match=r"has other weights: measure its heads"):
         wb.default_scores(make_model())
+    with pytest.raises(ValueError, match=r"has other weights: measure its heads"):
+        wb.default_report(make_model())
     with pytest.raises(ValueError, match="another tokenizer"):
         wb.default_probes(make_model())
 
@@ -63,3 +108,16 @@ def test_probes_are_known_by_the_scores_that_come_from_them(default):
     other = replace(scores, origin={"probes_sha256": "0" * 64})
     assert shipped_probes_of(other, default) is None
     assert shipped_probes_of(scores, make_model()) is None
+
+
+def test_the_report_is_known_by_the_scores_that_it_is_on(default):
+    scores = wb.default_scores(default)
+    assert shipped_report_of(scores, default).to_json() == wb.default_report(default).to_json()
+    assert shipped_report_of(replace(scores, per_probe=scores.per_probe / 2), default) is None
+    assert shipped_report_of(wb.HeadScores(scores.frame), default) is None
+    assert shipped_report_of(scores, make_model()) is None
+    session = wb.Session(default, "one two three")
+    session.use_scores(scores)
+    assert session.report.verdict == wb.default_report(default).verdict
+    session.use_scores(wb.HeadScores(scores.frame))
+    assert session.report is None

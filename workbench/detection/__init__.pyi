@@ -8,7 +8,7 @@ from .report import HeadReport
 from .report_measurements import head_report
 from .retention_fit import RetentionFit, fit_retention
 from .retrieval import lookup_losses, lookup_summary, retrieval_scores
-from .shipped import default_probes, default_scores
+from .shipped import default_probes, default_report, default_scores
 
 __all__ = [
     "CannotSplit",
@@ -18,6 +18,7 @@ __all__ = [
     "Probes",
     "RetentionFit",
     "default_probes",
+    "default_report",
     "default_scores",
     "fit_retention",
     "head_report",

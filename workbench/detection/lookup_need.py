@@ -239,12 +239,32 @@ class LookupTest:
         return as_html(repr(self))
 
     def to_json(self) -> dict[str, Any]:
-        """Finding, verdict, counts and the rows of `table` as plain JSON values."""
+        """Finding, verdict, counts, and the rows of `table` and `answers` as plain JSON values."""
         return {
             "finding": self.finding, "verdict": self.verdict, "probes": self.probes,
             "questions": self.questions, "draws": self.draws, "seed": self.seed,
             "table": self.table.to_dict(orient="records"),
+            "answers": self.answers.to_dict(orient="records"),
         }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> LookupTest:
+        """The test that `to_json` stored; what follows from its answers is computed anew.
+
+        Args:
+            stored: its dict.
+
+        Raises:
+            ValueError: `stored` is anything else.
+        """
+        try:
+            answers = pd.DataFrame(stored["answers"])
+            columns = ["probe", "question", "keys", "heads", *MEASURES]
+            return cls(answers[columns], int(stored["draws"]), int(stored["seed"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"not a stored lookup test: expected what to_json returns ({error!r:.200})"
+            ) from error
 
 
 def lookup_test(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from html import escape
 from typing import Any
 
@@ -254,10 +254,41 @@ class HeadReport:
         }  # fmt: skip
         return {name: _plain(value) for name, value in plain.items()}
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> HeadReport:
+        """The report that `to_json` stored; its verdict and reasons are made anew.
+
+        Args:
+            stored: its dict.
+
+        Raises:
+            ValueError: `stored` is anything else.
+        """
+        try:
+            parts = {part.name: stored[part.name] for part in fields(cls)}
+            parts["heads"] = HeadSet.from_json(parts["heads"])
+            for name in ("table", "counts", "lengths"):
+                if parts[name] is not None:
+                    parts[name] = pd.DataFrame(parts[name]).replace({None: math.nan})
+            for name in ("halves", "locos"):
+                if parts[name] is not None:
+                    parts[name] = {key: _number(value) for key, value in parts[name].items()}
+            if parts["lookup"] is not None:
+                parts["lookup"] = LookupTest.from_json(parts["lookup"])
+            return cls(**parts)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"not a stored head report: expected what to_json returns ({error!r:.200})"
+            ) from error
+
 
 def _times(gap: Mapping[str, Any]) -> str:
     error = gap["standard_error"]
     return f"{gap['difference'] / error:.1f} times" if error > 0 else "far above"
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _plain(value: Any) -> Any:

@@ -294,7 +294,7 @@ def retention_curve(fit: RetentionFit) -> go.Figure:
             )  # fmt: skip
     figure.update_layout(title="Retention as heads are masked")
     figure.update_xaxes(**LOG_AXIS, title_text="share of heads that are masked")
-    figure.update_yaxes(title_text="share of right answers that is left", rangemode="tozero")
+    figure.update_yaxes(title_text="share of right answer tokens that is left", rangemode="tozero")
     return styled(figure, height=400)
 
 

@@ -181,16 +181,15 @@ def document_losses(
     for document, tokens, parts, where, (base, masked, *controls) in zip(
         documents, lengths, read, spans, losses, strict=True
     ):
-        predicted = np.ones(sum(map(len, parts)), dtype=bool)
-        if not model.bos_ids:  # the first token of a window has no prediction
-            start = 0
-            for part in parts:
-                predicted[start : start + len(part) : stride] = False
-                start += len(part)
-        ids = [token for part in parts for token in part]
+        places = [np.arange(len(part)) for part in parts]
+        begins = np.concatenate([place % stride == 0 for place in places])
+        # The first token of a window has no prediction, unless BOS stands before it.
+        predicted = ~begins if not model.bos_ids else np.ones(len(begins), dtype=bool)
         controlled = np.stack(controls) if controls else np.zeros((0, len(base)), np.float32)
-        of_tokens = TokenLosses(np.asarray(ids), predicted, base, masked, controlled)
-        novel = novel_tokens(ids, context)[predicted]
+        of_tokens = TokenLosses(
+            np.concatenate(parts), predicted, begins.cumsum(), base, masked, controlled
+        )
+        novel = novel_tokens(of_tokens.ids, context)[predicted]
         yield DocumentLosses(document, tokens, where, of_tokens, novel)
 
 

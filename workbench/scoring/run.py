@@ -152,7 +152,8 @@ def score_corpus(
         - loss_base_novel, loss_ref_novel: mean losses over these, missing where there are none;
         - score_novel: the score made of these two, missing where there is none, or the base is 0;
         - contrast: mean rise on tokens that came before, but not after the same token, less that on
-          tokens that come for the first time, nats; missing without a token of either kind;
+          tokens that come for the first time, nats; before in the same window or passage, since the
+          model sees no other; missing without a token of either kind;
         - rise_controls, spread_controls: mean and standard deviation of the rise over the control
           sets, nats a token;
         - excess, excess_relative: rise - rise_controls, and that over loss_base; like the two

@@ -11,7 +11,7 @@ from workbench.detection.probes import Probes, make_probes
 from workbench.detection.report import HeadReport
 from workbench.detection.report_measurements import head_report
 from workbench.detection.retrieval import retrieval_scores
-from workbench.detection.shipped import shipped_probes_of
+from workbench.detection.shipped import shipped_probes_of, shipped_report_of
 from workbench.masking.masks import require_fitting
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet
@@ -105,6 +105,8 @@ class HeadValues:
     def use_scores(self, scores: HeadScores | pd.DataFrame) -> None:
         """Rank and colour heads by their scores.
 
+        With the scores that come with the package comes their report.
+
         Args:
             scores: of every head of the model, or a frame with layer, head and score.
 
@@ -114,8 +116,9 @@ class HeadValues:
         scores = as_head_scores(scores)
         require_fitting(self._model, HeadSet.top(scores, allow_ties=True), self._text.state.mode)
         self.palette.columns[RETRIEVAL] = HeadColours.of(scores.frame, self._model, name=RETRIEVAL)
-        self.scores, self.report = scores, None
+        self.scores = scores
         self.probes = shipped_probes_of(scores, self._model)
+        self.report = shipped_report_of(scores, self._model)
         self.listeners.notify("scores")
         self.colour_by(RETRIEVAL)
 

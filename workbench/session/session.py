@@ -203,7 +203,7 @@ class Session:
 
     @property
     def report(self) -> HeadReport | None:
-        """What `check_heads` said of these scores, or None."""
+        """What `check_heads`, or the package, says of these scores, or None."""
         return self._values.report
 
     @property

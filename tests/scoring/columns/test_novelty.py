@@ -104,7 +104,8 @@ def test_a_row_holds_what_the_plain_formulas_give_bit_for_bit(bos, window):
 def losses_of(document, ids, base, masked, novel):
     """Of a document whose first token has no prediction."""
     predicted, controls = np.arange(len(ids)) > 0, np.zeros((0, len(base)), "float32")
-    losses = TokenLosses(np.array(ids), predicted, base, masked, controls)
+    windows = np.zeros(len(ids), int)
+    losses = TokenLosses(np.array(ids), predicted, windows, base, masked, controls)
     return DocumentLosses(document, len(ids), "0:4", losses, np.array(novel))
 
 

@@ -17,6 +17,7 @@ import workbench as wb
 from workbench.scoring import control_sets, score_column
 from workbench.scoring.columns.built_in import TokenLosses, contrast
 from workbench.scoring.columns.own_columns import _REGISTERED, columns_from_json, columns_named
+from workbench.scoring.passages import passages
 
 TEXTS = [
     {"id": f"d{i}", "text": f"text number {i}, text number {i % 3}, and {'ab' * i}", "domain": d}
@@ -70,17 +71,53 @@ def test_contrast_is_that_of_the_definition(model, heads, table):
 
 
 def test_contrast_needs_tokens_of_both_kinds():
-    def of(ids, predicted=None):
+    def of(ids, predicted=None, windows=None):
         predicted = np.arange(len(ids)) > 0 if predicted is None else np.array(predicted)
         base = np.zeros(predicted.sum(), "float32")
         masked = np.arange(1, predicted.sum() + 1, dtype="float32")
-        return contrast(TokenLosses(np.array(ids), predicted, base, masked, np.zeros((0, 0))))
+        windows = np.array(windows or [0] * len(ids))
+        return contrast(
+            TokenLosses(np.array(ids), predicted, windows, base, masked, np.zeros((0, 0)))
+        )
 
     assert of([1, 2, 3]) is None  # nothing came before
     assert of([1, 2, 1, 2]) == 2 - 1  # the 1 is retrievable, the last 2 is foretold
     assert of([1, 1, 1]) is None
     # Without a prediction of the 2, no token comes for the first time.
     assert of([1, 2, 1], [False, False, True]) is None
+    # The last 1 came before, but in a window that the model does not see any more.
+    assert of([1, 2, 1], windows=[0, 0, 1]) is None
+
+
+@pytest.mark.parametrize("bos", [False, True])
+@pytest.mark.parametrize("settings", [{"window": 16}, {"max_tokens": 40, "read": "spread"}])
+def test_contrast_is_that_of_what_the_model_sees(bos, settings):
+    """A window or passage has nothing before it: the definition is applied to each by itself."""
+    model = make_model(bos=bos)
+    heads = wb.HeadSet.parse("L1H0 L2H3", model)
+    text = " ".join(f"{word} {word[::-1]} text" for word in ("abcde", "bcdef", "cdefg", "abcde"))
+    table = wb.score_corpus(model, heads, [{"id": "d", "text": text, "domain": "a"}], **settings)
+    ids = model.encode(text)
+    if "read" in settings:
+        seen = [ids[start:end] for start, end in passages(len(ids), 40, "spread")]
+        assert len(seen) > 1
+    else:
+        stride = 16 - len(model.bos_ids)
+        seen = [ids[start : start + stride] for start in range(0, len(ids), stride)]
+    retrievable, first = [], []
+    texts = [model.tokenizer.decode(part) for part in seen]
+    assert [model.encode(part) for part in texts] == seen
+    losses = wb.token_losses(model, texts, [None, heads])
+    for part, (base, masked) in zip(seen, losses, strict=True):
+        rise = masked.astype(float) - base
+        offset = len(part) - len(rise)
+        for i in range(offset, len(part)):
+            if part[i] not in part[:i]:
+                first.append(rise[i - offset])
+            elif (part[i - 1], part[i]) not in itertools.pairwise(part[:i]):
+                retrievable.append(rise[i - offset])
+    (value,) = table.frame["contrast"]
+    assert value == pytest.approx(np.mean(retrievable) - np.mean(first), abs=1e-6)
 
 
 def test_the_excess_is_what_the_controls_leave(model, heads, table):
@@ -186,6 +223,14 @@ def test_a_column_that_gives_no_number_is_named_with_the_document(model, heads, 
     score_column(formula="broken", name="hurt")(lambda *_: value)
     with pytest.raises(ValueError, match=r"column 'hurt' gave .* for document 'd1'"):
         wb.score_corpus(model, heads, TEXTS[:1], columns=["hurt"])
+
+
+def test_a_column_that_fails_is_named_with_the_document_and_what_it_was_given(model, heads, hurt):
+    score_column(formula="broken", name="hurt")(lambda ids, *_: ids[1000])
+    with pytest.raises(ValueError, match="column 'hurt' failed for document 'd1', of which") as one:
+        wb.score_corpus(model, heads, TEXTS[:1], columns=["hurt"])
+    assert "with 0 control sets: IndexError: " in str(one.value)
+    assert isinstance(one.value.__cause__, IndexError)
 
 
 def test_a_column_of_ones_own_goes_from_the_losses_to_a_verified_manifest(

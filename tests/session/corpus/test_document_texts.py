@@ -12,13 +12,14 @@ from support.score_tables import random_table
 
 import workbench as wb
 from workbench.corpus.places import CorpusPlaces
+from workbench.scoring.passages import read_text
 from workbench.session.corpus.document_texts import passages_read
 from workbench.session.corpus.scored_corpus import ScoredCorpus
 
 ROWS = [{"id": str(i), "text": f"The  {i}th\n text. " * 40, "domain": "a"} for i in range(6)]
 
 
-def scored(paths):
+def scored(paths, **columns):
     """A corpus with its scores, without a model."""
     places = CorpusPlaces(paths)
     source = next(iter(wb.read_corpus(paths))).source
@@ -26,7 +27,7 @@ def scored(paths):
     frame = random_table(6, seed=0, domains=1).assign(
         source=source, text_sha256=[wb.corpus.reading.text_sha256(text) for text in texts]
     )
-    return ScoredCorpus(frame, paths)
+    return ScoredCorpus(frame.assign(**columns), paths)
 
 
 def lines(rows=ROWS):
@@ -44,6 +45,13 @@ def test_first_words_are_read_where_that_is_quick(tmp_path, kind):
     for position, row in enumerate(corpus._rows.scores["row"]):
         words = " ".join(ROWS[row]["text"].split())
         assert corpus.beginning(position) == words[:160]
+
+
+def test_first_words_are_those_that_were_read(tmp_path):
+    corpus = scored(ROWS, read="7:12,20:26")
+    for position, row in enumerate(corpus._rows.scores["row"]):
+        text = ROWS[row]["text"]
+        assert corpus.beginning(position) == " ".join(read_text(text, "7:12,20:26").split())[:160]
 
 
 def test_first_words_are_blank_where_the_corpus_would_be_read_up_to_them(tmp_path):

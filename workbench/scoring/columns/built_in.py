@@ -33,6 +33,7 @@ class TokenLosses(NamedTuple):
     Attributes:
         ids: the tokens that were read, without special ones, (tokens,) of int.
         predicted: whether each of `ids` has a prediction, (tokens,) of bool.
+        windows: the window or passage that each of `ids` was read in, (tokens,) of int.
         base: nats of each predicted token under the model as it is, (predicted,) of float32.
         masked: those with the heads masked.
         controls: those with each control set masked, (sets, predicted); no rows without controls.
@@ -40,16 +41,26 @@ class TokenLosses(NamedTuple):
 
     ids: np.ndarray
     predicted: np.ndarray
+    windows: np.ndarray
     base: np.ndarray
     masked: np.ndarray
     controls: np.ndarray
 
+    @property
+    def ids_by_window(self) -> np.ndarray:
+        """The tokens, numbered so that no two of different windows are equal, (tokens,) of int.
+
+        Nothing can be fetched from another window: the model does not see it.
+        """
+        return self.ids + self.windows * (self.ids.max(initial=0) + 1)
+
 
 def contrast(losses: TokenLosses) -> float | None:
-    """Mean rise on retrievable tokens less that on tokens that the document has not had before.
+    """Mean rise on retrievable tokens less that on tokens that come for the first time.
 
-    A token is retrievable if it came before, but never after the same token. What the document has
-    not had before cannot be fetched from it, so its rise is the damage that masking does anyway.
+    A token is retrievable if it came before, but never after the same token. What has not come
+    before cannot be fetched, so its rise is the damage that masking does anyway. "Before" is in the
+    same window or passage, since the model sees no other.
 
     Args:
         losses: of the document.
@@ -58,8 +69,9 @@ def contrast(losses: TokenLosses) -> float | None:
         Nats; None without a token of either kind.
     """
     rise = losses.masked.astype("float64") - losses.base
-    first = first_occurrences(losses.ids)
-    retrievable = ~first & novel_tokens(losses.ids)
+    ids = losses.ids_by_window
+    first = first_occurrences(ids)
+    retrievable = ~first & novel_tokens(ids)
     first, retrievable = first[losses.predicted], retrievable[losses.predicted]
     if not (first.any() and retrievable.any()):
         return None

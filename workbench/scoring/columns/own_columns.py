@@ -68,10 +68,18 @@ class Column:
             The value; None where the function gives None or NaN.
 
         Raises:
-            ValueError: the function gave something else than a number, or an infinite one.
+            ValueError: the function failed, or gave something else than a number, or an infinite
+                one.
         """
         ids = losses.ids[losses.predicted]
-        value = self.function(ids, losses.base, losses.masked, losses.controls)
+        try:
+            value = self.function(ids, losses.base, losses.masked, losses.controls)
+        except Exception as error:
+            raise ValueError(
+                f"column {self.name!r} failed for document {doc_id!r:.100}, of which {len(ids)} "
+                f"tokens are predicted, with {len(losses.controls)} control sets: "
+                f"{type(error).__name__}: {error!s:.200}. Give None where it cannot be formed"
+            ) from error
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):

@@ -97,7 +97,7 @@ class DocumentTexts:
         return _read_of(text, self._read.iloc[position])
 
     def beginning(self, position: int) -> str:
-        """The first words of a document, for a list of documents.
+        """The first words of what was read of a document, for a list of documents.
 
         Args:
             position: of the document.
@@ -111,7 +111,7 @@ class DocumentTexts:
         try:
             if not self._places.is_quick(str(self._scores["source"].iloc[position])):
                 return ""
-            start = self.document(position).text[: 4 * BEGINNING]
+            start = self.text_read(position)[: 4 * BEGINNING]
         except CorpusError:
             return ""
         return " ".join(start.split())[:BEGINNING]
