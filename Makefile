@@ -27,7 +27,7 @@ IN_GROUPS = $(EACH_CORE) --dist loadgroup
 NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(EACH_CORE) --dist loadfile \
 	--no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600
 # Those that take longest come first, so that no process waits long for another at the end.
-SHORT_NOTEBOOKS = $(foreach number,04 03 01,$(wildcard notebooks/$(number)_*.ipynb))
+SHORT_NOTEBOOKS = $(foreach number,04 03 01 02,$(wildcard notebooks/$(number)_*.ipynb))
 LONGEST = $(wildcard notebooks/11_*.ipynb)
 START = $(wildcard notebooks/00_*.ipynb) # holds no code
 LONG_NOTEBOOKS = $(LONGEST) $(filter-out $(START) $(SHORT_NOTEBOOKS) $(LONGEST),$(wildcard notebooks/*.ipynb))

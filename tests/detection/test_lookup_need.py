@@ -72,6 +72,35 @@ def test_heads_that_do_no_more_harm_than_random_ones_are_called_so():
     assert harmless.finding == "neither"
 
 
+def test_heads_that_break_every_answer_alike_are_no_lookup_heads():
+    """The accuracy falls with the true key, but the key is worth as much as before."""
+    frame = answers({**ABLE, ("true", "masked"): 0.05}, {})
+    masked = frame["heads"] == "masked"
+    frame.loc[masked, "first_loss"] = np.where(frame.loc[masked, "keys"] == "true", 8.0, 12.0)
+    test = wb.LookupTest(frame)
+    assert test.change("first_accuracy").falls
+    assert test.change("first_accuracy", ("true", "random"), ("true", "masked")).falls
+    assert test.key_worth("masked") == (4, 4, 4)
+    assert not test.key_worth("masked", less="base").falls
+    assert test.finding == "neither"
+
+
+def test_the_worth_of_a_key_is_paired_by_probe():
+    test = wb.LookupTest(answers({**ABLE, ("true", "masked"): 0.4, ("shuffled", "base"): 0.2}))
+    assert test.key_worth("random") == test.change(
+        "first_loss", ("true", "random"), ("shuffled", "random")
+    )
+    difference = test.key_worth("masked", less="base")
+    assert difference.value == pytest.approx(
+        test.key_worth("masked").value - test.key_worth().value
+    )
+    by_cell = test.answers.groupby(["probe", "keys", "heads"])["first_loss"].mean().unstack("keys")
+    worth = (by_cell["shuffled"] - by_cell["true"]).unstack("heads")
+    of_probes = (worth["masked"] - worth["base"]).to_numpy()
+    drawn = bootstrap_weights(len(of_probes), test.draws, test.seed) @ of_probes
+    assert difference[1:] == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("first", "finding", "words"),
     [

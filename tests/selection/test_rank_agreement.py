@@ -42,6 +42,17 @@ def test_opposite_rankings_share_nothing():
     assert (found["overlap"][0], found["spearman"][0]) == (0, pytest.approx(-1))
 
 
+def test_where_no_correlation_can_be_formed_it_says_why():
+    found = wb.agreement(table(np.arange(20)), table(-np.arange(20)))
+    assert found["reason"].tolist() == [""]
+    found = wb.agreement(table(np.arange(3)), table(np.arange(3)))
+    assert np.isnan(found["spearman"][0])
+    assert found["reason"][0] == "3 documents in both; a correlation needs 4"
+    found = wb.agreement(table(np.arange(6)), table(np.zeros(6)))
+    assert np.isnan(found["spearman"][0])
+    assert found["reason"][0] == "the second score is the same in all documents"
+
+
 def test_only_documents_of_both_count():
     found = wb.agreement(table(np.arange(20)), table(np.arange(15), start=10))
     assert (found["documents"][0], found["left_out"][0]) == (10, 15)

@@ -137,6 +137,11 @@ def test_keep_one_passes_over_copies_and_takes_the_next_documents():
     assert chosen_ids(select(table, 0.6)) == {"d0", "d1", "d2", "d5"}
     selection = select(table, 0.6, duplicates="keep one", clusters=near)
     assert chosen_ids(selection) == {"d0", "d2", "d4", "d5"}  # in b nothing is a duplicate
+    found = wb.corpus.NearDuplicates(near, pd.DataFrame(), {})
+    same_choice = select(table, 0.6, duplicates="keep one", clusters=found)
+    assert chosen_ids(same_choice) == chosen_ids(selection)
+    with pytest.raises(TypeError, match=r"clusters are what near_duplicates gave.*got list"):
+        select(table, 0.6, clusters=[("a.jsonl", 2, 7)])
     assert selection.table["rank"].tolist() == [1, 2, 3, 4, 5, 1]
     assert selection.domains["duplicates_passed_over"].tolist() == [2, 0]
     assert selection.domains["threshold"].tolist() == [0.5, 0.4]

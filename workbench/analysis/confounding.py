@@ -14,11 +14,9 @@ import pandas as pd
 from scipy import stats
 
 from workbench.core.frames import TableLike, frame_of
-from workbench.core.intervals import percentile_interval, spearman_interval
+from workbench.core.intervals import LEAST, percentile_interval, spearman_interval
 from workbench.corpus.boilerplate import SharedNgrams
 from workbench.selection.alternative_scores import BUILT_IN, scored_by
-
-LEAST = 4  # documents, below which a correlation says nothing
 
 
 def confound_values(table: TableLike, shared: SharedNgrams | None = None) -> pd.DataFrame:

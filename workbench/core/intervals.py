@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 TWO_SIDED_95 = (2.5, 97.5)  # percentiles between which 95 % of the draws lie
+LEAST = 4  # observations, below which a correlation says nothing
 
 
 def percentile_interval(
@@ -120,10 +121,10 @@ def spearman(
         draws: number of resamples.
 
     Returns:
-        The correlation, the low and the high end of its interval; all three NaN below four
+        The correlation, the low and the high end of its interval; all three NaN below LEAST
         observations, or where one of the two does not vary.
     """
-    if len(first) < 4 or not np.ptp(first) > 0 or not np.ptp(second) > 0:
+    if len(first) < LEAST or not np.ptp(first) > 0 or not np.ptp(second) > 0:
         return (float("nan"),) * 3
     picks = rng.integers(0, len(first), size=(draws, len(first)))
     return float(stats.spearmanr(first, second).statistic), *spearman_interval(

@@ -66,7 +66,9 @@ class LookupTest:
       quarter or more are right without the true key (values that begin alike, as licence headers
       do), `"no retrieval"` where fewer than a quarter are right with it, and else `"unsure"`;
     - `"lookup"`: masking the heads takes the first token's accuracy with the true key surely below
-      that of the unmasked model, and surely below that with random heads masked;
+      that of the unmasked model, and surely below that with random heads masked; and so it does
+      with what the true key is worth: the loss of the first token with a shuffled key less that
+      with the true one. (Heads that break every answer take the accuracy without any key, too.)
     - `"copying"`: not so the first token, but so the share of the answer that greedy decoding gets
       right;
     - `"neither"`: neither falls surely more than with random heads.
@@ -132,6 +134,24 @@ class LookupTest:
         low, high = self._interval((after - before)[:, None])
         return Change(float((after - before).mean()), float(low[0]), float(high[0]))
 
+    def key_worth(self, heads: str = "base", less: str | None = None) -> Change:
+        """What the true key is worth: the first token's loss with a shuffled key, less with it.
+
+        Args:
+            heads: base, masked or random.
+            less: another of these, whose worth is taken off, paired by probe; None: nothing is.
+
+        Returns:
+            Nats, the mean over probes with its interval.
+        """
+        losses = self._per_probe["first_loss"]
+        worth = losses[:, KEYS.index("shuffled")] - losses[:, KEYS.index("true")]
+        of_probes = worth[:, HEADS.index(heads)]
+        if less is not None:
+            of_probes = of_probes - worth[:, HEADS.index(less)]
+        low, high = self._interval(of_probes[:, None])
+        return Change(float(of_probes.mean()), float(low[0]), float(high[0]))
+
     def _interval(self, values: np.ndarray) -> np.ndarray:
         """95 % interval of the mean over probes, (2, columns); exact where probes do not differ."""
         means = bootstrap_weights(self.probes, self.draws, self.seed) @ values
@@ -152,10 +172,10 @@ class LookupTest:
             if without >= A_FEW:
                 return "guessed"
             return "no retrieval" if true < A_FEW else "unsure"
-        for name, measure in (("lookup", "first_accuracy"), ("copying", "greedy_share")):
-            if self._falls(measure):
-                return name
-        return "neither"
+        worth_falls = all(self.key_worth("masked", less=name).falls for name in ("base", "random"))
+        if worth_falls and self._falls("first_accuracy"):
+            return "lookup"
+        return "copying" if self._falls("greedy_share") else "neither"
 
     def _falls(self, measure: str) -> bool:
         """Whether masking lowers a measure surely, and surely more than masking random heads."""
@@ -213,6 +233,10 @@ class LookupTest:
             f"{against['greedy_share']}); the whole answer is right in {exact[0]:.2f} of the "
             f"lookups, {exact[1]:.2f} masked, {exact[2]:.2f} with random heads masked.",
             f"Without the true key the unmasked model has the first token right {keys}.",
+            "Against a shuffled key the true one is worth, in nats of the first token, "
+            f"{self.key_worth()}, {self.key_worth('masked')} masked, {self.key_worth('random')} "
+            f"with random heads masked (masked less random "
+            f"{self.key_worth('masked', less='random')}).",
         )
 
     def _mean(self, measure: str, cell: Cell) -> float:

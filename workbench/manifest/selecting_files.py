@@ -101,7 +101,7 @@ def select_files(
         by: "documents" or "tokens", what the share is of, as in `select`.
         duplicates: the duplicate policy, as in `select`.
         cap: the number for the policy "cap", as in `select`.
-        clusters: a Parquet file of near-duplicates (source, row, cluster), or None.
+        clusters: a Parquet file of near-duplicates, as `near_duplicates(out=)` writes it, or None.
         by_score: the column of the score files to rank by, as in `select`; documents without a
             value in it are left out.
         exclude: a funnel or its file, as in `select`.
@@ -130,6 +130,11 @@ def select_files(
     ranked_by = by_score_term(run.record, by_score)
     check_publishable(corpus_note, ())
     paths = _unchanged(folder, run)
+    if not isinstance(clusters, str | os.PathLike | None):
+        raise TypeError(
+            "clusters is the path of a Parquet file, which near_duplicates(out=) writes, got "
+            f"{type(clusters).__name__}"
+        )
     near = None if clusters is None else pathlib.Path(clusters)
     made: dict[str, tuple[str, int]] = {}
     with ExitStack() as stack:

@@ -16,14 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.core.parquet import read_table
+from workbench.corpus.deduplication import CLUSTER_SCHEMA, NearDuplicates
+
+# Near-duplicates as users give them.
+Clusters = NearDuplicates | pd.DataFrame | str | os.PathLike[str]
 
 Duplicates = Literal["report", "keep one", "cap"]
 DUPLICATES = ("report", "keep one", "cap")
 
 CLUSTER_COLUMNS = ("source", "row", "cluster")
-CLUSTER_SCHEMA = pa.schema(
-    [("source", pa.string()), ("row", pa.int64()), ("cluster", pa.int64())]
-)  # fmt: skip
 
 _GROUPS = {
     False: "exact duplicates (documents of a domain with the same text_sha256)",
@@ -85,14 +86,15 @@ def policy_in_words(duplicates: Duplicates, cap: int | None, clustered: bool) ->
     )
 
 
-def read_clusters(clusters: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a table of clusters, given as such or as a Parquet file.
+def read_clusters(clusters: Clusters) -> pd.DataFrame:
+    """Read a table of clusters, given as such, as `near_duplicates` gives it, or as a Parquet file.
 
     Documents that are not in it are alone. A cluster's members count as near-duplicates of each
     other only where they share a domain.
 
     Args:
-        clusters: a frame with CLUSTER_COLUMNS, or the path of a file of it.
+        clusters: what `near_duplicates` gave, a frame with CLUSTER_COLUMNS, or the path of a file
+            of it.
 
     Returns:
         One row a document: source (text), row and cluster (int64).
@@ -100,12 +102,18 @@ def read_clusters(clusters: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFra
     Raises:
         ValueError: when a column is missing, of another type or holds nulls, or a (source, row)
             occurs twice.
+        TypeError: it is none of these.
     """
-    frame: Any = clusters
+    frame: Any = clusters.table if isinstance(clusters, NearDuplicates) else clusters
     if isinstance(clusters, str | os.PathLike):
         path = pathlib.Path(clusters)
         check_clusters_file(path)
         frame = read_table(path, CLUSTER_COLUMNS).to_pandas(ignore_metadata=True)
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(
+            "clusters are what near_duplicates gave, a frame of it, or the path of its file, got "
+            f"{type(clusters).__name__}"
+        )
     missing = [column for column in CLUSTER_COLUMNS if column not in frame.columns]
     if missing:
         raise ValueError(f"the clusters lack the columns {missing}; expected {CLUSTER_COLUMNS}")

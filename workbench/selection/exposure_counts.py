@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from workbench.core.parquet import read_table
-from workbench.selection.duplicates import read_clusters
-from workbench.selection.ranking import Clusters, Selection
+from workbench.selection.duplicates import Clusters, read_clusters
+from workbench.selection.ranking import Selection
 
 COLUMNS = ("source", "row", "doc_id", "domain", "text_sha256", "selected")
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.frames import TableLike, frame_of
-from workbench.core.intervals import spearman
+from workbench.core.intervals import LEAST, spearman
+from workbench.core.text import counted
 from workbench.selection.ranking import By, select
 
 KEY = ["domain", "source", "row"]
@@ -42,7 +43,8 @@ def agreement(
         One row a domain: domain, documents (in both), left_out, spearman with low and high (95 %
         percentile bootstrap over documents; NaN below four documents or for a constant score),
         chosen (by `one`), overlap (the share of these that `other` chooses too; two rankings that
-        know nothing of each other agree by `fraction` on average).
+        know nothing of each other agree by `fraction` on average), and reason (why there is no
+        correlation; else empty).
 
     Raises:
         ValueError: when the tables have no document in common or differ in the text of one.
@@ -64,11 +66,22 @@ def agreement(
         chosen = first_part["selected"].to_numpy()
         shared = float((chosen & second_part["selected"].to_numpy()).sum() / chosen.sum())
         left_out = int((every["domain"] == domain).sum()) - len(a)
-        rows.append((domain, len(a), left_out, value, low, high, int(chosen.sum()), shared))
+        size = int(chosen.sum())
+        rows.append((domain, len(a), left_out, value, low, high, size, shared, _why(a, b)))
     columns = [
-        "domain", "documents", "left_out", "spearman", "low", "high", "chosen", "overlap",
+        "domain", "documents", "left_out", "spearman", "low", "high", "chosen", "overlap", "reason",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def _why(one: np.ndarray, other: np.ndarray) -> str:
+    """Why two scores have no correlation; empty if they have one."""
+    if len(one) < LEAST:
+        return f"{counted(len(one), 'document')} in both; a correlation needs {LEAST}"
+    for name, score in (("first", one), ("second", other)):
+        if not np.ptp(score) > 0:
+            return f"the {name} score is the same in all documents"
+    return ""
 
 
 def in_common(

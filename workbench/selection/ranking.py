@@ -7,7 +7,6 @@ rank over all of them at once.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,7 @@ from workbench.core.frames import TableLike, as_html, frame_of
 from workbench.scoring.columns.built_in import WHY_MISSING
 from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import NO_GROUP, By, DomainQuota, check_by, share_of
-from workbench.selection.duplicates import Duplicates, limit_of, read_clusters
+from workbench.selection.duplicates import Clusters, Duplicates, limit_of, read_clusters
 from workbench.selection.filter_funnel import Funnel, excluded_rows, without_excluded
 from workbench.selection.schema import (
     FLOAT_COLUMNS,
@@ -37,8 +36,6 @@ TIE_RULE = (
 )
 
 _WHY_MISSING = WHY_MISSING | {"residual": "no domain has documents enough (`scorers`)"}
-
-Clusters = pd.DataFrame | str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -137,7 +134,7 @@ def select(
             over keep their ranks. The share is always that of all documents or tokens of the
             domain, duplicates among them: fewer are chosen when too few are left.
         cap: for "cap", how many documents of the same text or cluster may be chosen.
-        clusters: near-duplicates, as a table of source, row and cluster or a Parquet file of it.
+        clusters: near-duplicates: what `near_duplicates` gave, its table, or a Parquet file of it.
             Documents of a domain with the same cluster are near-duplicates; a document that is
             not listed has none. Exact duplicates (text_sha256) need no clusters.
         by_score: the column to rank by, highest first: "score", the paper's, or any other column of
