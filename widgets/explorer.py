@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import ipywidgets as w
-import numpy as np
 import pandas as pd
 from IPython.display import HTML, DisplayHandle, display
 
@@ -211,7 +210,8 @@ class Explorer(w.VBox):
     def _show_colours(self, colours: HeadColours) -> None:
         self._colours = colours
         self.heads.show(colours)
-        if colours.token is not None and np.isfinite(colours.values).all():
+        every = self.session.model.head_count  # a map that grows has only some of them
+        if colours.token is not None and len(colours.frame()) == every:
             needed = [(str(head), value) for head, value in colours.highest(NEEDED) if value > 0]
             tokens = self.text.tokens
             tokens.show_needs(colours.token, tokens.revision, needed, "no mask")

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers as tr
 from support import oracle
-from support.models import TINY, make_tokenizer
+from support.models import HYBRIDS, TINY, make_tokenizer
 
 import workbench as wb
 from workbench.analysis.embeddings import embed
@@ -29,9 +29,7 @@ MODELS = {
         layer_types=["linear_attention", "full_attention", "full_attention", "linear_attention"],
         moe_intermediate_size=16, shared_expert_intermediate_size=16,
     ),
-    "lfm2": lambda: tr.Lfm2Config(
-        **FOUR, layer_types=["conv", "full_attention", "full_attention", "conv"]
-    ),
+    "lfm2": HYBRIDS["lfm2"],
     "granite-hybrid": lambda: tr.GraniteMoeHybridConfig(
         **FOUR, **MAMBA, layer_types=["mamba", "attention", "attention", "mamba"],
         num_local_experts=0, shared_intermediate_size=32, mamba_d_head=24,

@@ -12,6 +12,7 @@ from workbench.masking.fast_path import key_of
 from workbench.masking.reference import plain_losses
 from workbench.masking.residual_cache import RESUMED
 from workbench.masking.token_changes import CONTINUED, aligned
+from workbench.session.head_colours import ESTIMATE
 
 TEXT = "Toggle one head, then another."
 LONG = "abc, def! " * 30  # 300 tokens: three windows of the tiny models
@@ -326,6 +327,18 @@ def test_a_map_that_was_stopped_is_not_kept_for_whole(tiny):
 
     assert np.isnan(session.needs(on_layer=enough).effect[0]).all()
     assert np.isfinite(session.needs().effect).all()
+
+
+def test_a_map_is_kept_where_layers_have_no_heads():
+    model = make_model("lfm2")
+    session = wb.Session(model, TEXT)
+    for asked in ({}, {"token": 5}, {"method": "gradient"}):
+        effects = session.needs(**asked)
+        assert np.isnan(effects.effect[0]).all()
+        assert session.needs(**asked) is effects
+    session.top(3, by=ESTIMATE)
+    expected = wb.HeadSet.top(effects.scores, 3 / 8)
+    assert session.heads == expected
 
 
 def test_a_thousand_states_take_no_more_memory_than_the_last(tiny, monkeypatch):

@@ -54,6 +54,15 @@ ARCHITECTURES = {
     ),
 }  # fmt: skip
 
+# Of four layers the two in the middle have attention heads.
+HYBRIDS = {
+    "lfm2": lambda: tr.Lfm2Config(
+        **{name: setting for name, setting in TINY.items() if name != "head_dim"}
+        | {"num_hidden_layers": 4},
+        layer_types=["conv", "full_attention", "full_attention", "conv"],
+    ),
+}
+
 # Those that `make test` runs: grouped queries; sliding windows, norms and soft caps; learned
 # positions and Conv1D; fused projections. The others are for `make test-slow`.
 COMMON = ("llama", "gemma2", "gpt2", "phi3")
@@ -83,7 +92,7 @@ def make_tokenizer(bos: bool = False) -> tr.PreTrainedTokenizerFast:
 def make_hf(name: str, kernel: str | None = None, seed: int = 0) -> tr.PreTrainedModel:
     """A random-weight model in float32 whose attention patterns are far from uniform."""
     torch.manual_seed(seed)
-    config = ARCHITECTURES[name]()
+    config = (ARCHITECTURES | HYBRIDS)[name]()
     kind = {"attn_implementation": kernel} if kernel else {}
     hf = tr.AutoModelForCausalLM.from_config(config, dtype=torch.float32, **kind).eval()
     with torch.no_grad():

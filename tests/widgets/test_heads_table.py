@@ -16,7 +16,7 @@ from widgets.explorer import TABS
 from workbench.core.text import escape_control_characters
 from workbench.models.head_scores import HeadScores
 from workbench.session import head_values
-from workbench.session.head_colours import ESTIMATE, EXACT, NEED, RETRIEVAL
+from workbench.session.head_colours import ESTIMATE, EXACT, NEED, RETRIEVAL, HeadColours
 from workbench.session.head_table import head_table
 from workbench.session.session import Session
 
@@ -100,6 +100,42 @@ def test_the_estimate_is_there_and_the_rest_is_a_dash(explorer, model):
     explorer.session.read("quite another text than the first one")
     settled(explorer)
     assert all(row[ESTIMATE] != "\N{EN DASH}" for row in cells(explorer))
+
+
+def test_a_model_with_layers_without_heads_comes_to_rest_and_answers():
+    explorer = Explorer(make_model("lfm2"), text=TEXT)
+    sent: list = []
+    try:
+        explorer.tabs.selected_index = TABS.index("Heads")
+        settled(explorer)
+        assert [row["layer"] for row in cells(explorer)] == [
+            f"L{layer}H{head}" for layer in (1, 2) for head in range(4)
+        ]
+        assert all(row[ESTIMATE] != "\N{EN DASH}" for row in cells(explorer))
+        explorer.text.tokens.send = lambda content, buffers=None: sent.append(content)
+        explorer.session.ask(9)
+        settled(explorer)
+        (answer,) = [message for message in sent if message["kind"] == "needs"]
+        need = wb.head_effects(explorer.session.model, TEXT, token=9).table()
+        assert answer["heads"][0][1] == pytest.approx(need["score"].max(), rel=1e-4)
+    finally:
+        explorer.close()
+
+
+def test_an_estimate_that_has_no_value_is_not_asked_for_without_end(explorer, monkeypatch):
+    asked: list = []
+
+    def without_values(*_, **options):
+        asked.append(options)
+        return HeadColours.none(explorer.session.model)
+
+    explorer.session.read("a text whose influences are not finite")
+    settled(explorer)
+    monkeypatch.setattr(Session, "colours", without_values)
+    monkeypatch.setattr(Session, "known_colours", lambda self: {})
+    explorer.head_list.follow()
+    settled(explorer)
+    assert len(asked) == 1
 
 
 def test_scores_sort_the_highest_first_with_their_interval(explorer, scores):

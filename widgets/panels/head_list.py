@@ -98,9 +98,18 @@ class HeadListPanel(w.VBox):
         super().close()
 
     def follow(self) -> None:
-        """Show what the session knows now, if anybody looks."""
+        """Show what the session knows now, if anybody looks, and estimate the influences."""
         if not self._showing:
             return
+        self._show()
+        if ESTIMATE not in self.session.known_colours():  # one backward pass
+            # Then it only shows: values that are not kept would be asked for without end.
+            self._queues.colours.do(
+                "the influence of every head", lambda: self.session.colours(name=ESTIMATE),
+                lambda _: self._show(),
+            )  # fmt: skip
+
+    def _show(self) -> None:
         self.check.description = FIND_FIRST if self.session.probes is None else CHECK
         table = head_table(self.session)
         known = self.session.known_colours()
@@ -109,11 +118,6 @@ class HeadListPanel(w.VBox):
         by, ascending = self._order()
         self.table.show(table, known, self.session.model.num_heads, by, ascending)
         self.ranking.value = f"by <b>{escaped(self._ranking())}</b>"
-        if ESTIMATE not in known:  # one backward pass
-            self._queues.colours.do(
-                "the influence of every head", lambda: self.session.colours(name=ESTIMATE),
-                lambda _: self.follow(),
-            )  # fmt: skip
 
     def _order(self) -> tuple[str, bool]:
         """The column that sorts the table, and whether its lowest value comes first."""

@@ -265,7 +265,8 @@ class HeadValues:
         if by in (None, RETRIEVAL):
             scores = self._scores()
         else:
-            scores = as_head_scores(self.colours(name=by).frame())
+            values = self.colours(name=by).frame()
+            scores = HeadScores(values, headless=self._model.headless)
         self._text.mask(highest(scores, count, allow_ties))
 
     def _scores(self) -> HeadScores:

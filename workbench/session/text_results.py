@@ -223,8 +223,8 @@ class TextResults:
                 self.model, stretch, token=token, mode=state.mode, method=method,
                 max_tokens=self._pass, on_layer=on_layer,
             ),
-            # Its listener may stop it.
-            whole=lambda effects: bool(np.isfinite(effects.effect).all()),
+            # Its listener may stop it. Layers without heads have no value, and no row here.
+            whole=lambda effects: bool(np.isfinite(effects.table()["score"]).all()),
         )  # fmt: skip
 
     def known_needs(self, state: State, token: int | None, method: Method) -> HeadEffects | None:
