@@ -106,6 +106,25 @@ def test_the_grid_toggles_and_the_tokens_follow(explorer):
     np.testing.assert_allclose(explorer.session.changes().after[1:], expected, atol=1e-5)
 
 
+def test_a_mask_that_is_refused_does_not_stay_in_the_grid():
+    explorer = Explorer(make_model("lfm2"), text=TEXT)
+    grid = explorer.heads.grid
+    try:
+        explorer.session.mask("L1H1")
+        assert explorer.wait(60)
+        sent: list = []
+        grid.send_state = lambda key=None: sent.append(key)
+        clicked(explorer, (0, 2))  # a layer without heads
+        assert "layer 0 has no attention heads" in str(explorer.status.error)
+        assert str(grid.masked) == str(explorer.session.heads) == "L1H1"
+        assert sent == ["mask"]  # so the browser hears of it
+        clicked(explorer, (2, 0))
+        settled(explorer)
+        assert str(explorer.session.heads) == "L1H1 L2H0"
+    finally:
+        explorer.close()
+
+
 def test_a_method_of_the_session_moves_the_controls(explorer):
     explorer.session.mask("L0H1")
     explorer.session.set_mode("zero")
@@ -249,6 +268,34 @@ def test_colours(explorer, model):
     explorer.heads.colour.value = "mine"
     settled(explorer)
     assert np.isnan(np.frombuffer(grid.values, np.float32)).sum() == 11
+
+
+def test_a_locked_scale_of_the_heads_holds_for_its_quantity_alone(explorer, scores):
+    grid, session, panel = explorer.heads.grid, explorer.session, explorer.heads
+
+    def scale(name):
+        session.colour_by(name)
+        settled(explorer)
+        return grid.legend["low"], grid.legend["high"]
+
+    panel.lock.value = True  # the retrieval score, from 0 to 1
+    frame = scores.drop(columns="score").assign(mine=np.linspace(100, 200, 12))
+    session.add_columns(frame)
+    assert scale("mine") == (0, 200)
+    session.use_scores(scores.assign(score=scores["score"] * 5))
+    assert scale("retrieval score") == (0, 1)
+    panel.lock.value = False
+    assert scale("retrieval score") == (0, 5)
+    session.ask(9)
+    settled(explorer)
+    locked = scale("need of the token")
+    panel.lock.value = True
+    session.ask(5)
+    assert scale("need of the token") == locked
+    assert scale("influence on the text (exact)") != locked
+    assert scale("influence on the text (estimate)") != locked
+    panel.lock.value = False
+    assert scale("need of the token") != locked
 
 
 def test_asking_what_a_token_needs(explorer, model):

@@ -23,10 +23,10 @@ class HeadsPanel(w.VBox):
             session: whose heads are shown.
             status: shows the errors.
         """
-        self.session = session
+        self.session, self._status = session, status
         self._ours = OwnChanges()  # of the controls, which are set to what the session says
-        self.grid = HeadGrid(session.model, status)
-        self.grid.on_mask = status.guarded(session.mask)
+        self.grid = HeadGrid(session.model, self._refused)
+        self.grid.on_mask = self._mask
         self.grid.on_undo = status.guarded(session.undo)
         self.grid.on_redo = status.guarded(session.redo)
         self.colour = w.Dropdown(
@@ -39,11 +39,23 @@ class HeadsPanel(w.VBox):
         )
         self.lock = w.ToggleButton(
             icon="lock", layout={"width": "30px"},
-            tooltip="Keep this scale for the next values of the same kind, so that they compare",
+            tooltip="Keep the scale of the values shown now, so that others of the same quantity "
+            "compare; another quantity has its own",
         )  # fmt: skip
+        self.lock.observe(self._lock_changed, "value")
         super().__init__([w.HBox([self.colour, self.lock]), self.grid])
         self.add_class("aiw-heads")
         self._shown: HeadColours | None = None
+        self._locked: HeadColours | None = None  # whose scale holds for its quantity
+
+    def _mask(self, heads: HeadSet) -> None:
+        self._status.clear()
+        self.session.mask(heads)
+
+    def _refused(self, error: BaseException) -> None:
+        """Say why, and take back what the browser has crossed by itself, ahead of the session."""
+        self.follow()
+        self._status(error)
 
     def follow(self) -> None:
         """Set every control to what the session says."""
@@ -71,10 +83,13 @@ class HeadsPanel(w.VBox):
         """Colour the grid.
 
         Args:
-            colours: one value a head; on the scale before if that is locked and of the same kind.
+            colours: one value a head; on the locked scale if that is of the same quantity.
         """
-        before = self._shown
-        if self.lock.value and before is not None and before.diverging == colours.diverging:
-            colours = colours.on_scale_of(before)
+        locked = self._locked
+        if locked is not None and locked.quantity == colours.quantity:
+            colours = colours.on_scale_of(locked)
         self._shown = colours
         self.grid.colour(colours)
+
+    def _lock_changed(self, change: dict[str, bool]) -> None:
+        self._locked = self._shown if change["new"] else None

@@ -37,6 +37,8 @@ class HeadColours:
         note: what a reader must know of the values, in a few words; empty: nothing.
         warns: the note is a warning.
         token: number of the token whose loss the values are of, or None.
+        quantity: what is measured, whatever text or token it is measured on; values of one
+            quantity may share a scale. Empty: it becomes the name.
     """
 
     name: str
@@ -47,6 +49,11 @@ class HeadColours:
     note: str = ""
     token: int | None = None
     warns: bool = False
+    quantity: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.quantity:
+            object.__setattr__(self, "quantity", self.name)
 
     @property
     def digits(self) -> int:
@@ -115,18 +122,20 @@ class HeadColours:
             The effects in nats, on a diverging scale.
         """
         colours = _scaled(effects.scores.by, effects.effect, diverging=True, note=ALONE)
-        return replace(colours, token=effects.token)
+        whole = ESTIMATE if effects.method == "gradient" else EXACT
+        quantity = whole if effects.token is None else NEED
+        return replace(colours, token=effects.token, quantity=quantity)
 
     def on_scale_of(self, other: HeadColours) -> HeadColours:
         """The same values on the scale of others, so that the two compare.
 
         Args:
-            other: whose scale is taken over.
+            other: values of the same quantity, whose scale is taken over.
 
         Returns:
             The values; those beyond the scale have the colour of its end.
         """
-        return replace(self, low=other.low, high=other.high)
+        return replace(self, low=other.low, high=other.high, diverging=other.diverging)
 
     def frame(self) -> pd.DataFrame:
         """One row a head that has a value.
