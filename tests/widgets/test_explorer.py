@@ -106,6 +106,27 @@ def test_the_grid_toggles_and_the_tokens_follow(explorer):
     np.testing.assert_allclose(explorer.session.changes().after[1:], expected, atol=1e-5)
 
 
+def test_two_texts_side_by_side_keep_a_locked_scale(explorer):
+    session, text = explorer.session, explorer.text
+    session.mask("L1H2")
+    session.compare_with("L1H2")
+    session.mask("L2H0 L2H1")
+    assert explorer.wait(60)
+    fitting = text.tokens.color_max
+    text.tokens.locked = True
+    text.tokens.color_max = 17.0
+    text.sides.value = True
+    session.mask("L2H0 L2H1 L2H2")
+    assert explorer.wait(60)
+    assert (text.other.color_max, text.tokens.color_max) == (17.0, 17.0)
+    text.tokens.locked = False
+    assert text.tokens.color_max == text.other.color_max < 17
+    session.mask("L2H0 L2H1")
+    text.sides.value = False
+    assert explorer.wait(60)
+    assert text.tokens.color_max == fitting
+
+
 def test_a_mask_that_is_refused_does_not_stay_in_the_grid():
     explorer = Explorer(make_model("lfm2"), text=TEXT)
     grid = explorer.heads.grid

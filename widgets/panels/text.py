@@ -43,7 +43,9 @@ class TextPanel(w.VBox):
             tooltip="The order of the tokens",
         )  # fmt: skip
         w.link((self.order, "value"), (self.tokens, "order"))
-        self.other = TokenView(status)
+        # Both stand under the legend of the tokens, which has the lock: one end of the scale.
+        self.other = TokenView(status, locked=True)
+        w.dlink((self.tokens, "color_max"), (self.other, "color_max"))
         self.other.add_class("aiw-side")
         w.link((self.order, "value"), (self.other, "order"))
         w.link((self.tokens, "step_by"), (self.other, "step_by"))
