@@ -265,6 +265,21 @@ def test_heads_that_tie_at_the_cut_are_taken_on_request_only(model):
         explorer.close()
 
 
+def test_an_error_of_masking_the_top_goes_when_another_number_of_heads_can_be_masked(explorer):
+    score = [0.9, 0.8, *[0.5] * 10]
+    layer, head = np.indices((3, 4)).reshape(2, -1)
+    explorer.session.use_scores(pd.DataFrame({"layer": layer, "head": head, "score": score}))
+    for panel in (explorer.toolbar, explorer.head_list):
+        panel.count.value = 3
+        panel.top.click()
+        assert explorer.wait(60)
+        assert "tie at the cut" in str(explorer.status.error)
+        panel.count.value = 2
+        panel.top.click()
+        settled(explorer)
+        assert len(explorer.session.heads) == 2
+
+
 def test_undo_and_redo_from_the_keys_of_grid_and_text(explorer):
     explorer.session.mask("L0H1")
     for widget in (explorer.heads.grid, explorer.text.tokens):

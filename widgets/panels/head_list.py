@@ -15,7 +15,7 @@ from workbench.session.head_colours import ESTIMATE, RETRIEVAL
 from workbench.session.head_table import HIGH, LOW, head_table
 from workbench.session.session import Session
 
-CHECKING = "checking the heads"
+CHECKING, MASKING = "checking the heads", "masking the top of the table"
 CHECK, FIND_FIRST = "Check the heads", "Find and check the heads"
 NAMED = ("layer", "head", "masked")  # columns by which nothing can be masked
 
@@ -158,11 +158,10 @@ class HeadListPanel(w.VBox):
     def _mask_top(self) -> None:
         session, count, by = self.session, self.count.value, self._ranking()
         ties = self.ties.value
-        key = f"the top {count} by {by}"
-        self._status.beside(key, self.note)
+        self._status.beside(MASKING, self.note)
         self._status.offer("allow_ties=True", "Allow ties", self._allow_ties)
         self._queues.colours.do(  # values that are not there yet are computed first
-            key, lambda: session.top(count, by=by, allow_ties=ties), lambda _: self.follow()
+            MASKING, lambda: session.top(count, by=by, allow_ties=ties), lambda _: self.follow()
         )
 
     def _allow_ties(self) -> None:

@@ -20,7 +20,7 @@ MODES = (
     ("uniform attention", "uniform"), ("zero output", "zero"), ("mean output", "mean"),
     ("another text's output", "resample"),
 )  # fmt: skip
-FINDING = "finding the heads"
+FINDING, MASKING = "finding the heads", "masking the top heads"
 
 
 class Toolbar(w.VBox):
@@ -118,8 +118,7 @@ class Toolbar(w.VBox):
         self._status.offer("allow_ties=True", "Allow ties", self._allow_ties)
         # Values that are not there yet are computed first.
         self._queues.colours.do(
-            f"the top {count} by {by}", lambda: session.top(count, by=by, allow_ties=ties),
-            lambda _: None,
+            MASKING, lambda: session.top(count, by=by, allow_ties=ties), lambda _: None
         )  # fmt: skip
 
     def _allow_ties(self) -> None:
