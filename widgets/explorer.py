@@ -28,6 +28,8 @@ from widgets.tasks.interrupt import on_interrupt
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.browser_files import stylesheet
 from widgets.views.control_names import ControlNames
+from workbench.core.progress import Cancelled
+from workbench.core.text import counted
 from workbench.masking.attention_rows import When
 from workbench.masking.masks import require_unmasked
 from workbench.masking.token_changes import TokenChanges
@@ -39,6 +41,9 @@ from workbench.session.state import State
 
 NEEDED = 6  # heads that are named beside the token that needs them
 PAUSE = 0.7  # seconds without a change, after which the picture in the notebook is renewed
+NO_MASK = "no mask"
+LOSSES = "losses"  # of the tokens
+CANCELLED = "the losses of the tokens are those of before"
 TABS = ("Text", "Heads", "Documents", "Selection", "Curves", "Code")
 
 
@@ -100,6 +105,8 @@ class Explorer(w.VBox):
         self.heads.grid.observe(lambda _: self._name_chosen(), "chosen")
         for says in ("session.score(", "session.load("):
             self.status.offer(says, "Score or load a corpus", self._name_corpus)
+        self.queues.losses.on_cancel = self._cancelled
+        self.status.offer(CANCELLED, "Compute the losses", self._compute_losses)
         self.tabs = w.Tab(
             [
                 self.text, self.head_list, self.documents, self.selection, self.curves, self.code,
@@ -147,8 +154,7 @@ class Explorer(w.VBox):
 
     def _state_changed(self) -> None:
         # First of all, since the reader waits for it; the controls follow meanwhile.
-        self.text.tokens.stale = True
-        self.queues.losses.do("losses", self._losses, self._show_losses)
+        self._compute_losses()
         self.heads.follow()
         self._name_chosen()
         self.toolbar.follow()
@@ -174,7 +180,16 @@ class Explorer(w.VBox):
 
     def _sides_changed(self) -> None:
         self.text.follow_sides()
-        self.queues.losses.do("losses", self._losses, self._show_losses)
+        self._compute_losses()
+
+    def _compute_losses(self) -> None:
+        self.text.tokens.stale = True
+        self.queues.losses.do(LOSSES, self._losses, self._show_losses)
+
+    def _cancelled(self, work: str) -> None:
+        if work == LOSSES:  # else they would stay faded, and nothing would say why
+            error = Cancelled(f"{CANCELLED}: those of the present mask were not computed")
+            self.status.keep(error, LOSSES)
 
     def _name_chosen(self) -> None:
         self.text.tokens.chosen = self.heads.chosen_words()
@@ -195,8 +210,12 @@ class Explorer(w.VBox):
         self._shown = result[-1]
         reach = max(changes.colour_max for _, changes in result)  # colours of both mean the same
         views = (self.text.other, self.text.tokens)[-len(result) :]
-        for view, (state, changes) in zip(views, result, strict=True):
-            before, after = map(_in_words, (state.against, state.heads))
+        if len(result) == 2:
+            (compared, _), (present, _) = result
+            labels = [(NO_MASK, words) for words in _in_words(compared.heads, present.heads)]
+        else:
+            labels = [_in_words(self._shown[0].against, self._shown[0].heads)]
+        for view, (_, changes), (before, after) in zip(views, result, labels, strict=True):
             view.show(changes, before, after, reach)
         self._renew_static()
 
@@ -214,7 +233,7 @@ class Explorer(w.VBox):
         if colours.token is not None and len(colours.frame()) == every:
             needed = [(str(head), value) for head, value in colours.highest(NEEDED) if value > 0]
             tokens = self.text.tokens
-            tokens.show_needs(colours.token, tokens.revision, needed, "no mask")
+            tokens.show_needs(colours.token, tokens.revision, needed, NO_MASK)
         self.head_list.follow()
         self._renew_static()
 
@@ -347,8 +366,14 @@ class Explorer(w.VBox):
             self.status(error)
 
 
-def _in_words(heads: HeadSet) -> str:
-    return f"{len(heads)} head{'s' * (len(heads) > 1)} masked" if heads else "no mask"
+def _in_words(against: HeadSet, heads: HeadSet) -> tuple[str, str]:
+    """The set compared with and the present one, told apart where they are of one size."""
+    before, after = (
+        f"{counted(len(one), 'head')} masked" if one else NO_MASK for one in (against, heads)
+    )
+    if before == after and against != heads:
+        return f"{before} (compared with)", f"{after} (now)"
+    return before, after
 
 
 def _inside(box: w.Box) -> list[w.Widget]:

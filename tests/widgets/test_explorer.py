@@ -106,6 +106,22 @@ def test_the_grid_toggles_and_the_tokens_follow(explorer):
     np.testing.assert_allclose(explorer.session.changes().after[1:], expected, atol=1e-5)
 
 
+def test_two_masks_of_one_size_are_told_apart(explorer):
+    session, text = explorer.session, explorer.text
+    session.mask("L1H2")
+    session.compare_with("L1H2")
+    settled(explorer)
+    assert text.tokens.labels == ["1 head masked", "1 head masked"]  # they are the same
+    session.mask("L2H0")
+    settled(explorer)
+    now = "1 head masked (now)"
+    assert text.tokens.labels == ["1 head masked (compared with)", now]
+    text.sides.value = True
+    assert explorer.wait(60)
+    assert text.other.labels == ["no mask", "1 head masked (compared with)"]
+    assert text.tokens.labels == ["no mask", now]
+
+
 def test_two_texts_side_by_side_keep_a_locked_scale(explorer):
     session, text = explorer.session, explorer.text
     session.mask("L1H2")
@@ -144,6 +160,25 @@ def test_a_mask_that_is_refused_does_not_stay_in_the_grid():
         assert str(explorer.session.heads) == "L1H1 L2H0"
     finally:
         explorer.close()
+
+
+@pytest.mark.parametrize("stop", ["cancel", "interrupt"])
+def test_losses_that_were_cancelled_are_computed_on_request(explorer, stop):
+    tokens, status = explorer.text.tokens, explorer.status
+    with explorer.session.model.lock:  # the losses of the new mask have to wait
+        explorer.session.mask("L1H1 L2H2")
+        assert tokens.stale
+        if stop == "cancel":
+            explorer.queues.losses.cancel()  # what the button of the status line does
+        else:
+            _interrupted(signal.SIGINT, None)
+    assert explorer.wait(60)
+    assert tokens.stale
+    assert "losses of the tokens are those of before" in status.words.value
+    assert (status.remedy.layout.display, status.remedy.description) == ("", "Compute the losses")
+    status.remedy.click()
+    settled(explorer)
+    assert not tokens.stale
 
 
 def test_a_method_of_the_session_moves_the_controls(explorer):

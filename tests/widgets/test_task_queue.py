@@ -90,6 +90,25 @@ def test_cancel_stops_what_runs_and_drops_what_waits(queue, heard):
     assert heard.results == ["c"]
 
 
+def test_who_owns_a_queue_hears_of_what_was_cancelled_and_of_nothing_else(queue, heard):
+    told: list = []
+    queue.on_cancel = told.append
+    for end, expected in (
+        (lambda: queue.do("a", lambda: "newer", heard.results.append), []),
+        (queue.cancel, ["b", "a"]),
+        (queue.close, []),
+    ):
+        told.clear()
+        started, go = threading.Event(), threading.Event()
+        queue.do("a", busy(started, go), heard.results.append)
+        assert started.wait(PATIENCE)
+        queue.do("b", lambda: "b", heard.results.append)
+        end()
+        assert queue.wait(PATIENCE)
+        assert told == expected
+    assert heard.results == ["b", "newer"]
+
+
 def test_a_result_that_came_too_late_is_not_told(queue, heard):
     started, go = threading.Event(), threading.Event()
 

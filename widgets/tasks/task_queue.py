@@ -22,18 +22,21 @@ class Task:
         work: computes the result.
         then: is called with it, unless the task was stopped meanwhile.
         stop: is set to stop the work at its next layer or unit.
+        cancelled: it was stopped for itself, and not for newer work of the same key.
     """
 
     key: str
     work: Callable[[], Any]
     then: Callable[[Any], object]
     stop: threading.Event = field(default_factory=threading.Event)
+    cancelled: bool = False
 
 
 class TaskQueue:
     """One thread that does one task after the other; of the same key, only the newest.
 
-    The callbacks and `then` of the tasks are called on the thread of the queue.
+    The callbacks and `then` of the tasks are called on the thread of the queue. The owner sets
+    on_cancel(key), called for each task that ends without a result because of `cancel`.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class TaskQueue:
             urgent: tasks of other queues step aside (`workbench.core.progress.preemptible`).
         """
         self._report, self._watch, self._settled, self._urgent = report, watch, settled, urgent
+        self.on_cancel: Callable[[str], object] = lambda key: None
         self._waiting: OrderedDict[str, Task] = OrderedDict()
         self._running: Task | None = None
         self._changed = threading.Condition()
@@ -98,9 +102,13 @@ class TaskQueue:
     def cancel(self) -> None:
         """Stop what runs, at its next layer or unit of work, and drop what waits."""
         with self._changed:
+            waiting = list(self._waiting)
             self._waiting.clear()
             if self._running is not None:
+                self._running.cancelled = True
                 self._running.stop.set()
+        for key in waiting:
+            self.on_cancel(key)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is left to do.
@@ -116,9 +124,11 @@ class TaskQueue:
 
     def close(self) -> None:
         """Stop for good."""
-        self.cancel()
         with self._changed:
             self._closed = True
+            self._waiting.clear()
+            if self._running is not None:
+                self._running.stop.set()
             self._changed.notify_all()
 
     def _work(self) -> None:
@@ -146,11 +156,15 @@ class TaskQueue:
             with cancellable(on_progress, task.stop, high_priority=self._urgent):
                 result = task.work()
         except Cancelled:
-            return
+            pass
         except Exception as error:
             if not task.stop.is_set():
                 self._report(error, task.key)
-            return
-        if not task.stop.is_set():
-            self._settled(task.key)
-            task.then(result)
+                return
+        else:
+            if not task.stop.is_set():
+                self._settled(task.key)
+                task.then(result)
+                return
+        if task.cancelled:
+            self.on_cancel(task.key)
