@@ -55,10 +55,10 @@ def test_the_heads_are_checked_by_click_and_the_verdict_stands_above(tmp_path, p
         badge.wait_for()
         lab.settle()
         verdict = lab.ask("explorer.session.report.verdict")
-        assert badge.text_content() == f"checked: {verdict}"
-        assert badge.get_attribute("title").splitlines() == lab.ask(
-            "'\\n'.join(explorer.session.report.reasons)"
-        ).splitlines()  # fmt: skip
+        headline = lab.ask("explorer.session.report.headline")
+        assert badge.text_content() == f"checked: {headline}"
+        reasons = lab.ask("'\\n'.join(explorer.session.report.reasons)").splitlines()
+        assert badge.get_attribute("title").splitlines() == [verdict, *reasons]
         in_view(page, ".aiw-title")
         note = page.locator(".aiw-head-list .aiw-note-line [role=status]")
         assert note.text_content() == verdict

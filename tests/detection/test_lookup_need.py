@@ -45,6 +45,7 @@ def test_lookups_that_masking_takes_away_need_the_heads():
     assert test.finding == "lookup"
     assert test.retrieves
     assert test.verdict.startswith("lookups need them: masking takes the first answer token's")
+    assert test.headline == "lookups need them"
     base, masked, random = (
         test.table.set_index(["keys", "heads"]).loc[("true", name), "first_accuracy"]
         for name in HEADS
@@ -60,6 +61,7 @@ def test_heads_that_go_on_but_are_not_needed_for_the_first_token_copy():
     test = wb.LookupTest(answers({**ABLE, ("true", "masked"): 0.9}, copied, noise=0.05))
     assert test.finding == "copying"
     assert test.verdict.startswith("copying needs them, no evidence that lookups do")
+    assert test.headline == "copying needs them"
 
 
 def test_heads_that_do_no_more_harm_than_random_ones_are_called_so():
@@ -68,6 +70,7 @@ def test_heads_that_do_no_more_harm_than_random_ones_are_called_so():
     assert test.change("first_accuracy").falls  # general damage is no evidence
     assert test.finding == "neither"
     assert test.verdict.startswith("no evidence that lookups need them more than random heads")
+    assert test.headline == "no evidence that lookups need them"
     harmless = wb.LookupTest(answers({**ABLE, ("true", "masked"): 0.95}, noise=0.05))
     assert harmless.finding == "neither"
 
@@ -117,6 +120,7 @@ def test_without_retrieval_nothing_is_said_of_the_heads(first, finding, words):
     assert test.finding == finding
     assert not test.retrieves
     assert test.verdict.startswith("no retrieval")
+    assert test.headline == ("no retrieval shown" if finding == "guessed" else "no retrieval")
     assert words in test.verdict
     assert "need them" not in test.verdict
 
@@ -137,6 +141,7 @@ def test_a_key_that_may_be_worth_nothing_takes_more_probes():
     assert not test.change("first_loss", ("shuffled", "base"), ("true", "base")).falls
     assert test.finding == "unsure"
     assert "use more or shorter probes" in test.verdict
+    assert test.headline == "no retrieval shown"
 
 
 def test_intervals_are_those_of_a_loop_over_probes():

@@ -48,6 +48,7 @@ def test_two_heads_of_equal_true_score_share_the_last_place():
     assert str(report.core) == "L0H0 L0H1 L0H2 L0H3 L0H4"
     assert str(report.edge) == "L0H5 L0H6"
     assert report.verdict.startswith("stable core, uncertain edge (5 of 6 heads sure, 2 heads")
+    assert report.headline == "stable core, uncertain edge"
 
 
 def test_a_clear_set_is_stable_and_noise_is_not_determined():
@@ -67,6 +68,7 @@ def test_ties_and_zeros_at_the_cut_are_refused_unless_asked_for():
     report = wb.head_report(zeros, fraction=0.6, allow_ties=True)
     assert dict(report.zeros) == {"heads": 3, "in_set": 1, "tied_at_cut": 3}
     assert report.verdict == "not determined: heads at the cut tie"
+    assert report.headline == "not determined"
     np.testing.assert_allclose(report.table["membership"], [1, 1, 1 / 3, 1 / 3, 1 / 3])
     # 0.1 + 0.2 + 0.3 in another order differs in the last bit, and is a tie all the same.
     tied = made_up([[0.9, 0.1, 0.3], [0.9, 0.2, 0.2], [0.9, 0.3, 0.1], [0.9, 0, 0]])
@@ -233,6 +235,7 @@ def test_random_weights_are_called_what_they_are():
         scores, model, probes, fraction=2 / 12, lengths=(), questions=1, allow_ties=True
     )
     assert report.verdict.startswith("no retrieval: the model cannot answer the probes by key")
+    assert report.headline.startswith("no retrieval; ")
     assert "need them" not in report.verdict
 
 

@@ -265,7 +265,10 @@ def test_the_heads_are_found_first_where_no_probes_are_known_and_then_checked(mo
         assert session.scores is not None
         verdict = escaped(session.report.verdict)
         assert verdict in panel.note.value
-        assert f">checked: {verdict}</span>" in explorer.toolbar.title.value
+        title = explorer.toolbar.title.value
+        assert f">checked: {escaped(session.report.headline)}</span>" in title
+        whole = "\n".join([session.report.verdict, *session.report.reasons])
+        assert f'title="{escaped(whole)}"' in title
         assert panel.check.description == "Check the heads"
     finally:
         explorer.close()

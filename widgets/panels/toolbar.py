@@ -190,7 +190,8 @@ class Toolbar(w.VBox):
         report = self.session.report
         if report is not None:
             real = report.lookup is None or report.lookup.retrieves
-            badges.append(_badge(f"checked: {report.verdict}", real, "\n".join(report.reasons)))
+            why = "\n".join([report.verdict, *report.reasons])
+            badges.append(_badge(f"checked: {report.headline}", real, why))
         return " ".join(badges)
 
     def _next(self) -> str:

@@ -208,6 +208,18 @@ class LookupTest:
         }[self.finding]
 
     @property
+    def headline(self) -> str:
+        """The finding in a few words, for a badge; `verdict` says the same with its figures."""
+        return {
+            "guessed": "no retrieval shown",
+            "no retrieval": "no retrieval",
+            "unsure": "no retrieval shown",
+            "lookup": "lookups need them",
+            "copying": "copying needs them",
+            "neither": "no evidence that lookups need them",
+        }[self.finding]
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """What was measured, one sentence or two each."""
         against = {

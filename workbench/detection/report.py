@@ -100,21 +100,40 @@ class HeadReport:
         edge*. What follows on lookups is the verdict of `LookupTest`, which comes first where the
         model does not retrieve, since the set means nothing then.
         """
-        size, core, edge = len(self.heads), len(self.core), len(self.edge)
-        if self.zeros["in_set"] or self.zeros["tied_at_cut"]:
-            sure = "not determined: heads at the cut tie"
-        elif self.halves["jaccard"] < AGREE or core < size / 2:
-            sure = "not determined: use more probes"
-        elif not edge:
-            sure = "stable"
-        else:
-            between = f"{counted(edge, 'head')} between 5 % and 95 % membership"
-            sure = f"stable core, uncertain edge ({core} of {size} heads sure, {between})"
+        known, why = self._determined
+        sure = f"{known}{why}"
         if self.lookup is None:
             return sure
         if self.lookup.retrieves:
             return f"{sure}; {self.lookup.verdict}"
         return f"{self.lookup.verdict}; the set: {sure}"
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a few words, for a badge: such as "stable; lookups need them".
+
+        First how far the set is determined (not determined; stable; stable core, uncertain edge),
+        then the `headline` of the lookup test, if it was made; in this order as in `verdict`.
+        """
+        known, _ = self._determined
+        if self.lookup is None:
+            return known
+        parts = known, self.lookup.headline
+        return "; ".join(parts if self.lookup.retrieves else reversed(parts))
+
+    @property
+    def _determined(self) -> tuple[str, str]:
+        """How far the set is determined, and what goes with it in the verdict."""
+        size, core, edge = len(self.heads), len(self.core), len(self.edge)
+        if self.zeros["in_set"] or self.zeros["tied_at_cut"]:
+            return "not determined", ": heads at the cut tie"
+        if self.halves["jaccard"] < AGREE or core < size / 2:
+            return "not determined", ": use more probes"
+        if not edge:
+            return "stable", ""
+        between = f"{counted(edge, 'head')} between 5 % and 95 % membership"
+        sure = f" ({core} of {size} heads sure, {between})"
+        return "stable core, uncertain edge", sure
 
     @property
     def reasons(self) -> tuple[str, ...]:
