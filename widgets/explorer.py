@@ -100,8 +100,11 @@ class Explorer(w.VBox):
         self.text.tokens.on_predict = self._predict
         self.text.tokens.on_look = self._look
         self.text.sides.observe(lambda _: self._sides_changed(), "value")
-        self.text.on_step = self.status.guarded(self.documents.step)
-        self.text.on_whole = self.status.guarded(self.documents.show)
+        note = self.text.step_note
+        self.text.on_step = self.status.guarded(lambda by: self.documents.step(by, note), note)
+        self.text.on_whole = self.status.guarded(
+            lambda whole: self.documents.show(whole, note), note
+        )
         self.heads.grid.observe(lambda _: self._name_chosen(), "chosen")
         for says in ("session.score(", "session.load("):
             self.status.offer(says, "Score or load a corpus", self._name_corpus)
@@ -172,6 +175,7 @@ class Explorer(w.VBox):
     def _document_changed(self) -> None:
         self.text.follow()
         if self.session.document is not None:  # it was opened to be looked at
+        self.text.step_note.clear()  # an old error, such as that there is no further document
             self.tabs.selected_index = TABS.index("Text")
 
     def _name_corpus(self) -> None:

@@ -11,6 +11,7 @@ from support.models import make_model
 
 import workbench as wb
 from widgets import Explorer
+from widgets.escaping import escaped
 from widgets.views.document_table import BEGINNING
 from workbench.core.polygon import inside
 from workbench.masking.packed import PackedPasses
@@ -79,7 +80,51 @@ def shown(explorer, count=40):
     return rows
 
 
+def test_success_and_errors_are_said_in_the_line_and_beside_the_control(scored, tmp_path):
+    status, documents, text = scored.status, scored.documents, scored.text
+    for done in (lambda: None, documents.form.load.click):
+        done()
+        settled(scored)
+        assert "Ready: 40 documents in 2 domains, scored by llama" in status.words.value
+        assert "40 documents in 2 domains, scored by llama" in documents.origin.value
+        status.clear()
+    first, second = documents.table.order[:2].tolist()
+    heard(documents.table, action="open", position=first)
+    settled(scored)
+    text.before.click()
+    for words in (status.words.value, text.step_note.value):
+        assert "this is the first document of the table" in words
+    heard(documents.table, action="open", position=second)
+    settled(scored)
+    assert text.step_note.value == ""
+    write(tmp_path / "c.jsonl", [row | {"text": "another text"} for row in rows_of(40)])
+    for act, note, other in (
+        (text.after.click, text.step_note, documents.note),
+        (lambda: heard(documents.table, action="open", position=first), documents.note, None),
+    ):
+        act()
+        assert scored.wait(60)
+        message = escaped(str(status.error))
+        assert "holds another text" in message
+        assert message in note.value
+        assert other is None or other.value == ""
+
+
 # ---- nothing ends in Python ------------------------------------------------------------------
+
+
+def test_a_run_that_is_not_finished_goes_on_with_one_click(scored, tmp_path):
+    form, status = scored.documents.form, scored.status
+    (where,) = tmp_path.glob("*/run.json")
+    run = json.loads(where.read_text())
+    where.write_text(json.dumps(run | {"documents": None}))
+    form.load.click()
+    assert scored.wait(60)
+    assert "is not finished: call score_corpus again" in str(status.error)
+    assert (status.remedy.layout.display, status.remedy.description) == ("", "Score")
+    status.remedy.click()
+    settled(scored)
+    assert json.loads(where.read_text())["documents"] == run["documents"]
 
 
 def test_a_missing_column_is_asked_for_and_filled_in(explorer, tmp_path):

@@ -517,7 +517,8 @@ def test_a_corpus_is_scored_cut_opened_and_exported(explorer, tmp_path, monkeypa
     settled(explorer)
     folder = default_folder("corpus.jsonl")
     assert documents.form.folder.placeholder == folder
-    assert f"top 20% of the tokens by score written: {folder}/manifest.json" in selection.note.value
+    for words in (selection.note.value, explorer.status.words.value):
+        assert f"top 20% of the tokens by score written: {folder}/manifest.json" in words
     assert wb.verify_manifest(tmp_path / folder).ok
     explorer.tabs.selected_index = TABS.index("Code")
     code = explorer.code.view.code

@@ -25,6 +25,7 @@ EVERY = ""  # the value of "all domains"
 AUTO = {"width": "auto"}
 HALF = {"flex": "1 1 0", "width": "auto", "min_width": "0"}
 LOWEST_FIRST = ("doc_id", "domain", "rank", "margin", "read")  # at the first click on the heading
+OPENING = "opening"
 AT_ONCE = 0.1  # seconds that first words are read before other work has its turn
 
 
@@ -42,14 +43,14 @@ class DocumentsPanel(w.VBox):
             queues: do the work.
             corpus: what to score (anything that `score_corpus` reads); None: named in the panel.
         """
-        self.session, self.queues = session, queues
+        self.session, self.queues, self._status = session, queues, status
         guarded = status.guarded
         self._ours = OwnChanges()  # of the filters, which are taken back for another corpus
         self.form = ScoringForm(session, status, queues, corpus)
         self.note = Note()  # of no width while it says nothing
         self.table = DocumentTable(status)
         self.table.on_sort = guarded(self._sort)
-        self.table.on_open = guarded(self._open)
+        self.table.on_open = guarded(self._open, self.note)
         self.table.on_range = guarded(self._set_bins)
         self.table.on_shown = self._read_beginnings
         self.table.add_class("aiw-fill")
@@ -300,11 +301,13 @@ class DocumentsPanel(w.VBox):
 
     # ---- opening ----------------------------------------------------------------------------
 
-    def step(self, by: int) -> None:
+    def step(self, by: int, note: Note | None = None) -> None:
         """Open the document above or below the opened one, in the present order.
 
         Args:
             by: how many rows down; negative: up.
+            note: beside the control, where an error of the opening is shown as well; None: in
+                the panel.
 
         Raises:
             ValueError: none is opened, it does not pass the filters, or there is none that way.
@@ -319,21 +322,24 @@ class DocumentsPanel(w.VBox):
         if not 0 <= place < len(self.table.order):
             end = "first" if by < 0 else "last"
             raise ValueError(f"this is the {end} document of the table")
-        self._open(int(self.table.order[place]))
+        self._open(int(self.table.order[place]), note=note)
 
-    def show(self, whole: bool) -> None:
+    def show(self, whole: bool, note: Note | None = None) -> None:
         """Show what was read of the opened document, or all of it.
 
         Args:
             whole: all of it.
+            note: beside the control, where an error of the opening is shown as well; None: in
+                the panel.
         """
         if self.session.position is not None:
-            self._open(self.session.position, whole)
+            self._open(self.session.position, whole, note)
 
-    def _open(self, position: int, whole: bool = False) -> None:
+    def _open(self, position: int, whole: bool = False, note: Note | None = None) -> None:
         self.table.reveal(position)
         self.scatter.points.opened = position
-        self.queues.corpus.do("opening", lambda: self.session.open(position, whole), lambda _: None)
+        self._status.beside(OPENING, note or self.note)
+        self.queues.corpus.do(OPENING, lambda: self.session.open(position, whole), lambda _: None)
 
     def _extreme(self, kind: Extreme) -> None:
         corpus = self._corpus()

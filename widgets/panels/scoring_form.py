@@ -14,6 +14,7 @@ from workbench.corpus.columns import Columns
 from workbench.corpus.document import MissingColumn
 from workbench.corpus.environment import environment_corpus
 from workbench.scoring.folder.corpus_folder import default_folder
+from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.session import Session
 
 SAMPLE = 96  # documents of the environment corpus
@@ -42,6 +43,7 @@ class ScoringForm(w.VBox):
             corpus: what to score (anything that `score_corpus` reads); None: named in the form.
         """
         self.session, self.queues, self.given = session, queues, corpus
+        self._status = status
         guarded = status.guarded
         hint = "a .jsonl, .parquet, .txt file or folder; empty: text of this Python environment"
         self.path = w.Text(
@@ -80,6 +82,8 @@ class ScoringForm(w.VBox):
         self.score.on_click(guarded(lambda _: self._score(), self.note))
         self.load.on_click(guarded(lambda _: self._load(), self.note))
         status.offer("overwrite=True", "Overwrite", self._overwrite)
+        # A run that stopped goes on: what the message asks for in Python.
+        status.offer("call score_corpus again", "Score", self.score.click)
         self._more = self._make_more()
         self.options.observe(self._show_options, "value")
         # What Python calls it, and the field that stands for it.
@@ -195,8 +199,10 @@ class ScoringForm(w.VBox):
         load = self._asking(lambda: self.session.load(folder, corpus(), **columns))
         self.queues.begin(LOADING, load, self._done, self.note)
 
-    def _done(self, result: object) -> None:
+    def _done(self, scored: ScoredCorpus) -> None:
         self.overwrite.value = False  # it was meant for this run
+        # The panel says the same in the place of the form, which is put away by now.
+        self._status.say(f"Ready: {scored.describe()}")
 
     # ---- what an error asks for --------------------------------------------------------------
 

@@ -215,7 +215,11 @@ class SelectionPanel(w.VBox):
             chosen = session.cut(fraction, by, by_score, funnel)
             return f"{_named(chosen)} written: {session.export(folder)}; workbench verify checks it"
 
-        self.queues.begin(WRITING, export, self.note.say, self.note)
+        def written(words: str) -> None:
+            self.note.say(words)
+            self._status.say(words)
+
+        self.queues.begin(WRITING, export, written, self.note)
 
     def _export_anywhere(self) -> None:
         self.folder.value = FOLDER

@@ -63,6 +63,8 @@ class TextPanel(w.VBox):
             "chevron-right", "The document below, in the table (Alt+Down in the text)", 1
         )
         self._ours = OwnChanges()  # of the control, which is set to what the session says
+        self.step_note = Note()  # of no width while it says nothing
+        self.step_note.layout = {"flex": "0 1 auto", "width": "auto", "margin": "0"}
         self.window = w.BoundedIntText(
             value=1, min=1, max=1, layout=WINDOW,
             tooltip="Window of the text: a long one is read window by window, each by itself",
@@ -105,7 +107,9 @@ class TextPanel(w.VBox):
         )
         self._editor.add_class("aiw-editor")
         self.edit.observe(self._show_editor, "value")
-        line = [self.order, self.sides, self.before, self.after, self.source, self.edit]
+        line = [
+            self.order, self.sides, self.before, self.after, self.step_note, self.source, self.edit,
+        ]  # fmt: skip
         super().__init__([w.HBox(line), self._parts, self._texts, self._editor])
         self.add_class("aiw-text")
         self.follow_sides()
