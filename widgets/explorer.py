@@ -14,6 +14,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 from widgets.default_model import load_default
 from widgets.grid_picture import grid_png
+from widgets.inside import inside
 from widgets.panels.code import CodePanel
 from widgets.panels.curves import CurvesPanel
 from widgets.panels.documents import DocumentsPanel
@@ -330,7 +331,7 @@ class Explorer(w.VBox):
         if leave:
             self._later.cancel()
             self.queues.close()
-        for widget in _inside(self):
+        for widget in inside(self):
             widget.close()
         super().close()
 
@@ -378,11 +379,3 @@ def _in_words(against: HeadSet, heads: HeadSet) -> tuple[str, str]:
     if before == after and against != heads:
         return f"{before} (compared with)", f"{after} (now)"
     return before, after
-
-
-def _inside(box: w.Box) -> list[w.Widget]:
-    """All widgets inside a box, the innermost first."""
-    children: list[w.Widget] = []
-    for child in box.children:
-        children += [*(_inside(child) if isinstance(child, w.Box) else []), child]
-    return children

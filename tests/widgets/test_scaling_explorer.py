@@ -12,6 +12,7 @@ from support.hostile import TEXTS
 
 import workbench as wb
 from widgets import ScalingExplorer
+from widgets.inside import inside
 from widgets.scaling.explorer import TABS
 
 
@@ -25,6 +26,15 @@ def explorer():
     yield made
     made.close()
     made.close()  # as ipywidgets does when the object goes
+
+
+def test_all_that_it_holds_closes_with_it():
+    made = ScalingExplorer()
+    held = [made.tabs, made.laws, made.loss, made.runs.table, made.code, made.save, made.book]
+    within = [*map(id, inside(made))]
+    assert all(id(widget) in within and widget.comm is not None for widget in held)
+    made.close()
+    assert all(widget.comm is None for widget in (made, *inside(made)))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from support.models import make_model
 
 import workbench as wb
 from widgets import Explorer, ScalingExplorer
-from widgets.explorer import _inside
+from widgets.inside import inside
 
 ON_THE_CONTROL = (w.Button, w.ToggleButton, w.FileUpload)  # with a description, too
 LABELLED = (w.FloatSlider, w.FloatLogSlider)  # `ControlNames` takes it from the label
@@ -35,7 +35,7 @@ def scaling_explorer():
 @pytest.mark.parametrize("make", [explorer_with_a_corpus, scaling_explorer])
 def test_every_control_has_a_tooltip_and_no_description_that_would_take_it(make):
     explorer = make()
-    controls = [one for one in _inside(explorer) if isinstance(one, w.DOMWidget)]
+    controls = [one for one in inside(explorer) if isinstance(one, w.DOMWidget)]
     controls = [
         one for one in controls
         if type(one).__module__.startswith("ipywidgets") and not isinstance(one, SILENT)

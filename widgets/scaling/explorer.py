@@ -12,6 +12,7 @@ import ipywidgets as w
 import pandas as pd
 
 from widgets.escaping import escaped
+from widgets.inside import inside
 from widgets.scaling.law_chooser import LawChooser
 from widgets.scaling.mixture import MixturePanel
 from widgets.scaling.own_runs import OwnRuns
@@ -293,6 +294,8 @@ class ScalingExplorer(w.VBox):
         for end in leave:
             end()
         self.queues.close()
+        for widget in inside(self):
+            widget.close()
         super().close()
 
 
