@@ -138,6 +138,7 @@ class Explorer(w.VBox):
         self._leave = (session.on_change(self._changed), on_interrupt(self.queues.cancel))
         for what in ("state", "colours", *(["corpus"] if session.corpus is not None else [])):
             self._changed(what)
+        self.toolbar.check_model()  # behind the first colours
 
     def __repr__(self) -> str:
         return f"<Explorer of {self.session!r}>"
@@ -174,9 +175,9 @@ class Explorer(w.VBox):
         self.head_list.follow()
 
     def _document_changed(self) -> None:
+        self.text.step_note.clear()  # an old error, such as that there is no further document
         self.text.follow()
         if self.session.document is not None:  # it was opened to be looked at
-        self.text.step_note.clear()  # an old error, such as that there is no further document
             self.tabs.selected_index = TABS.index("Text")
 
     def _name_corpus(self) -> None:

@@ -207,6 +207,32 @@ def test_a_mode_with_a_named_reference_set_is_shown_and_computed(explorer):
     assert explorer.session.mode == "zero"
 
 
+def test_neither_colours_nor_masks_wait_for_the_certificate(model, scores, monkeypatch):
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(checked):
+        begun.set()
+        assert go.wait(60)
+        return wb.certify(checked)
+
+    monkeypatch.setattr("widgets.panels.toolbar.certify", slow)
+    explorer = Explorer(model, text=TEXT, scores=scores)
+    try:
+        assert explorer.queues.colours.wait(60)
+        assert begun.wait(60)
+        assert explorer._colours.name == "retrieval score"  # they came first
+        explorer.toolbar.count.value = 3
+        assert explorer.queues.colours.wait(60)
+        assert explorer.session.heads == wb.HeadSet.top(scores, 3 / 12)
+        assert "certified" not in explorer.toolbar.title.value
+        go.set()
+        settled(explorer)
+        assert ">certified</span>" in explorer.toolbar.title.value
+    finally:
+        go.set()
+        explorer.close()
+
+
 def test_presets(explorer, scores):
     heads, session = explorer.toolbar, explorer.session
     assert heads.count.value == 1  # 5 % of 12

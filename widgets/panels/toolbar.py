@@ -21,6 +21,7 @@ MODES = (
     ("another text's output", "resample"),
 )  # fmt: skip
 FINDING, MASKING = "finding the heads", "masking the top heads"
+CERTIFYING = "the certificate"
 
 
 class Toolbar(w.VBox):
@@ -37,7 +38,7 @@ class Toolbar(w.VBox):
         self.session, self._status, self._queues = session, status, queues
         self._ours = OwnChanges()  # of the controls, which are set to what the session says
         self._certificate: Certificate | None = None
-        model, every = session.model, session.model.head_count
+        every = session.model.head_count
         self.title = w.HTML()
         self.title.add_class("aiw-title")
         self.detect = self._button(
@@ -102,7 +103,15 @@ class Toolbar(w.VBox):
         self.add_class("aiw-toolbar")
         for says in ("session.detect()", "detect again"):
             status.offer(says, "Find the heads", self.find_heads)
-        queues.colours.do("the certificate", lambda: certify(model), self._certified)
+
+    def check_model(self) -> None:
+        """Certify the model in the background, once the colours that are asked for are there."""
+        # The checks hold the model over many passes. So they wait here for their turn, and are made
+        # where no other colours wait for them.
+        self._queues.colours.do(CERTIFYING, lambda: None, lambda _: self._certify())
+
+    def _certify(self) -> None:
+        self._queues.checks.do(CERTIFYING, lambda: certify(self.session.model), self._certified)
 
     def find_heads(self) -> None:
         """Score every head on probes, in the background."""

@@ -17,6 +17,7 @@ class TaskQueues:
         losses: what the reader waits for (losses, predictions), before which all else steps aside.
         colours: colours of the heads.
         looks: where heads look, which gives way to losses.
+        checks: the certificate, for which nothing waits.
         corpus: texts and cuts of a corpus.
         long: work of minutes (detection, curves, scoring), in turn.
     """
@@ -31,6 +32,7 @@ class TaskQueues:
         self.losses = self._queue(urgent=True)
         self.colours = self._queue()
         self.looks = self._queue()
+        self.checks = self._queue()
         self.corpus = self._queue()
         self.long = self._queue(at_once=True)
 
@@ -43,7 +45,7 @@ class TaskQueues:
     @property
     def every(self) -> tuple[TaskQueue, ...]:
         """All queues."""
-        return self.losses, self.colours, self.looks, self.corpus, self.long
+        return self.losses, self.colours, self.looks, self.checks, self.corpus, self.long
 
     def begin(
         self,
