@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from support.planted import planted_model, planted_probes
@@ -9,6 +10,7 @@ from support.sessions import listen, scores_of
 
 import workbench as wb
 from workbench.session import head_values
+from workbench.session.head_colours import RETRIEVAL, SECOND
 
 
 @pytest.mark.slow
@@ -62,3 +64,24 @@ def test_the_check_goes_on_from_the_probes_of_the_detection(monkeypatch):
     assert heard == ["scores"]
     session.use_scores(scores_of(model))
     assert (session.report, session.probes) == (None, None)
+
+
+def test_the_second_detector_of_a_report_colours_the_heads(monkeypatch):
+    model = planted_model()
+    monkeypatch.setattr(
+        head_values, "make_probes", lambda model, n, **_: planted_probes(model, n=n)
+    )
+    session = wb.Session(model, "abc abc abc")
+    session.detect(probes=6)
+    assert SECOND not in session.palette.names
+    report = session.check_heads()
+    assert session.palette.names[:2] == [RETRIEVAL, SECOND]
+    session.colour_by(SECOND)
+    np.testing.assert_allclose(session.colours().values.ravel(), report.table["locos"], rtol=1e-6)
+    session.top(2, by=SECOND)
+    expected = report.table.nlargest(2, "locos")
+    assert set(session.heads) == set(zip(expected["layer"], expected["head"], strict=True))
+    with pytest.raises(ValueError, match="the session's own: rename them"):
+        session.add_columns(report.table[["layer", "head"]].assign(**{SECOND: 1.0}))
+    session.use_scores(scores_of(model))
+    assert (SECOND in session.palette.names, session.palette.colour_by) == (False, RETRIEVAL)

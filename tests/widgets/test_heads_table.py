@@ -16,7 +16,15 @@ from widgets.explorer import TABS
 from workbench.core.text import escape_control_characters
 from workbench.models.head_scores import HeadScores
 from workbench.session import head_values
-from workbench.session.head_colours import ESTIMATE, EXACT, NEED, RETRIEVAL, HeadColours
+from workbench.session.head_colours import (
+    ALONE,
+    ESTIMATE,
+    EXACT,
+    NEED,
+    RETRIEVAL,
+    SECOND,
+    HeadColours,
+)
 from workbench.session.head_table import head_table
 from workbench.session.session import Session
 
@@ -136,6 +144,16 @@ def test_an_estimate_that_has_no_value_is_not_asked_for_without_end(explorer, mo
     explorer.head_list.follow()
     settled(explorer)
     assert len(asked) == 1
+
+
+def test_titles_say_what_an_influence_is_measured_against(explorer):
+    explorer.session.ask(5)
+    settled(explorer)
+    titles = {one["key"]: one["title"] for one in explorer.head_list.table.columns}
+    assert explorer.heads.grid.legend["note"] == ALONE
+    assert "against no mask" in ALONE
+    for name in (ESTIMATE, EXACT, NEED):
+        assert titles[name] == f"{name}: {ALONE}"
 
 
 def test_scores_sort_the_highest_first_with_their_interval(explorer, scores):
@@ -270,5 +288,12 @@ def test_the_heads_are_found_first_where_no_probes_are_known_and_then_checked(mo
         whole = "\n".join([session.report.verdict, *session.report.reasons])
         assert f'title="{escaped(whole)}"' in title
         assert panel.check.description == "Check the heads"
+        second = panel.table.columns[-1]
+        assert second["key"] == SECOND
+        assert (second["label"], second["title"].split(":")[0]) == ("writes (LOCOS)", SECOND)
+        assert SECOND in dict(explorer.heads.colour.options).values()
+        highest = session.report.table.nlargest(1, "locos").iloc[0]
+        panel.table._heard(None, {"action": "sort", "by": SECOND}, None)
+        assert cells(explorer)[0]["layer"] == f"L{highest.layer:.0f}H{highest['head']:.0f}"
     finally:
         explorer.close()

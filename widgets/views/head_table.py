@@ -11,12 +11,29 @@ import pandas as pd
 from widgets.escaping import Report, raises
 from widgets.views.row_table import RowTable, column
 from workbench.models.heads import Head
-from workbench.session.head_colours import ESTIMATE, EXACT, NEED, RETRIEVAL, HeadColours
+from workbench.session.head_colours import (
+    ALONE,
+    ESTIMATE,
+    EXACT,
+    METHODS,
+    NEED,
+    RETRIEVAL,
+    SECOND,
+    HeadColours,
+)
 from workbench.session.head_table import HIGH, LOW
 
 SHORT = {
     RETRIEVAL: "retrieval", ESTIMATE: "influence est.", EXACT: "influence", NEED: "need of token",
+    SECOND: "writes (LOCOS)",
 }  # fmt: skip
+# What the values are, as the legend of the grid says it, in the tooltips of the titles.
+MEANINGS = {
+    RETRIEVAL: "where the head looks, on lookup probes, from 0 to 1",
+    SECOND: "the second detector, on lookup probes: how much more the head writes towards the "
+    "answer from its place than from elsewhere, in logits",
+    **dict.fromkeys(METHODS, ALONE),
+}
 INTERVAL = "95 % interval"
 
 
@@ -93,7 +110,7 @@ def _columns(table: pd.DataFrame, colours: Mapping[str, HeadColours]) -> list[di
         made.append(
             column(
                 name, label, 72 if name == RETRIEVAL else 96, known.digits if known else 2,
-                share=1, bar=scale, title=name,
+                share=1, bar=scale, title=f"{name}: {MEANINGS[name]}" if name in MEANINGS else name,
             )
         )  # fmt: skip
         if name == RETRIEVAL and LOW in table:

@@ -16,6 +16,7 @@ from workbench.models.heads import Head, HeadSet, heads_in
 RETRIEVAL = "retrieval score"
 ESTIMATE, EXACT = "influence on the text (estimate)", "influence on the text (exact)"
 NEED = "need of the token"
+SECOND = "what a head writes (LOCOS)"  # the score of the second detector
 METHODS: dict[str, Method] = {ESTIMATE: "gradient", EXACT: "exact", NEED: "exact"}
 # Heads of a score above it are called retrieval heads by Wu et al. (arXiv 2404.15574).
 RETRIEVES = 0.1
@@ -243,7 +244,7 @@ class Palette:
             for column in frame.columns
             if column not in ("layer", "head") and pd.api.types.is_numeric_dtype(frame[column])
         ]
-        taken = sorted({*names} & {RETRIEVAL, *METHODS})
+        taken = sorted({*names} & {RETRIEVAL, SECOND, *METHODS})
         if taken:
             raise ValueError(f"columns {taken} have names of the session's own: rename them")
         if not names:

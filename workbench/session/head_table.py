@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.models.heads import HeadSet
-from workbench.session.head_colours import RETRIEVAL
+from workbench.session.head_colours import RETRIEVAL, SECOND
 from workbench.session.session import Session
 
 LOW, HIGH = "low", "high"  # ends of the interval of the retrieval score
@@ -29,7 +29,9 @@ def head_table(session: Session) -> pd.DataFrame:
     table["masked"] = [head in masked for head in heads]
     known = session.known_colours()
     places = table["layer"].to_numpy(), table["head"].to_numpy()
-    for name in dict.fromkeys([RETRIEVAL, *session.palette.names]):
+    # The second detector last: a table that has no room for all leaves the last columns out.
+    names = sorted([RETRIEVAL, *session.palette.names], key=lambda name: name == SECOND)
+    for name in dict.fromkeys(names):
         table[name] = known[name].values[places].astype(float) if name in known else np.nan
     scores = session.scores
     if scores is not None and {LOW, HIGH} <= set(scores.frame.columns):

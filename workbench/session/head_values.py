@@ -21,6 +21,7 @@ from workbench.session.head_colours import (
     METHODS,
     NEED,
     RETRIEVAL,
+    SECOND,
     HeadColours,
     Palette,
     streaming_map,
@@ -96,10 +97,20 @@ class HeadValues:
             )
         scores = self.scores
         report = head_report(scores, self._model, self.probes, allow_ties=True)
-        if self.scores is scores:
-            self.report = report
-            self.listeners.notify("scores")
+        with self.listeners.lock:
+            if self.scores is scores:
+                self._take(report)
+                self.listeners.notify("scores")
         return report
+
+    def _take(self, report: HeadReport | None) -> None:
+        """Keep a report; the score of its second detector, if it has one, may colour the heads."""
+        self.report = report
+        self.palette.columns.pop(SECOND, None)
+        if report is not None and "locos" in report.table:
+            self.palette.columns[SECOND] = HeadColours.of(
+                report.table, self._model, "locos", SECOND
+            )
 
     @action
     def use_scores(self, scores: HeadScores | pd.DataFrame) -> None:
@@ -118,7 +129,7 @@ class HeadValues:
         self.palette.columns[RETRIEVAL] = HeadColours.of(scores.frame, self._model, name=RETRIEVAL)
         self.scores = scores
         self.probes = shipped_probes_of(scores, self._model)
-        self.report = shipped_report_of(scores, self._model)
+        self._take(shipped_report_of(scores, self._model))
         self.listeners.notify("scores")
         self.colour_by(RETRIEVAL)
 
