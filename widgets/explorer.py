@@ -194,7 +194,7 @@ class Explorer(w.VBox):
 
     def _cancelled(self, work: str) -> None:
         if work == LOSSES:  # else they would stay faded, and nothing would say why
-            error = Cancelled(f"{CANCELLED}: those of the present mask were not computed")
+            error = Cancelled(f"{CANCELLED}, those of now were not computed")
             self.status.keep(error, LOSSES)
 
     def _name_chosen(self) -> None:
