@@ -252,6 +252,26 @@ def test_the_figure_is_as_wide_as_its_room_and_made_anew_for_a_new_view(explorer
     assert sum(sum(bar.y) for bar in live.figure.data) == 40
 
 
+def test_the_figure_names_what_documents_are_ranked_by_in_every_panel(explorer):
+    live = explorer.selection.figure
+    assert len(live.figure.layout.annotations) == 2  # the panels: the axis below has the title
+    for column in ("loss_base", "score"):
+        explorer.session.cut(0.2, by_score=column)
+        assert live.figure.layout.xaxis2.title.text == column
+        assert all(bar.hovertemplate.startswith(f"{column} ") for bar in live.figure.data)
+
+
+def test_the_names_of_panels_keep_their_size_when_the_cut_moves(explorer):
+    live = explorer.selection.figure
+    sizes = [title.font.size for title in live.figure.layout.annotations]
+    figure = live.figure
+    explorer.session.cut(0.5)
+    assert live.figure is figure
+    titles = live.figure.layout.annotations
+    assert [title.font.size for title in titles] == sizes == [11, 11]
+    assert titles[0].text.startswith("a: 10 of 20")
+
+
 def test_a_second_view_that_goes_leaves_a_figure_that_works(explorer):
     live, watch = explorer.selection.figure, explorer.selection.figure._watch
     figure = live.figure

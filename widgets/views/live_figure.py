@@ -16,6 +16,7 @@ from workbench.figures.theme import themed
 TITLE = 60  # px that the title takes, which stands above the figure here
 TALLEST = 420  # px
 AXIS = 64  # px that one of several axes needs at least
+FONT = {"size": 11}  # of the axes and the names of panels
 CONFIG = {"responsive": True, "displayModeBar": False}
 CAMERA = {  # at the upper right of the figure, while the mouse is over it
     "responsive": True, "displayModeBar": "hover", "displaylogo": False,
@@ -66,6 +67,7 @@ class LiveFigure(w.VBox):
             anew: whether more than points and names of traces may be different.
         """
         live = self.figure
+        figure.update_annotations(font=FONT)  # which are replaced where the points move
         # The title is escaped for plotly already.
         self.caption.value = escaped(html.unescape(figure.layout.title.text or ""))
         if anew or live is None or _kinds(live) != _kinds(figure):
@@ -130,15 +132,16 @@ def _fit(figure: go.Figure) -> None:
     above = 1.12 if corner else 1.08 if figure.layout.annotations else 1.02
     figure.update_layout(
         title=None, autosize=True, width=None, height=min(height, max(TALLEST, AXIS * axes)),
-        margin={"l": 44, "r": 8, "t": 30, "b": 40}, font={"size": 11},
+        margin={"l": 44, "r": 8, "t": 30, "b": 40}, font=FONT,
         legend={"orientation": "h", "x": 0, "y": above, "yanchor": "bottom"},
     )  # fmt: skip
-    figure.update_annotations(font={"size": 11})
 
 
 def _kinds(figure: go.Figure | go.FigureWidget) -> list[tuple[str, ...]]:
-    titles = (str(figure.layout.xaxis.title.text), str(figure.layout.yaxis.title.text))
-    told = ("yaxis", "mode", "fill")
+    # Of all panels: those that share an axis have its title below the last one only.
+    axes = (*figure.select_xaxes(), *figure.select_yaxes())
+    titles = tuple(str(axis.title.text) for axis in axes)
+    told = ("yaxis", "mode", "fill", "hovertemplate")
     return [
         titles,
         *(
