@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from browser.mounting import mount
+from browser.mounting import deliver, mount
 from widgets.views.row_table import column
 
 NOTHING = np.zeros(2, np.float32).tobytes()
@@ -59,6 +59,31 @@ def test_plain_keys_and_those_with_a_meaning_are_kept_from_jupyterlab(name, page
     for key in ("Control+s", "Control+Enter", "Escape", "Control+b"):
         page.keyboard.press(key)
     assert all(page.evaluate("() => window.taken"))
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_without_a_kernel_keys_change_nothing(name, page):
+    traits, first, own = WIDGETS[name]
+    mount(page, name, traits)
+    if name == "row_table":
+        rows = [{"position": i, "cells": ["a"]} for i in range(2)]
+        deliver(page, {"kind": "rows", "revision": 1, "first": 0, "rows": rows})
+    here = page.locator(first).first
+    here.focus()
+    gone = "(gone) => document.getElementById('widget').classList.toggle('%s', gone)"
+    page.evaluate(gone % "jupyter-widgets-disconnected", True)
+    page.evaluate("() => { window.sent = []; }")
+    for key in (*own, "Space", "Enter", "Shift+Space"):
+        page.keyboard.press(key)
+    assert page.evaluate("() => window.sent.filter((one) => one.message?.action !== 'rows')") == []
+    assert here.evaluate("(one) => one === document.activeElement")
+    assert page.locator(".aiw-masked, .aiw-opened").count() == 0
+    page.keyboard.press("Tab")  # and there is a way out
+    assert not here.evaluate("(one) => one === document.activeElement")
+    here.focus()
+    page.evaluate(gone % "jupyter-widgets-disconnected", False)  # it was connected again
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => window.sent.length") > 0
 
 
 @pytest.mark.parametrize("name", WIDGETS)

@@ -33,7 +33,8 @@ const keyOf = (event) => (event.key.length === 1 ? event.key.toLowerCase() : eve
 // JupyterLab's shortcuts listen on the document and would take a widget's keys first: a plain "x"
 // would cut the cell. Without Ctrl, Cmd or Alt nothing but Tab and Escape reaches it from inside an
 // explorer; of the other keys, those that `isOurs` names are kept from it inside `part`: Ctrl+S still
-// saves. Returns what ends that.
+// saves. Without a kernel, which ipywidgets marks, `part` hears none of the keys that are kept from
+// JupyterLab: what they changed here nobody would compute. Returns what ends that.
 function claimKeys(part, isOurs) {
   const SUPPRESS = "data-lm-suppress-shortcuts";
   const isPlain = (event) =>
@@ -46,10 +47,16 @@ function claimKeys(part, isOurs) {
     else if (claimedPart === null && part.closest(".aiw-explorer")?.contains(event.target))
       event.target.toggleAttribute(SUPPRESS, isPlain(event));
   };
+  const withoutKernel = (event) => {
+    const gone = part.closest(".jupyter-widgets-disconnected") !== null;
+    if (gone && (isPlain(event) || isOurs(event))) event.stopPropagation();
+  };
   part.dataset.aiwKeys = "";
+  part.addEventListener("keydown", withoutKernel, true);
   window.addEventListener("keydown", claimed, true);
   return () => {
     delete part.dataset.aiwKeys;
+    part.removeEventListener("keydown", withoutKernel, true);
     window.removeEventListener("keydown", claimed, true);
   };
 }
