@@ -116,6 +116,13 @@ def fits(page, width, height):
     sizes = cells.evaluate_all("(all) => all.map((one) => [one.offsetWidth, one.offsetHeight])")
     assert min(map(min, sizes)) >= 8
     assert page.evaluate(SIDEWAYS) == []
+    sideways = page.locator(".jp-WindowedPanel-outer").evaluate(
+        "(pane) => { pane.scrollTop += 150; return pane.scrollWidth - pane.clientWidth; }"
+    )
+    assert sideways <= 0
+    scrolled = page.locator(".aiw-explorer").bounding_box()
+    assert in_view(page, PARTS["status"])["y"] > scrolled["y"] + 100
+    into_view(page)
 
 
 @pytest.fixture(scope="module")
