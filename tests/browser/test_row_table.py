@@ -61,6 +61,29 @@ def test_columns_without_room_are_left_out_but_not_the_sorted_one(page):
     assert "c11" in headings(page)
 
 
+def test_columns_that_are_made_anew_keep_the_focus(page):
+    show(page, columns=MANY_COLUMNS, by="c0")
+    answer_with(page, ["a name", *(f"cell {i}" for i in range(12))])
+    at = "() => document.activeElement.dataset.key"
+    page.locator(".aiw-column").first.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    receive(page, columns=[MANY_COLUMNS[0], *MANY_COLUMNS[3:], *MANY_COLUMNS[1:3]])
+    assert page.evaluate(at) == "c4"  # which stands two places further to the left
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(at) == "c5"
+    assert page.locator(".aiw-column[tabindex='0']").count() == 1
+    receive(page, columns=MANY_COLUMNS[:3])  # without it
+    assert page.evaluate(at) == "c1"
+    narrow(page, 300)
+    receive(page, columns=MANY_COLUMNS, by="c9", revision=2)
+    assert page.evaluate(at) in headings(page)
+    answer_with(page, ["a name", *(f"cell {i}" for i in range(12))], revision=2)
+    row(page, 2).focus()
+    narrow(page, 800)  # more columns have room: the rows are made anew as well
+    assert page.evaluate("() => document.activeElement.ariaRowIndex") == "4"
+
+
 def pointed(page):
     return page.evaluate("() => window.model.get('pointed')")
 

@@ -65,12 +65,18 @@ function render({ model, el }) {
 
   function makeColumns() {
     const columns = model.get("columns");
+    // What had the focus goes: on the page itself a plain key would be JupyterLab's.
+    const inHeading = heading.contains(document.activeElement);
+    if (sheet.contains(document.activeElement)) view.focus({ preventScroll: true });
+    const key = heading.children[head]?.dataset.key;
     shown = fitting();
     table.setAttribute("aria-colcount", columns.length);
     const width = ({ least, share }) => (share ? `minmax(${least}px, ${share}fr)` : `${least}px`);
     table.style.setProperty("--aiw-widths", shown.map((i) => width(columns[i])).join(" "));
-    head = clamp(head, 0, Math.max(shown.length - 1, 0));
+    const same = shown.findIndex((i) => columns[i].key === key);
+    head = same < 0 ? clamp(head, 0, Math.max(shown.length - 1, 0)) : same;
     heading.replaceChildren(...shown.map((i, place) => makeHead(columns[i], i, place)));
+    if (inHeading) (heading.children[head] ?? view).focus({ preventScroll: true });
     pool.splice(0).forEach((one) => one.remove());
     showOrder();
     showHistograms();
