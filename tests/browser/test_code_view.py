@@ -40,3 +40,22 @@ def test_every_colour_can_be_read(page, theme):
         ink = style(page, f".aiw-code-{kind}", "color")
         paper = style(page, ".aiw-code", "backgroundColor")
         assert contrast(page, ink, paper) >= 4.5, kind
+
+
+def test_copy_puts_all_of_the_code_on_the_clipboard(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    mount(page, "code_view", {"code": CODE})
+    copy = page.get_by_role("button", name="Copy")
+    copy.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("() => navigator.clipboard.readText()") == CODE
+    receive(page, code="session.mask('L0H1')\n")
+    assert copy.text_content() == "Copy"  # this is not copied yet
+
+
+def test_where_there_is_no_clipboard_the_code_is_selected_for_ctrl_c(page):
+    mount(page, "code_view", {"code": CODE})
+    page.evaluate("() => Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Selected: press Ctrl+C").wait_for()
+    assert page.evaluate("() => getSelection().toString()") == CODE.rstrip("\n")

@@ -181,6 +181,7 @@ def test_a_histogram_stands_in_its_heading_and_filters_where_it_is_dragged_over(
     kept = [0, 0, 9, 4, 1, 1, 0, 0]
     ranged = HISTOGRAM | {"kept": kept, "range": [2, 5], "ends": ["0.1", "0.9", "0.3", "0.7"]}
     receive(page, histograms={"score": ranged}, total=15, revision=2)
+    assert page.get_by_role("grid").get_attribute("aria-rowcount") == "16"  # with the heading
     assert part.locator(".aiw-bin.aiw-outside").count() == 4
     assert "only 0.3 to 0.7" in part.get_attribute("aria-label")
     drag(page, part, 3, 3)  # a click shows all again
