@@ -21,8 +21,16 @@ from browser.table_page import (
     settle,
     show,
 )
+from widgets.views.browser_files import stylesheet
 from widgets.views.row_table import column
 
+TAB = """
+<div class="aiw-explorer"><div class="aiw-tabs" style="height: 400px; display: flex">
+  <div class="lm-StackedPanel"><div class="aiw-documents widget-box">
+    <div style="height: 100px">form and filters</div><div class="aiw-looking widget-box"></div>
+  </div></div>
+</div></div>
+"""
 # ---- scrolling -----------------------------------------------------------------------------------
 
 
@@ -42,6 +50,26 @@ def test_only_what_is_on_the_screen_is_asked_for(page):
     assert on_screen(page)[-1] == [MANY - 1, "document 99999"]
     assert sum(request["count"] for request in asked(page)) < 250
     assert all(request["first"] + request["count"] <= MANY for request in asked(page))
+
+
+def test_the_documents_tab_holds_the_table_to_what_is_left_of_it(page):
+    show(page, total=2000)
+    boxes = ".widget-box { display: flex; flex-direction: column; box-sizing: border-box }"
+    page.add_style_tag(content=boxes + stylesheet("explorer").read_text("utf-8"))
+    page.evaluate(
+        """(tab) => {
+          document.body.insertAdjacentHTML("beforeend", tab);
+          const widget = document.getElementById("widget");
+          widget.classList.add("aiw-fill");
+          document.querySelector(".aiw-looking").append(widget);
+        }""",
+        TAB,
+    )
+    settle(page)
+    assert 200 <= page.locator(".aiw-table").bounding_box()["height"] <= 300
+    assert page.locator(".aiw-doc-row").count() < 100
+    panel = page.locator(".lm-StackedPanel")
+    assert panel.evaluate("(one) => one.scrollHeight <= one.clientHeight")
 
 
 def test_rows_that_stay_are_not_asked_for_again(page):
