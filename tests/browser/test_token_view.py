@@ -455,7 +455,7 @@ def test_jupyterlab_is_not_told_of_plain_keys(view):
 # ---- room -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [350, 620, 984])
+@pytest.mark.parametrize("width", [350, 620, 690, 984])
 def test_the_rise_and_the_means_are_not_cut(page, width):
     """350 px is the column of the text in JupyterLab at 1100x700."""
     summary = "+50%: 3.00 → 4.50 nats a token"
@@ -469,6 +469,10 @@ def test_the_rise_and_the_means_are_not_cut(page, width):
         return [range.getBoundingClientRect().right, summary.getBoundingClientRect().right];
     }""", summary.index(" nats"))  # fmt: skip
     assert seen[0] <= seen[1]
+    # Neither is the unit behind them: what has no room beside the legend stands in a second line.
+    assert page.evaluate("""() => [".aiw-summary", ".aiw-token-top"].every((name) => {
+        const one = document.querySelector(name);
+        return one.scrollWidth <= one.clientWidth && one.scrollHeight <= one.clientHeight; })""")
 
 
 @pytest.mark.parametrize("width", [400, 620, 984])
