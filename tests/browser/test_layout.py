@@ -110,6 +110,7 @@ def every_control_can_be_used(page, where):
 def fits(page, width, height):
     page.set_viewport_size({"width": width, "height": height})
     into_view(page)
+    assert boxes_of(page, ".aiw-explorer")[0]["height"] <= 600
     boxes = {part: in_view(page, selector) for part, selector in PARTS.items()}
     assert boxes["first line"]["x"] > boxes["grid"]["x"] + boxes["grid"]["width"]  # beside it
     cells = page.locator(".aiw-cell")
