@@ -43,12 +43,12 @@ def responses(
     Returns:
         The rows of `paired_response`, with the collection ("all" or its name) in front.
     """
-    changed = [
-        text for text in wb.counterfactuals(originals) if isinstance(text, wb.Document)
-    ]
+    changed = [text for text in wb.counterfactuals(originals) if isinstance(text, wb.Document)]
     sets = [None, heads, *random_sets(model, heads, 1)]
     before, after = (
-        columns_of(texts, [text.domain for text in texts], losses_of(model, sets, texts, out / file))
+        columns_of(
+            texts, [text.domain for text in texts], losses_of(model, sets, texts, out / file)
+        )
         for texts, file in ((originals, "originals.npz"), (changed, "changed.npz"))
     )
     keys = [f"{text.source}:{text.row}" for text in originals]

@@ -26,6 +26,8 @@ import workbench as wb
 from experiments.candidate_columns import COLUMNS
 from experiments.score_columns import planted_table, planted_tests
 from workbench.masking.losses import losses_of_ids
+from workbench.scoring.influence import compression_ratio
+from workbench.selection.alternative_scores import residual
 from workbench.training.decoder import Decoder
 from workbench.training.planted_documents import planted_kinds, planted_tokenizer
 
@@ -33,8 +35,9 @@ SIZES = {
     f"{layers}x{width}": Decoder(layers=layers, width=width, heads=4, context=128)
     for layers, width in ((3, 64), (2, 32), (2, 64), (3, 96))
 }
-FULL, RANDOM, ORACLE = "full", "random", "oracle"
+FULL, RANDOM, ORACLE, RESIDUAL = "full", "random", "oracle", "residual"
 ARMS = (FULL, RANDOM, ORACLE, "fetched", "raw", "contrast", "low base loss", "far tokens, no model")
+CONTROLS = 5  # random head sets
 CHOSEN = 0.1  # share of the documents that is chosen
 WORLD, HELD_OUT = 0, 5  # seeds of the documents
 KEY = ["size", "arm", "seed", "documents", "times", "steps"]
@@ -58,6 +61,14 @@ def chosen_by(arm: str, table: pd.DataFrame, seed: int) -> np.ndarray:
         values = pd.to_numeric(table[arm])
     highest = values.dropna().nlargest(round(CHOSEN * len(table))).index
     return np.isin(np.arange(len(table)), highest)
+
+
+def with_residual(table: pd.DataFrame, documents: Sequence[wb.Document]) -> pd.DataFrame:
+    """The table with the package's `residual`: the score less what base loss, repetition and length
+    explain of its rank."""
+    ratios = [compression_ratio(document.text) for document in documents]
+    asked = table.assign(score=table["raw"], domain="world", compression_ratio=ratios)
+    return table.assign(**{RESIDUAL: residual(asked)})
 
 
 def held_out_losses(model: wb.Model, documents: Sequence[wb.Document]) -> dict[str, float]:
@@ -129,7 +140,10 @@ def run_arms(
     file = out / "training_gain.csv"
     world = wb.planted_world(documents, seed=WORLD)
     held_out = wb.planted_world(documents // 10, lookups=0.5, seed=HELD_OUT)
-    table = planted_table("literal", None, out, documents=documents, seed=WORLD, controls=0)
+    table = with_residual(
+        planted_table("literal", None, out, documents=documents, seed=WORLD, controls=CONTROLS),
+        world,
+    )
     for size in sizes:
         for seed in seeds:
             for arm in arms:
@@ -207,7 +221,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder for the rows and the selector")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--arms", nargs="+", choices=[FULL, RANDOM, ORACLE, *COLUMNS], default=ARMS)
+    parser.add_argument(
+        "--arms", nargs="+", choices=[FULL, RANDOM, ORACLE, RESIDUAL, *COLUMNS], default=ARMS
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--documents", type=int, default=24_000)
     parser.add_argument("--times", type=int, default=4, help="a chosen document comes in an epoch")
