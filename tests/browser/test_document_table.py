@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from browser.mounting import contrast, deliver, messages, receive, style
+from browser.mounting import accessible, contrast, deliver, messages, receive, style
 from browser.table_page import (
     HOSTILE,
     MANY,
@@ -132,11 +132,14 @@ def test_places_not_yet_loaded_are_told_apart(page):
     rest(page)
     assert page.locator(".aiw-doc-row.aiw-loading:not([hidden])").count() > 16
     assert row(page, 3).get_attribute("aria-busy") == "true"
+    # All rows can be gone to, and a screen reader has something to say of each.
+    assert {name for role, name in accessible(page, "#widget") if role == "row"} == {"loading"}
     row(page, 3).click()
     assert messages(page, "open") == []
     settle(page)
     assert page.locator(".aiw-loading").count() == 0
     assert row(page, 3).get_attribute("aria-busy") == "false"
+    assert row(page, 3).get_attribute("aria-label") is None  # its name is what its cells say
     scroll(page, 900 * ROW)
     # Nothing is left of the row that the element showed before.
     assert row(page, 905).text_content() == ""

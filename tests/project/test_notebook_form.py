@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import nbformat
 import pytest
 from nbformat import v4
@@ -16,6 +18,15 @@ PLOTLY = "application/vnd.plotly.v1+json"
 def test_every_committed_notebook_is_as_it_would_be_saved(path):
     text = path.read_text(encoding="utf-8")
     assert as_saved(text) == text, f"give it that form: python tests/notebook_form.py {path.name}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_progress_bar_is_stored(path):
+    """It would stand there at 0 %, and nothing that is compared would have one."""
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [out for cell in cells for out in cell.get("outputs", ())]
+    texts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in outputs]
+    assert [text for text in texts if re.search(r"\d+%\|", text)] == []
 
 
 def stored(number: str) -> str:

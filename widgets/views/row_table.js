@@ -209,6 +209,9 @@ function render({ model, el }) {
       });
     }
     line.classList.toggle("aiw-loading", line.shown === null);
+    // Its cells are its name, and are empty so long.
+    if (line.shown === null) line.setAttribute("aria-label", "loading");
+    else line.removeAttribute("aria-label");
     line.classList.toggle("aiw-stale", line.shown !== null && row === null);
     line.setAttribute("aria-busy", row === null);
     const open = line.shown !== null && line.shown.position === opened;
