@@ -192,15 +192,16 @@ class Toolbar(w.VBox):
                 if ok else self._certificate.failure_message()
             )  # fmt: skip
             badges.append(_badge(words, ok, why))
-        retrieval = self.session.palette.columns.get(RETRIEVAL)
-        if retrieval is not None and retrieval.note:
-            why = "retrieval score, on lookup probes"
-            badges.append(_badge(retrieval.note, not retrieval.warns, why))
+        # What is most worth knowing comes first: a narrow line cuts the rest.
         report = self.session.report
         if report is not None:
             real = report.lookup is None or report.lookup.retrieves
             why = "\n".join([report.verdict, *report.reasons])
             badges.append(_badge(f"checked: {report.headline}", real, why))
+        retrieval = self.session.palette.columns.get(RETRIEVAL)
+        if retrieval is not None and retrieval.note:
+            why = "retrieval score, on lookup probes"
+            badges.append(_badge(retrieval.note, not retrieval.warns, why))
         return " ".join(badges)
 
     def _next(self) -> str:
