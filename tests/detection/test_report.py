@@ -13,6 +13,7 @@ from detection.test_retrieval import PROSE, text_model
 from support.planted import COPYING, planted_model, planted_probes
 
 import workbench as wb
+from workbench.detection.probe_controls import read_back
 from workbench.detection.report_measurements import chance_band
 
 
@@ -262,3 +263,26 @@ def test_probes_of_licence_headers_are_called_what_they_are(default):
         "no retrieval shown, the first answer token can be had without the key"
     )
     assert "need them" not in report.verdict
+
+
+@pytest.mark.slow
+def test_lookups_of_the_default_model_need_its_heads(default, texts):
+    """Its score is there without the key; that it looks up shows in the first token alone."""
+    probes = wb.make_probes(default, n=8, max_tokens=560, seed=0, texts=texts)
+    scores = wb.retrieval_scores(default, probes)
+    report = wb.head_report(scores, default, probes, lengths=(), questions=3, allow_ties=True)
+    assert report.shuffled["survives"] > 0.5
+    test = report.lookup
+    objects = [read_back(default, probes, number) for number in range(8)]
+    askable = [1 + len(pairs) - len(set(chosen)) for pairs, chosen in objects]
+    assert (test.probes, test.questions) == (8, sum(min(3, count) for count in askable))
+    assert test.finding == "lookup"
+    assert "lookups need them: masking takes" in report.verdict
+    first = test.table.set_index(["keys", "heads"])["first_accuracy"]
+    assert first["true", "base"] > 0.25
+    assert first["true", "masked"] < 0.2 * first["true", "base"]
+    assert test.change("first_loss", ("true", "base"), ("shuffled", "base")).value > 1
+    assert abs(test.change("first_loss", ("true", "masked"), ("shuffled", "masked")).value) < 1
+    assert report.locos["jaccard"] > 0.2  # two of 270 random sets of 14 would give 0.03
+    assert report.locos["spearman"] > 0
+    assert len(report.within_chance) <= 2

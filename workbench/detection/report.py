@@ -288,7 +288,9 @@ class HeadReport:
             parts["heads"] = HeadSet.from_json(parts["heads"])
             for name in ("table", "counts", "lengths"):
                 if parts[name] is not None:
-                    parts[name] = pd.DataFrame(parts[name]).replace({None: math.nan})
+                    parts[name] = (
+                        pd.DataFrame(parts[name]).replace({None: math.nan}).infer_objects()
+                    )
             for name in ("halves", "locos"):
                 if parts[name] is not None:
                     parts[name] = {key: _number(value) for key, value in parts[name].items()}
