@@ -55,6 +55,8 @@ def losses_of(
         lengths, ids, losses = stored["lengths"], stored["ids"], stored["losses"]
     if len(lengths) != len(documents):
         raise ValueError(f"{file.name} holds {len(lengths)} documents, not {len(documents)}")
+    if len(losses) != len(sets):
+        raise ValueError(f"{file.name} holds losses of {len(losses)} head sets, not {len(sets)}")
     ids = np.split(ids, np.cumsum(lengths)[:-1])
     return list(zip(ids, np.split(losses, np.cumsum(lengths - 1)[:-1], axis=1), strict=True))
 

@@ -17,6 +17,7 @@ from workbench.core.frames import TableLike, frame_of
 from workbench.core.intervals import LEAST, percentile_interval, spearman_interval
 from workbench.corpus.boilerplate import SharedNgrams
 from workbench.selection.alternative_scores import BUILT_IN, scored_by
+from workbench.selection.rank_agreement import without_variation
 
 
 def confound_values(table: TableLike, shared: SharedNgrams | None = None) -> pd.DataFrame:
@@ -107,11 +108,7 @@ def _no_correlation(name: str, score: np.ndarray, other: np.ndarray) -> str:
         documents = "1 document has" if len(other) == 1 else f"{len(other) or 'no'} documents have"
         hint = "" if len(other) else _MISSING.get(name, "")
         return f"{documents} a score and a value of {name}; a correlation needs {LEAST}{hint}"
-    if not np.ptp(score) > 0:
-        return "the score is the same in all documents"
-    if not np.ptp(other) > 0:
-        return f"{name} is the same in all documents"
-    return ""
+    return without_variation({"the score": score, name: other})
 
 
 _MISSING = {

@@ -131,8 +131,7 @@ class LookupTest:
         """
         values = self._per_probe[measure]
         before, after = (values[:, KEYS.index(a), HEADS.index(b)] for a, b in (since, to))
-        low, high = self._interval((after - before)[:, None])
-        return Change(float((after - before).mean()), float(low[0]), float(high[0]))
+        return self._mean_change(after - before)
 
     def key_worth(self, heads: str = "base", less: str | None = None) -> Change:
         """What the true key is worth: the first token's loss with a shuffled key, less with it.
@@ -149,6 +148,10 @@ class LookupTest:
         of_probes = worth[:, HEADS.index(heads)]
         if less is not None:
             of_probes = of_probes - worth[:, HEADS.index(less)]
+        return self._mean_change(of_probes)
+
+    def _mean_change(self, of_probes: np.ndarray) -> Change:
+        """The mean of one value a probe, (probes,), with its interval."""
         low, high = self._interval(of_probes[:, None])
         return Change(float(of_probes.mean()), float(low[0]), float(high[0]))
 

@@ -92,11 +92,11 @@ def shipped_report_of(scores: HeadScores, model: Model) -> HeadReport | None:
     if shipped_probes_of(scores, model) is None or scores.per_probe is None:
         return None
     try:
-        shipped = default_scores(model).per_probe
+        stored = _stored_scores(model)
     except ValueError:  # of other weights
         return None
-    same = shipped is not None and np.array_equal(scores.per_probe, shipped)
-    return default_report(model) if same else None
+    shipped = np.reshape(stored["per_probe"], (-1, model.head_count))
+    return default_report(model) if np.array_equal(scores.per_probe, shipped) else None
 
 
 def shipped_probes_of(scores: HeadScores, model: Model) -> Probes | None:

@@ -78,10 +78,20 @@ def _why(one: np.ndarray, other: np.ndarray) -> str:
     """Why two scores have no correlation; empty if they have one."""
     if len(one) < LEAST:
         return f"{counted(len(one), 'document')} in both; a correlation needs {LEAST}"
-    for name, score in (("first", one), ("second", other)):
-        if not np.ptp(score) > 0:
-            return f"the {name} score is the same in all documents"
-    return ""
+    return without_variation({"the first score": one, "the second score": other})
+
+
+def without_variation(named: Mapping[str, np.ndarray]) -> str:
+    """Which of some values of documents is the same in all of them, in words.
+
+    Args:
+        named: what the values are to their values, (documents,) each.
+
+    Returns:
+        Of the first that does not vary; empty if all vary.
+    """
+    level = (name for name, values in named.items() if not np.ptp(values) > 0)
+    return next((f"{name} is the same in all documents" for name in level), "")
 
 
 def in_common(
