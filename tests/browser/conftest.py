@@ -76,13 +76,18 @@ def watch(page):
 
 
 @pytest.fixture
-def page(chromium):
+def page(chromium, tmp_path):
     """An empty page of 1000 x 800 px; the test fails if anything goes wrong on it unnoticed."""
     context = chromium.new_context(viewport={"width": 1000, "height": 800})
     page = context.new_page()
     page.set_default_timeout(60_000)  # a test that hangs ends; none waits for a time
     page.problems = watch(page)
+    # pytest shows what is printed of tests that failed.
+    page.on("console", lambda said: said.type in ("error", "warning") and print(said.text[:500]))
     yield page
+    if page.url != "about:blank":
+        page.screenshot(path=tmp_path / "page.png")
+        print(f"the page at the end: {tmp_path / 'page.png'}")
     page.evaluate("() => new Promise((done) => setTimeout(done))")  # errors that are on their way
     context.close()
     if page.problems:

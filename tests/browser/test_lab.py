@@ -192,8 +192,8 @@ def test_cancel_a_long_scoring_finish_it_and_export_a_manifest(lab, wide):
     lab.until("explorer.queues.losses.wait(300), explorer.queues.long.busy", "(True, True)")
     cell(wide, 29, 0).click()
     line.get_by_role("button", name="Cancel").click()
+    progress.wait_for(state="hidden")  # the kernel has heard of it
     lab.until("explorer.queues.long.wait(300)", "True")
-    progress.wait_for(state="hidden")
     assert lab.ask("explorer.session.corpus") == "None"
     assert lab.ask(plain) == stock  # unmasked, to the last bit
     lab.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,8 @@ class LiveFigure(w.VBox):
         caption: what the figure shows, in words.
     """
 
+    children: tuple[w.Widget, ...]
+
     def __init__(
         self, camera: str = "", on_point: Callable[[str, int], object] | None = None
     ) -> None:
@@ -47,6 +50,8 @@ class LiveFigure(w.VBox):
                 clicked; None: clicks do nothing.
         """
         self.theme = "light"
+        # Figures come from task queues, themes and new views from the browser.
+        self._lock = threading.RLock()
         self._on_point = on_point
         self._config: dict[str, Any] = CONFIG
         if camera:
@@ -66,32 +71,25 @@ class LiveFigure(w.VBox):
             figure: what to show; it is changed to fit.
             anew: whether more than points and names of traces may be different.
         """
-        live = self.figure
         figure.update_annotations(font=FONT)  # which are replaced where the points move
-        # The title is escaped for plotly already.
-        self.caption.value = escaped(html.unescape(figure.layout.title.text or ""))
-        if anew or live is None or _kinds(live) != _kinds(figure):
-            _fit(figure)
-            self._put(themed(figure, self.theme))
-            return
-        with live.batch_update():
-            for old, new in zip(live.data, figure.data, strict=True):
-                if new.type == "scatterternary":
-                    old.update(
-                        a=new.a, b=new.b, c=new.c, text=new.text, marker=new.marker, name=new.name
-                    )
-                else:
-                    old.x, old.y, old.name = new.x, new.y, new.name
-            live.layout.shapes = figure.layout.shapes
-            live.layout.annotations = figure.layout.annotations
+        with self._lock:
+            # The title is escaped for plotly already.
+            self.caption.value = escaped(html.unescape(figure.layout.title.text or ""))
+            live = self.figure
+            if anew or live is None or _kinds(live) != _kinds(figure):
+                _fit(figure)
+                self._put(themed(figure, self.theme))
+            else:
+                _move(live, figure)
 
     def clear(self) -> None:
         """Show nothing again."""
-        before, self.figure = self.figure, None
-        self.caption.value = ""
-        self.set_trait("children", (self._watch, self.caption))
-        if before is not None:
-            before.close()
+        with self._lock:
+            before, self.figure = self.figure, None
+            self.caption.value = ""
+            self.children = (self._watch, self.caption)
+            if before is not None:
+                before.close()
 
     def use_theme(self, theme: str) -> None:
         """Follow the page around the figure.
@@ -99,13 +97,15 @@ class LiveFigure(w.VBox):
         Args:
             theme: "light" or "dark".
         """
-        self.theme = theme
-        if self.figure is not None:
-            themed(self.figure, theme)
+        with self._lock:
+            self.theme = theme
+            if self.figure is not None:
+                themed(self.figure, theme)
 
     def _renew(self) -> None:
-        if self.figure is not None:
-            self._put(themed(go.Figure(self.figure), self.theme))
+        with self._lock:
+            if self.figure is not None:
+                self._put(themed(go.Figure(self.figure), self.theme))
 
     def _put(self, figure: go.Figure) -> None:
         before, self.figure = self.figure, go.FigureWidget(figure)
@@ -121,6 +121,20 @@ class LiveFigure(w.VBox):
         """Of all traces, the one that holds the point is called with its number."""
         if self._on_point is not None and len(points.point_inds) and "markers" in str(trace.mode):
             self._on_point(str(trace.name), int(points.point_inds[0]))
+
+
+def _move(live: go.FigureWidget, figure: go.Figure) -> None:
+    """Give a live figure the points, names, shapes and annotations of another of the same kind."""
+    with live.batch_update():
+        for old, new in zip(live.data, figure.data, strict=True):
+            if new.type == "scatterternary":
+                old.update(
+                    a=new.a, b=new.b, c=new.c, text=new.text, marker=new.marker, name=new.name
+                )
+            else:
+                old.x, old.y, old.name = new.x, new.y, new.name
+        live.layout.shapes = figure.layout.shapes
+        live.layout.annotations = figure.layout.annotations
 
 
 def _fit(figure: go.Figure) -> None:
