@@ -27,7 +27,7 @@ from experiments.candidate_columns import COLUMNS
 from experiments.score_columns import planted_table, planted_tests
 from workbench.masking.losses import losses_of_ids
 from workbench.scoring.influence import compression_ratio
-from workbench.selection.alternative_scores import residual
+from workbench.selection.residual import residual
 from workbench.training.decoder import Decoder
 from workbench.training.planted_documents import planted_kinds, planted_tokenizer
 

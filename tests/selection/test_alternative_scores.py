@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 import workbench as wb
-from workbench.selection.alternative_scores import BUILT_IN, CONTROLLED
+from workbench.selection.alternative_scores import BUILT_IN
+from workbench.selection.residual import CONTROLLED
 
 
 @pytest.fixture

@@ -107,16 +107,16 @@ def describe(path, folder, rows):
     return {"path": name, "sha256": sha256_of(path), "bytes": size, "rows": rows}
 
 
-def lay_down_run(folder):
-    """Write a run's folder as score_corpus does, and return its ScoreTable."""
-    frame = score_table()
+def lay_down_run(folder, frame=None):
+    """Write a run's folder as score_corpus does, of scores or made-up ones; its ScoreTable."""
+    frame = score_table() if frame is None else frame
     record = run_record(frame)
     (folder / "scores").mkdir(parents=True)
-    for part in range(2):
+    for part, places in enumerate(np.array_split(np.arange(len(frame)), 2)):
         path = folder / f"scores/part-{part}.parquet"
-        rows = frame.iloc[part * 12 : (part + 1) * 12]
+        rows = frame.iloc[places]
         pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), path)
-        record["score_files"].append(describe(path, folder, 12))
+        record["score_files"].append(describe(path, folder, len(rows)))
     skipped = [
         {"doc_id": None, "domain": None, "source": "a", "row": 0, "reason": reason}
         for reason, count in SKIPPED

@@ -344,7 +344,7 @@ def select_(
     ] = None,
     clusters: Clusters = None,
     by_score: Annotated[
-        str, typer.Option(help="Column of the scores to rank by, such as contrast or excess.")
+        str, typer.Option(help="Column of the scores to rank by, such as contrast, or residual.")
     ] = "score",
     exclude: Annotated[
         Path | None, typer.Option(help="Documents to leave out, written by `workbench funnel`.")

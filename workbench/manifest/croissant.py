@@ -20,6 +20,7 @@ from workbench.scoring.schema import SCORE_ROW, columns_in
 from workbench.selection.domain_quota import By
 from workbench.selection.duplicates import Duplicates, policy_in_words
 from workbench.selection.ranking import SCORE, TIE_RULE
+from workbench.selection.residual import MEANING, RESIDUAL
 from workbench.selection.schema import NEWEST, columns_of
 
 # 2: with the duplicate policy, and its figures in the domains
@@ -118,16 +119,18 @@ def by_score_term(record: Mapping[str, Any], by_score: str) -> dict[str, str]:
         Its name and its formula.
 
     Raises:
-        ValueError: the score files of the run have no such column, so nobody could verify a ranking
-            by it.
+        ValueError: the score files of the run have no such column and it is not the residual, so
+            nobody could verify a ranking by it.
     """
+    if by_score == RESIDUAL:  # no column, but computed of theirs
+        return {"column": RESIDUAL, "formula": MEANING}
     columns = {column.name: column for column in (*SCORE_ROW, *columns_in(record))}
     if by_score not in columns or columns[by_score].type not in (pa.float64(), pa.int64()):
         own = [c.name for c in columns.values() if c.type == pa.float64()]
         raise ValueError(
             f"the documents are ranked by {by_score!r:.100}, no column of the score files, so "
-            f"nobody could verify the ranking. Rank by one of {', '.join(own)}; score_column makes "
-            "a function of the losses such a column"
+            f"nobody could verify the ranking. Rank by one of {', '.join(own)}, or "
+            f"{RESIDUAL}; score_column makes a function of the losses such a column"
         )
     return {"column": by_score, "formula": columns[by_score].meaning}
 

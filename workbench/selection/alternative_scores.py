@@ -13,13 +13,12 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from workbench.core.frames import TableLike, frame_of
 from workbench.selection.rank_agreement import agreement
 from workbench.selection.ranking import By, rank, select, with_values
+from workbench.selection.residual import residual
 
-CONTROLLED = ("loss_base", "compression_ratio", "tokens")  # what the score goes along with
 BUILT_IN = ("score", "rise", "residual", "perplexity", "length", "compression", "random")
 
 
@@ -37,9 +36,8 @@ def scorers(table: TableLike, *, seed: int = 0) -> pd.DataFrame:
 
         - rise: loss_ref - loss_base, nats a token, if the table lacks it: the score without the
           division that lets a low base loss raise it. `difference` is its older name.
-        - residual: what is left of the rank of the score inside its domain after a linear fit on
-          the ranks of base loss, compression ratio and tokens; NaN in a domain of fewer than eight
-          documents.
+        - residual: what is left of the rank of the score when those of base loss, compression
+          ratio and length are taken out (`workbench.selection.residual`).
         - perplexity: exp(loss_base).
         - length: tokens.
         - compression: the compression ratio (low: repetitive).
@@ -268,28 +266,6 @@ def scored_by(table: TableLike, scorer: str) -> pd.DataFrame:
     """
     rows = with_values(frame_of(table), scorer)
     return rows.assign(score=rows[scorer].astype(float))
-
-
-def residual(table: pd.DataFrame) -> pd.Series:
-    """Ranks of the score less what a linear fit on the ranks of CONTROLLED explains, by domain.
-
-    Args:
-        table: score, domain and the columns of CONTROLLED.
-
-    Returns:
-        With the index of the table; NaN for a document that lacks one of them, and in a domain with
-        fewer than eight that have all.
-    """
-    left = pd.Series(np.nan, index=table.index)
-    known = table[["score", *CONTROLLED]].notna().all(axis=1)
-    for _, part in table[known].groupby("domain", sort=False):
-        if len(part) < 2 * (len(CONTROLLED) + 1):
-            continue
-        ranks = [stats.rankdata(part[name]) for name in CONTROLLED]
-        design = np.stack([np.ones(len(part)), *ranks], axis=1)
-        score = stats.rankdata(part["score"])
-        left[part.index] = score - design @ np.linalg.lstsq(design, score, rcond=None)[0]
-    return left
 
 
 def _keys(table: pd.DataFrame) -> pd.MultiIndex:

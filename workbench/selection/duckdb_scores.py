@@ -21,6 +21,7 @@ from workbench.core.parquet import check_pages
 from workbench.scoring.schema import NULLABLE, SCHEMA, ScoreColumn, schema_with
 from workbench.selection.duplicates import CLUSTER_COLUMNS, check_clusters_file
 from workbench.selection.ranking import SCORE
+from workbench.selection.residual import RESIDUAL, make_residuals
 from workbench.selection.schema import (
     INTEGER_COLUMNS,
     TEXT_COLUMNS,
@@ -68,7 +69,7 @@ class ScoreFiles:
         threads: how many threads it may use; no more are started than there are cores for.
         scratch: folder that holds what does not fit in memory.
         of_user: columns of the user that the files have (`workbench.scoring.schema.columns_in`).
-        by_score: the column to rank by; rows without a value in it are left out.
+        by_score: the column to rank by, or RESIDUAL; rows without a value in it are left out.
         excluded: a Parquet file of documents (source, row, text_sha256) that are left out, or None.
 
     Attributes:
@@ -99,11 +100,11 @@ class ScoreFiles:
     ) -> None:
         self._schema, self.of_user, self.by_score = schema_with(of_user), tuple(of_user), by_score
         kind = self._schema.field(by_score).type if by_score in self._schema.names else None
-        if kind not in (pa.float64(), pa.int64()):
+        if by_score != RESIDUAL and kind not in (pa.float64(), pa.int64()):
             numbers = [field.name for field in self._schema if field.type != pa.string()]
             raise ValueError(
                 f"by_score={by_score!r:.100} is no column of numbers of the score files; they have "
-                f"{', '.join(numbers)}"
+                f"{', '.join(numbers)}, and {RESIDUAL}"
             )
         formats = {require_score_columns(path, of_user) for path in paths}
         if len(formats) > 1:
@@ -138,7 +139,13 @@ class ScoreFiles:
                     "the corpus that was scored"
                 )
             kept += " ANTI JOIN excluded USING (source, row)"
-        known = "" if by_score == SCORE else f" WHERE {_known('scored', by_score)} IS NOT NULL"
+        if by_score == RESIDUAL:
+            self._connection.execute(f"CREATE VIEW without_residual AS FROM scored{kept}")
+            make_residuals(self._connection, "without_residual", ["source", "row"])
+            kept += " JOIN residuals USING (source, row)"
+        known = f" WHERE {_known('scored', by_score)} IS NOT NULL"
+        if by_score in (SCORE, RESIDUAL):
+            known = ""
         self._connection.execute(f"CREATE VIEW files AS FROM scored{kept}{known}")
         self.clustered = clusters is not None
         if clusters is not None:
@@ -350,11 +357,12 @@ class ScoreFiles:
             domains: what `check` returned.
 
         Returns:
-            Batches of the columns of SCORE_ROW, but with the numbers of `check` for domain (in the
-            column `place`) and source, and text_key and, with clusters, cluster_key (null for a
-            document in none).
+            Batches of the columns of SCORE_ROW and the one that is ranked by, but with the numbers
+            of `check` for domain (in the column `place`) and source, and text_key and, with
+            clusters, cluster_key (null for a document in none).
         """
-        names = [name for name in self._schema.names if name not in _OTHER_FORM]
+        every = dict.fromkeys((*self._schema.names, self.by_score))
+        names = [name for name in every if name not in _OTHER_FORM]
         carried = ", ".join(f"f.{_quoted(name)}" for name in names)
         by_score = f"f.{_quoted(self.by_score)}"
         keys = f"{self._keys['text_sha256']} AS text_key"

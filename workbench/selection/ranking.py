@@ -20,6 +20,7 @@ from workbench.scoring.score_table import run_of
 from workbench.selection.domain_quota import NO_GROUP, By, DomainQuota, check_by, share_of
 from workbench.selection.duplicates import Clusters, Duplicates, limit_of, read_clusters
 from workbench.selection.filter_funnel import Funnel, excluded_rows, without_excluded
+from workbench.selection.residual import LEAST, RESIDUAL, residual
 from workbench.selection.schema import (
     FLOAT_COLUMNS,
     INTEGER_COLUMNS,
@@ -35,7 +36,7 @@ TIE_RULE = (
     "then source, then row, each ascending"
 )
 
-_WHY_MISSING = WHY_MISSING | {"residual": "no domain has documents enough (`scorers`)"}
+_WHY_MISSING = WHY_MISSING | {RESIDUAL: f"no domain has {LEAST} documents"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -138,8 +139,10 @@ def select(
             Documents of a domain with the same cluster are near-duplicates; a document that is
             not listed has none. Exact duplicates (text_sha256) need no clusters.
         by_score: the column to rank by, highest first: "score", the paper's, or any other column of
-            numbers. Documents without a value in it are left out, and counted. A manifest can be
-            written of the columns of `score_corpus` alone, since others could not be verified.
+            numbers. Documents without a value in it are left out, and counted. "residual" needs no
+            column: it is computed of the documents that are ranked
+            (`workbench.selection.residual`). A manifest can be written of it and of the columns of
+            `score_corpus` alone, since others could not be verified.
         exclude: what `funnel` gave, or its file: the documents that it excludes are not ranked, and
             the manifest states how many at each stage.
 
@@ -276,11 +279,13 @@ def with_values(frame: pd.DataFrame, by_score: str) -> pd.DataFrame:
         by_score: name of the column.
 
     Returns:
-        The rows that have a value in it.
+        The rows that have a value in it; those of "residual" are computed of the frame.
 
     Raises:
         ValueError: it is no column of numbers, has no value in any row, or an infinite one.
     """
+    if by_score == RESIDUAL:
+        frame = frame.assign(**{RESIDUAL: residual(frame)})
     if by_score not in frame or by_score in TEXT_COLUMNS:
         numbers = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
         raise ValueError(

@@ -21,12 +21,16 @@ def test_the_columns_are_those_with_a_value(corpus):
         corpus.column("note")
 
 
-def test_the_residual_is_that_of_the_scorer_and_no_column_to_choose_by(table):
+def test_the_residual_is_that_of_the_scorer_and_can_be_chosen_by(table):
     corpus = ScoredCorpus(table)
     known = table["compression_ratio"].notna()
     of_text = wb.scorers(table[known]).set_index("row")["residual"]
     shown = pd.Series(corpus.column("residual"), index=corpus._rows.scores["row"])
     np.testing.assert_allclose(shown[of_text.index], of_text)
     assert shown.drop(of_text.index).isna().all()  # compression is one of its controls
-    assert "residual" not in corpus.rankings
+    assert "residual" in corpus.rankings
     assert "residual" not in corpus.selection.table
+    corpus.cut(0.3, by_score="residual")
+    chosen = wb.select(table, 0.3, by_score="residual")
+    assert set(corpus.selection.chosen["row"]) == set(chosen.chosen["row"])
+    assert corpus.selection.without_value == (~known).sum()

@@ -32,6 +32,7 @@ from workbench.manifest.mixture import MIXTURE
 from workbench.manifest.selection_rows import SelectionRows
 from workbench.manifest.verification.verify import verify_manifest
 from workbench.manifest.writing import MANIFEST_FILE
+from workbench.selection.residual import RESIDUAL
 
 INDEX_FILE, STARTED_FILE, LOCK_FILE = "index.json", ".materialising", ".lock"
 # 1: the rows had neither score nor rank; 2: the paper's score alone, whatever ranked; 3: also the
@@ -179,6 +180,7 @@ def read_index(out: str | os.PathLike[str]) -> dict[str, Any]:
 def _chosen(selection: Path, repeat: int | Mapping[str, int], by_score: str) -> SelectionRows:
     """The chosen rows; their column `repeat` is multiplied by what was asked for."""
     columns = dict.fromkeys(("domain", "tokens", "score", by_score, "rank", "repeat"))
+    columns.pop(RESIDUAL, None)  # which is in no file
     chosen = SelectionRows(selection, list(columns), chosen_only=True)
     factors = _factors(repeat, chosen.domains)
     chosen.columns["repeat"] = chosen.columns["repeat"] * factors[chosen.columns["domain"]]

@@ -1,7 +1,8 @@
 """The columns of materialised shards: what each holds, and the score that the documents are in by.
 
 A selection ranks by the paper's score or by another column of its score files. The rows have the
-paper's score and the rank in any case, and that other column under its own name besides.
+paper's score and the rank in any case, and that other column under its own name besides. The
+residual is in no file: their rank says all of it that a document has by itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from workbench.scoring.schema import FORMULA
+from workbench.selection.residual import RESIDUAL
 from workbench.selection.schema import NEWEST, SelectionColumn, columns_of
 
 COLUMNS = (
@@ -39,7 +41,8 @@ def shard_columns(by_score: Mapping[str, str], metadata: bool) -> list[Selection
         metadata: whether other columns of the corpus go along.
 
     Returns:
-        COLUMNS; behind the score, the column to rank by where it is none of these; METADATA.
+        COLUMNS; behind the score, the column to rank by where it is none of these and in the
+        selection; METADATA.
 
     Raises:
         ValueError: the column to rank by has the name of another column of the shards.
@@ -51,7 +54,7 @@ def shard_columns(by_score: Mapping[str, str], metadata: bool) -> list[Selection
             f"the documents are ranked by a column {name!r}, which in shards is the name of "
             "another: give the scorer another name and score again"
         )
-    if name not in present:
+    if name not in (*present, RESIDUAL):
         built_in = {column.name: column for column in columns_of(NEWEST)}
         kind = built_in[name][1:3] if name in built_in else (pa.float64(), "cr:Float64")
         columns.insert(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from workbench.analysis.confounding import confound_values
 from workbench.scoring.schema import SCORE_ROW, columns_in
-from workbench.selection.alternative_scores import residual
+from workbench.selection.residual import MEANING, RESIDUAL, residual
 
 # What every scored corpus has; `ScoredCorpus.column_names` says what one has beside them.
 COLUMNS = (
@@ -18,7 +18,6 @@ COLUMNS = (
 
 REPETITION = "repetition"  # share of the predicted tokens that are not novel
 BOILERPLATE = "shared_ngrams"  # share of the n-grams that stand in other documents, once measured
-RESIDUAL = "residual"  # of the score, once base loss, repetition and length are taken out
 MADE_HERE = (REPETITION, BOILERPLATE, RESIDUAL)  # and in no run
 
 
@@ -29,15 +28,13 @@ def with_made_columns(ranked: pd.DataFrame) -> pd.DataFrame:
         ranked: a score table.
 
     Returns:
-        The table with these columns; a column RESIDUAL of its own stays.
+        The table with these columns.
     """
     made = ranked.copy(deep=False)
     repetition = confound_values(made)[REPETITION]
     if repetition.notna().any():
         made[REPETITION] = repetition
-    if RESIDUAL not in made:
-        made[RESIDUAL] = residual(made)
-    return made
+    return made.assign(**{RESIDUAL: residual(made)})
 
 
 def column_meanings(run: dict[str, Any] | None) -> dict[str, str]:
@@ -53,8 +50,7 @@ def column_meanings(run: dict[str, Any] | None) -> dict[str, str]:
     meanings = {column.name: column.meaning for column in (*SCORE_ROW, *own)}
     return meanings | {
         REPETITION: "Share of the predicted tokens that are no novel ones",
-        RESIDUAL: "What is left of the rank of the score in its domain after a fit on those "
-        "of base loss, compression and length; to choose by it, wb.scorers makes it a column",
+        RESIDUAL: MEANING,
         BOILERPLATE: "Boilerplate: share of its runs of 13 words that stand in two or more "
         "other documents of the corpus",
     }

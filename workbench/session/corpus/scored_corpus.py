@@ -28,7 +28,7 @@ from workbench.scoring.score_table import run_of
 from workbench.selection.ranking import SCORE, By, Selection, rank
 from workbench.session.corpus.columns import (
     BOILERPLATE,
-    MADE_HERE,
+    REPETITION,
     column_meanings,
     with_made_columns,
 )
@@ -234,8 +234,8 @@ class ScoredCorpus:
     @property
     def rankings(self) -> tuple[str, ...]:
         """The columns that `cut` can rank by, the paper's score first."""
-        own = {*MADE_HERE, "rank", "margin", SCORE}  # made here, or by the cut itself
-        return (SCORE, *(name for name in self.numeric_columns if name not in own))
+        others = {REPETITION, BOILERPLATE, "rank", "margin", SCORE}  # made here, or by the cut
+        return (SCORE, *(name for name in self.numeric_columns if name not in others))
 
     @cached_property
     def column_meanings(self) -> dict[str, str]:
