@@ -17,12 +17,16 @@ def mask_of(total, masked):
     return bytes(i in masked for i in range(total))
 
 
-def show(page, layers=6, heads=4, masked=(), values=None, legend=None, theme="light", reference=()):
+def show(
+    page, layers=6, heads=4, masked=(), values=None, legend=None, theme="light", reference=(),
+    headless=(),
+):  # fmt: skip
     """Mount a grid; cell i is head i % heads of layer i // heads."""
     total = layers * heads
     traits = {
         "layers": layers,
         "heads": heads,
+        "headless": list(headless),
         "mask": mask_of(total, set(masked)),
         "reference": mask_of(total, set(reference)),
         "chosen": -1,

@@ -127,6 +127,20 @@ def test_escape_gives_a_drag_up(page):
 # ---- keyboard ------------------------------------------------------------------------------------
 
 
+def test_layers_without_heads_are_passed_over(page):
+    show(page, headless=[1, 4])
+    page.locator('.aiw-label[data-head="1"]').click()
+    assert masked(page) == [1, 9, 13, 21]
+    page.locator('.aiw-label[data-layer="1"]').click()
+    cell(page, 5).click()
+    assert masked(page) == [1, 9, 13, 21]
+    drag(page, 14, 18)
+    assert masked(page) == [1, 9, 13, 14, 21]
+    assert cell(page, 5).get_attribute("aria-label") == "layer 1 has no attention heads"
+    page.locator('.aiw-label[data-head="1"]').click()
+    assert masked(page) == [14]
+
+
 def test_keys_move_the_focus(page):
     show(page)
     page.keyboard.press("Tab")

@@ -18,6 +18,7 @@ function render({ model, el }) {
   const layers = model.get("layers");
   const heads = model.get("heads");
   const total = layers * heads;
+  const headless = new Set(model.get("headless") ?? []); // layers whose cells stand for no head
   let mask = bytesOf(model.get("mask")).slice();
   let values = floatsOf(model.get("values"));
   let reference = bytesOf(model.get("reference"));
@@ -56,6 +57,7 @@ function render({ model, el }) {
       cell.setAttribute("role", "gridcell");
       cell.dataset.index = layer * heads + head;
       cell.tabIndex = -1;
+      cell.classList.toggle("aiw-headless", headless.has(layer));
       cells[layer * heads + head] = cell;
       line.append(cell);
     }
@@ -157,6 +159,7 @@ function render({ model, el }) {
 
   function words(i) {
     const [layer, head] = split(i);
+    if (headless.has(layer)) return `layer ${layer} has no attention heads`;
     const { name = "score", digits = 2 } = model.get("legend");
     const value = Number.isNaN(values[i]) ? "no value yet" : `${name} ${fixed(values[i], digits)}`;
     return `layer ${layer}, head ${head}, ${value}, ${mask[i] ? "masked" : "not masked"}`;
@@ -229,7 +232,7 @@ function render({ model, el }) {
   // ---- changing the mask -------------------------------------------------------------------
 
   function put(i, on) {
-    if (mask[i] === on) return;
+    if (mask[i] === on || headless.has(split(i)[0])) return;
     mask[i] = on;
     paint(i);
   }
@@ -253,8 +256,9 @@ function render({ model, el }) {
     const line = [];
     for (let i = 0; i < total; i++) {
       const [l, h] = split(i);
-      if (l === layer || h === head) line.push(i);
+      if ((l === layer || h === head) && !headless.has(l)) line.push(i);
     }
+    if (!line.length) return;
     const on = line.every((i) => mask[i]) ? 0 : 1;
     line.forEach((i) => put(i, on));
     send(`${layer >= 0 ? `layer ${layer}` : `head ${head}`} ${on ? "masked" : "unmasked"}, ${count()}`);

@@ -14,7 +14,7 @@ from widgets.escaping import Report, raises
 from widgets.views.browser_files import module, stylesheet
 from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
-from workbench.models.geometry import HasGeometry
+from workbench.models.geometry import HasGeometry, geometry_of
 from workbench.models.heads import Head, HeadSet
 from workbench.session.head_colours import HeadColours
 
@@ -28,6 +28,7 @@ class HeadGrid(anywidget.AnyWidget):
     Attributes:
         layers: number of layers.
         heads: query heads of a layer.
+        headless: the layers without attention heads, whose cells do nothing.
         mask: one byte a head, layer by layer: 1 for a masked head.
         values: shape (layers, heads), float32; NaN: no value.
         reference: as `mask`, of the heads that losses are compared with.
@@ -42,6 +43,7 @@ class HeadGrid(anywidget.AnyWidget):
 
     layers = traitlets.Int().tag(sync=True)
     heads = traitlets.Int().tag(sync=True)
+    headless = traitlets.List(traitlets.Int()).tag(sync=True)
     # One byte a head, layer by layer. Plain Bytes would refuse the memoryview that comes back.
     mask = CByteMemoryView(b"").tag(sync=True)
     values = CByteMemoryView(b"").tag(sync=True)  # (layers, heads) float32
@@ -62,6 +64,7 @@ class HeadGrid(anywidget.AnyWidget):
         super().__init__(
             layers=model.num_layers,
             heads=model.num_heads,
+            headless=list(geometry_of(model).headless),
             mask=bytes(size),
             reference=bytes(size),
             values=np.full(size, np.nan, np.float32).tobytes(),
