@@ -281,6 +281,18 @@ def test_all_columns_of_the_table_are_there_and_sort(scored):
     assert (np.diff(scores) <= 0).all()  # the highest first
 
 
+def test_the_column_that_is_ranked_by_stands_first_with_a_bar(scored):
+    table, corpus = scored.documents.table, scored.session.corpus
+    for name in ("score", "rise", "score"):
+        scored.session.cut(0.2, by_score=name)
+        settled(scored)
+        keys = [one["key"] for one in table.columns]
+        assert keys[:2] == ["doc_id", name]
+        assert len(set(keys)) == len(keys)
+        bars = {one["key"]: one["bar"] for one in table.columns if one.get("bar")}
+        assert bars == {name: corpus.extent(name)}
+
+
 # ---- filters ----------------------------------------------------------------------------------
 
 

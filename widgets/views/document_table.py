@@ -151,8 +151,8 @@ def columns_of(corpus: ScoredCorpus) -> list[dict[str, Any]]:
         corpus: the scored corpus.
 
     Returns:
-        The columns of COLUMNS that it has, and those of its user behind them; a bar behind the
-        values of the score.
+        The columns of COLUMNS that it has, and those of its user behind them. The one that the cut
+        ranks by comes right after the name, with a bar behind its values.
     """
     meanings = corpus.column_meanings
     known = [
@@ -166,7 +166,7 @@ def columns_of(corpus: ScoredCorpus) -> list[dict[str, Any]]:
         for key in corpus.numeric_columns
         if key not in keys
     ]
-    return [
-        described | {"bar": corpus.extent("score")} if described["key"] == "score" else described
-        for described in known
-    ]
+    ranked_by = corpus.selection.by_score
+    first = [described for described in known if described["key"] in ("doc_id", ranked_by)]
+    first[1] |= {"bar": corpus.extent(ranked_by)}
+    return first + [described for described in known if described not in first]
