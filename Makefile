@@ -28,7 +28,7 @@ NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(EACH_CORE)
 	--no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600
 # Those that take longest come first, so that no process waits long for another at the end.
 SHORT_NOTEBOOKS = $(foreach number,04 03 01 02,$(wildcard notebooks/$(number)_*.ipynb))
-LONGEST = $(wildcard notebooks/11_*.ipynb)
+LONGEST = $(foreach number,07 08 14 06 11 13 12,$(wildcard notebooks/$(number)_*.ipynb))
 START = $(wildcard notebooks/00_*.ipynb) # holds no code
 LONG_NOTEBOOKS = $(LONGEST) $(filter-out $(START) $(SHORT_NOTEBOOKS) $(LONGEST),$(wildcard notebooks/*.ipynb))
 

@@ -257,10 +257,11 @@ def _objective(
     law: PowerSum, theta: np.ndarray, logs: np.ndarray, target: np.ndarray, delta: float
 ) -> tuple[float, np.ndarray]:
     """Sum of Huber losses of log residuals, in units of delta squared, and its gradient."""
-    away = (law.log_loss(theta, logs) - target) / delta
+    log_loss, slopes = law.linearised(theta, logs)
+    away = (log_loss - target) / delta
     size = np.abs(away)
     value = float(np.where(size <= 1, size**2 / 2, size - 0.5).sum())
-    return value, np.clip(away, -1, 1) @ law.jacobian(theta, logs) / delta
+    return value, np.clip(away, -1, 1) @ slopes / delta
 
 
 def _at_bound(law: PowerSum, theta: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -132,19 +132,21 @@ class PowerSum:
         """
         return np.log(self.parts(theta, logs).sum(axis=1))
 
-    def jacobian(self, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
-        """Derivatives of log L by the parameters.
+    def linearised(self, theta: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log L of each run, and its derivatives by the parameters.
 
         Args:
             theta: the parameters, shape (parameters,).
             logs: log x_i less the centre, shape (runs, inputs).
 
         Returns:
-            Shape (runs, parameters).
+            Shapes (runs,) and (runs, parameters).
         """
         parts = self.parts(theta, logs)
-        shares = parts / parts.sum(axis=1, keepdims=True)
-        return np.concatenate([shares, -logs * shares[:, self.constant :]], axis=1)
+        total = parts.sum(axis=1)
+        shares = parts / total[:, None]
+        slopes = np.concatenate([shares, -logs * shares[:, self.constant :]], axis=1)
+        return np.log(total), slopes
 
     def named(self, theta: np.ndarray, centre: np.ndarray) -> dict[str, float]:
         """The parameters as the law is written, for raw x_i.
@@ -233,7 +235,7 @@ class ScalingFit:
         is narrow where it ought to be endless.
         """
         logs = np.log(measured(self.runs, self.law.inputs)) - self.centre
-        slopes = self.law.jacobian(self.theta, logs)
+        _, slopes = self.law.linearised(self.theta, logs)
         lengths = np.linalg.norm(slopes, axis=0)
         still = lengths <= FLAT
         _, sizes, directions = np.linalg.svd(slopes / np.where(still, 1, lengths))
