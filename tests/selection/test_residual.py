@@ -6,16 +6,18 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 from support.run_folders import DATE, documents, edit_json, failures, lay_down_run
 
 import workbench as wb
+from workbench.core.bounded_duckdb import connect
 from workbench.corpus.reading import text_sha256
 from workbench.manifest.export.materialisation import materialise
 from workbench.manifest.export.shard_checks import verify_materialised
-from workbench.selection.residual import CONTROLLED, LEAST, MEANING, residual
+from workbench.selection.residual import CONTROLLED, LEAST, MEANING, make_residuals, residual
 
 DOMAINS = ("code", 'a\'b "c"', "z\0y", "few")
 
@@ -99,6 +101,18 @@ def test_it_ranks_the_same_in_memory_and_from_files_and_verifies(tmp_path):
     stated = json.loads(made[1])["aiw:selection"]["by_score"]
     assert stated == {"column": "residual", "formula": MEANING}
     assert "residual" not in pq.read_schema(folder / "selection.parquet").names
+
+
+def test_a_domain_that_memory_does_not_hold_is_fitted_on_disk(tmp_path):
+    """Its columns are ranked one at a time: all of them at once would be more than it may take."""
+    rows = scores(400_000, ties=997).assign(domain="one").drop(columns="text_sha256")
+    with connect(tmp_path, memory="40MB", threads=2) as connection:
+        connection.register("rows", pa.Table.from_pandas(rows, preserve_index=False))
+        make_residuals(connection, "rows", ["source", "row"])
+        found = connection.sql("SELECT row, residual FROM residuals").df().set_index("row")
+    expected = plain(rows).dropna()
+    np.testing.assert_allclose(found["residual"].loc[expected.index], expected, atol=1e-5)
+    assert len(found) == len(expected)
 
 
 def test_documents_that_are_left_out_are_in_no_fit(tmp_path):

@@ -75,22 +75,30 @@ def make_residuals(connection: DuckDBPyConnection, rows: str, keys: Sequence[str
         keys: names of its columns that say which document a row is; they become columns of
             `residuals`, beside RESIDUAL.
     """
+    run = connection.execute
     key = ", ".join(f'"{name}"' for name in keys)
-    # Twice the mean rank, the lowest value first, less its mean over the domain.
-    centred = ", ".join(
-        f"(2 * rank() OVER (PARTITION BY domain ORDER BY {name}) + "
-        f"count(*) OVER (PARTITION BY domain, {name}) - 2 - count(*) OVER (PARTITION BY domain)"
-        f")::BIGINT AS {name}"
-        for name in _FITTED
-    )
     known = " AND ".join(f"{name} IS NOT NULL AND NOT isnan({name})" for name in _FITTED)
-    connection.execute(
-        f"CREATE TABLE centred_ranks AS SELECT {key}, domain, {centred} FROM {rows} WHERE {known}"
+    run(f"CREATE TABLE fitted AS SELECT {key}, domain, {', '.join(_FITTED)} FROM {rows} "
+        f"WHERE {known}")  # fmt: skip
+    for name in _FITTED:  # one at a time, with nothing carried along, since it is held in memory
+        run(
+            f"CREATE TABLE rank_{name} AS SELECT rowid AS line, rank() OVER same + count(*) OVER "
+            f"same AS twice FROM fitted WINDOW same AS (PARTITION BY domain ORDER BY {name})"
+        )
+    # Twice the mean rank, the lowest value first, less its mean over the domain.
+    centred = ", ".join(f"rank_{name}.twice - 1 - documents AS {name}" for name in _FITTED)
+    joined = " ".join(f"JOIN rank_{name} ON rank_{name}.line = f.rowid" for name in _FITTED)
+    run(
+        f"CREATE TABLE centred_ranks AS SELECT f.rowid AS line, domain, {centred} FROM fitted f "
+        "JOIN (SELECT domain, count(*) AS documents FROM fitted GROUP BY domain) USING (domain) "
+        f"{joined}"
     )
+    for name in _FITTED:
+        run(f"DROP TABLE rank_{name}")
     pairs = list(combinations_with_replacement(_FITTED, 2))
     sums = ", ".join(f"sum({one}::HUGEINT * {other})" for one, other in pairs)
     fits: dict[str, list[float | str]] = {name: [] for name in ("domain", *CONTROLLED)}
-    for domain, *found in connection.execute(
+    for domain, *found in run(
         f"SELECT domain, {sums} FROM centred_ranks GROUP BY domain HAVING count(*) >= {LEAST}"
     ).fetchall():
         products = {frozenset(pair): int(value) for pair, value in zip(pairs, found, strict=True)}
@@ -100,12 +108,12 @@ def make_residuals(connection: DuckDBPyConnection, rows: str, keys: Sequence[str
     kinds = [pa.string(), *(pa.float64() for _ in CONTROLLED)]
     connection.register("fits", pa.table(fits, pa.schema(zip(fits, kinds, strict=True))))
     explained = " + ".join(f"w.{name} * r.{name}" for name in CONTROLLED)
-    carried = ", ".join(f'r."{name}"' for name in keys)
-    connection.execute(
-        f"CREATE TABLE residuals AS SELECT {carried}, (r.score - ({explained})) / 2 AS {RESIDUAL} "
-        "FROM centred_ranks r JOIN fits w USING (domain)"
+    run(
+        f"CREATE TABLE residuals AS SELECT {key}, (r.score - ({explained})) / 2 AS {RESIDUAL} "
+        "FROM centred_ranks r JOIN fits w USING (domain) JOIN fitted f ON f.rowid = r.line"
     )
-    connection.execute("DROP TABLE centred_ranks")
+    run("DROP TABLE centred_ranks")
+    run("DROP TABLE fitted")
     connection.unregister("fits")
 
 
