@@ -193,6 +193,9 @@ def test_runs_are_pasted_chosen_clicked_and_kept_without_python(chromium, tmp_pa
         button(page, "Take these runs").click()
         page.locator(".aiw-scaling", has_text="lacks the columns tokens").wait_for()
         page.locator(".aiw-cells textarea").fill(CELLS)
+        page.locator(".aiw-cells textarea").blur()
+        # A value waits in the browser until its predecessor is acknowledged; a click does not.
+        lab.until("explorer.runs.table.cells.value.split()[1]", "tokens")
         button(page, "Take these runs").click()
         lab.until("explorer.desk.brought", "pasted cells")
         assert lab.ask("len(explorer.desk.runs)") == "12"
