@@ -161,10 +161,13 @@ def test_the_texts_of_a_selection_by_it_are_written_with_rank_and_score(tmp_path
     assert verify_materialised(tmp_path / "out", folder)["by_score"] == index["by_score"]
 
 
-def test_without_its_columns_or_documents_enough_there_is_none():
+def test_without_its_columns_or_documents_enough_there_is_none(tmp_path):
     with pytest.raises(ValueError, match=r"needs the columns \['tokens'\]"):
         residual(scores().drop(columns="tokens"))
     few = scores().query("domain == 'few'")
     with pytest.raises(ValueError, match="no document has a value of 'residual': no domain has 8"):
         wb.select(few, by_score="residual")
+    lay_down_run(tmp_path / "run", few)
+    with pytest.raises(ValueError, match="with a value of 'residual': no domain has 8 documents"):
+        wb.select_files(tmp_path / "run", by_score="residual")
     assert residual(few[:0]).empty

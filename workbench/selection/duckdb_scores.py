@@ -20,7 +20,7 @@ from workbench.core.bounded_duckdb import connect
 from workbench.core.parquet import check_pages
 from workbench.scoring.schema import NULLABLE, SCHEMA, ScoreColumn, schema_with
 from workbench.selection.duplicates import CLUSTER_COLUMNS, check_clusters_file
-from workbench.selection.ranking import SCORE
+from workbench.selection.ranking import SCORE, why_missing
 from workbench.selection.residual import RESIDUAL, make_residuals
 from workbench.selection.schema import (
     INTEGER_COLUMNS,
@@ -207,7 +207,8 @@ class ScoreFiles:
         totals = self._rows("SELECT min(least), sum(bad), bool_and(hex) FROM domains")[0]
         if totals[0] is None:
             what = "" if self.by_score == SCORE else f" with a value of {self.by_score!r}"
-            raise ValueError(f"there are no rows{what}, so there is nothing to rank")
+            why = why_missing(self.by_score)
+            raise ValueError(f"there are no rows{what}{why}, so there is nothing to rank")
         if totals[0] < 1:
             where = "SELECT doc_id, tokens FROM files WHERE tokens < 1 LIMIT 1"
             raise ValueError(lacks_tokens(*self._rows(where)[0]))

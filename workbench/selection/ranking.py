@@ -298,13 +298,25 @@ def with_values(frame: pd.DataFrame, by_score: str) -> pd.DataFrame:
         raise ValueError(f"{int(np.isinf(values).sum())} values of {by_score!r} are infinite")
     there = ~np.isnan(values)
     if not there.any():
-        why = _WHY_MISSING.get(by_score, "")
-        why += ", or the scores are older than the column (score again)" * (by_score in WHY_MISSING)
         raise ValueError(
-            f"no document has a value of {by_score!r}{f': {why}' if why else ''}; so there is "
-            "nothing to rank by"
+            f"no document has a value of {by_score!r}{why_missing(by_score)}; so there is nothing "
+            "to rank by"
         )
     return frame.assign(**{by_score: column})[there]
+
+
+def why_missing(by_score: str) -> str:
+    """Why no document may have a value in a column.
+
+    Args:
+        by_score: name of the column.
+
+    Returns:
+        A colon and the reason, to be put behind its name; nothing where none is known.
+    """
+    why = _WHY_MISSING.get(by_score, "")
+    why += ", or the scores are older than the column (score again)" * (by_score in WHY_MISSING)
+    return f": {why}" if why else ""
 
 
 def _check_column(
