@@ -167,6 +167,10 @@ def columns_of(corpus: ScoredCorpus) -> list[dict[str, Any]]:
         if key not in keys
     ]
     ranked_by = corpus.selection.by_score
-    first = [described for described in known if described["key"] in ("doc_id", ranked_by)]
-    first[1] |= {"bar": corpus.extent(ranked_by)}
-    return first + [described for described in known if described not in first]
+    known.sort(key=lambda described: described["key"] not in ("doc_id", ranked_by))
+    return [
+        described | {"bar": corpus.extent(ranked_by)}
+        if described["key"] == ranked_by
+        else described
+        for described in known
+    ]

@@ -143,10 +143,9 @@ class ScoreFiles:
             self._connection.execute(f"CREATE VIEW without_residual AS FROM scored{kept}")
             make_residuals(self._connection, "without_residual", ["source", "row"])
             kept += " JOIN residuals USING (source, row)"
-        known = f" WHERE {_known('scored', by_score)} IS NOT NULL"
-        if by_score in (SCORE, RESIDUAL):
-            known = ""
-        self._connection.execute(f"CREATE VIEW files AS FROM scored{kept}{known}")
+        elif by_score != SCORE:
+            kept += f" WHERE {_known('scored', by_score)} IS NOT NULL"
+        self._connection.execute(f"CREATE VIEW files AS FROM scored{kept}")
         self.clustered = clusters is not None
         if clusters is not None:
             check_clusters_file(clusters)

@@ -58,7 +58,10 @@ def residual(table: pd.DataFrame) -> pd.Series:
     domains = pa.array(table["domain"].astype("str"), pa.string())
     rows = pa.table({"place": pa.array(range(len(table))), "domain": domains} | columns)
     left = pd.Series(float("nan"), index=range(len(table)), dtype="float64")
-    with connect(Path(tempfile.gettempdir()), memory="4GB", threads=1) as connection:
+    with (
+        tempfile.TemporaryDirectory(prefix="workbench-residual-") as scratch,
+        connect(Path(scratch), memory="4GB", threads=1) as connection,
+    ):
         connection.register("rows", rows)
         make_residuals(connection, "rows", ["place"])
         made = connection.sql("FROM residuals").to_arrow_table().to_pandas()
