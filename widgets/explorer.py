@@ -91,7 +91,10 @@ class Explorer(w.VBox):
         self.heads = HeadsPanel(session, self.status)
         self.text = TextPanel(session, self.status)
         self.head_list = HeadListPanel(session, self.status, self.queues, self.heads.grid)
-        self.documents = DocumentsPanel(session, self.status, self.queues, corpus)
+        self.documents = DocumentsPanel(
+            session, self.status, self.queues, corpus,
+            on_rank=lambda filters, note: self.selection.rank_among(filters, note),
+        )  # fmt: skip
         self.selection = SelectionPanel(
             session, self.status, self.queues, self.documents.narrow
         )  # fmt: skip

@@ -120,7 +120,7 @@ def test_a_figure_fits_and_follows_the_theme_after_its_cell_was_moved(lab, page)
     assert [line for line in console if re.search("state|undefined|plotly", line)] == []
 
 
-def test_nothing_scrolls_sideways_in_any_tab(lab, page):
+def test_nothing_scrolls_sideways_in_any_tab_and_what_lies_in_a_box_is_ranked(lab, page):
     page.set_default_timeout(PATIENCE)
     lab.notebook("narrow.ipynb", EXPLORER)
     page.set_viewport_size({"width": 1100, "height": 700})
@@ -134,9 +134,29 @@ def test_nothing_scrolls_sideways_in_any_tab(lab, page):
             page.locator(".aiw-explorer button:visible", has_text="Plot").click()
             page.locator(".aiw-scatter canvas:visible").wait_for()
             page.locator(".aiw-doc-row:visible:not(.aiw-loading)").first.wait_for()
+            rank_those_in_a_box(page)
         if name == "Selec":
             fits(page)
         nothing_is_cut(page, name)
+    lab.settle()
+    ranked = "len(explorer.session.corpus.selection.table)"
+    assert 0 < int(lab.ask(ranked)) < int(lab.ask("len(explorer.session.corpus)"))
+    page.locator(".aiw-explorer button:visible", has_text="Export").click()
+    page.locator(".aiw-note-line:visible", has_text="inside a shape").wait_for()
+    assert lab.ask("wb.verify_manifest(explorer.session.corpus.folder).ok") == "True"
+
+
+def rank_those_in_a_box(page):
+    """Drag over the left half of the plot, and rank what is inside."""
+    frame = page.locator(".aiw-scatter-frame")
+    frame.scroll_into_view_if_needed()
+    box = frame.bounding_box()
+    page.mouse.move(box["x"] + 48, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    page.locator(".aiw-explorer button:visible:enabled", has_text="Rank these").click()
+    page.locator(".aiw-note-line:visible", has_text="ranked: see").wait_for()
 
 
 @pytest.mark.slow

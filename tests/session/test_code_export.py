@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from support.models import make_hf, make_model, make_tokenizer
 
 import workbench as wb
 from workbench.loading.load import _call
+from workbench.session.corpus.columns import BOILERPLATE
 
 TEXTS = [
     "plain", "it's \"quoted\" '''thrice''' \"\"\"twice\"\"\"", "back\\slash \\n \\u0041 \\",
@@ -177,6 +179,47 @@ def test_the_documents_left_out_come_back(tiny, corpus, tmp_path):
     session.cut(0.5, exclude=funnel)
     assert "# its funnel lay in memory" in session.code()
     rebuilt(session)
+
+
+def test_the_documents_that_are_ranked_come_back(tiny, corpus, tmp_path):
+    session = wb.Session(tiny, "some text", "L0H1 L1H3")
+    session.score(corpus, tmp_path / "run", **COLUMNS)
+    median = {name: float(np.median(session.corpus.column(name))) for name in ("score", "tokens")}
+    corners = [(0.5 * i, median["score"]) for i in range(40)] + [(20.0, 9.0), (0.0, 9.0)]
+    among = {
+        "contains": "d", "ranges": {"tokens": (0.0, median["tokens"])},
+        "lasso": {"across": "loss_base", "up": "score", "corners": corners},
+    }  # fmt: skip
+    session.cut(0.5, among={name: among[name] for name in ("contains", "ranges")})
+    code = session.code()
+    assert "among=ranked)" in code
+    again = rebuilt(session)
+    same(again, session)
+    assert again.corpus.selection.table.equals(session.corpus.selection.table)
+    assert again.corpus.among == session.corpus.among
+    assert 0 < len(again.corpus.selection.table) < len(again.corpus)
+    del among["ranges"]
+    session.cut(0.5, among=among)
+    code = session.code()
+    written = code[code.index("ranked = ") : code.index("session.cut(")]
+    assert max(map(len, written.splitlines())) <= 100
+    assert rebuilt(session).corpus.selection.table.equals(session.corpus.selection.table)
+    assert "measure_boilerplate" not in code
+    session.corpus.among["ranges"] = {BOILERPLATE: (0.0, 0.5)}  # no column that the run keeps
+    code = session.code()
+    assert 0 < code.index("session.measure_boilerplate()\n") < code.index("session.cut(")
+
+
+def test_a_name_in_another_script_is_written_in_ascii(tiny, corpus, tmp_path):
+    session = wb.Session(tiny, "some text", "L0H1 L1H3")
+    session.score(corpus, tmp_path / "run", **COLUMNS)
+    session.cut(0.5, among={"ranges": {"score": (-9.0, 9.0)}, "contains": ""})
+    session.corpus.among["contains"] = "é\u202e中'"
+    code = session.code()
+    assert code.isascii()
+    names = {}
+    exec(next(line for line in code.splitlines() if line.startswith("ranked")), names)
+    assert names["ranked"] == session.corpus.among
 
 
 def test_a_list_of_paths_comes_back(tiny, corpus, tmp_path):

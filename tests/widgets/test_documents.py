@@ -358,6 +358,57 @@ def test_the_plot_chooses_and_opens(scored):
     assert scored.session.position == documents.table.opened == 7
 
 
+def test_those_that_pass_the_filters_are_ranked_and_all_again(scored):
+    documents, selection, corpus = scored.documents, scored.selection, scored.session.corpus
+    assert documents.rank.disabled
+    assert selection.everyone.disabled
+    assert "ranked are all scored documents" in selection.among.value
+    documents.plot.value = True
+    settled(scored)
+    middle = float(np.median(corpus.column("score")))
+    box = [[-9.0, middle], [99.0, middle], [99.0, 9.0], [-9.0, 9.0]]
+    heard(documents.scatter.points, action="select", corners=box)
+    documents.rank.click()
+    settled(scored)
+    above = np.flatnonzero(corpus.column("score") > float(f"{middle:.5g}"))
+    assert len(corpus.selection.table) == len(above) < 40
+    assert "ranked: see Selection" in documents.note.value
+    words = f"{len(above)} documents are ranked, {len(corpus.selected)} of them chosen"
+    assert words in scored.status.words.value
+    assert set(corpus.selected) <= set(above)
+    words = "inside a shape drawn over score and loss_base"
+    assert words in selection.among.value
+    assert f"{40 - len(above)} documents are left out by the filters" in selection.counts.value
+    assert "among=ranked)" in scored.session.code()
+    selection.fraction.value = 0.5  # the filters stay when something else is moved
+    settled(scored)
+    assert len(corpus.selection.table) == len(above)
+    documents.clear.click()  # shows all, and ranks as before
+    assert documents.table.total == 40
+    assert words in selection.among.value
+    selection.export.click()
+    settled(scored)
+    assert f"of those that pass {words} written" in selection.note.value
+    assert wb.verify_manifest(corpus.folder).ok
+    selection.everyone.click()
+    settled(scored)
+    assert len(corpus.selection.table) == 40
+    assert "left out" not in selection.counts.value
+
+
+def test_what_follows_from_the_ranking_cannot_come_before_it(scored):
+    documents = scored.documents
+    documents.domain.value = "a"
+    documents.only.value = True
+    documents.rank.click()
+    assert "which documents are selected follows from the ranking" in documents.note.value
+    documents.only.value = False
+    heard(documents.table, action="range", key="rank", bins=[0, 3])
+    documents.rank.click()
+    assert "rank follow from the ranking" in documents.note.value
+    assert scored.session.corpus.among is None
+
+
 def test_confounds_stand_above_the_plot(scored):
     documents, corpus = scored.documents, scored.session.corpus
     documents.plot.value = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as w
@@ -18,6 +18,12 @@ from widgets.tasks.task_queues import TaskQueues
 from widgets.views.document_table import BEGINNING, DocumentTable
 from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
+from workbench.session.corpus.filters import (
+    Filters,
+    Lasso,
+    describe_filters,
+    require_filters_before_ranking,
+)
 from workbench.session.corpus.scored_corpus import Extreme, ScoredCorpus
 from workbench.session.session import Session
 
@@ -33,7 +39,12 @@ class DocumentsPanel(w.VBox):
     """Scores or loads a corpus, and looks through it."""
 
     def __init__(
-        self, session: Session, status: StatusLine, queues: TaskQueues, corpus: Any
+        self,
+        session: Session,
+        status: StatusLine,
+        queues: TaskQueues,
+        corpus: Any,
+        on_rank: Callable[[Filters, Note], object] = lambda filters, note: None,
     ) -> None:
         """Without a table until there is a scored corpus.
 
@@ -42,8 +53,11 @@ class DocumentsPanel(w.VBox):
             status: shows the errors.
             queues: do the work.
             corpus: what to score (anything that `score_corpus` reads); None: named in the panel.
+            on_rank: is called with the filters that documents are to pass to be ranked, and the
+                line that says what became of it.
         """
         self.session, self.queues, self._status = session, queues, status
+        self._on_rank = on_rank
         guarded = status.guarded
         self._ours = OwnChanges()  # of the filters, which are taken back for another corpus
         self.form = ScoringForm(session, status, queues, corpus)
@@ -65,7 +79,7 @@ class DocumentsPanel(w.VBox):
             [
                 self.origin,
                 w.HBox([self.domain, self.contains, self.only]),
-                w.HBox([self.note, self.passing, self.clear]),
+                w.HBox([self.note, self.passing, self.rank, self.clear]),
                 self._range,
                 self.scatter,
                 self.changes,
@@ -78,7 +92,7 @@ class DocumentsPanel(w.VBox):
         self._by, self._ascending = "rank", True
         self._ranges: dict[str, tuple[float, float]] = {}
         self._bins: dict[str, tuple[int, int]] = {}  # those of the ranges that were dragged
-        self._chosen: np.ndarray | None = None  # in the plot
+        self._lasso: Lasso | None = None  # in the plot
         self._narrowed: tuple[np.ndarray, str] | None = None  # a part of two selections
         self._wanted: list[int] = []  # positions whose first words are on the screen soon
 
@@ -142,6 +156,11 @@ class DocumentsPanel(w.VBox):
             description="All", layout=AUTO, tooltip="Take all filters away: show all documents"
         )
         self.clear.on_click(guarded(lambda _: self._clear()))
+        self.rank = w.Button(
+            description="Rank these", layout=AUTO,
+            tooltip="Rank and cut only the documents that pass these filters (see Selection)",
+        )  # fmt: skip
+        self.rank.on_click(guarded(lambda _: self._rank_these(), self.note))
         self._range = w.HBox(
             [w.Label("Only"), self.column, self.low, self.high], layout={"display": "none"}
         )
@@ -178,7 +197,7 @@ class DocumentsPanel(w.VBox):
             self.column.value = "score"
         self.origin.value = _one_line(corpus.describe())
         self._by, self._ascending = "rank", True
-        self._ranges, self._bins, self._chosen, self._narrowed = {}, {}, None, None
+        self._ranges, self._bins, self._lasso, self._narrowed = {}, {}, None, None
         self._wanted = []
         self.scatter.renew()
         self.changes.renew()
@@ -204,15 +223,16 @@ class DocumentsPanel(w.VBox):
         corpus = self.session.corpus
         if corpus is None:
             return
+        filters = self._filters()
+        narrowed = None if self._narrowed is None else self._narrowed[0]
         order = corpus.sort_and_filter(
-            self._by, self._ascending, self.domain.value or None, self.contains.value,
-            self.only.value, ranges=self._ranges, among=self._among(),
-        )  # fmt: skip
+            self._by, self._ascending, only_selected=self.only.value, among=narrowed, **filters
+        )
         self.table.show(corpus, order, self._by, self._ascending)
         self.table.show_histograms(corpus, self._ranges, self._bins)
         self.scatter.keep(order)
         self.changes.draw_from(order)
-        self._say_what_passes(corpus, len(order))
+        self._say_what_passes(corpus, len(order), filters)
 
     def narrow(self, positions: np.ndarray | None, words: str) -> None:
         """Show a part of the documents only.
@@ -226,24 +246,41 @@ class DocumentsPanel(w.VBox):
         self._narrowed = None if positions is None else (positions, words)
         self.arrange()
 
-    def _among(self) -> np.ndarray | None:
-        """The documents that pass what was chosen outside the table."""
-        chosen, narrowed = self._chosen, self._narrowed
-        if chosen is None or narrowed is None:
-            return chosen if narrowed is None else narrowed[0]
-        return np.intersect1d(chosen, narrowed[0])
+    def _filters(self) -> Filters:
+        """What says which documents pass, but for what follows from the selection."""
+        filters: Filters = {}
+        if self.domain.value:
+            filters["domain"] = self.domain.value
+        if self.contains.value:
+            filters["contains"] = self.contains.value
+        if self._ranges:
+            filters["ranges"] = {
+                name: (float(low), float(high)) for name, (low, high) in self._ranges.items()
+            }
+        if self._lasso is not None:
+            filters["lasso"] = self._lasso
+        return filters
 
-    def _say_what_passes(self, corpus: ScoredCorpus, count: int) -> None:
-        filters = [f"{key} {low:.4g} to {high:.4g}" for key, (low, high) in self._ranges.items()]
-        if self._chosen is not None:
-            filters.append("those chosen in the plot")
+    def _say_what_passes(self, corpus: ScoredCorpus, count: int, filters: Filters) -> None:
+        said = describe_filters(filters)
         if self._narrowed is not None:
-            filters.append(f"selections: {self._narrowed[1]}")
+            said.append(f"selections: {self._narrowed[1]}")
         of = f" of {len(corpus):,}" if count < len(corpus) else ""
         selected = len(np.intersect1d(self.table.order, corpus.selected))
         words = f"{_documents(count)}{of}, {selected:,} selected"
-        self.passing.value = _one_line("; ".join([words, *filters]))
-        self.clear.disabled = count == len(corpus) and not filters
+        self.passing.value = _one_line("; ".join([words, *said]))
+        self.clear.disabled = count == len(corpus) and not said
+        self.rank.disabled = not filters
+
+    def _rank_these(self) -> None:
+        if self.only.value or self._narrowed is not None:
+            raise ValueError(
+                "which documents are selected follows from the ranking, so it cannot say which are "
+                "ranked: take `selected` and the part of two selections away first"
+            )
+        filters = self._filters()
+        require_filters_before_ranking(filters)
+        self._on_rank(filters, self.note)
 
     def _filter(self) -> None:
         if not self._ours.under_way:
@@ -252,14 +289,14 @@ class DocumentsPanel(w.VBox):
     def _clear(self) -> None:
         with self._ours.made():
             self.domain.value, self.contains.value, self.only.value = EVERY, "", False
-        self._ranges, self._bins, self._chosen, self._narrowed = {}, {}, None, None
+        self._ranges, self._bins, self._lasso, self._narrowed = {}, {}, None, None
         self._show_range()
         self.arrange()
 
-    def _choose(self, positions: np.ndarray | None) -> None:
-        if positions is None and self._chosen is None:
+    def _choose(self, shape: Lasso | None) -> None:
+        if shape is None and self._lasso is None:
             return
-        self._chosen = positions
+        self._lasso = shape
         self.arrange()
 
     def _set_bins(self, key: str, bins: tuple[int, int] | None) -> None:

@@ -14,9 +14,9 @@ from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.own_changes import OwnChanges
 from widgets.views.scatter import Scatter
-from workbench.core.polygon import inside
 from workbench.core.text import escape_control_characters
 from workbench.session.corpus.columns import BOILERPLATE
+from workbench.session.corpus.filters import Lasso
 from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.session import Session
 
@@ -33,7 +33,7 @@ class ScatterPanel(w.VBox):
         session: Session,
         status: StatusLine,
         queues: TaskQueues,
-        on_choose: Callable[[np.ndarray | None], object],
+        on_choose: Callable[[Lasso | None], object],
         on_open: Callable[[int], object],
     ) -> None:
         """Empty until there is a scored corpus.
@@ -42,7 +42,7 @@ class ScatterPanel(w.VBox):
             session: whose corpus is drawn.
             status: shows the errors.
             queues: do the work.
-            on_choose: is called with the positions that were chosen; None: with all again.
+            on_choose: is called with the shape that was drawn; None: all are shown again.
             on_open: is called with the position of a document that was clicked.
         """
         self.session, self._queues, self._on_choose = session, queues, on_choose
@@ -68,7 +68,6 @@ class ScatterPanel(w.VBox):
             [axes, w.HBox([self.note, self.along]), self.points], layout={"display": "none"}
         )
         self._corpus: ScoredCorpus | None = None
-        self._plotted = np.empty(0), np.empty(0)
 
     def show(self, on: bool) -> None:
         """Show or hide the points.
@@ -143,7 +142,6 @@ class ScatterPanel(w.VBox):
         corpus = self._corpus
         assert corpus is not None
         (x, x_axis), (y, y_axis) = (_plotted(corpus, box.value) for box in (self.across, self.up))
-        self._plotted = x, y
         group = pd.factorize(corpus.domain_of_each, sort=True)[0]
         self.points.show(x, y, group, corpus.domains, {"x": x_axis, "y": y_axis})
 
@@ -160,17 +158,17 @@ class ScatterPanel(w.VBox):
     def _select(self, corners: Sequence[tuple[float, float]] | None) -> None:
         if corners is None:
             self._on_choose(None)
-        else:
-            self._on_choose(np.flatnonzero(inside(corners, *self._plotted)))
+        else:  # few digits, for they stand in the code that rebuilds this
+            short = [(float(f"{x:.5g}"), float(f"{y:.5g}")) for x, y in corners]
+            self._on_choose({"across": self.across.value, "up": self.up.value, "corners": short})
 
 
 def _plotted(corpus: ScoredCorpus, name: str) -> tuple[np.ndarray, dict[str, object]]:
     """A column as it is plotted, with its axis: logarithmic where it is wide."""
-    values, (low, high) = corpus.column(name), corpus.extent(name)
-    log = corpus.is_wide(name)
+    (low, high), log = corpus.extent(name), corpus.is_wide(name)
     if log:
-        values, low, high = np.log10(values), np.log10(low), np.log10(high)
-    return values, {"label": name, "low": float(low), "high": float(high), "log": log}
+        low, high = np.log10(low), np.log10(high)
+    return corpus.plotted(name), {"label": name, "low": float(low), "high": float(high), "log": log}
 
 
 def _correlation(row: Any) -> str:

@@ -18,7 +18,9 @@ from workbench.core.text import escape_control_characters
 from workbench.figures.selection import influence_histogram
 from workbench.selection.exposure_counts import exposures
 from workbench.selection.ranking import By, Selection
+from workbench.session.corpus.filters import Filters, describe_filters
 from workbench.session.corpus.placed_cut import Exclude
+from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.corpus.selection_pair import PARTS, SelectionPair
 from workbench.session.session import Session
 
@@ -73,6 +75,13 @@ class SelectionPanel(w.VBox):
         self._act = guarded(self._cut, self.note)
         for control in (self.fraction, self.by, self.by_score, self.exclude):
             control.observe(self._moved, "value")
+        self.among = w.HTML()
+        self.among.add_class("aiw-source")  # one line, cut where there is no room
+        self.everyone = w.Button(
+            description="Rank all", layout=AUTO, disabled=True,
+            tooltip="Rank all scored documents again, not only those that pass filters",
+        )  # fmt: skip
+        self.everyone.on_click(guarded(lambda _: self.rank_among(None, self.note), self.note))
         self.scored_under = w.HTML()
         self.counts = w.HTML()
         self.figure = LiveFigure()
@@ -106,6 +115,7 @@ class SelectionPanel(w.VBox):
         cut.add_class("aiw-wrap")
         self._parts = [
             cut,
+            w.HBox([self.everyone, self.among]),
             w.HBox([w.Label("Documents to leave out"), self.exclude]),
             w.HBox([w.Label("in"), self.folder, self.export]),
             self.note,
@@ -141,6 +151,9 @@ class SelectionPanel(w.VBox):
             self.fraction.value, self.by.value = chosen.fraction, chosen.by
             self.by_score.value = chosen.by_score
             self.exclude.value = str(corpus.exclude) if _is_file(corpus.exclude) else ""
+        self.everyone.disabled = not corpus.among
+        words = escaped("ranked are " + _ranked(corpus))
+        self.among.value = f'<span title="{words}">{words}</span>'
         head = "".join(f"<th>{title}</th>" for title in HEAD)
         rows = "".join(
             f"<tr><td>{escaped(escape_control_characters(str(d.domain)))}</td>"
@@ -149,7 +162,7 @@ class SelectionPanel(w.VBox):
             f"<td>{d.threshold:.4f}</td></tr>"
             for d in chosen.domains.itertuples()
         )
-        said = "; ".join(filter(None, [_without(chosen, len(corpus)), _repeated(chosen)]))
+        said = "; ".join(filter(None, [_without(corpus), _repeated(chosen)]))
         self.counts.value = (
             f'<table class="aiw-counts"><tr>{head}</tr>{rows}</table>{escaped(said)}'
         )
@@ -190,12 +203,42 @@ class SelectionPanel(w.VBox):
         }
         self._act(**moved)
 
+    def rank_among(self, filters: Filters | None, note: Note) -> None:
+        """Rank and cut other documents than before, by what the controls say.
+
+        Args:
+            filters: what documents have to pass to be ranked; None: all are ranked.
+            note: the line beside the control that asked for it.
+        """
+
+        def ranked(chosen: Selection) -> None:
+            note.say("ranked: see Selection")
+            words = f"{len(chosen.table):,} documents are ranked, {len(chosen.chosen):,}"
+            self._status.say(f"{words} of them chosen: see Selection")
+
+        values = self.fraction.value, self.by.value, self.by_score.value, self.exclude.value
+        self._rank(*values, filters, note, ranked)
+
     def _cut(self, fraction: float, by: By, by_score: str, exclude: str) -> None:
+        corpus = self.session.corpus
+        assert corpus is not None
+        self._rank(fraction, by, by_score, exclude, corpus.among, self.note, lambda _: None)
+
+    def _rank(
+        self,
+        fraction: float,
+        by: By,
+        by_score: str,
+        exclude: str,
+        among: Filters | None,
+        note: Note,
+        done: Callable[[Selection], object],
+    ) -> None:
         share = round(fraction, 4)  # a slider adds up its steps
         funnel = self._funnel(exclude)
-        self._status.beside(CUTTING, self.note)
+        self._status.beside(CUTTING, note)
         self.queues.corpus.do(
-            CUTTING, lambda: self.session.cut(share, by, by_score, funnel), lambda _: None
+            CUTTING, lambda: self.session.cut(share, by, by_score, funnel, among), done
         )
 
     def _funnel(self, file: str) -> Exclude:
@@ -208,12 +251,14 @@ class SelectionPanel(w.VBox):
         folder = self.folder.value.strip() or None
         fraction, by, by_score = round(self.fraction.value, 4), self.by.value, self.by_score.value
         funnel = self._funnel(self.exclude.value)
+        among = None if corpus is None else corpus.among
 
         def export() -> str:  # what the controls say at the click, whatever is done meanwhile
             if session.corpus is not corpus:
                 raise ValueError("another corpus was taken up since the click: export it again")
-            chosen = session.cut(fraction, by, by_score, funnel)
-            return f"{_named(chosen)} written: {session.export(folder)}; workbench verify checks it"
+            chosen = session.cut(fraction, by, by_score, funnel, among)
+            written = f"{_named(chosen, among)} written: {session.export(folder)}"
+            return f"{written}; workbench verify checks it"
 
         def written(words: str) -> None:
             self.note.say(words)
@@ -230,7 +275,7 @@ class SelectionPanel(w.VBox):
     def _keep(self) -> None:
         corpus = self.session.corpus
         assert corpus is not None
-        self._kept = _named(corpus.selection), corpus.selected
+        self._kept = _named(corpus.selection, corpus.among), corpus.selected
         self._put_beside()
 
     def _put_beside(self) -> None:
@@ -243,7 +288,7 @@ class SelectionPanel(w.VBox):
                 self.part.value = ALL
         else:
             words = SelectionPair(kept[1], corpus.selected).describe()
-            title = f"A: {kept[0]}\nB: {_named(corpus.selection)}\n{words}"
+            title = f"A: {kept[0]}\nB: {_named(corpus.selection, corpus.among)}\n{words}"
             self.pair.value = f'<span title="{escaped(title)}">{escaped(words)}</span>'
         self._narrow()
 
@@ -257,9 +302,15 @@ class SelectionPanel(w.VBox):
             self._on_narrow(SelectionPair(kept[1], corpus.selected).part(part), part)
 
 
-def _named(chosen: Selection) -> str:
+def _named(chosen: Selection, among: Filters | None) -> str:
     funnel = "" if chosen.exclude is None else ", some left out by a funnel"
-    return f"top {chosen.fraction:.0%} of the {chosen.by} by {chosen.by_score}{funnel}"
+    passing = f", of those that pass {'; '.join(describe_filters(among))}" if among else ""
+    return f"top {chosen.fraction:.0%} of the {chosen.by} by {chosen.by_score}{funnel}{passing}"
+
+
+def _ranked(corpus: ScoredCorpus) -> str:
+    words = describe_filters(corpus.among) if corpus.among else []
+    return f"the documents that pass: {'; '.join(words)}" if words else "all scored documents"
 
 
 def _is_file(exclude: Exclude) -> bool:
@@ -270,16 +321,18 @@ def _part(count: Any, total: Any, share: Any) -> str:
     return f"<span>{count:,} of {total:,}</span> <small>{share:.1%}</small>"
 
 
-def _without(chosen: Selection, scored: int) -> str:
+def _without(corpus: ScoredCorpus) -> str:
     """Which of the scored documents are not ranked, and why."""
-    count, said = chosen.without_value, []
+    chosen, said = corpus.selection, []
+    count = chosen.without_value
     if count:
         documents = "document has" if count == 1 else "documents have"
         said.append(f"{count:,} {documents} no value of {chosen.by_score} and cannot be ranked")
-    if chosen.exclude is not None:
-        left = scored - count - len(chosen.table)
+    reasons = ["the funnel"] * (chosen.exclude is not None) + ["the filters"] * bool(corpus.among)
+    if reasons:
+        left = len(corpus) - count - len(chosen.table)
         documents = "document is" if left == 1 else "documents are"
-        said.append(f"{left:,} {documents} left out by the funnel")
+        said.append(f"{left:,} {documents} left out by {' and '.join(reasons)}")
     return "; ".join(said)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pprint
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from workbench.corpus.readers.remote import shown
 from workbench.models.model import Model
 from workbench.selection.ranking import SCORE
+from workbench.session.corpus.columns import BOILERPLATE
 from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.state import State
 from workbench.session.text_results import MAX_TOKENS
@@ -106,10 +108,16 @@ def _corpus(corpus: ScoredCorpus, context: int) -> list[str]:
         ranked += f", exclude={str(corpus.exclude)!a}"
     elif corpus.exclude is not None:
         lines.append("# its funnel lay in memory: write it, and give the file to cut(exclude=)")
+    cut = [f"session.cut({selection.fraction!r}, {selection.by!r}{ranked})"]
+    if corpus.among:
+        ranking = textwrap.indent(_plain(corpus.among), " " * len("ranked = ")).lstrip()
+        cut = [f"ranked = {ranking}", f"{cut[0][:-1]}, among=ranked)"]
+        if BOILERPLATE in str(corpus.among):  # a column that is not kept with the run
+            cut.insert(0, "session.measure_boilerplate()")
     return [
         *lines,
         f"session.load({str(corpus.folder)!a}{options})",
-        f"session.cut({selection.fraction!r}, {selection.by!r}{ranked})",
+        *cut,
     ]
 
 
@@ -149,6 +157,12 @@ def _masks(state: State) -> list[str]:
     if state.against:
         lines.append(f"session.compare_with({_literal(str(state.against))})")
     return lines
+
+
+def _plain(value: Any) -> str:
+    """Nested containers of plain values in ASCII, on lines of some WIDTH characters."""
+    written = pprint.pformat(value, width=WIDTH, compact=True, sort_dicts=False)
+    return written.encode("ascii", "backslashreplace").decode()
 
 
 def _literal(text: str) -> str:

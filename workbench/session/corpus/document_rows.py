@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workbench.core.polygon import inside
 from workbench.scoring.schema import SCHEMA
 from workbench.session.corpus.columns import COLUMNS
+from workbench.session.corpus.filters import Lasso
 from workbench.session.corpus.histogram import Binned, Histogram
 
 WIDE = 100  # counts that span a larger factor are shown on a logarithmic scale
@@ -131,6 +133,18 @@ class DocumentRows:
         low, high = self.extent(name)
         return self.is_count(name) and low > 0 and high > WIDE * low
 
+    def plotted(self, name: str) -> np.ndarray:
+        """The values of a column in the units of the axis that shows it.
+
+        Args:
+            name: one of `numeric_columns`.
+
+        Returns:
+            Shape (documents,): decimal logarithms of a column that is wide, else its values.
+        """
+        values = self.column(name)
+        return np.log10(values) if self.is_wide(name) else values
+
     def histogram(self, name: str, kept: np.ndarray | None = None) -> Histogram:
         """How the values of a column are spread over all documents, and over some of them.
 
@@ -156,6 +170,7 @@ class DocumentRows:
         only_selected: bool = False,
         *,
         ranges: Mapping[str, tuple[float, float]] | None = None,
+        lasso: Lasso | None = None,
         among: np.ndarray | None = None,
     ) -> np.ndarray:
         """Sort and filter.
@@ -169,13 +184,14 @@ class DocumentRows:
             only_selected: only documents that the cut chooses.
             ranges: by name of a column the lowest and the highest value, both of them included;
                 documents without a value do not pass. None: no such filter.
+            lasso: the shape that they must lie in; None: no such filter.
             among: only documents at these positions; None: all.
 
         Returns:
             Positions of the documents that pass the filters, in order.
 
         Raises:
-            ValueError: there is no such column or domain.
+            ValueError: there is no such column or domain, or a shape of fewer than three corners.
         """
         if by not in self.column_names:
             raise ValueError(
@@ -194,10 +210,13 @@ class DocumentRows:
         for name, (low, high) in (ranges or {}).items():
             values = self.column(name)
             keep &= (values >= low) & (values <= high)
+        if lasso is not None:
+            across, up = self.plotted(lasso["across"]), self.plotted(lasso["up"])
+            keep &= inside(lasso["corners"], across, up)
         if among is not None:
-            inside = np.zeros(len(rows), dtype=bool)
-            inside[among] = True
-            keep &= inside
+            there = np.zeros(len(rows), dtype=bool)
+            there[among] = True
+            keep &= there
         key = rows[by].abs() if by == "margin" else rows[by]
         order = key[keep].sort_values(ascending=ascending, kind="stable")
         return order.index.to_numpy()

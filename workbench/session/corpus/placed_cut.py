@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from workbench.core.frames import TableLike, frame_of
@@ -36,10 +37,15 @@ class PlacedCut:
                 their positions are those that count.
         """
         self._table, self._run, self._scores = table, run_of(table), scores
-        self._rank(SCORE, None)
+        self._rank(SCORE, None, None)
 
     def cut(
-        self, fraction: float, by: By, by_score: str, exclude: Exclude = None
+        self,
+        fraction: float,
+        by: By,
+        by_score: str,
+        exclude: Exclude = None,
+        among: np.ndarray | None = None,
     ) -> tuple[Selection, pd.DataFrame]:
         """Cut, and rank first if it is by another column than before, or of other documents.
 
@@ -48,6 +54,7 @@ class PlacedCut:
             by: "documents" or "tokens": what it is a share of.
             by_score: the column to rank by, as in `select`.
             exclude: a funnel or its file, as in `select`; None: no document is left out.
+            among: positions of the documents that are ranked; None: of all.
 
         Returns:
             The selection; and rank, selected and margin of each row by position. Documents without
@@ -57,8 +64,8 @@ class PlacedCut:
             ValueError: the share is out of range, no document can be ranked by the column, it is no
                 file of a funnel, or the funnel saw other texts or leaves nothing.
         """
-        if (by_score, _state_of(exclude)) != self._ranked_for:
-            self._rank(by_score, exclude)
+        if _state_of(by_score, exclude, among) != self._ranked_for:
+            self._rank(by_score, exclude, among)
         selection = cut(
             self._ranked, fraction, by, run=self._run, by_score=by_score,
             without_value=self._kept - len(self._ranked),
@@ -75,9 +82,10 @@ class PlacedCut:
             placed["selected"] = placed["selected"].eq(True)
         return selection, placed
 
-    def _rank(self, by_score: str, exclude: Exclude) -> None:
-        state, funnel, positions, kept = _state_of(exclude), None, None, len(self._scores)
-        if by_score == SCORE and exclude is None:
+    def _rank(self, by_score: str, exclude: Exclude, among: np.ndarray | None) -> None:
+        state = _state_of(by_score, exclude, among)
+        funnel, positions, kept = None, None, len(self._scores)
+        if by_score == SCORE and exclude is None and among is None:
             # Columns that were added here are none of the run: they stay out of selections.
             ranked = self._scores.drop(columns=[*MADE_HERE], errors="ignore")
         else:
@@ -85,22 +93,30 @@ class PlacedCut:
             if exclude is not None:
                 funnel, excluded = excluded_rows(exclude)
                 frame = without_excluded(frame, excluded)
-                kept = len(frame)
+            if among is not None:
+                frame = frame[np.isin(self._positions_of(frame), among)]
+                if frame.empty:
+                    raise ValueError(
+                        "no document passes the filters, so there is nothing to rank: take one away"
+                    )
+            kept = len(frame)
             ranked = rank(frame, by_score)
-            places = pd.MultiIndex.from_frame(self._scores[["source", "row"]])
-            positions = pd.Index(
-                places.get_indexer(pd.MultiIndex.from_frame(ranked[["source", "row"]]))
-            )
+            positions = pd.Index(self._positions_of(ranked))
         self._ranked, self._positions, self._funnel, self._kept = ranked, positions, funnel, kept
-        self.by_score, self.exclude, self._ranked_for = by_score, exclude, (by_score, state)
+        self.by_score, self.exclude, self._ranked_for = by_score, exclude, state
+
+    def _positions_of(self, rows: pd.DataFrame) -> np.ndarray:
+        places = pd.MultiIndex.from_frame(self._scores[["source", "row"]])
+        return places.get_indexer(pd.MultiIndex.from_frame(rows[["source", "row"]]))
 
 
-def _state_of(exclude: Exclude) -> Any:
-    """What tells a funnel from another, a file from what it held before."""
+def _state_of(by_score: str, exclude: Exclude, among: np.ndarray | None) -> Any:
+    """What tells a ranking from another, a file of a funnel from what it held before."""
+    positions = None if among is None else among.tobytes()
     if not isinstance(exclude, str | Path):
-        return exclude
+        return by_score, exclude, positions
     try:
         state = os.stat(exclude)
     except OSError:  # said by who reads it
-        return str(exclude)
-    return str(exclude), state.st_mtime_ns, state.st_size
+        return by_score, str(exclude), positions
+    return by_score, str(exclude), state.st_mtime_ns, state.st_size, positions

@@ -7,6 +7,7 @@ read from the corpus when it is asked for, and must be the text that was scored.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ from workbench.session.corpus.columns import (
 )
 from workbench.session.corpus.document_rows import DocumentRows
 from workbench.session.corpus.document_texts import DocumentTexts, passages_read
+from workbench.session.corpus.filters import Filters, require_filters_before_ranking
 from workbench.session.corpus.placed_cut import Exclude, PlacedCut
 from workbench.session.parts import of_part
 
@@ -50,6 +52,7 @@ class ScoredCorpus:
         columns: names of its columns id, text and domain, where they were given.
         folder: where the run lies, if it was kept.
         selection: the one at the present fraction (`cut`).
+        among: what documents have to pass to be ranked in it; None: all are ranked.
     """
 
     def __init__(
@@ -152,6 +155,7 @@ class ScoredCorpus:
         by: By = "documents",
         by_score: str = SCORE,
         exclude: Exclude = None,
+        among: Filters | None = None,
     ) -> Selection:
         """Move the cut; the columns rank, selected and margin follow.
 
@@ -160,15 +164,22 @@ class ScoredCorpus:
             by: "documents" or "tokens": what it is a share of.
             by_score: the column to rank by, as in `select`.
             exclude: a funnel or its file, as in `select`; None: no document is left out.
+            among: what documents have to pass to be ranked (`Filters`); None: all are ranked.
 
         Returns:
             The selection.
 
         Raises:
-            ValueError: the share is out of range, no document can be ranked by the column, it is no
-                file of a funnel, or the funnel saw other texts or leaves nothing.
+            ValueError: the share is out of range, no document can be ranked by the column or passes
+                the filters, a filter is of the rank or the margin, it is no file of a funnel, or
+                the funnel saw other texts or leaves nothing.
         """
-        self.selection, placed = self._cut.cut(fraction, by, by_score, exclude)
+        passing = None
+        if among:
+            require_filters_before_ranking(among)
+            passing = np.sort(self.sort_and_filter(SCORE, **among))
+        self.selection, placed = self._cut.cut(fraction, by, by_score, exclude, passing)
+        self.among = deepcopy(among) if among else None
         self._rows.place(placed, self.domains)
         return self.selection
 
@@ -216,7 +227,7 @@ class ScoredCorpus:
         self._rows.add(BOILERPLATE, shared.of(self._rows.scores)["share"].astype(float))
         self.__dict__.pop("confounds", None)  # what was kept without it
         chosen = self.selection
-        self.cut(chosen.fraction, chosen.by, self._cut.by_score, self._cut.exclude)
+        self.cut(chosen.fraction, chosen.by, self._cut.by_score, self._cut.exclude, self.among)
         return shared
 
     # ---- columns ----------------------------------------------------------------------------
@@ -261,6 +272,7 @@ class ScoredCorpus:
     is_count = of_part("_rows", DocumentRows.is_count)
     extent = of_part("_rows", DocumentRows.extent)
     is_wide = of_part("_rows", DocumentRows.is_wide)
+    plotted = of_part("_rows", DocumentRows.plotted)
     histogram = of_part("_rows", DocumentRows.histogram)
 
     # ---- looking through --------------------------------------------------------------------

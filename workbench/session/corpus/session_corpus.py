@@ -11,6 +11,7 @@ import numpy as np
 from workbench.selection.ranking import SCORE, By, Selection
 from workbench.session.actions import action
 from workbench.session.corpus.changed_texts import ChangedTexts, changed_texts
+from workbench.session.corpus.filters import Filters
 from workbench.session.corpus.placed_cut import Exclude
 from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.masked_text import MaskedText
@@ -119,6 +120,7 @@ class SessionCorpus:
         by: By = "documents",
         by_score: str = SCORE,
         exclude: Exclude = None,
+        among: Filters | None = None,
     ) -> Selection:
         """Choose the top share of each domain of the scored corpus.
 
@@ -128,16 +130,18 @@ class SessionCorpus:
             by_score: the column to rank by, as in `select`; the paper's score unless given.
             exclude: what `funnel` gave, or its file, whose documents are left out, as in `select`;
                 None: none.
+            among: what documents have to pass to be ranked, such as {"domain": "code", "ranges":
+                {"loss_base": (2, 3)}} (`workbench.session.corpus.filters`); None: all are ranked.
 
         Returns:
             The selection.
 
         Raises:
             ValueError: there is no scored corpus, the share is out of range, no document can be
-                ranked by the column, it is no file of a funnel, or the funnel saw other texts or
-                leaves nothing.
+                ranked by the column or passes the filters, a filter is of the rank or the margin,
+                it is no file of a funnel, or the funnel saw other texts or leaves nothing.
         """
-        selection = self._corpus().cut(fraction, by, by_score, exclude)
+        selection = self._corpus().cut(fraction, by, by_score, exclude, among)
         self.listeners.notify("cut")
         return selection
 
