@@ -20,13 +20,14 @@ CORES = $$(getconf _NPROCESSORS_ONLN)
 PYTEST = $(QUIET) $(BIN)/python -m pytest --durations=12
 # One process a core, each with one thread. Tests go to whichever process is free; the cells of a
 # notebook stay together in one, and so do the slow tests of a file that share a browser
-# (`tests/browser/conftest.py` groups them).
+# (`notebooks/conftest.py` and `tests/browser/conftest.py` group them).
 EACH_CORE = --numprocesses $(CORES)
 SIDE_BY_SIDE = $(EACH_CORE) --dist worksteal
 IN_GROUPS = $(EACH_CORE) --dist loadgroup
-NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(EACH_CORE) --dist loadfile \
+NBVAL = OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(PYTEST) $(IN_GROUPS) \
 	--no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600
-# Those that take longest come first, so that no process waits long for another at the end.
+# Those that take longest come first, so that no process waits long for another at the end. Notebook
+# 8 goes on with the scores of notebook 7, in the same process.
 SHORT_NOTEBOOKS = $(foreach number,04 03 01 02,$(wildcard notebooks/$(number)_*.ipynb))
 LONGEST = $(foreach number,07 08 14 06 11 13 12,$(wildcard notebooks/$(number)_*.ipynb))
 START = $(wildcard notebooks/00_*.ipynb) # holds no code

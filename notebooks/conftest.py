@@ -39,6 +39,9 @@ MINIMUM = {
     "14_beside_the_ranking.ipynb": 8,
 }
 
+# Goes on with the files of another, so both run in one process, one after the other.
+GOES_ON_WITH = {"08_what_it_follows.ipynb": "07_what_gets_chosen.ipynb"}
+
 HERE = Path(__file__).resolve().parent
 FIGURE = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -103,6 +106,7 @@ def is_notebook_cell(item: pytest.Item) -> bool:
     return type(item).__name__ == "IPyNbCell"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
     for item in filter(is_notebook_cell, items):
         if FIGURE not in item.parent.skip_compare:
@@ -110,6 +114,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> No
         if not Notebook(stored_by=python_of(item)).comparable:
             item.options["check"] = False
         compare_without_figures(item)
+        # With `--dist loadgroup` the cells of a notebook stay together in one process.
+        item.add_marker(pytest.mark.xdist_group(GOES_ON_WITH.get(name_of(item), name_of(item))))
 
 
 def python_of(item: Any) -> str:

@@ -22,6 +22,7 @@ QUIET = [
 HERE = ("127.0.0.1", "localhost")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """With `--dist loadgroup` the tests of a file stay in one process: they share a browser."""
     for item in items:

@@ -52,7 +52,8 @@ def test_most_notebooks_name_their_model():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_with_another_model(path, another_model, monkeypatch):
+def test_a_notebook_runs_with_another_model(path, another_model, monkeypatch, tmp_path):
+    """In a folder of its own: scores that a notebook has kept beside it are not touched."""
     monkeypatch.setenv("WORKBENCH_QUICK", "1")
     monkeypatch.setenv("PLOTLY_RENDERER", "plotly_mimetype")
     notebook = nbformat.read(path, 4)
@@ -64,5 +65,5 @@ def test_a_notebook_runs_with_another_model(path, another_model, monkeypatch):
         flags=re.M,
     )
     assert times == 1
-    where = {"metadata": {"path": str(path.parent)}}
+    where = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()

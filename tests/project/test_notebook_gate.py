@@ -132,13 +132,21 @@ def test_a_notebook_that_was_not_asked_for_is_not_missed(run):
 @pytest.mark.slow
 def test_cells_that_other_processes_run_are_counted(run):
     cells = printing("print('one')", "one\n"), printing("print('two')", "", count=None)
-    apart = ["--numprocesses=1", "--dist=loadfile"]
+    apart = ["--numprocesses=1", "--dist=loadgroup"]
     status, output = run(*cells, minimum={"tiny.ipynb": 2}, more=apart)
     assert status == 1
     assert "2 passed" in output
     assert "nbval: 1 cells compared, 0 figures not compared" in output
     assert "tiny.ipynb: 1 cells compared, 2 asked for" in output
     assert "tiny.ipynb: never executed: cells [1]" in output
+
+
+@pytest.mark.slow
+def test_the_cells_of_a_notebook_stay_in_one_process(run):
+    cells = printing("x = 0", ""), *(printing("x += 1; print(x)", f"{i}\n") for i in (1, 2, 3, 4))
+    shared = ["--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder"]
+    status, output = run(*cells, minimum={"tiny.ipynb": 4}, more=shared)
+    assert status == 0, output
 
 
 @pytest.mark.slow
