@@ -71,6 +71,14 @@ def test_broken_json_is_refused(stored):
         HeadSet.from_json(stored)
 
 
+def test_what_is_no_head_set_does_not_mix():
+    heads = HeadSet(((0, 1),), 2, 2)
+    with pytest.raises(TypeError, match="expected a head set, got 14: make one with"):
+        heads.jaccard(14)
+    with pytest.raises(TypeError, match=r"expected a head set, got \['L0H1'\]"):
+        heads | ["L0H1"]
+
+
 def test_sets_of_different_models_do_not_mix():
     with pytest.raises(ValueError, match="different models"):
         HeadSet((), 4, 5) | HeadSet((), 4, 6)

@@ -1,4 +1,4 @@
-"""Texts that show at once what retrieval heads do: each asks late for what stood early."""
+"""Texts that show at once what retrieval heads do: each but the last needs what stood early."""
 
 from __future__ import annotations
 

@@ -267,6 +267,10 @@ class HeadSet:
         return len(self & other) / either if either else 1.0
 
     def _checked(self, other: HeadSet) -> set[Head]:
+        if not isinstance(other, HeadSet):
+            raise TypeError(
+                f"expected a head set, got {other!r:.60}: make one with HeadSet.parse('L3H1', model)"
+            )
         if self.geometry != other.geometry:
             raise ValueError(
                 f"these sets belong to different models: {self.geometry} and {other.geometry}"
