@@ -8,6 +8,7 @@ import pytest
 from browser.mounting import contrast, messages, mount, receive, style
 from browser.table_page import HOSTILE, rest
 from workbench.core.polygon import inside
+from workbench.figures.theme import DOMAINS
 
 WIDTH = 600
 AXES = {
@@ -63,14 +64,23 @@ def painted(page, x, y):
 
 def test_points_lie_where_their_values_are_in_the_colour_of_their_group(page):
     show(page, [2, 8, 5], [0.5, -0.5, 0], kept=[1, 1, 0])
-    assert painted(page, 2, 0.5) == [0, 114, 178, 255]
-    assert painted(page, 8, -0.5) == [213, 94, 0, 255]
+    assert painted(page, 2, 0.5) == [0, 158, 115, 255]
+    assert painted(page, 8, -0.5) == [204, 121, 167, 255]
     *_, opacity = painted(page, 5, 0)
     assert 0 < opacity < 100  # filtered out: faint
     assert painted(page, 5, 0.5)[3] == 0
     receive(page, kept=bytes([1, 1, 1]))
     rest(page)
-    assert painted(page, 5, 0) == [0, 114, 178, 255]
+    assert painted(page, 5, 0) == [0, 158, 115, 255]
+
+
+def test_domains_have_the_colours_that_they_have_in_notebooks(page):
+    many = [f"domain {i}" for i in range(len(DOMAINS))]
+    show(page, [2, 8], [0.5, -0.5], groups=many)
+    marks = page.locator(".aiw-scatter-mark").evaluate_all(
+        "(marks) => marks.map((mark) => getComputedStyle(mark).backgroundColor)"
+    )
+    assert marks == [f"rgb{tuple(bytes.fromhex(colour[1:]))}" for colour in DOMAINS]
 
 
 def test_a_box_and_a_lasso_choose_in_values(page):

@@ -8,7 +8,8 @@ const LEFT = 46; // px of the labels of the vertical axis
 const BOTTOM = 32; // px of those of the horizontal axis
 const EDGE = 6; // px between the outermost points and the frame
 const NEAR = 8; // px from a point that a click still means
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999"];
+// As the figures of notebooks have the domains (workbench/figures/theme.py).
+const COLOURS = ["#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0072b2", "#d55e00", "#999999"];
 // The same as pixels: opacity, blue, green, red from the highest byte down.
 const PIXELS = COLOURS.map((colour) => {
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));

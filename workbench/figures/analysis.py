@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.analysis.clusters import DocumentClusters, chosen_in
-from workbench.figures.theme import COLOURS, error_bar, shown, styled
+from workbench.figures.theme import COLOURS, DOMAINS, error_bar, shown, styled
 
 GREY = COLOURS[6]
 LABEL = 3  # terms that name a cluster on an axis
@@ -75,8 +76,9 @@ def word_overlap_dots(overlaps: Mapping[str, pd.DataFrame], weight: str = "tf") 
                 )  # fmt: skip
             figure.add_scatter(
                 x=at, y=part["overlap"].round(4), mode="markers", name=shown(name),
-                marker={"color": COLOURS[number % 6], "size": 9}, showlegend=column == 1, row=1,
-                col=column, hovertemplate=f"{shown(name)}, %{{x}}: %{{y:.2f}}<extra></extra>",
+                marker={"color": COLOURS[(number + 1) % 6], "size": 9},  # the first is the score's
+                showlegend=column == 1, row=1, col=column,
+                hovertemplate=f"{shown(name)}, %{{x}}: %{{y:.2f}}<extra></extra>",
             )  # fmt: skip
         figure.update_xaxes(title_text="chosen", row=1, col=column)
     figure.update_yaxes(range=[-0.04, 1.05])
@@ -153,23 +155,23 @@ def selection_map(clusters: DocumentClusters, selections: Mapping[str, pd.DataFr
         cols=2, shared_yaxes=True, horizontal_spacing=0.03,
         subplot_titles=("where they come from", "who chooses them"),
     )  # fmt: skip
+    of_each = clusters.frame["domain"]
     groups = [
-        (1, str(domain), (clusters.frame["domain"] == domain).to_numpy(), colour, 6)
-        for domain, colour in zip(
-            sorted(set(clusters.frame["domain"])), [*COLOURS[2:6], *COLOURS[:2]] * 99, strict=False
-        )
+        (1, str(domain), (of_each == domain).to_numpy(), {"color": colour, "size": 6})
+        for domain, colour in zip(sorted(set(of_each)), cycle(DOMAINS), strict=False)
     ]
+    both = {"color": COLOURS[0], "size": 9, "line": {"color": COLOURS[1], "width": 3}}
     groups += [
-        (2, "neither", ~a & ~b, GREY, 5),
-        (2, f"{one} alone", a & ~b, COLOURS[0], 9),
-        (2, f"{other} alone", b & ~a, COLOURS[1], 9),
-        (2, "both", a & b, COLOURS[2], 9),
+        (2, "neither", ~a & ~b, {"color": GREY, "size": 5}),
+        (2, f"{one} alone", a & ~b, {"color": COLOURS[0], "size": 9}),
+        (2, f"{other} alone", b & ~a, {"color": COLOURS[1], "size": 9}),
+        (2, "both", a & b, both),
     ]
-    for column, name, which, colour, size in groups:
+    for column, name, which, marker in groups:
         part = clusters.frame[which]
         figure.add_scatter(
             x=part["x"].round(4), y=part["y"].round(4), mode="markers", name=shown(name), row=1,
-            col=column, marker={"color": colour, "size": size, "opacity": 0.75},
+            col=column, marker={**marker, "opacity": 0.75},
             legend="legend" if column == 1 else "legend2",
             text=[
                 f"{shown(name)}<br>cluster {number}"

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from workbench.analysis.confounding import confound_values
 from workbench.core.frames import TableLike, frame_of
 from workbench.corpus.boilerplate import SharedNgrams
-from workbench.figures.theme import COLOURS, DIVERGING, shown, styled
+from workbench.figures.theme import COLOURS, DIVERGING, DOMAINS, shown, styled
 from workbench.selection.ranking import SCORE, Selection
 
 
@@ -83,7 +83,7 @@ def confound_panel(table: TableLike, shared: SharedNgrams | None = None) -> go.F
         for column, name in enumerate(names, start=1):
             figure.add_scatter(
                 x=values[name][part.index].round(4), y=part["score"].round(4), mode="markers",
-                marker={"color": COLOURS[number % len(COLOURS)], "size": 6, "opacity": 0.7},
+                marker={"color": DOMAINS[number % len(DOMAINS)], "size": 6, "opacity": 0.7},
                 name=shown(str(domain)), legendgroup=str(number), showlegend=column == 1,
                 text=[shown(doc_id) for doc_id in part["doc_id"]], row=1, col=column,
                 hovertemplate="%{text}<br>%{x:.3g}, score %{y:.2f}<extra></extra>",

@@ -16,6 +16,8 @@ from workbench.core.text import escape_control_characters
 
 # Okabe-Ito: told apart by colour-blind readers, in this order.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+# Domains, in order of their names; what chooses among them takes the colours from the first on.
+DOMAINS = (*COLOURS[2:6], *COLOURS[:2], COLOURS[6])
 # What is masked, in every figure that sets these side by side: nothing, random heads, the detected.
 UNMASKED, RANDOM, DETECTED = COLOURS[6], COLOURS[5], COLOURS[1]
 DIVERGING = "RdBu_r"  # red: the loss rises; blue: it falls

@@ -269,7 +269,7 @@ class HeadSet:
     def _checked(self, other: HeadSet) -> set[Head]:
         if not isinstance(other, HeadSet):
             raise TypeError(
-                f"expected a head set, got {other!r:.60}: make one with HeadSet.parse('L3H1', model)"
+                f"expected a head set, got {other!r:.60}: HeadSet.parse('L3H1', model) makes one"
             )
         if self.geometry != other.geometry:
             raise ValueError(
