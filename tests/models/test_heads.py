@@ -73,7 +73,7 @@ def test_broken_json_is_refused(stored):
 
 def test_what_is_no_head_set_does_not_mix():
     heads = HeadSet(((0, 1),), 2, 2)
-    with pytest.raises(TypeError, match="expected a head set, got 14: HeadSet.parse"):
+    with pytest.raises(TypeError, match=r"expected a head set, got 14: HeadSet\.parse"):
         heads.jaccard(14)
     with pytest.raises(TypeError, match=r"expected a head set, got \['L0H1'\]"):
         heads | ["L0H1"]
