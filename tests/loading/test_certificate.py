@@ -22,7 +22,7 @@ from workbench.masking import masks as masking
 from workbench.masking import reference
 from workbench.masking.fast_path import key_of
 from workbench.masking.packed import PACKED, packed_passes
-from workbench.models import attention_hook, attention_override
+from workbench.models import attention_hook, attention_override, identity
 
 NAMES = [claim.name for claim in CHECKS]
 CORPUS = [{"id": f"d{i}", "text": f"document number {i}", "domain": "d"} for i in range(4)]
@@ -39,6 +39,19 @@ def state_of(model):
     kernel = model.hf.config._attn_implementation
     random = torch.get_rng_state().tolist()
     return slots, hooks, kernel, model.hf.training, random, logits.tolist()
+
+
+def test_other_threads_see_the_state_of_the_model_meanwhile():
+    model = make_model()
+    before, seen = identity.state_of(model), []
+    hook = model.hf.register_forward_pre_hook(
+        lambda *_: seen.append((identity.state_of(model), model.hf.config._attn_implementation))
+    )
+    wb.certify(model)
+    hook.remove()
+    assert {kernel for _, kernel in seen} == {"sdpa", "workbench_sdpa"}  # the stock model is asked
+    assert all(state == before for state, _ in seen)
+    assert identity.state_of(model) == before
 
 
 # ---- it is earned -------------------------------------------------------------------------------

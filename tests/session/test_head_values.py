@@ -85,3 +85,14 @@ def test_the_second_detector_of_a_report_colours_the_heads(monkeypatch):
         session.add_columns(report.table[["layer", "head"]].assign(**{SECOND: 1.0}))
     session.use_scores(scores_of(model))
     assert (SECOND in session.palette.names, session.palette.colour_by) == (False, RETRIEVAL)
+
+
+def test_a_tie_at_the_cut_is_refused_or_goes_to_the_lower_head(tiny):
+    layer, head = np.divmod(np.arange(12), 4)
+    values = [3.0, 2.0, 2.0, *[1.0] * 9]
+    session = wb.Session(tiny, "one two three")
+    session.add_columns(pd.DataFrame({"layer": layer, "head": head, "tied": values}))
+    with pytest.raises(ValueError, match="2 heads tie at the cut"):
+        session.top(2, by="tied")
+    session.top(2, by="tied", allow_ties=True)
+    assert str(session.heads) == "L0H0 L0H1"

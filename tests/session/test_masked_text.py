@@ -69,13 +69,18 @@ def test_the_sets_that_have_no_name_are_right(session, tiny):
     session.toggle_layer(0)
     session.toggle_layer(0)
     assert str(session.heads) == "L2H3"  # all of a layer masked: the whole layer goes
+    session.mask("L1H3 L2H3")
     session.toggle_head(3)
+    assert str(session.heads) == "L0H3 L1H3 L2H3"
     session.toggle_head(3)
     assert str(session.heads) == ""
     ranked = scores_of(tiny).sort_values("score", ascending=False)[["layer", "head"]].to_numpy()
     for count in range(12):
         session.top(count)
         assert set(session.heads) == {(a, b) for a, b in ranked[:count].tolist()}
+    for count in (-1, 12):
+        with pytest.raises(ValueError, match=f"between 0 and 11, got {count}"):
+            session.top(count)
 
 
 def test_random_heads_stand_for_the_set_they_replaced(session):
@@ -112,3 +117,8 @@ def test_what_changes_nothing_is_no_step(session):
     assert session.history.can_undo
     session.undo()
     assert session.history.can_redo
+
+
+def test_there_is_no_control_for_no_heads(tiny):
+    with pytest.raises(ValueError, match="nothing to draw a control for"):
+        wb.Session(tiny, TEXT).random()

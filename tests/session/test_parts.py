@@ -13,10 +13,14 @@ from workbench.session.corpus.scored_corpus import ScoredCorpus
 from workbench.session.corpus.session_corpus import SessionCorpus
 from workbench.session.head_values import HeadValues
 from workbench.session.masked_text import MaskedText
+from workbench.session.text_results import TextResults
 
-PARTS = [(wb.Session, MaskedText), (wb.Session, HeadValues), (wb.Session, SessionCorpus),
-         (ScoredCorpus, DocumentRows), (ScoredCorpus, DocumentTexts)]  # fmt: skip
-OF_THE_PART_ALONE = {"place", "add", "shared_ngrams"}  # which lay out what the whole is made of
+PARTS = [
+    (wb.Session, MaskedText), (wb.Session, TextResults), (wb.Session, HeadValues),
+    (wb.Session, SessionCorpus), (ScoredCorpus, DocumentRows), (ScoredCorpus, DocumentTexts),
+]  # fmt: skip
+# What parts of a whole ask of each other.
+OF_THE_PART_ALONE = {"place", "add", "shared_ngrams", "known_needs", "require_askable"}
 
 
 @pytest.mark.parametrize(("whole", "part"), PARTS)

@@ -226,12 +226,12 @@ def test_the_next_token_is_looked_from_without_a_pass():
 def test_queries_and_keys_take_no_more_memory_than_they_may(tiny, monkeypatch):
     session = wb.Session(tiny, TEXT)
     expected = session.looks(9, "L1H0")[1].weights
-    size = session._text.results._queries.popitem()[1].nbytes
+    size = session._results._queries.popitem()[1].nbytes
     monkeypatch.setattr("workbench.session.text_results.QUERIES", 3 * size)
     for head in range(4):
         session.looks(9, [(2, head)])
         session.looks(9, [(0, head)])
-    kept = session._text.results._queries
+    kept = session._results._queries
     assert sum(queries.nbytes for queries in kept.values()) == 3 * size
     np.testing.assert_array_equal(session.looks(9, "L1H0")[1].weights, expected)
     monkeypatch.setattr("workbench.session.text_results.QUERIES", 0)
@@ -349,6 +349,6 @@ def test_a_thousand_states_take_no_more_memory_than_the_last(tiny, monkeypatch):
         for head in range(4):
             session.mask([(layer, head)])
             session.changes()
-            assert len(session._text.results._results) <= 8
+            assert len(session._results._results) <= 8
     session.clear()
     np.testing.assert_array_equal(session.changes().after, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -407,6 +408,25 @@ def test_what_follows_from_the_ranking_cannot_come_before_it(scored):
     documents.rank.click()
     assert "rank follow from the ranking" in documents.note.value
     assert scored.session.corpus.among is None
+
+
+def test_what_was_sorted_first_is_shown_first(scored, monkeypatch):
+    documents, corpus = scored.documents, scored.session.corpus
+    other = threading.Thread(target=lambda: scored.session.cut(0.2, by_score="loss_base"))
+    sort = corpus.sort_and_filter
+
+    def sorted_(*args, **filters):
+        order = sort(*args, **filters)
+        if other.ident is None:  # it is ranked anew on another thread, before this order is shown
+            other.start()
+            other.join(1)  # in vain: it waits until this is shown
+        return order
+
+    monkeypatch.setattr(corpus, "sort_and_filter", sorted_)
+    documents.contains.value = "part"
+    other.join()
+    settled(scored)
+    assert list(documents.table.order) == list(sort("rank", contains="part"))
 
 
 def test_confounds_stand_above_the_plot(scored):

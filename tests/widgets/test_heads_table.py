@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ import workbench as wb
 from widgets import Explorer
 from widgets.escaping import escaped
 from widgets.explorer import TABS
+from widgets.panels import head_list
 from workbench.core.text import escape_control_characters
 from workbench.models.head_scores import HeadScores
 from workbench.session import head_values
@@ -108,6 +111,24 @@ def test_the_estimate_is_there_and_the_rest_is_a_dash(explorer, model):
     explorer.session.read("quite another text than the first one")
     settled(explorer)
     assert all(row[ESTIMATE] != "\N{EN DASH}" for row in cells(explorer))
+
+
+def test_what_was_read_first_is_shown_first(explorer, monkeypatch):
+    session, panel = explorer.session, explorer.head_list
+    other = threading.Thread(target=lambda: session.mask("L0H0"))
+
+    def read(session):
+        table = head_table(session)
+        if other.ident is None:  # the mask changes on another thread, between reading and showing
+            other.start()
+            other.join(1)  # in vain: it waits until this is shown
+        return table
+
+    session.mask("")
+    monkeypatch.setattr(head_list, "head_table", read)
+    panel.follow()
+    other.join()
+    assert [row["masked"] for row in cells(explorer)] == ["yes", *[""] * 11]
 
 
 def test_a_model_with_layers_without_heads_comes_to_rest_and_answers():

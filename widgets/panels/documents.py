@@ -220,19 +220,20 @@ class DocumentsPanel(w.VBox):
 
     def arrange(self) -> None:
         """Filter and sort anew."""
-        corpus = self.session.corpus
-        if corpus is None:
-            return
-        filters = self._filters()
-        narrowed = None if self._narrowed is None else self._narrowed[0]
-        order = corpus.sort_and_filter(
-            self._by, self._ascending, only_selected=self.only.value, among=narrowed, **filters
-        )
-        self.table.show(corpus, order, self._by, self._ascending)
-        self.table.show_histograms(corpus, self._ranges, self._bins)
-        self.scatter.keep(order)
-        self.changes.draw_from(order)
-        self._say_what_passes(corpus, len(order), filters)
+        with self.session.lock:  # what was read first is shown first
+            corpus = self.session.corpus
+            if corpus is None:
+                return
+            filters = self._filters()
+            narrowed = None if self._narrowed is None else self._narrowed[0]
+            order = corpus.sort_and_filter(
+                self._by, self._ascending, only_selected=self.only.value, among=narrowed, **filters
+            )
+            self.table.show(corpus, order, self._by, self._ascending)
+            self.table.show_histograms(corpus, self._ranges, self._bins)
+            self.scatter.keep(order)
+            self.changes.draw_from(order)
+            self._say_what_passes(corpus, len(order), filters)
 
     def narrow(self, positions: np.ndarray | None, words: str) -> None:
         """Show a part of the documents only.

@@ -110,14 +110,15 @@ class HeadListPanel(w.VBox):
             )  # fmt: skip
 
     def _show(self) -> None:
-        self.check.description = FIND_FIRST if self.session.probes is None else CHECK
-        table = head_table(self.session)
-        known = self.session.known_colours()
-        if self._sorted is not None and self._sorted[0] not in table:
-            self._sorted = None  # a token of another text is no longer asked about
-        by, ascending = self._order()
-        self.table.show(table, known, self.session.model.num_heads, by, ascending)
-        self.ranking.value = f"by <b>{escaped(self._ranking())}</b>"
+        with self.session.lock:  # what was read first is shown first
+            self.check.description = FIND_FIRST if self.session.probes is None else CHECK
+            table = head_table(self.session)
+            known = self.session.known_colours()
+            if self._sorted is not None and self._sorted[0] not in table:
+                self._sorted = None  # a token of another text is no longer asked about
+            by, ascending = self._order()
+            self.table.show(table, known, self.session.model.num_heads, by, ascending)
+            self.ranking.value = f"by <b>{escaped(self._ranking())}</b>"
 
     def _order(self) -> tuple[str, bool]:
         """The column that sorts the table, and whether its lowest value comes first."""

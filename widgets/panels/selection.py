@@ -273,10 +273,11 @@ class SelectionPanel(w.VBox):
     # ---- two selections ---------------------------------------------------------------------
 
     def _keep(self) -> None:
-        corpus = self.session.corpus
-        assert corpus is not None
-        self._kept = _named(corpus.selection, corpus.among), corpus.selected
-        self._put_beside()
+        with self.session.lock:
+            corpus = self.session.corpus
+            assert corpus is not None
+            self._kept = _named(corpus.selection, corpus.among), corpus.selected
+            self._put_beside()
 
     def _put_beside(self) -> None:
         """Say what A and the present selection have in common."""
@@ -295,11 +296,12 @@ class SelectionPanel(w.VBox):
     def _narrow(self) -> None:
         if self._ours.under_way:
             return
-        corpus, kept, part = self.session.corpus, self._kept, self.part.value
-        if corpus is None or kept is None or part == ALL:
-            self._on_narrow(None, "")
-        else:
-            self._on_narrow(SelectionPair(kept[1], corpus.selected).part(part), part)
+        with self.session.lock:
+            corpus, kept, part = self.session.corpus, self._kept, self.part.value
+            if corpus is None or kept is None or part == ALL:
+                self._on_narrow(None, "")
+            else:
+                self._on_narrow(SelectionPair(kept[1], corpus.selected).part(part), part)
 
 
 def _named(chosen: Selection, among: Filters | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ class ScalingExplorer(w.VBox):
             tooltip="Mask more and more heads of the session's model: minutes on a laptop",
         )  # fmt: skip
         self.masks_note = Note()
+        self._lock = threading.RLock()  # what was read of the desk first is shown first
         self._mask_tables: dict[str, pd.DataFrame] = {}
         self.masking.on_click(guarded(lambda _: self._measure_masks(), self.masks_note))
         self.entry = w.Dropdown(options=list(LAWS), tooltip="An entry of the book")
@@ -150,18 +152,19 @@ class ScalingExplorer(w.VBox):
     # ---- what is seen -----------------------------------------------------------------------
 
     def _changed(self, what: str) -> None:
-        """Follow the desk, whoever changed it: a control here, or a cell of the notebook."""
-        if what == "mixture":
-            self.mixture.follow()
-        elif what == "shares":
-            self.mixture.follow_shares()
-            if TABS[self.tabs.selected_index or 0] != "Code":
-                return  # no other tab shows them
-        elif what == "runs":
-            self.runs.follow()
-        else:
-            self.laws.follow()
-        self._draw()
+        """Follow the desk, whoever changed it: a control here, a fit, or a cell of the notebook."""
+        with self._lock:
+            if what == "mixture":
+                self.mixture.follow()
+            elif what == "shares":
+                self.mixture.follow_shares()
+                if TABS[self.tabs.selected_index or 0] != "Code":
+                    return  # no other tab shows them
+            elif what == "runs":
+                self.runs.follow()
+            else:
+                self.laws.follow()
+            self._draw()
 
     def _draw(self) -> None:
         """Draw the tab in front; the others when they come there."""
@@ -172,7 +175,8 @@ class ScalingExplorer(w.VBox):
             "Code": (self._code_changed, None),
         }.get(TABS[self.tabs.selected_index or 0])  # fmt: skip
         if draw is not None:
-            self.status.guarded(*draw)()
+            with self._lock:
+                self.status.guarded(*draw)()
 
     def _draw_loss(self) -> None:
         desk = self.desk

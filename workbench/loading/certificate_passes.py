@@ -145,12 +145,14 @@ class CertificatePasses:
         hf, row = self.model.hf, self.row(self.window)
         labels = row.clone()
         labels[:, : len(self.model.bos_ids)] = -100  # what transformers leaves out
-        ours = hf.config._attn_implementation
+        ours = str(hf.config._attn_implementation)
+        self.model.kernel_aside = ours
         try:
-            hf.set_attn_implementation(str(ours).removeprefix("workbench_"))
+            hf.set_attn_implementation(ours.removeprefix("workbench_"))
             result = hf(input_ids=row, labels=labels, use_cache=False)
         finally:
             hf.set_attn_implementation(ours)
+            self.model.kernel_aside = None
         return result.logits, float(result.loss)
 
     @cached_property

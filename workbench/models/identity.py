@@ -15,6 +15,7 @@ class WithWeights(Protocol):
     """What the state of a model is read from: `Model` has it, and imports this module."""
 
     hf: PreTrainedModel
+    kernel_aside: str | None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -42,7 +43,8 @@ def state_of(model: WithWeights) -> tuple[Any, ...]:
         (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
         for weight in model.hf.parameters()
     )
-    implementation = str(model.hf.config._attn_implementation)
+    # Read without the lock: what is put aside for a pass is still the model's own.
+    implementation = model.kernel_aside or str(model.hf.config._attn_implementation)
     adapters = tuple(adapters_of(model.hf).items())
     rounded = float32_matmul(model.device)
     return model.dtype, model.device, rounded, implementation, model.hf.training, weights, adapters

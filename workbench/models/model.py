@@ -63,6 +63,8 @@ class Model:
             None where that is not known.
         simulate: the quantisation that the weights were rounded by (`load_model`); None: none.
         lock: held by the thread that computes with the model.
+        kernel_aside: the attention implementation that is put aside while the lock is held, for a
+            pass of the stock model; None: none is.
         cache: what was computed of the model and holds for it.
     """
 
@@ -77,6 +79,7 @@ class Model:
     from_nowhere: tuple[str, ...] | None = None
     simulate: str | None = None  # "nf4" or "int8"
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    kernel_aside: str | None = field(default=None, repr=False)
     cache: ModelCache = field(default_factory=ModelCache, repr=False)
 
     @property

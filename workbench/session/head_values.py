@@ -16,7 +16,6 @@ from workbench.masking.masks import require_fitting
 from workbench.models.head_scores import HeadScores, as_head_scores
 from workbench.models.heads import HeadSet
 from workbench.session.actions import action
-from workbench.session.head_choices import highest
 from workbench.session.head_colours import (
     METHODS,
     NEED,
@@ -173,7 +172,7 @@ class HeadValues:
         Raises:
             ValueError: the token is not predicted in the first pass through the model.
         """
-        self._text.results.require_askable(self._text.state, token)
+        self._text.results.require_askable(token)
         self.palette.token = token
         self.colour_by(NEED)
 
@@ -204,7 +203,7 @@ class HeadValues:
             return columns[name]
         on_layer = None if on_progress is None else streaming_map(self._model, name, on_progress)
         return HeadColours.of_effects(
-            self._text.results.needs(state, token, METHODS[name], on_layer)
+            self._text.results.needs(token, METHODS[name], on_layer, state)
         )
 
     def known_colours(self) -> dict[str, HeadColours]:
@@ -214,12 +213,12 @@ class HeadValues:
             Name, one of `palette.names`, to values: those of the present text and mode.
         """
         with self.listeners.lock:
-            palette, state = self.palette, self._text.state
+            palette = self.palette
             known = dict(palette.columns)
             for name, method in METHODS.items():
                 token = palette.token if name == NEED else None
                 if name in palette.names:
-                    effects = self._text.results.known_needs(state, token, method)
+                    effects = self._text.results.known_needs(token, method)
                     if effects is not None:
                         known[name] = HeadColours.of_effects(effects)
         return known
@@ -278,7 +277,11 @@ class HeadValues:
         else:
             values = self.colours(name=by).frame()
             scores = HeadScores(values, headless=self._model.headless)
-        self._text.mask(highest(scores, count, allow_ties))
+        if not 0 <= count < len(scores):
+            raise ValueError(f"count must lie between 0 and {len(scores) - 1}, got {count}")
+        self._text.mask(
+            HeadSet.top(scores, count / len(scores), allow_ties=allow_ties) if count else ()
+        )
 
     def _scores(self) -> HeadScores:
         if self.scores is None:

@@ -1,24 +1,15 @@
-"""One text under masked heads: what is masked and read, the way back, and what the text loses."""
+"""One text under masked heads: what is masked, what is read, and the way back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from workbench.masking.attention_rows import AttentionRow, When
-from workbench.masking.effects import HeadEffects, Method
 from workbench.masking.masks import require_fitting
-from workbench.masking.token_changes import TokenChanges, TokenPrediction
 from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
-from workbench.models.model import Model
-from workbench.scoring.step_scores import Steps, split_steps, steps_of
 from workbench.session.actions import Listeners, action
-from workbench.session.head_choices import control_for, toggled
-from workbench.session.state import Heads, History, State, as_heads, require_text
+from workbench.session.state import Heads, State, as_heads, require_text
 from workbench.session.text_results import TextResults
 
 
@@ -33,18 +24,14 @@ class MaskedText:
         followers: are called with the states before and after a step, before the listeners are.
     """
 
-    def __init__(
-        self, model: Model, state: State, results: TextResults, listeners: Listeners
-    ) -> None:
-        """Begin with a state.
+    def __init__(self, results: TextResults, listeners: Listeners) -> None:
+        """Go on from the present state.
 
         Args:
-            model: the model.
-            state: the first state.
-            results: of the model.
+            results: of the text.
             listeners: of the session.
         """
-        self.model, self.history = model, History(state)
+        self.model, self.history = results.model, results.history
         self.results, self.listeners = results, listeners
         self.followers: list[Callable[[State, State], object]] = []
 
@@ -81,7 +68,7 @@ class MaskedText:
             layer: its number.
         """
         line = HeadSet.of([(layer, head) for head in range(self.model.num_heads)], self.model)
-        self._become(heads=toggled(self.state.heads, line))
+        self._toggle_line(line)
 
     @action
     def toggle_head(self, head: int) -> None:
@@ -91,7 +78,11 @@ class MaskedText:
             head: the number.
         """
         line = HeadSet.of([(site.layer, head) for site in self.model.sites], self.model)
-        self._become(heads=toggled(self.state.heads, line))
+        self._toggle_line(line)
+
+    def _toggle_line(self, line: HeadSet) -> None:
+        masked = self.state.heads
+        self._become(heads=masked | line if line - masked else masked - line)
 
     @action
     def random(self, seed: int = 0) -> None:
@@ -106,7 +97,10 @@ class MaskedText:
             ValueError: no head is masked.
         """
         heads = self.state.control_of or self.state.heads
-        self._become(heads=control_for(heads, self.model, seed), control_of=heads)
+        if not heads:
+            raise ValueError("no head is masked, so there is nothing to draw a control for")
+        drawn = HeadSet.random(self.model, exclude=heads, seed=seed)
+        self._become(heads=drawn, control_of=heads)
 
     @action
     def invert(self) -> None:
@@ -147,11 +141,6 @@ class MaskedText:
         """
         self._become(text=require_text(text), window=0, control_of=self.state.control_of)
 
-    @property
-    def windows(self) -> int:
-        """How many windows of `max_tokens` tokens the text has."""
-        return self.results.windows(self.state.text)
-
     @action
     def read_window(self, number: int) -> None:
         """Look at another window of a text that is longer than `max_tokens`.
@@ -164,9 +153,10 @@ class MaskedText:
         Raises:
             ValueError: the text has no such window.
         """
-        if not 0 <= number < self.windows:
+        windows = self.results.windows
+        if not 0 <= number < windows:
             raise ValueError(
-                f"no window {number}: this text has {self.windows}, of "
+                f"no window {number}: this text has {windows}, of "
                 f"{self.results.max_tokens:,} tokens each; give a number from 0"
             )
         self._become(window=number, control_of=self.state.control_of)
@@ -205,105 +195,3 @@ class MaskedText:
         if not self.state.has_effects_of(before):
             self.listeners.notify("colours")
         return True
-
-    # ---- what the text loses ----------------------------------------------------------------
-
-    def ids(self) -> tuple[int, ...]:
-        """The tokens of the text that are read.
-
-        Returns:
-            Token ids, without special tokens.
-        """
-        return self.results.ids(self.state.text, self.state.window)
-
-    def changes(self, state: State | None = None) -> TokenChanges:
-        """The losses of every token under the set compared with and under the masked heads.
-
-        Args:
-            state: an earlier one than the present; None: the present one.
-
-        Returns:
-            Losses in nats, with the tokens.
-        """
-        return self.results.changes(state or self.state)
-
-    def steps(self, by: Steps = "blank line") -> pd.DataFrame:
-        """The change of each step of the text that is read, such as those of a worked solution.
-
-        Of a text that is read in windows, the steps of the present one.
-
-        Args:
-            by: "blank line", "sentence", or a function from the text to its pieces.
-
-        Returns:
-            One row a step: step, start, end (characters), tokens, loss_base and loss_ref (nats,
-            summed, under the set compared with and under the masked heads), change, rise, weight.
-
-        Raises:
-            ValueError: there is no such way to cut, or the pieces are not the text.
-        """
-        losses = self.changes()
-        read = self.results.stretch(self.state.text, self.state.window)
-        return steps_of(losses.pieces, losses.before, losses.after, split_steps(read, by))
-
-    def predictions(
-        self, token: int, count: int = 5, state: State | None = None
-    ) -> tuple[list[TokenPrediction], list[TokenPrediction]]:
-        """The most probable tokens in the place of one token, before and after.
-
-        Args:
-            token: its number in the text.
-            count: how many tokens.
-            state: an earlier one than the present; None: the present one.
-
-        Returns:
-            The predictions under the set compared with, and under the masked heads, the most
-            probable first.
-
-        Raises:
-            ValueError: the token has no prediction.
-        """
-        return self.results.predictions(state or self.state, token, count)
-
-    def looks(
-        self,
-        token: int,
-        heads: Heads | None = None,
-        state: State | None = None,
-        when: When = "predicted",
-    ) -> tuple[AttentionRow, AttentionRow]:
-        """Where heads look from one token, before and after (`attention_row`).
-
-        Args:
-            token: its number in the text.
-            heads: whose attention is wanted, as in `mask`; None: that of the masked heads.
-            state: an earlier one than the present; None: the present one.
-            when: "predicted" for the row that predicts the token, "read" for that of its own place.
-
-        Returns:
-            The rows under the set compared with, and under the masked heads.
-
-        Raises:
-            ValueError: there is no such row, or no head is named and none is masked.
-        """
-        return self.results.looks(state or self.state, token, heads, when)
-
-    def needs(
-        self,
-        token: int | None = None,
-        method: Method = "exact",
-        on_layer: Callable[[int, np.ndarray], object] | None = None,
-    ) -> HeadEffects:
-        """Which heads a token needs: the loss rise when each head is masked alone.
-
-        The rise is that over the stock model, whatever is masked in the session.
-
-        Args:
-            token: its number in the text; None: the whole text.
-            method: "exact", or "gradient" for an estimate.
-            on_layer: as in `head_effects`.
-
-        Returns:
-            The effects, in nats.
-        """
-        return self.results.needs(self.state, token, method, on_layer)

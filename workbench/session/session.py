@@ -11,6 +11,7 @@ is known of each head (`HeadValues`), and the corpus that it scored (`SessionCor
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pandas as pd
 
@@ -88,8 +89,8 @@ class Session:
         self.model = model
         self._listeners = Listeners()
         state = State(require_text(text), chosen, mode, HeadSet.of([], model))
-        results = TextResults(model, max_tokens, memory)
-        self._text = MaskedText(model, state, results, self._listeners)
+        self._results = TextResults(model, History(state), max_tokens, memory)
+        self._text = MaskedText(self._results, self._listeners)
         self._values = HeadValues(self._text)
         self._corpus = SessionCorpus(self._text)
         if scores is not None:
@@ -132,12 +133,20 @@ class Session:
         """
         return self._listeners.add(listener)
 
+    @property
+    def lock(self) -> AbstractContextManager[bool]:
+        """Is held by each action and its listeners.
+
+        Whoever holds it, sees one state, and shows it before the listeners show the next one.
+        """
+        return self._listeners.lock
+
     # ---- one text under masked heads --------------------------------------------------------
 
     @property
     def max_tokens(self) -> int:
         """How many tokens of a text are read."""
-        return self._text.results.max_tokens
+        return self._results.max_tokens
 
     @property
     def history(self) -> History:
@@ -167,7 +176,7 @@ class Session:
     @property
     def windows(self) -> int:
         """How many windows of `max_tokens` tokens the text has."""
-        return self._text.windows
+        return self._results.windows
 
     mask = of_part("_text", MaskedText.mask)
     toggle = of_part("_text", MaskedText.toggle)
@@ -182,12 +191,12 @@ class Session:
     read_window = of_part("_text", MaskedText.read_window)
     undo = of_part("_text", MaskedText.undo)
     redo = of_part("_text", MaskedText.redo)
-    ids = of_part("_text", MaskedText.ids)
-    changes = of_part("_text", MaskedText.changes)
-    steps = of_part("_text", MaskedText.steps)
-    predictions = of_part("_text", MaskedText.predictions)
-    looks = of_part("_text", MaskedText.looks)
-    needs = of_part("_text", MaskedText.needs)
+    ids = of_part("_results", TextResults.ids)
+    changes = of_part("_results", TextResults.changes)
+    steps = of_part("_results", TextResults.steps)
+    predictions = of_part("_results", TextResults.predictions)
+    looks = of_part("_results", TextResults.looks)
+    needs = of_part("_results", TextResults.needs)
 
     # ---- scores and colours of heads --------------------------------------------------------
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from workbench.masking.attention_rows import (
     AttentionRow,
@@ -33,7 +34,8 @@ from workbench.models.attention_hook import Mode
 from workbench.models.heads import HeadSet
 from workbench.models.identity import state_of
 from workbench.models.model import Model
-from workbench.session.state import Heads, State, as_heads
+from workbench.scoring.step_scores import Steps, split_steps, steps_of
+from workbench.session.state import Heads, History, State, as_heads
 
 T = TypeVar("T")
 
@@ -45,121 +47,140 @@ QUERIES = 1 << 27  # bytes of queries and keys, from which rows of attention are
 class TextResults:
     """Losses, predictions, attention and head effects of the text of a state, which are kept."""
 
-    def __init__(self, model: Model, max_tokens: int, memory: int | None) -> None:
+    def __init__(self, model: Model, history: History, max_tokens: int, memory: int | None) -> None:
         """Begin without results.
 
         Args:
             model: that reads the texts.
+            history: with the present state, whose text, heads and mode are meant.
             max_tokens: how many tokens of a text are read.
             memory: bytes for stored residual streams of its own; None: it shares those of all
                 sessions with the model.
         """
-        self.model, self.max_tokens = model, max_tokens
+        self.model, self.history, self.max_tokens = model, history, max_tokens
         self._streams = streams_of(model) if memory is None else ResidualCache(model, memory)
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._queries: OrderedDict[Hashable, HeadQueries] = OrderedDict()
         self._lock = threading.Lock()
 
-    def ids(self, text: str, window: int = 0) -> tuple[int, ...]:
-        """The tokens of a text that are read.
+    def ids(self, state: State | None = None) -> tuple[int, ...]:
+        """The tokens of the text that are read.
 
         Args:
-            text: any text.
-            window: number of the window.
+            state: an earlier one than the present; None: the present one.
 
         Returns:
             Token ids, without special tokens, at most `max_tokens`.
         """
-        return self._read_of(text, window)[0]
+        return self._read_of(state or self.history.state)[0]
 
-    def windows(self, text: str) -> int:
-        """How many windows of `max_tokens` tokens a text has.
+    @property
+    def windows(self) -> int:
+        """How many windows of `max_tokens` tokens the text has.
 
-        Args:
-            text: any text.
-
-        Returns:
-            The number; 1 where the tokenizer does not say where its tokens lie in the text.
+        It is 1 where the tokenizer does not say where its tokens lie in the text.
         """
+        text = self.history.state.text
         ids, pieces = self._encoded(text)
         count = -(-len(ids) // self.max_tokens)
         if count > 1 and _length(pieces) != len(text):
             return 1
         return max(count, 1)
 
-    def stretch(self, text: str, window: int) -> str:
+    def _stretch(self, state: State) -> str:
         """The stretch of a text that lies in a window, which is read by itself.
 
-        Args:
-            text: any text.
-            window: its number, from 0.
-
-        Returns:
-            The whole text for the first window, of which the first `max_tokens` tokens are read.
+        It is the whole text for the first window, of which the first `max_tokens` tokens are read.
         """
-        if window == 0:
-            return text
-        _, pieces = self._encoded(text)
-        first = window * self.max_tokens
+        if state.window == 0:
+            return state.text
+        _, pieces = self._encoded(state.text)
+        first = state.window * self.max_tokens
         start = _length(pieces[:first])
-        return text[start : start + _length(pieces[first : first + self.max_tokens])]
+        return state.text[start : start + _length(pieces[first : first + self.max_tokens])]
 
-    def _read_of(self, text: str, window: int) -> tuple[tuple[int, ...], tuple[str, ...], int]:
+    def _read_of(self, state: State) -> tuple[tuple[int, ...], tuple[str, ...], int]:
         """Tokens and pieces that are read, and how many other tokens the text has."""
-        ids, pieces = self._encoded(self.stretch(text, window))
+        ids, pieces = self._encoded(self._stretch(state))
         most = self.max_tokens
-        left_out = len(self._encoded(text)[0]) - len(ids[:most])
+        left_out = len(self._encoded(state.text)[0]) - len(ids[:most])
         return ids[:most], pieces[:most], max(left_out, 0)
 
-    def changes(self, state: State) -> TokenChanges:
+    def changes(self, state: State | None = None) -> TokenChanges:
         """The losses of every token under the set compared with and under the masked heads.
 
         Args:
-            state: text, heads and mode.
+            state: an earlier one than the present; None: the present one.
 
         Returns:
             Losses in nats, with the tokens.
         """
-        ids, pieces, left_out = self._read_of(state.text, state.window)
+        state = state or self.history.state
+        ids, pieces, left_out = self._read_of(state)
         before, after = (self._losses(ids, heads, state) for heads in (state.against, state.heads))
         return TokenChanges(pieces, ids, before, after, left_out)
 
+    def steps(self, by: Steps = "blank line") -> pd.DataFrame:
+        """The change of each step of the text that is read, such as those of a worked solution.
+
+        Of a text that is read in windows, the steps of the present one.
+
+        Args:
+            by: "blank line", "sentence", or a function from the text to its pieces.
+
+        Returns:
+            One row a step: step, start, end (characters), tokens, loss_base and loss_ref (nats,
+            summed, under the set compared with and under the masked heads), change, rise, weight.
+
+        Raises:
+            ValueError: there is no such way to cut, or the pieces are not the text.
+        """
+        losses = self.changes()
+        read = self._stretch(self.history.state)
+        return steps_of(losses.pieces, losses.before, losses.after, split_steps(read, by))
+
     def predictions(
-        self, state: State, token: int, count: int
+        self, token: int, count: int = 5, state: State | None = None
     ) -> tuple[list[TokenPrediction], list[TokenPrediction]]:
         """The most probable tokens in the place of one token, before and after.
 
         Args:
-            state: text, heads and mode.
             token: its number in the text.
             count: how many tokens.
+            state: an earlier one than the present; None: the present one.
 
         Returns:
-            The predictions under the set compared with, and under the masked heads.
+            The predictions under the set compared with, and under the masked heads, the most
+            probable first.
 
         Raises:
             ValueError: the token has no prediction.
         """
-        ids = self.ids(state.text, state.window)
+        now = state or self.history.state
+        ids = self.ids(now)
 
         def under(heads: HeadSet) -> list[TokenPrediction]:
             return self._kept(
-                ("guesses", ids, token, count, heads, state.mode if heads else ""),
-                lambda: guesses(self.model, self._streams, ids, token, heads, state.mode, count),
+                ("guesses", ids, token, count, heads, now.mode if heads else ""),
+                lambda: guesses(self.model, self._streams, ids, token, heads, now.mode, count),
             )
 
-        return under(state.against), under(state.heads)
+        return under(now.against), under(now.heads)
 
     def looks(
-        self, state: State, token: int, heads: Heads | None, when: When
+        self,
+        token: int,
+        heads: Heads | None = None,
+        state: State | None = None,
+        when: When = "predicted",
     ) -> tuple[AttentionRow, AttentionRow]:
-        """Where heads look from one token, before and after.
+        """Where heads look from one token, before and after (`attention_row`).
 
         Args:
-            state: text, heads and mode.
             token: its number in the text.
-            heads: whose attention is wanted; None: that of the masked heads.
-            when: as in `attention_row`.
+            heads: whose attention is wanted, as in `mask`; None: that of the masked heads.
+            state: an earlier one than the present; None: the present one.
+            when: "predicted" for the row that predicts the token, "read" for that of its own place.
 
         Returns:
             The rows under the set compared with, and under the masked heads.
@@ -168,18 +189,19 @@ class TextResults:
             TypeError: `heads` are no heads.
             ValueError: there is no such row, or no head is named and none is masked.
         """
-        if heads is None and not state.heads:
+        now = state or self.history.state
+        if heads is None and not now.heads:
             raise ValueError("no head is masked: name those that are meant, heads='L17H3'")
-        chosen = state.heads if heads is None else as_heads(heads, self.model)
-        ids, pieces, _ = self._read_of(state.text, state.window)
+        chosen = now.heads if heads is None else as_heads(heads, self.model)
+        ids, pieces, _ = self._read_of(now)
 
         def under(masked: HeadSet) -> AttentionRow:
             return row_of(
                 self.model, ids, pieces, token, when,
-                lambda window: self._read(tuple(window), chosen, masked, state.mode),
+                lambda window: self._read(tuple(window), chosen, masked, now.mode),
             )  # fmt: skip
 
-        return under(state.against), under(state.heads)
+        return under(now.against), under(now.heads)
 
     def _read(
         self, window: tuple[int, ...], chosen: HeadSet, masked: HeadSet, mode: Mode
@@ -199,72 +221,61 @@ class TextResults:
 
     def needs(
         self,
-        state: State,
-        token: int | None,
-        method: Method,
-        on_layer: Callable[[int, np.ndarray], object] | None,
+        token: int | None = None,
+        method: Method = "exact",
+        on_layer: Callable[[int, np.ndarray], object] | None = None,
+        state: State | None = None,
     ) -> HeadEffects:
-        """The loss rise of a token when each head is masked alone.
+        """Which heads a token needs: the loss rise when each head is masked alone.
+
+        The rise is that over the stock model, whatever is masked in the session.
 
         Args:
-            state: text and mode.
             token: its number in the text; None: the whole text.
-            method: "exact" or "gradient".
-            on_layer: as in `head_effects`; None: nothing is called.
+            method: "exact", or "gradient" for an estimate.
+            on_layer: as in `head_effects`.
+            state: an earlier one than the present; None: the present one.
 
         Returns:
             The effects, in nats.
         """
-        ids = self.ids(state.text, state.window)
-        stretch = self.stretch(state.text, state.window)
+        now = state or self.history.state
         return self._kept(
-            ("needs", ids, token, method, state.mode),
+            ("needs", self.ids(now), token, method, now.mode),
             lambda: head_effects(
-                self.model, stretch, token=token, mode=state.mode, method=method,
+                self.model, self._stretch(now), token=token, mode=now.mode, method=method,
                 max_tokens=self._pass, on_layer=on_layer,
             ),
             # Its listener may stop it. Layers without heads have no value, and no row here.
             whole=lambda effects: bool(np.isfinite(effects.table()["score"]).all()),
         )  # fmt: skip
 
-    def known_needs(self, state: State, token: int | None, method: Method) -> HeadEffects | None:
+    def known_needs(self, token: int | None, method: Method) -> HeadEffects | None:
         """What `needs` would return without computing anything.
 
         Args:
-            state: text and mode.
             token: its number in the text; None: the whole text.
             method: "exact" or "gradient".
 
         Returns:
             The effects; None: they are not there yet.
         """
-        key = ("needs", self.ids(state.text, state.window), token, method, state.mode)
+        now = self.history.state
+        key = ("needs", self.ids(now), token, method, now.mode)
         with self._lock:
             return self._results.get((state_of(self.model), key))
 
-    def askable(self, state: State) -> range:
-        """The tokens that `needs` can answer for.
-
-        Args:
-            state: text and window.
-
-        Returns:
-            Token numbers: those with a prediction in the first pass of the model.
-        """
-        first = max(1 - len(self.model.bos_ids), 0)
-        return range(first, min(len(self.ids(state.text, state.window)), self._pass))
-
-    def require_askable(self, state: State, token: int) -> None:
+    def require_askable(self, token: int) -> None:
         """Require a token that `needs` can answer for.
 
         Args:
-            state: text and window.
             token: its number in the window.
 
         Raises:
             ValueError: the token is not predicted in the first pass.
         """
-        known = self.askable(state)
+        first = max(1 - len(self.model.bos_ids), 0)
+        known = range(first, min(len(self.ids()), self._pass))
         if token not in known:
             raise ValueError(
                 f"token must lie between {known.start} and {known.stop - 1}, the predicted tokens "
