@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from widgets.escaping import escaped
-from workbench.core.text import escape_control_characters
+from workbench.core.text import escape_control_characters, escaped
 from workbench.masking.token_changes import TokenChanges
 from workbench.models.model import Model
 from workbench.session.head_colours import HeadColours

@@ -15,9 +15,9 @@ from typing import Any
 
 import ipywidgets as w
 
-from widgets.escaping import escaped
 from widgets.tasks.task_queue import Watcher
 from workbench.core.progress import Progress
+from workbench.core.text import escaped
 
 QUIET = 0.4  # seconds that work takes without being announced
 OFTEN = 0.2  # seconds between two changes of the progress

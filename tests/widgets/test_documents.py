@@ -12,9 +12,9 @@ from support.models import make_model
 
 import workbench as wb
 from widgets import Explorer
-from widgets.escaping import escaped
 from widgets.views.document_table import BEGINNING
 from workbench.core.polygon import inside
+from workbench.core.text import escaped
 from workbench.masking.packed import PackedPasses
 from workbench.session.corpus.document_texts import BEGINNING as LONGEST
 

@@ -13,10 +13,9 @@ from support.planted import planted_model, planted_probes
 
 import workbench as wb
 from widgets import Explorer
-from widgets.escaping import escaped
 from widgets.explorer import TABS
 from widgets.panels import head_list
-from workbench.core.text import escape_control_characters
+from workbench.core.text import escape_control_characters, escaped
 from workbench.models.head_scores import HeadScores
 from workbench.session import head_values
 from workbench.session.head_colours import (

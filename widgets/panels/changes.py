@@ -8,10 +8,10 @@ import ipywidgets as w
 import numpy as np
 import pandas as pd
 
-from widgets.escaping import escaped
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
+from workbench.core.text import escaped
 from workbench.figures.score_tests import response_dots
 from workbench.figures.theme import COLOURS
 from workbench.session.corpus.changed_texts import ChangedTexts

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipywidgets as w
 
-from widgets.escaping import escaped
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.head_grid import HeadGrid
 from widgets.views.head_table import HeadTable
+from workbench.core.text import escaped
 from workbench.detection.report import HeadReport
 from workbench.models.heads import cut_size
 from workbench.session.head_colours import ESTIMATE, RETRIEVAL

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import ipywidgets as w
 
-from widgets.escaping import escaped
 from widgets.panels.examples import EXAMPLES
 from widgets.status_line import Note, StatusLine
 from widgets.views.own_changes import OwnChanges
 from widgets.views.token_view import TokenView
+from workbench.core.text import escaped
 from workbench.session.head_colours import NEED
 from workbench.session.session import Session
 

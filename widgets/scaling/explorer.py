@@ -12,7 +12,6 @@ from typing import Any
 import ipywidgets as w
 import pandas as pd
 
-from widgets.escaping import escaped
 from widgets.inside import inside
 from widgets.scaling.law_chooser import LawChooser
 from widgets.scaling.mixture import MixturePanel
@@ -24,6 +23,7 @@ from widgets.views.browser_files import stylesheet
 from widgets.views.code_view import CodeView
 from widgets.views.control_names import ControlNames
 from widgets.views.live_figure import LiveFigure
+from workbench.core.text import escaped
 from workbench.detection.retention_fit import fit_retention
 from workbench.figures.scaling import (
     isoflop_curves,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import ipywidgets as w
 import pandas as pd
 
-from widgets.escaping import escaped
 from widgets.status_line import StatusLine
 from widgets.views.own_changes import OwnChanges
+from workbench.core.text import escaped
 from workbench.scaling.laws.book import LAWS
 from workbench.scaling.laws.law import Law
 from workbench.session.scaling_desk import LINKED, ScalingDesk

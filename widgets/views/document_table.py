@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from widgets.escaping import Report, raises
+from widgets.error_report import Report, raises
 from widgets.views.row_table import RowTable, column
 from workbench.session.corpus.document_texts import passages_read
 from workbench.session.corpus.histogram import Histogram

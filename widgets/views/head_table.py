@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from widgets.escaping import Report, raises
+from widgets.error_report import Report, raises
 from widgets.views.row_table import RowTable, column
 from workbench.models.heads import Head
 from workbench.session.head_colours import (

@@ -10,8 +10,8 @@ from typing import Any
 import ipywidgets as w
 import plotly.graph_objects as go
 
-from widgets.escaping import escaped
 from widgets.views.view_watch import ViewWatch
+from workbench.core.text import escaped
 from workbench.figures.theme import themed
 
 TITLE = 60  # px that the title takes, which stands above the figure here

@@ -13,7 +13,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from widgets.escaping import Report, raises
+from widgets.error_report import Report, raises
 from widgets.views.browser_files import module, stylesheet
 from workbench.core.text import escape_control_characters
 

@@ -10,7 +10,7 @@ import numpy as np
 import traitlets
 from ipywidgets.widgets.trait_types import CByteMemoryView
 
-from widgets.escaping import Report, raises
+from widgets.error_report import Report, raises
 from widgets.views.browser_files import module, stylesheet
 from workbench.core.text import escape_control_characters
 

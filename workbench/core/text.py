@@ -6,6 +6,7 @@ that. Whoever writes markup escapes the result for that markup besides.
 
 from __future__ import annotations
 
+import html
 import unicodedata
 
 # Control, format (direction), surrogates, private, unassigned; line and paragraph separators.
@@ -30,6 +31,18 @@ def escape_control_characters(
         else c
         for c in text
     )  # fmt: skip
+
+
+def escaped(text: str) -> str:
+    """Text from anywhere as HTML that shows it and does nothing else.
+
+    Args:
+        text: any text.
+
+    Returns:
+        HTML without markup of the text's own.
+    """
+    return html.escape(escape_control_characters(text, newline="\n"), quote=True)
 
 
 def counted(number: int, noun: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Protocol
@@ -10,7 +9,7 @@ from typing import Protocol
 import pandas as pd
 import plotly.graph_objects as go
 
-from workbench.core.text import escape_control_characters
+from workbench.core.text import escape_control_characters, escaped
 from workbench.figures.theme import themed
 from workbench.scaling.law_fit import REFITTED, LawFit
 from workbench.scaling.laws.law import Law
@@ -109,26 +108,23 @@ def desk_page(
     drawn.update_layout(paper_bgcolor="white", plot_bgcolor="white", width=None, autosize=True)
     at = ", ".join(f"{name} {value:.4g}" for name, value in desk.inputs.items())
     parts = [
-        f"<h1>{_text(title)}</h1>",
+        f"<h1>{escaped(title)}</h1>",
         drawn.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False}),
-        f"<p>{_text(f'The run that is asked about: {at}.')}</p>",
+        f"<p>{escaped(f'The run that is asked about: {at}.')}</p>",
     ]
     for heading, table in tables.items():
         safe = table.rename(columns=lambda name: escape_control_characters(str(name)))
-        parts += [f"<h2>{_text(heading)}</h2>", safe.to_html(escape=True, border=0)]
+        parts += [f"<h2>{escaped(heading)}</h2>", safe.to_html(escape=True, border=0)]
     entries = [law.describe() for law in laws]
     if entries:
-        parts += ["<h2>Laws</h2>", *(f"<pre>{_text(entry)}</pre>" for entry in entries)]
+        parts += ["<h2>Laws</h2>", *(f"<pre>{escaped(entry)}</pre>" for entry in entries)]
     if desk.fit is not None:
         words = f"{desk.fit.describe()}\n{desk.fit.units}"
-        parts += ["<h2>The law fitted to the runs</h2>", f"<pre>{_text(words)}</pre>"]
-    parts += ["<h2>Python that works it out again</h2>", f"<pre>{_text(desk_code(desk))}</pre>"]
+        parts += ["<h2>The law fitted to the runs</h2>", f"<pre>{escaped(words)}</pre>"]
+    parts += ["<h2>Python that works it out again</h2>", f"<pre>{escaped(desk_code(desk))}</pre>"]
     parts.append(f"<p>Made by workbench {version('attention-influence-workbench')}.</p>")
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
-        f"<style>{PAGE}</style></head><body>{''.join(parts)}</body></html>"
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escaped(title)}</title><style>{PAGE}</style></head>"
+        f"<body>{''.join(parts)}</body></html>"
     )
-
-
-def _text(text: str) -> str:
-    return html.escape(escape_control_characters(text, newline="\n"), quote=True)

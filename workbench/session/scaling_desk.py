@@ -15,7 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures.scaling import law_curves
-from workbench.scaling.law_comparison import compare_laws, compare_optima
+from workbench.scaling.law_comparison import compare_laws, compare_optima, require_one_unit
 from workbench.scaling.law_fit import LawFit, refit
 from workbench.scaling.laws.book import LAWS
 from workbench.scaling.laws.law import Law
@@ -114,11 +114,7 @@ class ScalingDesk:
             KeyError: the book has no such law.
             ValueError: the laws have different units, or there is none.
         """
-        units = {LAWS[key].output.unit for key in laws}
-        if len(units) != 1:
-            raise ValueError(
-                f"look at laws of one unit at a time, got {', '.join(sorted(units)) or 'no law'}"
-            )
+        require_one_unit([LAWS[key] for key in laws])
         self.laws = tuple(laws)
         self._listeners.notify("laws")
 
