@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from browser.lab import PATIENCE, Lab, menu, tab
+from browser.lab import PATIENCE, Lab, cell, menu, tab
 from browser.mounting import contrast
 
 # Of the real JupyterLabs, `make test` has one: tests/browser/test_lab.py.
@@ -185,3 +185,38 @@ def test_counterfactuals_fit_a_narrow_panel_and_follow_a_wider_one(lab, page):
         f"(light) => {{ const f = ({FIGURE})(); return f && f[2] !== light; }}", arg=light
     )
     assert contrast(page, fits(page), "rgba(0, 0, 0, 0)") >= 4.5
+
+
+def test_widgets_that_load_too_late_for_anywidget_follow_all_the_same(lab, page):
+    """As on a busy machine: nothing is loaded within the two seconds that anywidget waits."""
+    page.add_init_script(
+        """const wait = AbortSignal.timeout.bind(AbortSignal);
+        AbortSignal.timeout = (ms) => {
+          if (ms !== 2000) return wait(ms);
+          const over = new AbortController();
+          queueMicrotask(() => over.abort());
+          return over.signal;
+        };"""
+    )
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    lab.notebook("late.ipynb", EXPLORER)
+    lab.show(page, "late.ipynb")
+    lab.ask("explorer.session.mask('L20H4')")
+    cell(page, 20, 4).and_(page.locator(".aiw-masked")).wait_for()
+    tab(page, "Selection")
+    fits(page)
+    for fraction, chosen in ((0.5, 12), (1.0, 24), (0.25, 6)):
+        lab.ask(f"explorer.session.cut({fraction})")
+        page.wait_for_function(
+            """(chosen) => {
+              const figure = document.querySelector(".aiw-explorer .js-plotly-plot");
+              const bars = (figure?.data ?? []).filter((trace) => trace.name === "chosen");
+              const counted = bars.flatMap((trace) => [...(trace.y ?? [])]);
+              return counted.reduce((sum, one) => sum + one, 0) === chosen;
+            }""",
+            arg=chosen,
+        )
+    late = [problem for problem in page.problems if "Failed to initialize model" in problem]
+    assert late  # anywidget gave up
+    page.problems[:] = [problem for problem in page.problems if problem not in late]

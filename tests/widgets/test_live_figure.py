@@ -44,3 +44,33 @@ def test_a_new_view_while_a_task_queue_shows_a_figure_leaves_an_open_one():
     assert shown is live.figure
     assert shown.comm is not None
     assert list(shown.data[0].y) == [2]
+
+
+def test_a_figure_that_loaded_too_late_is_drawn_when_it_has_its_points(monkeypatch):
+    """anywidget drops what is sent to it meanwhile, and that is all of plotly's points."""
+    live, sent = LiveFigure(), []
+    monkeypatch.setattr(
+        go.FigureWidget, "send_state", lambda figure, key=None: sent.append((figure, key))
+    )
+
+    def loaded(late):
+        message = {"action": "loaded", "figure": live._watch.figure, "late": late}
+        live._watch._heard(live._watch, message, None)
+
+    live.show(go.Figure(go.Bar(y=[1])))
+    first = live.figure
+    loaded(late=False)
+    assert live.children[-1] is live.figure is first
+    loaded(late=True)
+    other = live.figure
+    assert other is not first
+    assert other not in live.children  # its view would have no points
+    live.show(go.Figure(go.Bar(y=[2])))  # it moves meanwhile
+    assert live.figure is other
+    loaded(late=True)
+    assert live.children[-1] is other
+    assert list(other._widget_data[0]["y"]) == [2]
+    assert (other, ["_widget_layout", "_widget_data"]) in sent
+    live.clear()
+    loaded(late=True)  # there is no figure any more
+    assert live.figure is None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import anywidget
 import traitlets
 
 from widgets.views.browser_files import module, stylesheet
+from widgets.views.view import View
 
 
-class CodeView(anywidget.AnyWidget):
+class CodeView(View):
     """A piece of code with a button that copies it.
 
     Attributes:

@@ -42,4 +42,4 @@ function render({ el }) {
   };
 }
 
-export default { render };
+export default viewOf({ render });

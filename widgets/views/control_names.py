@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import anywidget
-
 from widgets.views.browser_files import module
+from widgets.views.view import View
 
 
-class ControlNames(anywidget.AnyWidget):
+class ControlNames(View):
     """Stands unseen in an explorer and names what is moved, chosen and typed in it."""
 
     _esm = module("control_names")

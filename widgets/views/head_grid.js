@@ -492,4 +492,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default viewOf({ render });

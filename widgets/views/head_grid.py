@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 from ipywidgets.widgets.trait_types import CByteMemoryView
@@ -13,13 +12,14 @@ from ipywidgets.widgets.trait_types import CByteMemoryView
 from widgets.error_report import Report, raises
 from widgets.views.browser_files import module, stylesheet
 from widgets.views.own_changes import OwnChanges
+from widgets.views.view import View
 from workbench.core.text import escape_control_characters
 from workbench.models.geometry import HasGeometry, geometry_of
 from workbench.models.heads import Head, HeadSet
 from workbench.session.head_colours import HeadColours
 
 
-class HeadGrid(anywidget.AnyWidget):
+class HeadGrid(View):
     """Layers x heads to be toggled by mouse and keyboard.
 
     The owner sets on_mask(HeadSet), called when the browser changed the masked set, on_undo and

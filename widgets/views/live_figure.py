@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import threading
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import ipywidgets as w
@@ -60,7 +61,7 @@ class LiveFigure(w.VBox):
         self.figure: go.FigureWidget | None = None
         self.caption = w.HTML()
         self.caption.add_class("aiw-caption")
-        self._watch = ViewWatch(self._renew)
+        self._watch = ViewWatch(self._renew, self._loaded)
         self._watch.observe(lambda change: self.use_theme(change["new"]), "theme")
         super().__init__([self._watch, self.caption], layout={"width": "100%"})
 
@@ -86,7 +87,7 @@ class LiveFigure(w.VBox):
         """Show nothing again."""
         with self._lock:
             before, self.figure = self.figure, None
-            self.caption.value = ""
+            self.caption.value = self._watch.figure = ""
             self.children = (self._watch, self.caption)
             if before is not None:
                 before.close()
@@ -107,13 +108,27 @@ class LiveFigure(w.VBox):
             if self.figure is not None:
                 self._put(themed(go.Figure(self.figure), self.theme))
 
-    def _put(self, figure: go.Figure) -> None:
+    def _loaded(self, late: bool) -> None:
+        """Draw a figure that loaded too late, and so without its points, when it has them."""
+        with self._lock:
+            figure = self.figure
+            if figure is None:
+                return
+            if figure not in self.children:
+                if late:
+                    _send_anew(figure)
+                self.children = (*self.children, figure)
+            elif late:  # a view that is there would stay as it is
+                self._put(themed(go.Figure(figure), self.theme), shown=False)
+
+    def _put(self, figure: go.Figure, shown: bool = True) -> None:
         before, self.figure = self.figure, go.FigureWidget(figure)
         self.figure._config = self._config
         if self._on_point is not None:
             for trace in self.figure.data:
                 trace.on_click(self._clicked)
-        self.children = (self._watch, self.caption, self.figure)
+        self.children = (self._watch, self.caption, *([self.figure] if shown else []))
+        self._watch.figure = self.figure.model_id
         if before is not None:
             before.close()
 
@@ -135,6 +150,13 @@ def _move(live: go.FigureWidget, figure: go.Figure) -> None:
                 old.x, old.y, old.name = new.x, new.y, new.name
         live.layout.shapes = figure.layout.shapes
         live.layout.annotations = figure.layout.annotations
+
+
+def _send_anew(figure: go.FigureWidget) -> None:
+    """Send all of a figure, as plotly does by itself when it is made."""
+    figure._widget_layout = deepcopy(figure._layout_obj._props)
+    figure._widget_data = deepcopy(figure._data)
+    figure.send_state(["_widget_layout", "_widget_data"])
 
 
 def _fit(figure: go.Figure) -> None:

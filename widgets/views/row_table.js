@@ -533,4 +533,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default viewOf({ render });

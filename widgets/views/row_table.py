@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
 from widgets.error_report import Report, raises
 from widgets.views.browser_files import module, stylesheet
+from widgets.views.view import View
 from workbench.core.text import escape_control_characters
 
 MOST = 1000  # rows in one answer; a screen holds fewer
@@ -52,7 +52,7 @@ def column(
     }  # fmt: skip
 
 
-class RowTable(anywidget.AnyWidget):
+class RowTable(View):
     """A table without rows until `arrange`.
 
     The owner sets on_sort(key of a column), called when a heading was clicked; on_range(key, bins),

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 from ipywidgets.widgets.trait_types import CByteMemoryView
 
 from widgets.error_report import Report, raises
 from widgets.views.browser_files import module, stylesheet
+from widgets.views.view import View
 from workbench.core.text import escape_control_characters
 
 
-class Scatter(anywidget.AnyWidget):
+class Scatter(View):
     """An empty plane until `show`.
 
     The owner sets on_select(corners of a polygon, as the points are plotted; None: the selection

@@ -75,3 +75,36 @@ function watchTheme(model) {
   tell();
   return observer;
 }
+
+// Whether a model loaded too late for anywidget; it hears Python again.
+//
+// anywidget waits two seconds for the module of a widget and drops every message to it from then on where that
+// took longer, so `_handle_comm_msg`, which it wraps, fails. The method that it wraps takes the messages then.
+// What the wrapped one is called, and where it stands, is anywidget's own: where that changes, nothing is done.
+async function wasLate(manager, id) {
+  try {
+    const model = await manager.get_model(id);
+    const handle = Object.getPrototypeOf(Object.getPrototypeOf(model))._handle_comm_msg;
+    const nothing = { content: { data: { method: "" } } };
+    if (await model._handle_comm_msg(nothing).then(() => true, () => false)) return false;
+    model.comm.on_msg((message) => handle.call(model, message));
+    return true;
+  } catch {
+    return false; // a page without a kernel, or the model is gone by now
+  }
+}
+
+// The module of a view whose Python side, a `View`, sends its state anew if it loaded too late.
+const viewOf = (module) => ({
+  ...module,
+  initialize(given) {
+    const { model } = given;
+    // Not waited for: anywidget waits for this function before it takes messages.
+    wasLate(model.widget_manager, model.get("own_id")).then((late) => {
+      if (!late) return;
+      model.set("late", true);
+      model.save_changes();
+    });
+    module.initialize?.(given);
+  },
+});

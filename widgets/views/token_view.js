@@ -487,4 +487,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default viewOf({ render });

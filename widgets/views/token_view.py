@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import anywidget
 import numpy as np
 import traitlets
 from ipywidgets.widgets.trait_types import CByteMemoryView
 
 from widgets.error_report import Report, raises
 from widgets.views.browser_files import module, stylesheet
+from widgets.views.view import View
 from workbench.core.text import escape_control_characters
 from workbench.masking.attention_rows import AttentionRow
 from workbench.masking.token_changes import TokenChanges, TokenPrediction
@@ -21,7 +21,7 @@ from workbench.session.step_bands import bands_of, in_words
 NOTHING = np.zeros(0, np.float32).tobytes()
 
 
-class TokenView(anywidget.AnyWidget):
+class TokenView(View):
     """The tokens of a `TokenChanges`, with details of the one that is pointed at.
 
     The owner sets on_predict(token), which answers later with `show_predictions`; on_look(token),

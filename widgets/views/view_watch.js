@@ -6,6 +6,18 @@
 
 const PAUSE = 50; // ms without a change, after which the figure is drawn
 
+// Python is told when the module of the figure is there, and whether that was too late.
+function initialize({ model }) {
+  const look = async () => {
+    const figure = model.get("figure");
+    if (!figure) return;
+    const late = await wasLate(model.widget_manager, figure);
+    model.send({ action: "loaded", figure, late });
+  };
+  model.on("change:figure", look);
+  look();
+}
+
 function render({ model, el }) {
   model.send({ action: "shown" });
   let box = null;
@@ -41,4 +53,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default viewOf({ initialize, render });
