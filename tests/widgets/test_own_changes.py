@@ -11,7 +11,7 @@ from support.models import make_model
 
 import workbench as wb
 from widgets import Explorer
-from widgets.views.own_changes import OwnChanges
+from widgets.own_changes import OwnChanges
 
 PATIENCE = 60
 

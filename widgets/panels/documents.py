@@ -9,13 +9,13 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
+from widgets.own_changes import OwnChanges
 from widgets.panels.changes import ChangesPanel
 from widgets.panels.scatter_panel import ScatterPanel
 from widgets.panels.scoring_form import ScoringForm
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.document_table import BEGINNING, DocumentTable
-from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters, escaped
 from workbench.session.corpus.filters import (
     Filters,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipywidgets as w
 
+from widgets.own_changes import OwnChanges
 from widgets.status_line import StatusLine
 from widgets.views.head_grid import HeadGrid
-from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters
 from workbench.models.heads import HeadSet
 from workbench.session.head_colours import HeadColours

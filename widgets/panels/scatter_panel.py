@@ -9,9 +9,9 @@ import ipywidgets as w
 import numpy as np
 import pandas as pd
 
+from widgets.own_changes import OwnChanges
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
-from widgets.views.own_changes import OwnChanges
 from widgets.views.scatter import Scatter
 from workbench.core.text import escape_control_characters, escaped
 from workbench.session.corpus.columns import BOILERPLATE

@@ -9,10 +9,10 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 
+from widgets.own_changes import OwnChanges
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
-from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters, escaped
 from workbench.figures.selection import influence_histogram
 from workbench.selection.exposure_counts import exposures

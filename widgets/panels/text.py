@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import ipywidgets as w
 
+from widgets.own_changes import OwnChanges
 from widgets.panels.examples import EXAMPLES
 from widgets.status_line import Note, StatusLine
-from widgets.views.own_changes import OwnChanges
 from widgets.views.token_view import TokenView
 from workbench.core.text import escaped
 from workbench.session.head_colours import NEED

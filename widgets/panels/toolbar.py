@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import ipywidgets as w
 
+from widgets.own_changes import OwnChanges
 from widgets.panels.help import HelpButton
 from widgets.status_line import StatusLine
 from widgets.tasks.task_queues import TaskQueues
-from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escaped
 from workbench.loading.certificate import Certificate, certify
 from workbench.models.heads import cut_size

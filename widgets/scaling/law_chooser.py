@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import ipywidgets as w
 import pandas as pd
 
+from widgets.own_changes import OwnChanges
 from widgets.status_line import StatusLine
-from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escaped
 from workbench.scaling.laws.book import LAWS
 from workbench.scaling.laws.law import Law

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import ipywidgets as w
 import pandas as pd
 
+from widgets.own_changes import OwnChanges
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
 from widgets.views.live_figure import LiveFigure
-from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escape_control_characters, escaped
 from workbench.figures.mixtures import mixture_simplex
 from workbench.session.scaling_desk import ScalingDesk

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import ipywidgets as w
 
+from widgets.own_changes import OwnChanges
 from widgets.scaling.run_table import RunTable
 from widgets.status_line import Note, StatusLine
 from widgets.tasks.task_queues import TaskQueues
-from widgets.views.own_changes import OwnChanges
 from workbench.core.text import escaped
 from workbench.scaling.law_fit import REFITTED
 from workbench.scaling.laws.book import LAWS

@@ -10,8 +10,8 @@ import traitlets
 from ipywidgets.widgets.trait_types import CByteMemoryView
 
 from widgets.error_report import Report, raises
+from widgets.own_changes import OwnChanges
 from widgets.views.browser_files import module, stylesheet
-from widgets.views.own_changes import OwnChanges
 from widgets.views.view import View
 from workbench.core.text import escape_control_characters
 from workbench.models.geometry import HasGeometry, geometry_of
