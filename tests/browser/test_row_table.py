@@ -84,6 +84,27 @@ def test_columns_that_are_made_anew_keep_the_focus(page):
     assert page.evaluate("() => document.activeElement.ariaRowIndex") == "4"
 
 
+def test_another_column_leaves_the_rows_on_the_screen_until_new_ones_come(page):
+    before = [MANY_COLUMNS[0], *MANY_COLUMNS[3:]]
+    show(page, columns=before, by="c9")
+    answer_with(page, ["a name", *(f"cell {i}" for i in range(2, 12))])
+    narrow(page, 980)
+    row(page, 2).focus()
+    assert pointed(page) == 14
+    receive(page, columns=MANY_COLUMNS, by="c9", revision=2)  # two more, before the others
+    texts = row(page, 2).get_by_role("gridcell").all_text_contents()
+    texts = dict(zip(headings(page), texts, strict=True))
+    assert [texts[key] for key in ("name", "c0", "c1", "c2")] == ["a name", "", "", "cell 2"]
+    assert "aiw-stale" in row(page, 2).get_attribute("class")
+    assert pointed(page) == 14  # nothing flickers
+    assert page.evaluate("() => document.activeElement.ariaRowIndex") == "4"
+    answer_with(page, ["a name", *(f"cell {i}" for i in range(12))], revision=2)
+    assert "cell 0" in row(page, 2).get_by_role("gridcell").all_text_contents()
+    receive(page, by="c11", revision=3)  # which had no room: the rows are made anew
+    assert row(page, 2).get_by_role("gridcell").last.text_content() == "cell 11"
+    assert "aiw-stale" in row(page, 2).get_attribute("class")
+
+
 def pointed(page):
     return page.evaluate("() => window.model.get('pointed')")
 

@@ -14,6 +14,7 @@ import workbench as wb
 from widgets import ScalingExplorer
 from widgets.inside import inside
 from widgets.scaling.explorer import TABS
+from workbench.scaling.run_text import runs_as_text
 
 
 @pytest.fixture
@@ -189,13 +190,34 @@ def test_without_runs_and_mixtures_it_says_how_to_bring_them():
     try:
         assert made.status.error is None
         assert repr(made).startswith("<ScalingExplorer of 0 runs")
-        assert "training_runs" in made.runs.children[0].children[0].value
-        assert made.runs.table in made.runs.children
+        runs = made.runs
+        assert "training_runs" in runs.empty.value
+        assert shown(runs.empty, runs.table)
+        assert hidden(runs.law, runs.refit, runs.held, runs.found)
         assert "fit_mixture" in made.mixture.children[0].value
         front(made, "IsoFLOP")
         assert "No runs are on the desk" in made.sizes_note.value
+        # What is drawn anew gets no click that began on it: nothing is made when runs come.
+        parts = (*runs.children, *runs.children[0].children)
+        cells = runs_as_text(wb.synthetic_runs(models=4, multiples=(1, 4, 16)), "\t")
+        runs.table.cells.value = cells
+        runs.table.take.click()
+        assert made.desk.brought == "pasted cells"
+        assert (*runs.children, *runs.children[0].children) == parts
+        assert shown(runs.law, runs.refit, runs.held, runs.found, runs.table)
+        assert hidden(runs.empty)
+        runs.bring.value = False
+        assert hidden(runs.table)
     finally:
         made.close()
+
+
+def shown(*parts):
+    return all(part.layout.display == "" for part in parts)
+
+
+def hidden(*parts):
+    return all(part.layout.display == "none" for part in parts)
 
 
 def test_shares_sum_to_1_wherever_a_slider_is_moved(explorer):

@@ -40,6 +40,7 @@ class OwnRuns(w.VBox):
         self.desk, self._queues, self._ours = desk, queues, OwnChanges()
         self.note = Note()
         self.found = w.HTML()
+        self.empty = w.HTML(EMPTY)
         self.law = w.Dropdown(
             tooltip="The law to fit", layout={"width": "170px"},
         )  # fmt: skip
@@ -66,16 +67,20 @@ class OwnRuns(w.VBox):
             lambda change: None if self._ours.under_way else hold_out(change["new"]), "value"
         )
         self.bring.observe(lambda _: self._arrange(), "value")
-        super().__init__([])
+        line = w.HBox([self.empty, self.law, self.refit, self.bring, self.note])
+        super().__init__([line, self.table, self.held, self.found])
+        self._arrange()
         self.follow()
 
     def _arrange(self) -> None:
-        """Show what there is something to do with."""
+        """Show what there is something to do with.
+
+        The rest is hidden: children that change are drawn anew, under the pointer that clicks them.
+        """
         here = self.desk.runs is not None
-        first = [self.law, self.refit] if here else [w.HTML(EMPTY)]
-        line = w.HBox([*first, self.bring, self.note])
-        table = [self.table] if self.bring.value else []
-        self.children = [line, *table, *([self.held, self.found] if here else [])]
+        _display(not here, self.empty)
+        _display(here, self.law, self.refit, self.held, self.found)
+        _display(self.bring.value, self.table)
 
     def _refit(self) -> None:
         law = self.law.value
@@ -115,7 +120,7 @@ class OwnRuns(w.VBox):
     def follow(self) -> None:
         """Show which runs are held out, and what the fit to the others says of them."""
         desk = self.desk
-        if self._known is not desk.runs or not self.children:
+        if self._known is not desk.runs:
             before, self._known = self._known, desk.runs
             with self._ours.made():
                 self.held.value = ()
@@ -143,6 +148,11 @@ class OwnRuns(w.VBox):
         if len(held):
             lines.append(f"<p>{int(held['inside'].sum())} of {len(held)} held out lie inside.</p>")
         self.found.value = "".join(lines)
+
+
+def _display(on: bool, *controls: w.DOMWidget) -> None:
+    for control in controls:
+        control.layout.display = "" if on else "none"
 
 
 def _fitting(desk: ScalingDesk) -> list[str]:

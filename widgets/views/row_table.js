@@ -44,6 +44,8 @@ function render({ model, el }) {
   const pool = []; // row elements; row i is always drawn in pool[i % pool.length]
 
   const total = () => model.get("total");
+  const columnKeys = () => model.get("columns").map(({ key }) => key);
+  let keys = columnKeys(); // of the cells of known rows
 
   // ---- columns -----------------------------------------------------------------------------
 
@@ -484,14 +486,20 @@ function render({ model, el }) {
     empty.textContent = total() ? "" : model.get("nothing");
   }
 
-  const arrangedAnew = () => {
+  // What is known is of another arrangement; on the screen it stays, faint, until the new rows come.
+  function forget() {
+    draw();
     known = new Map();
     answered();
+  }
+
+  const arrangedAnew = () => {
     const before = arranged;
     arranged = arrangement();
     showTotal();
     if (String(fitting()) === String(shown)) showOrder();
     else makeColumns();
+    forget();
     focus = arranged === before ? clamp(focus, 0, Math.max(total() - 1, 0)) : 0;
     scrollTo(arranged === before ? offset : 0);
   };
@@ -500,9 +508,16 @@ function render({ model, el }) {
     draw();
   };
   const columnsChanged = () => {
+    const before = keys;
+    keys = columnKeys();
+    const places = keys.map((key) => before.indexOf(key));
+    const moved = (values) => places.map((place) => values?.[place]);
+    for (const [number, row] of known) {
+      const cells = moved(row.cells).map((cell) => cell ?? "");
+      known.set(number, { ...row, cells, bars: moved(row.bars) });
+    }
     makeColumns();
-    known = new Map();
-    answered();
+    forget();
     draw();
   };
   const changes = {
