@@ -69,13 +69,14 @@ def test_without_a_kernel_keys_change_nothing(name, page):
         rows = [{"position": i, "cells": ["a"]} for i in range(2)]
         deliver(page, {"kind": "rows", "revision": 1, "first": 0, "rows": rows})
     here = page.locator(first).first
-    here.focus()
+    here.focus()  # a token asks for its predictions a moment later: nobody is there any more
     gone = "(gone) => document.getElementById('widget').classList.toggle('%s', gone)"
     page.evaluate(gone % "jupyter-widgets-disconnected", True)
     page.evaluate("() => { window.sent = []; }")
     for key in (*own, "Space", "Enter", "Shift+Space"):
         page.keyboard.press(key)
-    assert page.evaluate("() => window.sent.filter((one) => one.message?.action !== 'rows')") == []
+    page.wait_for_timeout(300)  # longer than the views wait before they ask
+    assert page.evaluate("() => window.sent") == []
     assert here.evaluate("(one) => one === document.activeElement")
     assert page.locator(".aiw-masked, .aiw-opened").count() == 0
     page.keyboard.press("Tab")  # and there is a way out

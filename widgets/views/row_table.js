@@ -303,6 +303,7 @@ function render({ model, el }) {
 
   function ask() {
     timer = 0;
+    if (isWithoutKernel(table)) return;
     let [first, last] = onScreen();
     while (first < last && known.has(first)) first++;
     while (last > first && known.has(last - 1)) last--;

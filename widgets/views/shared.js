@@ -30,11 +30,14 @@ const FALL = [0, 114, 178]; // blue: the loss falls, easier
 // The name of a pressed key, letters in lower case.
 const keyOf = (event) => (event.key.length === 1 ? event.key.toLowerCase() : event.key);
 
+// Whether nobody is there to answer: ipywidgets marks a widget whose kernel is gone.
+const isWithoutKernel = (part) => part.closest(".jupyter-widgets-disconnected") !== null;
+
 // JupyterLab's shortcuts listen on the document and would take a widget's keys first: a plain "x"
 // would cut the cell. Without Ctrl, Cmd or Alt nothing but Tab and Escape reaches it from inside an
 // explorer; of the other keys, those that `isOurs` names are kept from it inside `part`: Ctrl+S still
-// saves. Without a kernel, which ipywidgets marks, `part` hears none of the keys that are kept from
-// JupyterLab: what they changed here nobody would compute. Returns what ends that.
+// saves. Without a kernel `part` hears none of the keys that are kept from JupyterLab: what they
+// changed here nobody would compute. Returns what ends that.
 function claimKeys(part, isOurs) {
   const SUPPRESS = "data-lm-suppress-shortcuts";
   const isPlain = (event) =>
@@ -48,8 +51,7 @@ function claimKeys(part, isOurs) {
       event.target.toggleAttribute(SUPPRESS, isPlain(event));
   };
   const withoutKernel = (event) => {
-    const gone = part.closest(".jupyter-widgets-disconnected") !== null;
-    if (gone && (isPlain(event) || isOurs(event))) event.stopPropagation();
+    if (isWithoutKernel(part) && (isPlain(event) || isOurs(event))) event.stopPropagation();
   };
   part.dataset.aiwKeys = "";
   part.addEventListener("keydown", withoutKernel, true);

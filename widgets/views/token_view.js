@@ -187,6 +187,7 @@ function render({ model, el }) {
   }
 
   function askAbout(i) {
+    if (isWithoutKernel(list)) return;
     const about = { token: i, revision: model.get("revision") };
     if (isPredicted(i) && !predictions.has(i)) model.send({ action: "predict", ...about });
     if (canLook(i) && !looks.has(i)) model.send({ action: "look", ...about });
