@@ -89,7 +89,8 @@ def test_every_colour_of_a_line_stands_out_on_both_pages(page):
 
 def test_styled_and_themed():
     figure = styled(go.Figure(), 300)
-    assert figure.layout.template.layout.font.color == INK and figure.layout.height == 300
+    assert figure.layout.template.layout.font.color == INK
+    assert figure.layout.height == 300
     for theme, template in (("dark", "plotly_dark"), ("light", "plotly_white")):
         ink = plotly.io.templates[template].layout.font.color
         assert themed(figure, theme).layout.template.layout.font.color == ink

@@ -105,7 +105,7 @@ def ranked_heads(
     figure.add_vline(x=size - 0.5, line_dash="dash", line_color=COLOURS[1])
     figure.add_annotation(
         x=size - 0.5, y=1, yref="paper", text=f"cut after {size} heads", showarrow=False,
-        xanchor="left", font_color=COLOURS[1],
+        xanchor="left",
     )  # fmt: skip
     figure.update_layout(
         title="The highest heads, with 95 % intervals over probes",
