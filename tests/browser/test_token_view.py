@@ -121,12 +121,21 @@ def test_a_new_text_replaces_the_old(view):
     view.keyboard.press("ArrowRight")
 
 
+def asked(page, count, action="look"):
+    """The questions of one kind, once there are so many."""
+    page.wait_for_function(
+        "([count, action]) =>"
+        " window.sent.filter((one) => one.message?.action === action).length >= count",
+        arg=[count, action],
+    )
+    return messages(page, action)
+
+
 def test_pointing_asks_for_predictions_once_and_shows_them(view):
     view.evaluate("""() => { for (const i of [1, 3]) document.querySelector(
         `.aiw-token[data-index="${i}"]`).dispatchEvent(new PointerEvent("pointerover",
         {bubbles: true})) }""")  # a pointer that passes over one token on its way to another
-    view.wait_for_timeout(200)
-    assert messages(view, "predict") == [{"action": "predict", "token": 3, "revision": 1}]
+    assert asked(view, 1, "predict") == [{"action": "predict", "token": 3, "revision": 1}]
     assert view.locator(".aiw-details-head").text_content().startswith("token 3")
     assert view.locator(".aiw-predictions").count() == 0
     predictions = {"kind": "predictions", "token": 3, "revision": 1,
@@ -150,7 +159,7 @@ def test_predictions_of_an_older_mask_are_not_shown(view):
         view, {"kind": "predictions", "token": 3, "revision": 1, "before": [["a", 1]], "after": []}
     )
     assert view.locator(".aiw-predictions").count() == 0
-    view.wait_for_timeout(200)
+    view.wait_for_function("() => window.sent.some((one) => one.message?.revision === 2)")
     assert messages(view, "predict")[-1] == {"action": "predict", "token": 3, "revision": 2}
 
 
@@ -202,15 +211,6 @@ def answer(**changed):
 def looking(view):
     receive(view, chosen="L1H3")
     return view
-
-
-def asked(page, count):
-    """The questions where heads look, once there are so many."""
-    page.wait_for_function(
-        "(count) => window.sent.filter((one) => one.message?.action === 'look').length >= count",
-        arg=count,
-    )
-    return messages(page, "look")
 
 
 def sources(page):
