@@ -32,6 +32,8 @@ def test_html_shows_text_as_text_and_nothing_invisible():
     for text in ("&lt;b&gt;a&lt;/b&gt;", "&lt;img src=x&gt;", "x\\u202ey", "2.5", "NaN"):
         assert text in found
     assert as_html("alone") == "<p>alone</p>"
+    named = as_html("", table[["n"]].set_axis(["a", "x\u202ey", "c"]), index=True)
+    assert "<th>x\\u202ey</th>" in named
 
 
 @pytest.mark.parametrize(

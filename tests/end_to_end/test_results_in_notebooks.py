@@ -74,7 +74,23 @@ def selection():
     return wb.select(score_table().assign(domain=EVIL))
 
 
-RESULTS = [plan, verification, comparison, mixture_fit, clusters, funnel, lookup_test, selection]
+def score_tests():
+    frame = pd.DataFrame({"column": ["score"], "measure": ["AUC"], "against": [EVIL]})
+    missing = pd.DataFrame({"column": [EVIL], "measure": ["AUC"], "reason": ["no value"]})
+    frame[["value", "low", "high"]] = 0.5, 0.25, 0.75
+    return wb.ScoreTests(frame, pd.DataFrame(), missing.assign(against="every"))
+
+
+def paired_response():
+    frame = pd.DataFrame({"kind": ["shuffled"], "column": [EVIL], "n": [4], "low": [0.5]})
+    missing = pd.DataFrame({"kind": ["renamed"], "column": ["score"], "reason": [EVIL]})
+    return wb.PairedResponse(frame, missing)
+
+
+RESULTS = [
+    plan, verification, comparison, mixture_fit, clusters, funnel, lookup_test, selection,
+    score_tests, paired_response,
+]  # fmt: skip
 
 
 def seen(page):
@@ -91,7 +107,8 @@ def test_a_result_shows_in_a_notebook_what_its_text_form_says(make):
     assert "\x1b" not in page
     shown = " ".join(seen(page))
     # Columns are aligned by spaces in one form and by cells in the other.
-    words = escape_control_characters(repr(result), newline="\n").replace(": ", " ").split()
+    words = escape_control_characters(repr(result), newline="\n")
+    words = words.replace(": ", " ").replace(", ", " ").split()
     missing = [word for word in words if word not in shown and f"{word}:" not in shown]
     assert missing == []
     if make not in (funnel, lookup_test):  # these show counts and words of ours alone

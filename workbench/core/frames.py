@@ -60,7 +60,8 @@ def as_html(text: str, table: pd.DataFrame | None = None, *, index: bool = False
     most = pd.get_option("display.max_rows") or len(table)
     if len(table) > 2 * most:  # more than is shown, and not all of a million
         table = pd.concat([table.head(most), table.tail(most)])
-    shown = table.apply(_visible_column).rename(columns=_visible) if len(table) else table
+    shown = table.apply(_visible_column) if len(table) else table
+    shown = shown.rename(index=_visible, columns=_visible)
     rows: str = shown.to_html(escape=True, index=index, max_rows=most)
     return lines + rows
 

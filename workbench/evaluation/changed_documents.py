@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from workbench.core.frames import TableLike, frame_of
+from workbench.core.frames import TableLike, as_html, frame_of
 from workbench.core.intervals import mean_interval
 from workbench.corpus.document import Document, Skipped
 from workbench.corpus.reading import text_sha256
@@ -240,8 +240,8 @@ class PairedResponse:
         return f"{self._heading()}\n{self.frame.round(3)!r}{self._gaps()}"
 
     def _repr_html_(self) -> str:
-        gaps = self.left_out.to_html(escape=True, index=False) if len(self.left_out) else ""
-        return f"<p>{self._heading()}</p>{self.frame.round(3).to_html(escape=True)}{gaps}"
+        gaps = as_html("left out:", self.left_out) if len(self.left_out) else ""
+        return as_html(self._heading(), self.frame.round(3), index=True) + gaps
 
     def _heading(self) -> str:
         kinds, columns = self.frame["kind"].nunique(), self.frame["column"].nunique()

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from workbench.core.frames import TableLike, frame_of
+from workbench.core.frames import TableLike, as_html, frame_of
 from workbench.core.intervals import bootstrap_weights, percentile_interval
 
 MATCHED_ON = ("loss_base", "repeated", "tokens")
@@ -85,8 +85,8 @@ class ScoreTests:
         return f"{self._heading()}\n{self._wide().to_string()}{gaps}"
 
     def _repr_html_(self) -> str:
-        gaps = self.left_out.to_html(escape=True, index=False) if len(self.left_out) else ""
-        return f"<p>{self._heading()}</p>{self._wide().to_html(escape=True)}{gaps}"
+        gaps = as_html("left out:", self.left_out) if len(self.left_out) else ""
+        return as_html(self._heading(), self._wide(), index=True) + gaps
 
     def _heading(self) -> str:
         columns = self.frame["column"].nunique()
