@@ -566,3 +566,14 @@ def test_hostile_tokens_are_text_and_keep_their_places(page):
 def test_nothing_is_left_after_cleanup(view):
     view.evaluate("() => window.cleanup()")
     assert view.evaluate("() => window.model.listeners.length") == 0
+
+
+def test_a_narrow_view_keeps_the_bar_of_colours_and_cuts_no_word(page):
+    page.set_viewport_size({"width": 375, "height": 300})
+    mount(page, "token_view", traits(summary="+24%: 3.40 \u2192 4.22 nats a token"))
+    assert page.locator(".aiw-token-bar").bounding_box()["width"] >= 20
+    whole = "(one) => one.scrollHeight <= one.clientHeight && one.scrollWidth <= one.clientWidth"
+    for part in (".aiw-summary", ".aiw-token-top", ".aiw-token-lock"):
+        assert page.locator(part).evaluate(whole), part
+    receive(page, locked=True)
+    assert page.locator(".aiw-token-lock").evaluate(whole)
