@@ -568,8 +568,9 @@ def test_nothing_is_left_after_cleanup(view):
     assert view.evaluate("() => window.model.listeners.length") == 0
 
 
-def test_a_narrow_view_keeps_the_bar_of_colours_and_cuts_no_word(page):
-    page.set_viewport_size({"width": 375, "height": 300})
+@pytest.mark.parametrize("width", [375, 620, 720])
+def test_the_bar_of_colours_stays_and_no_word_is_cut(page, width):
+    page.set_viewport_size({"width": width, "height": 300})
     mount(page, "token_view", traits(summary="+24%: 3.40 \u2192 4.22 nats a token"))
     assert page.locator(".aiw-token-bar").bounding_box()["width"] >= 20
     whole = "(one) => one.scrollHeight <= one.clientHeight && one.scrollWidth <= one.clientWidth"

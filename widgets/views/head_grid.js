@@ -7,7 +7,7 @@ const SEQUENTIAL = [0, 114, 178]; // Okabe-Ito blue; its strength is the value
 const SMALLEST = 8; // px of a cell that can still be hit
 const COMFORTABLE = 11;
 const LARGEST = 22;
-const LARGEST_IN_BLOCKS = 12; // several blocks leave the width to the text
+const LARGEST_IN_BLOCKS = [12, 16]; // on a narrow page and on a wide one, to leave room to the text
 const LABEL = 20; // px of the labels beside and above the cells
 const GAP = 1; // px between cells
 const WIDEST = 0.45; // of the explorer, beside the text
@@ -100,11 +100,12 @@ function render({ model, el }) {
     const width = beside ? body.clientWidth * WIDEST : el.clientWidth;
     const height = beside ? frame.clientHeight : TALLEST;
     if (!width || !height) return; // not on the page yet
+    const largest = clamp(width / 27, ...LARGEST_IN_BLOCKS);
     let best = { size: 0, blocks: 1 };
     for (let count = 1; count <= Math.min(MOST_BLOCKS, layers); count++) {
       const across = (width - count * (LABEL + GAP)) / (count * heads) - GAP;
       const down = (height - LABEL) / Math.ceil(layers / count) - GAP;
-      const size = Math.floor(Math.min(across, down, count > 1 ? LARGEST_IN_BLOCKS : LARGEST));
+      const size = Math.floor(Math.min(across, down, count > 1 ? largest : LARGEST));
       if (size > best.size) best = { size, blocks: count };
       if (size >= COMFORTABLE) break;
     }
