@@ -252,6 +252,8 @@ def test_a_reopened_notebook_shows_a_picture_until_it_is_run_again(lab, wide):
     lab.until("len(explorer.session.heads)", "256")
     lab.settle()
     wide.get_by_title("Undo", exact=False).click()
+    # A click changes the mask that the page shows: it has to show that the last one was undone.
+    wide.wait_for_function("() => document.querySelectorAll('.aiw-masked').length === 14")
     cell(wide, 0, 0).click()
     lab.settle()
     wide.locator(".aiw-snapshot", has_text="15 of 270").wait_for(state="attached")

@@ -70,7 +70,7 @@ def test_a_figure_that_loaded_too_late_is_drawn_when_it_has_its_points(monkeypat
     loaded(late=True)
     assert live.children[-1] is other
     assert list(other._widget_data[0]["y"]) == [2]
-    assert (other, ["_widget_layout", "_widget_data"]) in sent
+    assert (other, ["_config", "_widget_layout", "_widget_data"]) in sent
     live.clear()
     loaded(late=True)  # there is no figure any more
     assert live.figure is None

@@ -153,10 +153,10 @@ def _move(live: go.FigureWidget, figure: go.Figure) -> None:
 
 
 def _send_anew(figure: go.FigureWidget) -> None:
-    """Send all of a figure, as plotly does by itself when it is made."""
+    """Send all of a figure, as plotly does by itself when it is made, and how it is drawn."""
     figure._widget_layout = deepcopy(figure._layout_obj._props)
     figure._widget_data = deepcopy(figure._data)
-    figure.send_state(["_widget_layout", "_widget_data"])
+    figure.send_state(["_config", "_widget_layout", "_widget_data"])
 
 
 def _fit(figure: go.Figure) -> None:
