@@ -66,7 +66,7 @@ lab: .venv/.lab-installed ## open the notebooks in JupyterLab
 	@echo '$(NO_NEWS)' >$(LAB_SETTINGS)/overrides.json
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/00_start_here.ipynb
 
-test: .venv/.test-installed browser fetch ## what a change must pass, besides `make check`: 10 minutes on 2 cores
+test: .venv/.test-installed browser fetch ## what a change must pass, besides `make check`: 12 minutes on 2 cores
 	@echo "== tests"
 	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(SIDE_BY_SIDE) tests
 	@echo "== notebooks: run again and compared with what they show"
